@@ -1,0 +1,1 @@
+"""Models of users, items and text, and the baselines that they must beat."""

@@ -1,0 +1,63 @@
+"""EASE: a linear item-to-item model in closed form (Steck 2019, arXiv:1905.03375)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from jax.typing import ArrayLike
+
+
+def fit(user: np.ndarray, item: np.ndarray, num_items: int, *, lambda_: float) -> jax.Array:
+  """Item-to-item weights B = I - P diag(1 / diag P) with P = (X'X + lambda I)^-1 (equation 8).
+
+  Solved on the host in float64 by Cholesky, because X'X of popular items is ill-conditioned; takes
+  24 N^2 bytes, 400 MB for 4,000 items.
+
+  Args:
+    user: [E] int user indices.
+    item: [E] int item indices in [0, N), each (user, item) at most once.
+    num_items: N.
+    lambda_: L2 regularisation, positive; 100 to 1,000 is usual.
+
+  Returns:
+    [N, N] float32, zero on the diagonal; column j predicts item j.
+
+  Raises:
+    ValueError: if `lambda_` is not positive.
+  """
+  if not lambda_ > 0:
+    raise ValueError(f'lambda_={lambda_} is not positive')
+  shape = (int(np.max(user, initial=-1)) + 1, num_items)
+  seen = scipy.sparse.csr_array((np.ones(len(item)), (user, item)), shape=shape)
+  gram = (seen.T @ seen).toarray()
+  gram[np.diag_indices(num_items)] += lambda_
+  factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True)
+  precision = scipy.linalg.cho_solve(factor, np.eye(num_items), overwrite_b=True)
+  weights = -precision / np.diag(precision)
+  np.fill_diagonal(weights, 0)
+  return jnp.asarray(weights, jnp.float32)
+
+
+def scores(weights: ArrayLike, histories: ArrayLike, *, decay: ArrayLike = 1.0) -> jax.Array:
+  """Scores of all items, from a history whose older events may count for less.
+
+  Args:
+    weights: [N, N] from `fit`.
+    histories: [B, L] int, oldest first, item indices shifted by 1; 0 is padding, on either side.
+    decay: [] in (0, 1], an event counts decay^age with age 0 for the latest; 1 is plain EASE.
+
+  Returns:
+    [B, N] float32.
+  """
+  weights, histories = jnp.asarray(weights), jnp.asarray(histories)
+  return jax.vmap(_recency_weights, (0, None, None))(histories, decay, weights.shape[0]) @ weights
+
+
+def _recency_weights(history: jax.Array, decay: ArrayLike, num_items: int) -> jax.Array:
+  """[N] what each item of one history [L] counts."""
+  valid = history > 0
+  age = jnp.cumsum(valid[::-1])[::-1] - 1
+  value = jnp.where(valid, jnp.asarray(decay, jnp.float32) ** age, 0)
+  # Row 0 collects the padding.
+  return jnp.zeros(num_items + 1).at[history].add(value)[1:]

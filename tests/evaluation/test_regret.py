@@ -1,0 +1,47 @@
+"""Regret curves against hand-computed ones."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from rec_jax.evaluation import regret
+
+
+def test_cumulative_regret_by_hand():
+  expected, best = [[0.2, 0.5, 0.1], [0.4, 0.4, 0.4]], [[0.5, 0.5, 0.5], [0.4, 0.5, 0.6]]
+  np.testing.assert_allclose(
+    regret.cumulative_regret(expected, best), [[0.3, 0.3, 0.7], [0, 0.1, 0.3]], atol=1e-12
+  )
+
+
+def test_single_rounds_are_kept_after_many():
+  expected, best = np.zeros((1, 300_000), np.float32), np.full((1, 300_000), 0.1, np.float32)
+  curve = regret.cumulative_regret(expected, best)[0]
+  np.testing.assert_allclose(curve[-1], 300_000 * np.float64(np.float32(0.1)), rtol=1e-12)
+
+
+def test_average_reward_by_hand():
+  np.testing.assert_allclose(regret.average_reward([[1, 0, 1, 1]]), [[1, 1 / 2, 2 / 3, 3 / 4]])
+
+
+def test_band_is_student_s_interval_at_each_round():
+  curves = np.random.default_rng(0).normal(size=(9, 5))
+  band = regret.band(curves)
+  low, high = scipy.stats.t.interval(0.95, 8, curves.mean(0), scipy.stats.sem(curves))
+  np.testing.assert_allclose(band.low, low)
+  np.testing.assert_allclose(band.high, high)
+  np.testing.assert_allclose(band.value, curves.mean(0))
+  assert band.n == 9
+
+
+def test_band_of_one_seed_is_unknown():
+  band = regret.band(np.ones((1, 4)))
+  assert np.isnan(band.low).all()
+  np.testing.assert_array_equal(band.value, 1)
+
+
+def test_a_choice_better_than_the_best_is_an_error():
+  with pytest.raises(ValueError, match='seed 0, round 1: the choice is worth'):
+    regret.cumulative_regret([[0.1, 0.9]], [[0.5, 0.5]])
+  with pytest.raises(ValueError, match=r'\(1, 2\) and \(2, 1\)'):
+    regret.cumulative_regret([[0.1, 0.9]], [[0.5], [0.5]])
