@@ -1,0 +1,1 @@
+"""One function `run(config, workdir)` a stage: what each script calls."""

@@ -1,0 +1,1 @@
+"""State, step, the one loop, optimizers, sharding and tracking."""
