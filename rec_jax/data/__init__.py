@@ -1,0 +1,1 @@
+"""Where events and items come from: sources, tables, TFDS builder, splits, text, batches."""

@@ -1,0 +1,41 @@
+"""The configuration of the data: where it comes from and how it is split."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class DataConfig:
+  """Where the events and items come from, and the protocol of the split.
+
+  Attributes:
+    source: 'movielens' (the bundled data) or 'tables' (the user's own files).
+    interactions: CSV or Parquet file of events, for source 'tables'.
+    items: CSV or Parquet file of items, for source 'tables'.
+    user_column: column of the user's id, string or integer.
+    item_column: column of the item's id, in both tables.
+    time_column: column of the event's time: a number of seconds (or milliseconds, microseconds,
+      nanoseconds: the magnitude tells) since 1970, or an ISO 8601 date.
+    rating_column: column of an explicit rating; without it feedback is implicit.
+    quantity_column: column of a quantity; events with a quantity of 0 or less are left out.
+    text_columns: columns of the item table joined to its text; empty means every text column.
+    text_length: tokens that a text is cut at.
+    positive_rating: ratings from this value on count as reward 1.
+    cut: share of the events, in time order, that lies before the global cut.
+    min_events: users with fewer events before the cut are not ranked.
+    drop_duplicates: keep the first of duplicate rows instead of stopping at them.
+  """
+
+  source: str = 'movielens'
+  interactions: str = ''
+  items: str = ''
+  user_column: str = 'user_id'
+  item_column: str = 'item_id'
+  time_column: str = 'timestamp'
+  rating_column: str = 'rating'
+  quantity_column: str = 'quantity'
+  text_columns: tuple[str, ...] = ()
+  text_length: int = 32
+  positive_rating: float = 4.0
+  cut: float = 0.7
+  min_events: int = 5
+  drop_duplicates: bool = False

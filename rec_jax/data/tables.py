@@ -1,0 +1,201 @@
+"""Events and items as two tables, and how a user's own CSV or Parquet files become them."""
+
+import dataclasses
+
+import polars as pl
+
+from rec_jax.data import columns
+from rec_jax.data.config import DataConfig
+from rec_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+  """A data set before any index is given out.
+
+  Attributes:
+    name: what the data set is called in reports.
+    interactions: columns user_id and item_id (String), timestamp (Int64, seconds since 1970), row
+      (Int64, orders events of the same timestamp) and, where feedback is explicit, rating
+      (Float32); at most one row per (user_id, item_id).
+    items: columns item_id and text (String); text is never empty.
+    licence: the terms under which the data may be used.
+    notes: what a reader of the numbers must know, such as how many rows were left out.
+  """
+
+  name: str
+  interactions: pl.DataFrame
+  items: pl.DataFrame
+  licence: str
+  notes: dict[str, int | str]
+
+
+def read_tables(config: DataConfig) -> Tables:
+  """Reads and checks a user's own tables.
+
+  Of several events of a user with the same item the first one stays; the notes count the others.
+
+  Args:
+    config: names the two files and their columns.
+
+  Raises:
+    InputError: what a user has to mend, one line with file, column, first offending row (counted
+      from 1, without the header) and remedy.
+  """
+  interactions = columns.scan(config.interactions, 'interactions')
+  items, chosen = _items(columns.scan(config.items, 'items'), config)
+  raw = _raw_events(interactions, config)
+  events = _in_time_order(_with_quantity(raw, config))
+  unique = _without_duplicates(events, config)
+  _require_several_users(unique, config)
+  _require_known_items(unique, items, config)
+  first = unique.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
+  return Tables(
+    name=config.interactions,
+    interactions=first.drop('source_row', 'time', 'quantity', strict=False),
+    items=items,
+    licence='as stated by the owner of the files',
+    notes={
+      'events_read': len(raw),
+      'events_without_quantity_left_out': len(raw) - len(events),
+      'duplicates_left_out': len(events) - len(unique),
+      'repeats_left_out': len(unique) - len(first),
+      'text_columns': ', '.join(chosen),
+    },
+  )
+
+
+def _raw_events(lazy: pl.LazyFrame, config: DataConfig) -> pl.DataFrame:
+  """All rows, typed: source_row (from 1), user_id, item_id, time (us), rating and quantity."""
+  path = config.interactions
+  found = columns.names(lazy, path)
+  used = {
+    field: getattr(config, field)
+    for field in _EVENT_COLUMNS
+    if field not in _OPTIONAL or _has(field, found, config)
+  }
+  for field, column in used.items():
+    columns.require(column, found, path, field)
+  raw = columns.collect(lazy, list(dict.fromkeys(used.values())), path)
+  events = []
+  for field, column in used.items():
+    name, parse = _EVENT_COLUMNS[field]
+    events.append(parse(raw[column], path).alias(name))
+  return pl.DataFrame(events).with_row_index('source_row', offset=1)
+
+
+_EVENT_COLUMNS = {
+  'user_column': ('user_id', columns.ids),
+  'item_column': ('item_id', columns.ids),
+  'time_column': ('time', columns.times),
+  'rating_column': ('rating', columns.numbers),
+  'quantity_column': ('quantity', columns.numbers),
+}
+_OPTIONAL = ('rating_column', 'quantity_column')
+
+
+def _has(field: str, found: list[str], config: DataConfig) -> bool:
+  """An optional column counts when it is there, or was named on purpose (then it must be)."""
+  column = getattr(config, field)
+  return column in found or column not in ('', getattr(DataConfig(), field))
+
+
+def _with_quantity(events: pl.DataFrame, config: DataConfig) -> pl.DataFrame:
+  if 'quantity' not in events.columns:
+    return events
+  kept = events.filter(pl.col('quantity') > 0)
+  if kept.is_empty():
+    raise InputError(
+      f'{config.interactions}: column "{config.quantity_column}" is 0 or less in every row; '
+      'give events of a positive quantity or another --config.data.quantity_column'
+    )
+  return kept
+
+
+def _in_time_order(events: pl.DataFrame) -> pl.DataFrame:
+  # Microseconds decide, so that events within one second keep their order; row then carries it.
+  ordered = events.sort('time', 'source_row').with_row_index('row')
+  return ordered.with_columns(
+    pl.col('row').cast(pl.Int64), timestamp=pl.col('time').floordiv(1_000_000)
+  )
+
+
+def _without_duplicates(events: pl.DataFrame, config: DataConfig) -> pl.DataFrame:
+  key = ['user_id', 'item_id', 'time']
+  unique = events.unique(key, keep='first', maintain_order=True)
+  if len(unique) < len(events) and not config.drop_duplicates:
+    repeated = events.join(unique.select('source_row'), on='source_row', how='anti')
+    row = repeated.sort('source_row').row(0, named=True)
+    first = unique.join(repeated.filter(pl.col('source_row') == row['source_row']), on=key)
+    raise InputError(
+      f'{config.interactions}: row {row["source_row"]} repeats row {first["source_row"][0]}: same '
+      f'{config.user_column} "{row["user_id"]}", {config.item_column} "{row["item_id"]}" and '
+      f'{config.time_column}; remove it or set --config.data.drop_duplicates=True'
+    )
+  return unique
+
+
+def _require_several_users(events: pl.DataFrame, config: DataConfig) -> None:
+  if events['user_id'].n_unique() == 1:
+    raise InputError(
+      f'{config.interactions}: column "{config.user_column}", from row 1 on: every event is of '
+      f'the one user "{events["user_id"][0]}"; give the events of at least two'
+    )
+
+
+def _require_known_items(events: pl.DataFrame, items: pl.DataFrame, config: DataConfig) -> None:
+  unknown = events.join(items, on='item_id', how='anti').sort('source_row')
+  if not unknown.is_empty():
+    row = unknown.row(0, named=True)
+    raise InputError(
+      f'{config.interactions}: column "{config.item_column}", row {row["source_row"]}: item '
+      f'"{row["item_id"]}" is not in {config.items} ({unknown["item_id"].n_unique()} such items); '
+      'add it there or remove its events'
+    )
+
+
+def _items(lazy: pl.LazyFrame, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
+  """The table of item_id and text, and the columns that the text was joined from."""
+  path = config.items
+  found = columns.names(lazy, path)
+  columns.require(config.item_column, found, path, 'item_column')
+  for column in config.text_columns:
+    columns.require(column, found, path, 'text_columns')
+  wanted = [config.item_column, *config.text_columns] if config.text_columns else found
+  raw = columns.collect(lazy, list(dict.fromkeys(wanted)), path)
+  ids = columns.ids(raw[config.item_column], path).alias('item_id')
+  _require_distinct(ids, config)
+  chosen = list(config.text_columns) or [
+    series.name for series in raw.drop(config.item_column) if columns.is_text(series)
+  ]
+  if not chosen:
+    raise InputError(
+      f'{path}: no text column among {", ".join(found)}; add one, or name the columns to use '
+      'with --config.data.text_columns'
+    )
+  text = _joined(raw.select(chosen))
+  row = columns.first_row(text == '')
+  if row is not None:
+    raise InputError(
+      f'{path}: columns {", ".join(chosen)}, row {row}: item "{ids[row - 1]}" has no text; fill '
+      'it, or name other columns with --config.data.text_columns'
+    )
+  return pl.DataFrame([ids, text]), chosen
+
+
+def _require_distinct(ids: pl.Series, config: DataConfig) -> None:
+  row = columns.first_row(~ids.is_first_distinct())
+  if row is not None:
+    raise InputError(
+      f'{config.items}: column "{config.item_column}", row {row}: item "{ids[row - 1]}" is there '
+      'already; keep one row an item'
+    )
+
+
+def _joined(frame: pl.DataFrame) -> pl.Series:
+  cells = [
+    pl.col(column).cast(pl.String).str.replace_all(r'\s+', ' ').str.strip_chars()
+    for column in frame.columns
+  ]
+  filled = [pl.when(cell != '').then(cell) for cell in cells]
+  return frame.select(text=pl.concat_str(filled, separator='. ', ignore_nulls=True))['text']

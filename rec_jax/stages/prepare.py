@@ -1,0 +1,221 @@
+"""Stage `prepare`: raw files to indexed events, item text as tokens, and the split.
+
+Reads the sources alone. Writes `dataset/` (ArrayRecord), `items.npz` and `corpus.npz` (token ids
+and masks) and `dataset.json` (counts, notes, protocol, fingerprint).
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rec_jax.data import builder, sources, splits, tokenizer
+from rec_jax.data.config import DataConfig
+from rec_jax.data.splits import Split
+from rec_jax.data.tables import Tables, read_tables
+from rec_jax.stages import workdir as runs
+from rec_jax.stages.config import Config
+from rec_jax.types import InputError, Interactions, ItemTable
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """What every later stage reads.
+
+  Attributes:
+    name: of the data set.
+    interactions: E events.
+    items: N items.
+    split: the protocol applied to them.
+    input_ids: [N, L] int32, tokens of the items' text.
+    attention_mask: [N, L] int32.
+    corpus_ids: [C, L] int32, tokens of unlabelled text that tells nothing of cold items.
+    corpus_mask: [C, L] int32.
+    fingerprint: sha256 of events and items.
+    notes: what a reader of the numbers must know.
+  """
+
+  name: str
+  interactions: Interactions
+  items: ItemTable
+  split: Split
+  input_ids: np.ndarray
+  attention_mask: np.ndarray
+  corpus_ids: np.ndarray
+  corpus_mask: np.ndarray
+  fingerprint: str
+  notes: dict[str, int | str]
+
+
+def run(config: Config, workdir: str | os.PathLike[str]) -> None:
+  """Writes `workdir/prepare`, unless it is finished.
+
+  Raises:
+    InputError: the input is wrong (the workdir is then left as it was), or `workdir` belongs to a
+      run of another config.
+  """
+  with runs.unchanged_on_bad_input(workdir):
+    stage_dir = runs.start(config, workdir, 'prepare')
+    if stage_dir is not None:
+      with runs.timed(stage_dir, 'prepare'):
+        summary = _prepare(config.data, stage_dir)
+      runs.record(workdir, dataset=summary['name'], fingerprint=summary['fingerprint'])
+      runs.finish(stage_dir, _rows(summary))
+
+
+def load(workdir: str | os.PathLike[str]) -> Dataset:
+  """Reads what the stage has written.
+
+  Raises:
+    InputError: the stage has not run, or its files are damaged.
+  """
+  stage_dir = runs.require(workdir, 'prepare')
+  summary = _verified_summary(stage_dir)
+  interactions, items = builder.read(stage_dir / _DATASET)
+  input_ids, attention_mask = _read_tokens(stage_dir / _ITEMS)
+  corpus_ids, corpus_mask = _read_tokens(stage_dir / _CORPUS)
+  return Dataset(
+    name=summary['name'],
+    interactions=interactions,
+    items=items,
+    split=splits.split(interactions, items.num_items, summary['cut'], summary['min_events']),
+    input_ids=input_ids,
+    attention_mask=attention_mask,
+    corpus_ids=corpus_ids,
+    corpus_mask=corpus_mask,
+    fingerprint=summary['fingerprint'],
+    notes=summary['notes'],
+  )
+
+
+_DATASET = 'dataset'
+_ITEMS = 'items.npz'
+_CORPUS = 'corpus.npz'
+_SUMMARY = 'dataset.json'
+
+
+def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
+  """Writes all files of the stage and returns what `dataset.json` says."""
+  tables = _tables(config)
+  builder.write(tables, stage_dir / _DATASET)
+  interactions, items = builder.read(stage_dir / _DATASET)
+  split = splits.split(interactions, items.num_items, config.cut, config.min_events)
+  cut_time = datetime.datetime.fromtimestamp(
+    int(interactions.timestamp[split.num_before]), datetime.UTC
+  )
+  corpus = _corpus(config, items, split, cut_time.year - 1)
+  path = sources.minilm_files().tokenizer
+  for name, texts in ((_ITEMS, items.text.tolist()), (_CORPUS, corpus)):
+    input_ids, attention_mask = tokenizer.encode(path, texts, config.text_length)
+    np.savez(stage_dir / name, input_ids=input_ids, attention_mask=attention_mask)
+  summary = {
+    'name': tables.name,
+    'licence': tables.licence,
+    'notes': tables.notes,
+    'cut': config.cut,
+    'cut_time': cut_time.isoformat(),
+    'min_events': config.min_events,
+    'counts': _counts(interactions, items, split) | {'corpus_texts': len(corpus)},
+    'fingerprint': builder.fingerprint(interactions, items),
+    'sha256': _checksums(stage_dir),
+  }
+  runs.write_json(stage_dir / _SUMMARY, summary)
+  return summary
+
+
+def _tables(config: DataConfig) -> Tables:
+  if config.source == 'movielens':
+    return sources.movielens()
+  if config.source == 'tables':
+    return read_tables(config)
+  raise InputError(
+    f'unknown source "{config.source}"; set --config.data.source to movielens or tables'
+  )
+
+
+def _corpus(config: DataConfig, items: ItemTable, split: Split, last_year: int) -> list[str]:
+  """Unlabelled text that was there before the cut.
+
+  Films are dated by year alone, so those of the year of the cut are left out with the later ones.
+  """
+  if config.source == 'movielens':
+    return sources.film_corpus(last_year, items.ids[split.cold_items].tolist())
+  return items.text[~split.cold_items].tolist()
+
+
+def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[str, int]:
+  late_user = np.unique(interactions.user[split.num_before :])
+  late_item = interactions.item[split.num_before :]
+  return {
+    'events': interactions.num_events,
+    'users': interactions.num_users,
+    'items': items.num_items,
+    'events_before_cut': split.num_before,
+    'users_before_cut': int((~split.cold_users).sum()),
+    'ranked_users': len(split.ranked_users),
+    'training_events': int(split.train_mask.sum()),
+    'users_after_cut': len(late_user),
+    'known_users_after_cut': int((~split.cold_users[late_user]).sum()),
+    'cold_items': int(split.cold_items.sum()),
+    'events_on_cold_items': int(split.cold_items[late_item].sum()),
+  }
+
+
+def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+  protocol = (
+    f'events by (timestamp, source row), cut at {summary["cut"]:.0%}, '
+    f'ranked users with at least {summary["min_events"]} events before it'
+  )
+  return [
+    {
+      'stage': 'prepare',
+      'subject': summary['name'],
+      'metric': metric,
+      'value': value,
+      'low': None,
+      'high': None,
+      'n': summary['counts']['events'],
+      'protocol': protocol,
+    }
+    for metric, value in summary['counts'].items()
+  ]
+
+
+def _checksums(stage_dir: Path) -> dict[str, str]:
+  """The sha256 of every data file of the stage by its path in it."""
+  paths = [*stage_dir.glob('*.npz'), *stage_dir.glob(f'{_DATASET}/**/*')]
+  digests = {}
+  for path in sorted(path for path in paths if path.is_file()):
+    with path.open('rb') as file:
+      digests[path.relative_to(stage_dir).as_posix()] = hashlib.file_digest(
+        file, 'sha256'
+      ).hexdigest()
+  return digests
+
+
+def _verified_summary(stage_dir: Path) -> dict[str, Any]:
+  """What `dataset.json` says, if all files are still as it says.
+
+  Checked before they are opened: how readers fail on damaged files is anyone's guess.
+  """
+  damaged = _SUMMARY
+  with contextlib.suppress(OSError, ValueError, KeyError):
+    summary = json.loads((stage_dir / _SUMMARY).read_text())
+    changed = set(summary['sha256'].items()) ^ set(_checksums(stage_dir).items())
+    if not changed:
+      return summary
+    damaged = min(changed)[0]
+  raise InputError(
+    f'{stage_dir / damaged} is damaged; delete {stage_dir} and run python -m experiments.prepare'
+  )
+
+
+def _read_tokens(path: Path) -> tuple[np.ndarray, np.ndarray]:
+  with np.load(path) as tokens:
+    return tokens['input_ids'], tokens['attention_mask']

@@ -1,0 +1,250 @@
+"""A user's own tables: what is read, and the one line that each mistake gets."""
+
+import dataclasses
+import datetime
+import re
+
+import polars as pl
+import pytest
+
+from rec_jax.data.config import DataConfig
+from rec_jax.data.tables import read_tables
+from rec_jax.types import InputError
+
+_EVENTS = """user_id,item_id,timestamp,rating
+ann,7,100,5
+bob,7,90,3.5
+ann,008,110,1
+"""
+_ITEMS = """item_id,title,price,plot
+7,Seven,9.5,Two detectives
+008,Eight,3,
+"""
+
+
+def _config(tmp_path, events=_EVENTS, items=_ITEMS, **fields) -> DataConfig:
+  paths = {}
+  for name, content in (('interactions', events), ('items', items)):
+    if isinstance(content, pl.DataFrame):
+      paths[name] = str(tmp_path / f'{name}.parquet')
+      content.write_parquet(paths[name])
+    else:
+      paths[name] = str(tmp_path / f'{name}.csv')
+      (tmp_path / f'{name}.csv').write_text(content, encoding='utf-8')
+  return DataConfig(source='tables', **(paths | fields))
+
+
+def _frame(**columns) -> pl.DataFrame:
+  return pl.DataFrame({'user_id': [1, 2], 'item_id': [7, 8], 'timestamp': [5, 6]} | columns)
+
+
+def test_csv_keeps_ids_as_they_are_written_and_orders_events_by_time(tmp_path):
+  tables = read_tables(_config(tmp_path))
+  assert tables.interactions.select('user_id', 'item_id', 'timestamp', 'rating').rows() == [
+    ('bob', '7', 90, 3.5),
+    ('ann', '7', 100, 5.0),
+    ('ann', '008', 110, 1.0),
+  ]
+  assert tables.interactions.schema['rating'] == pl.Float32
+  assert tables.interactions.schema['timestamp'] == pl.Int64
+  assert tables.interactions['row'].to_list() == [0, 1, 2]
+  assert tables.items.rows() == [('7', 'Seven. Two detectives'), ('008', 'Eight')]
+  assert tables.notes['text_columns'] == 'title, plot'  # price holds numbers only.
+
+
+def test_parquet_reads_the_same_as_csv(tmp_path):
+  csv = read_tables(_config(tmp_path))
+  events = pl.read_csv(tmp_path / 'interactions.csv', schema_overrides={'item_id': pl.String})
+  items = pl.read_csv(tmp_path / 'items.csv', schema_overrides={'item_id': pl.String})
+  parquet = read_tables(_config(tmp_path, events, items))
+  assert parquet.interactions.equals(csv.interactions)
+  assert parquet.items.equals(csv.items)
+
+
+def test_whole_numbers_and_floats_without_fraction_are_the_same_ids(tmp_path):
+  # A column of integers with a gap turns into floats in many tools.
+  items = pl.DataFrame({'item_id': [7.0, 8.0], 'title': ['Seven', 'Eight']})
+  tables = read_tables(_config(tmp_path, _frame(), items))
+  assert tables.interactions['item_id'].to_list() == ['7', '8']
+  assert 'rating' not in tables.interactions.columns
+
+
+@pytest.mark.parametrize('unit', [1, 10**3, 10**6, 10**9])
+def test_the_magnitude_tells_the_unit_of_a_time(tmp_path, unit):
+  seconds = [874_724_710, 1_700_000_000]
+  events = _frame(timestamp=[second * unit for second in seconds])
+  tables = read_tables(_config(tmp_path, events, _ITEMS.replace('008', '8')))
+  assert tables.interactions['timestamp'].to_list() == seconds
+
+
+@pytest.mark.parametrize(
+  ('written', 'expected'),
+  [
+    ('1997-09-20 03:05:10', 874_724_710),
+    ('1997-09-20T03:05:10Z', 874_724_710),
+    ('1997/09/20 03:05:10.25', 874_724_710),
+    ('1997-09-20T05:05:10+02:00', 874_724_710),
+    ('1997-09-20 03:05', 874_724_700),
+    ('1997-09-20', 874_713_600),
+    ('874724710.0', 874_724_710),
+    ('-5', -5),
+  ],
+)
+def test_times_as_text(tmp_path, written, expected):
+  events = f'user_id,item_id,timestamp\n1,7,{written}\n2,7,{written}\n'
+  tables = read_tables(_config(tmp_path, events))
+  assert tables.interactions['timestamp'].to_list() == [expected, expected]
+
+
+def test_parquet_datetimes_with_a_zone_and_dates(tmp_path):
+  zoned = pl.Series([datetime.datetime(1997, 9, 20, 3, 5, 10)] * 2).dt.replace_time_zone('UTC')
+  zoned = zoned.dt.convert_time_zone('Asia/Tokyo').cast(pl.Datetime('ms', 'Asia/Tokyo'))
+  items = _ITEMS.replace('008', '8')
+  tables = read_tables(_config(tmp_path, _frame(timestamp=zoned), items))
+  assert tables.interactions['timestamp'].to_list() == [874_724_710] * 2
+  dates = _frame(timestamp=[datetime.date(1970, 1, 2)] * 2)
+  assert read_tables(_config(tmp_path, dates, items)).interactions['timestamp'][0] == 86_400
+
+
+def test_order_within_one_second_is_kept(tmp_path):
+  events = 'user_id,item_id,timestamp\n1,7,1700000000900\n2,7,1700000000100\n1,008,1700000000500\n'
+  tables = read_tables(_config(tmp_path, events))
+  assert tables.interactions['timestamp'].to_list() == [1_700_000_000] * 3
+  ordered = tables.interactions.sort('timestamp', 'row')
+  assert ordered['user_id'].to_list() == ['2', '1', '1']
+  assert ordered['item_id'].to_list() == ['7', '008', '7']
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+  events = """user_id,item_id,timestamp,quantity
+1,7,100,2
+1,7,90,1
+2,7,95,0
+2,008,99,-1
+2,008,120,1
+"""
+  tables = read_tables(_config(tmp_path, events))
+  assert tables.interactions.select('user_id', 'timestamp').rows() == [('1', 90), ('2', 120)]
+  assert tables.notes['events_without_quantity_left_out'] == 2
+  assert tables.notes['repeats_left_out'] == 1
+  assert tables.notes['duplicates_left_out'] == 0
+
+
+def test_duplicates_are_dropped_on_demand(tmp_path):
+  config = _config(tmp_path, _EVENTS + 'ann,7,100,2\n', drop_duplicates=True)
+  tables = read_tables(config)
+  assert tables.notes['duplicates_left_out'] == 1
+  kept = tables.interactions.filter(pl.col('user_id') == 'ann', pl.col('item_id') == '7')
+  assert kept['rating'].to_list() == [5.0]
+
+
+def test_chosen_text_columns_and_other_names(tmp_path):
+  config = _config(
+    tmp_path,
+    'who,what,when,stars\n1,7,5,2\n2,008,6,3\n',
+    _ITEMS.replace('item_id', 'what'),
+    user_column='who',
+    item_column='what',
+    time_column='when',
+    rating_column='stars',
+    text_columns=('price', 'title'),
+  )
+  tables = read_tables(config)
+  assert tables.items['text'].to_list() == ['9.5. Seven', '3. Eight']
+  assert tables.interactions['rating'].to_list() == [2.0, 3.0]
+
+
+_HEADER = 'user_id,item_id,timestamp\n'
+
+
+@pytest.mark.parametrize(
+  ('events', 'message'),
+  [
+    (
+      'user_id,item_id,when\n1,7,5\n',
+      'no column "timestamp" among user_id, item_id, when; .*--con',
+    ),
+    (_HEADER + '1,7,5\n ,7,6\n', 'column "user_id", row 2: " " is an empty id'),
+    (_HEADER + '1,7,5\n2,,6\n', 'column "item_id", row 2: nothing is an empty id'),
+    (_HEADER + '1,7,5\n2,7,soon\n', 'column "timestamp", row 2: "soon" is not a time; give sec'),
+    (_HEADER + '1,7,1997-01-02\n2,7,02/01/1997\n', 'row 2: "02/01/1997" is not a time'),
+    (_HEADER + '1,7,1997-02-30\n2,7,1997-01-02\n', 'row 1: "1997-02-30" is not a time'),
+    (_HEADER + '1,7,5\n2,7,\n', 'column "timestamp", row 2: nothing is not a time'),
+    (_HEADER + '1,7,5\n2,7,inf\n', 'row 2: "inf" is not a time'),
+    (_HEADER + '1,7,5\n2,7,1e300\n', 'row 2: "1e300" is not a time'),
+    (_EVENTS + 'ann,7,100,2\n', r'row 4 repeats row 1: same .*"ann".*drop_duplicates=True'),
+    (_EVENTS + 'cat,9,100,2\n', r'row 4: item "9" is not in .*items.csv \(1 such items\)'),
+    (_EVENTS + 'cat,7,100,nan\n', 'column "rating", row 4: "nan" is not a finite number'),
+    (_EVENTS + 'cat,7,100,\n', 'column "rating", row 4: nothing is not a finite number'),
+    (_EVENTS + 'cat,7,100,good\n', 'column "rating", row 4: "good" is not a finite number'),
+    (_HEADER + '1,7,5\n1,008,6\n', 'every event is of the one user "1"'),
+    (_HEADER, 'the table has no rows'),
+    ('', 'cannot be read'),
+    (_HEADER + '1,7,5\n2,7,6,extra\n', 'cannot be read'),
+    (
+      'user_id,item_id,timestamp,quantity\n1,7,5,0\n',
+      'column "quantity" is 0 or less in every row',
+    ),
+  ],
+)
+def test_wrong_events_are_one_line_that_names_the_file(tmp_path, events, message):
+  config = _config(tmp_path, events)
+  _assert_input_error(config, re.escape(config.interactions) + '.*' + message)
+
+
+@pytest.mark.parametrize(
+  ('items', 'message'),
+  [
+    ('id,title\n7,Seven\n', 'no column "item_id" among id, title'),
+    (_ITEMS + ',Nine,1,\n', 'column "item_id", row 3: nothing is an empty id'),
+    (_ITEMS + '7,Nine,1,\n', 'row 3: item "7" is there already'),
+    (_ITEMS + '9,,1, \n', 'columns title, plot, row 3: item "9" has no text'),
+    ('item_id,price\n7,1\n008,2\n', 'no text column among item_id, price'),
+    ('item_id,title\n', 'the table has no rows'),
+  ],
+)
+def test_wrong_items_are_one_line_that_names_the_file(tmp_path, items, message):
+  config = _config(tmp_path, items=items)
+  _assert_input_error(config, re.escape(config.items) + '.*' + message)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'interactions': ''}, 'set --config.data.interactions=FILE'),
+    ({'items': 'nowhere.csv'}, 'nowhere.csv: no such file'),
+    ({'items': 'items.xlsx'}, 'items.xlsx: unknown extension ".xlsx"'),
+    ({'rating_column': 'stars'}, 'no column "stars" among .*--config.data.rating_column'),
+    ({'text_columns': ('plots',)}, 'no column "plots" among .*--config.data.text_columns'),
+  ],
+)
+def test_wrong_fields_name_what_to_set(tmp_path, fields, message):
+  _assert_input_error(dataclasses.replace(_config(tmp_path), **fields), message)
+
+
+@pytest.mark.parametrize(
+  ('columns', 'message'),
+  [
+    ({'user_id': [1.5, 2.0]}, 'column "user_id", row 1: "1.5" is not an id'),
+    ({'user_id': [[1], [2]]}, r'column "user_id" holds List\(Int64\), not ids'),
+    ({'timestamp': [True, False]}, 'column "timestamp" holds Boolean, not times'),
+    ({'timestamp': [None, None]}, 'column "timestamp", row 1: nothing is not a time'),
+    ({'rating': [1.0, float('inf')]}, 'column "rating", row 2: "inf" is not a finite number'),
+    ({'rating': [1.0, 1e300]}, 'column "rating", row 2: "1e.?300" is not a finite number'),
+  ],
+)
+def test_wrong_types_of_parquet(tmp_path, columns, message):
+  _assert_input_error(_config(tmp_path, _frame(**columns), _ITEMS.replace('008', '8')), message)
+
+
+def test_a_damaged_parquet_file(tmp_path):
+  config = _config(tmp_path, _frame())
+  with open(config.interactions, 'r+b') as file:
+    file.truncate(100)
+  _assert_input_error(config, 'interactions.parquet: cannot be read')
+
+
+def _assert_input_error(config: DataConfig, message: str) -> None:
+  with pytest.raises(InputError, match=message) as caught:
+    read_tables(config)
+  assert '\n' not in str(caught.value)
