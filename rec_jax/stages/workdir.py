@@ -2,7 +2,7 @@
 
     workdir/manifest.json         what was run: config, versions, device, data fingerprint
     workdir/metrics.json          the rows of all finished stages, in order
-    workdir/<stage>/metrics.json  the rows of one stage; written last, so it marks the stage finished
+    workdir/<stage>/metrics.json  the rows of one stage; written last: marks it finished
     workdir/<stage>/timings.json  measured seconds, kept apart as they differ from run to run
 
 Every file is replaced whole, so a process may be killed at any moment.
@@ -28,10 +28,9 @@ from typing import Any
 import jax
 
 import rec_jax
+from rec_jax.stages import STAGES
 from rec_jax.stages.config import Config
 from rec_jax.types import InputError
-
-STAGES = ('prepare', 'pretrain', 'finetune', 'distil', 'explore', 'evaluate')
 
 _ROW = ('stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol')
 _PACKAGES = (
@@ -270,9 +269,10 @@ def _checked_row(row: Mapping[str, Any], stage: str) -> dict[str, Any]:
   for key in ('subject', 'metric', 'protocol'):
     if not isinstance(row[key], str) or not row[key]:
       raise ValueError(f'{key} must be text, not {row[key]!r}, in row {dict(row)}')
-  low, high = (None if row[key] is None else _number(row, key) for key in ('low', 'high'))
-  if (low is None) != (high is None) or (low is not None and low > high):
-    raise ValueError(f'bounds [{low}, {high}] in row {dict(row)}')
+  bounds = [_number(row, key) for key in ('low', 'high') if row[key] is not None]
+  if len(bounds) == 1 or bounds != sorted(bounds):
+    raise ValueError(f'low and high must be in order or both None in row {dict(row)}')
+  low, high = bounds or (None, None)
   if not isinstance(row['n'], numbers.Integral) or row['n'] < 1:
     raise ValueError(f'n must be a positive integer in row {dict(row)}')
   numeric = {'value': _number(row, 'value'), 'low': low, 'high': high, 'n': int(row['n'])}

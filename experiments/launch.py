@@ -1,0 +1,143 @@
+"""What the scripts share: flags, one-line errors, and the call of the stages.
+
+JAX is imported only once the flags have proved right, so that a typing error is answered at once.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import logging
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from rec_jax.stages import STAGES
+from rec_jax.stages.config import Config
+
+logger = logging.getLogger('rec_jax')
+
+
+def main(*stages: str) -> None:
+  """Runs stages as the script that was called."""
+  start(lambda config, workdir: run_stages(stages, config, workdir))
+
+
+def start(run: Callable[[Config, pathlib.Path], None]) -> None:
+  """Parses the flags and calls `run(config, workdir)`; bad input ends in one line and status 1."""
+  _define_flags(sys.argv)
+  app.run(lambda argv: _run(run, argv), flags_parser=_parse)
+
+
+def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> None:
+  """Runs stages in order, each unless it is finished."""
+  from rec_jax.stages import workdir as workdirs
+
+  for stage in stages:
+    run = importlib.import_module(f'rec_jax.stages.{stage}').run
+    if workdirs.is_finished(workdir, stage):
+      run(config, workdir)
+      continue
+    logger.info('[%d/%d] %s', STAGES.index(stage) + 1, len(STAGES), stage)
+    with workdirs.unchanged_on_bad_input(workdir), workdirs.timed(workdir / stage, 'total'):
+      run(config, workdir)
+
+
+def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    _fail(f'unexpected argument {argv[1]!r}: flags are given as --name=value')
+  import jax
+
+  from rec_jax.types import InputError
+
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  absl_logging.get_absl_handler().setFormatter(logging.Formatter('%(message)s'))
+  logger.setLevel(logging.INFO)
+  workdir = pathlib.Path(flags.FLAGS.workdir or pathlib.Path('runs', _config_file().stem))
+  # Spares a resumed run, and later stages, most of their compilation.
+  jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / '.cache'))
+  try:
+    run(flags.FLAGS.config, workdir)
+  except InputError as error:
+    _fail(str(error))
+  except KeyboardInterrupt:
+    _fail('interrupted: the same command resumes the run')
+
+
+def _define_flags(argv: Sequence[str]) -> None:
+  # Before the definition, which reads the default file and already applies the overrides to it.
+  known = list(_field_names(Config()))
+  for argument in argv[1:]:
+    field = re.match(r'--?(?:no)?config\.([^=]+)', argument)
+    if field and field[1] not in known:
+      _fail(f'no config field {field[1]}: {_hint(field[1], known)}')
+  config_flags.DEFINE_config_file(
+    'config', 'configs/movielens.py', 'what to run; --config.FIELD=VALUE overrides a field'
+  )
+  flags.DEFINE_string(
+    'workdir', None, 'where results go; runs/NAME for configs/NAME.py if not given'
+  )
+  for name in ('config', 'workdir'):  # so that --help of every script shows them
+    flags.FLAGS.register_key_flag_for_module(argv[0], flags.FLAGS[name])
+
+
+def _parse(argv: Sequence[str]) -> Sequence[str]:
+  """Parses the flags; what is wrong with them is said in one line."""
+  problem = ''
+  try:
+    rest = flags.FLAGS(argv)
+  except (flags.Error, OSError, ValueError) as error:
+    problem = ' '.join(str(error).split())
+  if not _config_file().is_file():
+    _fail(f'no config file {_config_file()}: run from the root of the repository or give --config')
+  if problem:
+    _fail(problem)
+  _split_commas(flags.FLAGS.config)
+  return rest
+
+
+def _config_file() -> pathlib.Path:
+  name = config_flags.get_config_filename(flags.FLAGS['config'])
+  return pathlib.Path(name.partition(':')[0])
+
+
+def _field_names(config: Any, prefix: str = '') -> Iterator[str]:
+  """Dotted names of the fields of nested dataclasses."""
+  for field in dataclasses.fields(config):
+    yield prefix + field.name
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      yield from _field_names(value, f'{prefix}{field.name}.')
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+  def likeness(other: str) -> tuple[float, float]:
+    """Of the last part of the name, then of the whole."""
+    pairs = [(name.rpartition('.')[2], other.rpartition('.')[2]), (name, other)]
+    last, whole = (difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+    return last, whole
+
+  near = [other for other in sorted(known, key=likeness, reverse=True) if likeness(other)[0] > 0.6]
+  if near:
+    return f'did you mean {" or ".join(near[:2])}?'
+  return f'the fields are {", ".join(other for other in known if "." not in other)}'
+
+
+def _split_commas(config: Any) -> None:
+  """Lets a field of several texts be given as --config.field=a,b."""
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      _split_commas(value)
+    elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+      setattr(config, field.name, tuple(word for part in value for word in part.split(',')))
+
+
+def _fail(message: str) -> NoReturn:
+  print(f'error: {message}', file=sys.stderr)
+  sys.exit(1)
