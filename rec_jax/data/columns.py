@@ -59,7 +59,7 @@ def require(column: str, found: list[str], path: str, field: str) -> None:
   """Stops with the list of columns when `column` is not among them."""
   if column not in found:
     raise InputError(
-      f'{path}: no column "{column}" among {", ".join(found)}; '
+      f'{path}: no column "{column}" among {shown(*found)}; '
       f'name yours with --config.data.{field}=COLUMN'
     )
 
@@ -144,6 +144,11 @@ def first_row(mask: pl.Series) -> int | None:
   return int(index[0]) + 1 if len(index) else None
 
 
+def shown(*values: object) -> str:
+  """Values from a file as they fit in one line of a message."""
+  return ', '.join(' / '.join(str(value).splitlines())[:80] for value in values)
+
+
 _STRINGS = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -173,8 +178,8 @@ def _stop_at(bad: pl.Series, series: pl.Series, path: str, what: str, remedy: st
   row = first_row(bad)
   if row is not None:
     value = series[row - 1]
-    shown = 'nothing' if value is None else f'"{value}"'
-    raise InputError(f'{path}: column "{series.name}", row {row}: {shown} {what}; {remedy}')
+    cell = 'nothing' if value is None else f'"{shown(value)}"'
+    raise InputError(f'{path}: column "{series.name}", row {row}: {cell} {what}; {remedy}')
 
 
 def _unreadable(path: str, error: Exception) -> InputError:

@@ -17,7 +17,8 @@ class DataConfig:
       nanoseconds: the magnitude tells) since 1970, or an ISO 8601 date.
     rating_column: column of an explicit rating; without it feedback is implicit.
     quantity_column: column of a quantity; events with a quantity of 0 or less are left out.
-    text_columns: columns of the item table joined to its text; empty means every text column.
+    text_columns: columns of the item table joined to its text, separated by commas; empty means
+      every column of text.
     text_length: tokens that a text is cut at.
     positive_rating: ratings from this value on count as reward 1.
     cut: share of the events, in time order, that lies before the global cut.
@@ -33,7 +34,7 @@ class DataConfig:
   time_column: str = 'timestamp'
   rating_column: str = 'rating'
   quantity_column: str = 'quantity'
-  text_columns: tuple[str, ...] = ()
+  text_columns: str = ''
   text_length: int = 32
   positive_rating: float = 4.0
   cut: float = 0.7

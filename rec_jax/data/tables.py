@@ -5,6 +5,7 @@ import dataclasses
 import polars as pl
 
 from rec_jax.data import columns
+from rec_jax.data.columns import shown
 from rec_jax.data.config import DataConfig
 from rec_jax.types import InputError
 
@@ -129,8 +130,9 @@ def _without_duplicates(events: pl.DataFrame, config: DataConfig) -> pl.DataFram
     first = unique.join(repeated.filter(pl.col('source_row') == row['source_row']), on=key)
     raise InputError(
       f'{config.interactions}: row {row["source_row"]} repeats row {first["source_row"][0]}: same '
-      f'{config.user_column} "{row["user_id"]}", {config.item_column} "{row["item_id"]}" and '
-      f'{config.time_column}; remove it or set --config.data.drop_duplicates=True'
+      f'{config.user_column} "{shown(row["user_id"])}", '
+      f'{config.item_column} "{shown(row["item_id"])}" and {config.time_column}; '
+      'remove it or set --config.data.drop_duplicates=True'
     )
   return unique
 
@@ -139,7 +141,7 @@ def _require_several_users(events: pl.DataFrame, config: DataConfig) -> None:
   if events['user_id'].n_unique() == 1:
     raise InputError(
       f'{config.interactions}: column "{config.user_column}", from row 1 on: every event is of '
-      f'the one user "{events["user_id"][0]}"; give the events of at least two'
+      f'the one user "{shown(events["user_id"][0])}"; give the events of at least two'
     )
 
 
@@ -149,8 +151,8 @@ def _require_known_items(events: pl.DataFrame, items: pl.DataFrame, config: Data
     row = unknown.row(0, named=True)
     raise InputError(
       f'{config.interactions}: column "{config.item_column}", row {row["source_row"]}: item '
-      f'"{row["item_id"]}" is not in {config.items} ({unknown["item_id"].n_unique()} such items); '
-      'add it there or remove its events'
+      f'"{shown(row["item_id"])}" is not in {config.items} '
+      f'({unknown["item_id"].n_unique()} such items); add it there or remove its events'
     )
 
 
@@ -159,26 +161,27 @@ def _items(lazy: pl.LazyFrame, config: DataConfig) -> tuple[pl.DataFrame, list[s
   path = config.items
   found = columns.names(lazy, path)
   columns.require(config.item_column, found, path, 'item_column')
-  for column in config.text_columns:
+  named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
+  for column in named:
     columns.require(column, found, path, 'text_columns')
-  wanted = [config.item_column, *config.text_columns] if config.text_columns else found
-  raw = columns.collect(lazy, list(dict.fromkeys(wanted)), path)
+  wanted = dict.fromkeys([config.item_column, *named]) if named else found
+  raw = columns.collect(lazy, list(wanted), path)
   ids = columns.ids(raw[config.item_column], path).alias('item_id')
   _require_distinct(ids, config)
-  chosen = list(config.text_columns) or [
+  chosen = named or [
     series.name for series in raw.drop(config.item_column) if columns.is_text(series)
   ]
   if not chosen:
     raise InputError(
-      f'{path}: no text column among {", ".join(found)}; add one, or name the columns to use '
+      f'{path}: no text column among {shown(*found)}; add one, or name the columns to use '
       'with --config.data.text_columns'
     )
   text = _joined(raw.select(chosen))
   row = columns.first_row(text == '')
   if row is not None:
     raise InputError(
-      f'{path}: columns {", ".join(chosen)}, row {row}: item "{ids[row - 1]}" has no text; fill '
-      'it, or name other columns with --config.data.text_columns'
+      f'{path}: columns {shown(*chosen)}, row {row}: item "{shown(ids[row - 1])}" has '
+      'no text; fill it, or name other columns with --config.data.text_columns'
     )
   return pl.DataFrame([ids, text]), chosen
 
@@ -187,8 +190,8 @@ def _require_distinct(ids: pl.Series, config: DataConfig) -> None:
   row = columns.first_row(~ids.is_first_distinct())
   if row is not None:
     raise InputError(
-      f'{config.items}: column "{config.item_column}", row {row}: item "{ids[row - 1]}" is there '
-      'already; keep one row an item'
+      f'{config.items}: column "{config.item_column}", row {row}: item "{shown(ids[row - 1])}" is '
+      'there already; keep one row an item'
     )
 
 

@@ -147,7 +147,7 @@ def test_chosen_text_columns_and_other_names(tmp_path):
     item_column='what',
     time_column='when',
     rating_column='stars',
-    text_columns=('price', 'title'),
+    text_columns='price, title',
   )
   tables = read_tables(config)
   assert tables.items['text'].to_list() == ['9.5. Seven', '3. Eight']
@@ -192,6 +192,16 @@ def test_wrong_events_are_one_line_that_names_the_file(tmp_path, events, message
   _assert_input_error(config, re.escape(config.interactions) + '.*' + message)
 
 
+def test_line_breaks_within_cells_and_names_keep_the_message_one_line(tmp_path):
+  _assert_input_error(_config(tmp_path, '"user\nid",item_id\n1,7\n'), 'among user / id, item_id')
+  events = 'user_id,item_id,timestamp\n1,7,5\n2,7,"a\nb"\n'
+  _assert_input_error(_config(tmp_path, events), 'row 2: "a / b" is not a time')
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+  assert len(read_tables(_config(tmp_path, '\ufeff' + _EVENTS)).interactions) == 3
+
+
 @pytest.mark.parametrize(
   ('items', 'message'),
   [
@@ -215,7 +225,7 @@ def test_wrong_items_are_one_line_that_names_the_file(tmp_path, items, message):
     ({'items': 'nowhere.csv'}, 'nowhere.csv: no such file'),
     ({'items': 'items.xlsx'}, 'items.xlsx: unknown extension ".xlsx"'),
     ({'rating_column': 'stars'}, 'no column "stars" among .*--config.data.rating_column'),
-    ({'text_columns': ('plots',)}, 'no column "plots" among .*--config.data.text_columns'),
+    ({'text_columns': 'title,plots'}, 'no column "plots" among .*--config.data.text_columns'),
   ],
 )
 def test_wrong_fields_name_what_to_set(tmp_path, fields, message):
