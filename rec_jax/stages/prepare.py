@@ -212,7 +212,7 @@ def _verified_summary(stage_dir: Path) -> dict[str, Any]:
       return summary
     damaged = min(changed)[0]
   raise InputError(
-    f'{stage_dir / damaged} is damaged; delete {stage_dir} and run python -m experiments.prepare'
+    f'{stage_dir / damaged} is damaged; delete {stage_dir} and run python -m experiments.prepare again'
   )
 
 
