@@ -1,6 +1,7 @@
 """Events and items as two tables, and how a user's own CSV or Parquet files become them."""
 
 import dataclasses
+from pathlib import Path
 
 import polars as pl
 
@@ -52,7 +53,7 @@ def read_tables(config: DataConfig) -> Tables:
   _require_known_items(unique, items, config)
   first = unique.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
   return Tables(
-    name=config.interactions,
+    name=Path(config.interactions).stem,
     interactions=first.drop('source_row', 'time', 'quantity', strict=False),
     items=items,
     licence='as stated by the owner of the files',

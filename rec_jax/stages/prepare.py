@@ -212,7 +212,8 @@ def _verified_summary(stage_dir: Path) -> dict[str, Any]:
       return summary
     damaged = min(changed)[0]
   raise InputError(
-    f'{stage_dir / damaged} is damaged; delete {stage_dir} and run python -m experiments.prepare again'
+    f'{stage_dir / damaged} is damaged; delete {stage_dir} '
+    'and run python -m experiments.prepare again'
   )
 
 
