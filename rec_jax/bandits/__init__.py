@@ -1,0 +1,139 @@
+"""The registry of policies: name -> factory. `make('lin_ucb', alpha=0.5)`, `names()`.
+
+A policy is a belief and an explorer, so an entry is one line. Hyperparameters may be traced
+numbers, so a sweep is a `vmap` over `make`.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jax.typing import ArrayLike
+
+from rec_jax.bandits.base import Belief, Explorer, Policy
+from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
+from rec_jax.bandits.beliefs.constant import constant
+from rec_jax.bandits.beliefs.linear import linear
+from rec_jax.bandits.beliefs.per_user import per_user
+from rec_jax.bandits.beliefs.residual import residual
+from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
+from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.softmax import softmax
+from rec_jax.bandits.explorers.thompson import thompson
+from rec_jax.bandits.explorers.ucb import ucb
+from rec_jax.bandits.explorers.uniform import uniform
+from rec_jax.bandits.policy import combine
+from rec_jax.types import InputError
+
+__all__ = ['hyperparameters', 'make', 'names']
+
+
+def make(name: str, **values: Any) -> Policy:
+  """Builds a policy of the registry.
+
+  Args:
+    name: one of `names()`.
+    **values: hyperparameters, see `hyperparameters(name)`: numbers, traced numbers, arrays or
+      Optax schedules, as the factory of each belief and explorer says.
+
+  Returns:
+    The policy.
+
+  Raises:
+    InputError: the name or a hyperparameter is unknown, or a value is out of its range.
+  """
+  known = hyperparameters(name)
+  for unknown in sorted(set(values) - set(known)):
+    raise InputError(
+      f'unknown hyperparameter {unknown!r} of policy {name!r}; known: {", ".join(known) or "none"}'
+    )
+  return _REGISTRY[name](**values)
+
+
+def names() -> tuple[str, ...]:
+  """The policies of the registry, sorted."""
+  return tuple(sorted(_REGISTRY))
+
+
+def hyperparameters(name: str) -> dict[str, Any]:
+  """The hyperparameters of a policy with their defaults.
+
+  Raises:
+    InputError: the name is unknown.
+  """
+  if name not in _REGISTRY:
+    raise InputError(f'unknown policy {name!r}; known: {", ".join(names())}')
+  parameters = inspect.signature(_REGISTRY[name]).parameters
+  return {parameter.name: parameter.default for parameter in parameters.values()}
+
+
+def popularity(a0: ArrayLike = 1.0, b0: ArrayLike = 9.0, gamma: ArrayLike = 1.0) -> Belief:
+  """Beta-Bernoulli whose prior mean is one success in ten; a0 and b0 may be counts [N]."""
+  return beta_bernoulli(a0, b0, gamma)
+
+
+def popularity_linear(
+  lambda_: ArrayLike = 1.0,
+  noise_variance: ArrayLike = 1.0,
+  a0: ArrayLike = 1.0,
+  b0: ArrayLike = 9.0,
+  gamma: ArrayLike = 1.0,
+) -> Belief:
+  """Linear deviations, shared by all users, from the popularity of each arm."""
+  return residual(popularity(a0, b0, gamma), linear(lambda_, noise_variance, gamma=gamma))
+
+
+def popularity_per_user_linear(
+  lambda_: ArrayLike = 1.0,
+  noise_variance: ArrayLike = 1.0,
+  a0: ArrayLike = 1.0,
+  b0: ArrayLike = 9.0,
+  gamma: ArrayLike = 1.0,
+) -> Belief:
+  """Linear deviations of each user from the popularity of each arm."""
+  return residual(popularity(a0, b0, gamma), per_user(linear(lambda_, noise_variance, gamma=gamma)))
+
+
+def _pair(
+  belief: Callable[..., Belief], explorer: Callable[..., Explorer]
+) -> Callable[..., Policy]:
+  """The factory of `combine(belief(...), explorer(...))` with the keywords of both."""
+  of_belief = inspect.signature(belief).parameters
+  of_explorer = inspect.signature(explorer).parameters
+
+  def factory(**values: Any) -> Policy:
+    return combine(
+      belief(**{name: value for name, value in values.items() if name in of_belief}),
+      explorer(**{name: value for name, value in values.items() if name in of_explorer}),
+    )
+
+  keywords = [*of_belief.values(), *of_explorer.values()]
+  factory.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [keyword.replace(kind=inspect.Parameter.KEYWORD_ONLY) for keyword in keywords]
+  )
+  return factory
+
+
+_REGISTRY: dict[str, Callable[..., Policy]] = {
+  'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'epsilon_greedy': _pair(popularity, epsilon_greedy),
+  'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
+  'lin_greedy': _pair(linear, greedy),
+  'lin_softmax': _pair(linear, softmax),
+  'lin_ts': _pair(linear, thompson),
+  'lin_ucb': _pair(linear, ucb),
+  'per_user_lin_epsilon_greedy': _pair(popularity_per_user_linear, epsilon_greedy),
+  'per_user_lin_greedy': _pair(popularity_per_user_linear, greedy),
+  'per_user_lin_ts': _pair(popularity_per_user_linear, thompson),
+  'per_user_lin_ucb': _pair(popularity_per_user_linear, ucb),
+  'popularity_greedy': _pair(popularity, greedy),
+  'popularity_lin_ts': _pair(popularity_linear, thompson),
+  'popularity_lin_ucb': _pair(popularity_linear, ucb),
+  'popularity_softmax': _pair(popularity, softmax),
+  'popularity_ucb': _pair(popularity, ucb),
+  'two_tower_epsilon_greedy': _pair(two_tower, epsilon_greedy),
+  'two_tower_greedy': _pair(two_tower, greedy),
+  'two_tower_softmax': _pair(two_tower, softmax),
+  'uniform': _pair(constant, uniform),
+}

@@ -1,0 +1,129 @@
+"""The contracts of the bandit core: Policy, Belief and Explorer.
+
+Each is a NamedTuple of pure functions, after Optax. A key comes first wherever chance enters and
+is consumed. All semantics are for one decision; batches come from `jax.vmap`.
+
+  policy = combine(linear(), ucb(alpha=0.5))
+  state = policy.init(key, ArmSpec(num_arms=N, num_candidates=K, query_dim=D, arm_dim=F))
+  decision = policy.select(key, state, context)      # one context
+  state = policy.update(key, state, feedback)        # B outcomes, rows in order
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from rec_jax.types import ArmSpec, Context, Decision, Feedback
+
+State = Any
+Info = Any
+
+
+def keep_state(key: jax.Array, state: State) -> State:
+  """The `refresh` of what has nothing costly to do."""
+  del key
+  return state
+
+
+def keep_arms(state: State, ids: jax.Array, features: jax.Array) -> State:
+  """The `reset_arms` of what has no state of its own for an arm."""
+  del ids, features
+  return state
+
+
+def no_info(state: State, context: Context, index: jax.Array) -> Info:
+  """The `info` of what needs nothing back but the feedback itself."""
+  del state, context, index
+
+
+class Policy(NamedTuple):
+  """How to decide and how to learn from what came of it.
+
+  Attributes:
+    init: (key, spec) -> state.
+    select: (key, state, context) -> Decision, for ONE context; propensity is left NaN.
+    update: (key, state, feedback) -> state; feedback has a leading [B], rows are applied in
+      order, a row of weight 0 changes nothing, and a row that is not finite is counted and
+      changes nothing else.
+    probabilities: (key, state, context) -> [K, L], the marginal of each candidate at each position.
+    propensity: (key, state, context, decision) -> [L], of position l given those before it.
+    refresh: (key, state) -> state, the costly part of learning; the rollout calls it on its own,
+      unbatched round index.
+    reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
+    propensity_is_exact: False where `propensity` is a Monte Carlo estimate.
+  """
+
+  init: Callable[[jax.Array, ArmSpec], State]
+  select: Callable[[jax.Array, State, Context], Decision]
+  update: Callable[[jax.Array, State, Feedback], State]
+  probabilities: Callable[[jax.Array, State, Context], jax.Array]
+  propensity: Callable[[jax.Array, State, Context, Decision], jax.Array]
+  refresh: Callable[[jax.Array, State], State]
+  reset_arms: Callable[[State, jax.Array, jax.Array], State]
+  propensity_is_exact: bool
+
+
+class Belief(NamedTuple):
+  """What is known about the expected reward of each candidate.
+
+  Attributes:
+    init: (key, spec) -> state.
+    predict: (state, context) -> (mean [K], variance [K]) of the expected reward.
+    sample: (key, state, context, num_samples M) -> [M, K], joint draws of the expected reward.
+    update: (key, state, feedback) -> state; rows in order, weight 0 leaves every bit as it is.
+    info: (state, context, index []) -> what the belief wants back with the outcome of candidate
+      `index`, a pytree. It arrives as `feedback.info`, with a leading [B].
+    refresh: (key, state) -> state, the costly part of learning.
+    reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
+    cdf: (state, context, x [Q]) -> [Q, K], the distribution function of each candidate's expected
+      reward, where the candidates are independent; None where they are not. Thompson's propensity
+      is then a one-dimensional integral.
+  """
+
+  init: Callable[[jax.Array, ArmSpec], State]
+  predict: Callable[[State, Context], tuple[jax.Array, jax.Array]]
+  sample: Callable[[jax.Array, State, Context, int], jax.Array]
+  update: Callable[[jax.Array, State, Feedback], State]
+  info: Callable[[State, Context, jax.Array], Info] = no_info
+  refresh: Callable[[jax.Array, State], State] = keep_state
+  reset_arms: Callable[[State, jax.Array, jax.Array], State] = keep_arms
+  cdf: Callable[[State, Context, jax.Array], jax.Array] | None = None
+
+
+class Outlook(NamedTuple):
+  """A belief at one context, all that an explorer sees of it.
+
+  Attributes:
+    mean: [K] expected reward.
+    variance: [K] of the expected reward; costs nothing where an explorer does not read it.
+    sample: (key, num_samples M) -> [M, K], joint draws.
+    cdf: x [Q] -> [Q, K], or None (see `Belief.cdf`).
+  """
+
+  mean: jax.Array
+  variance: jax.Array
+  sample: Callable[[jax.Array, int], jax.Array]
+  cdf: Callable[[jax.Array], jax.Array] | None
+
+
+class Explorer(NamedTuple):
+  """How to choose the next position of a slate, given what is believed.
+
+  `combine` calls `select` once a position with the positions before it masked, so a single item
+  and a slate of L distinct items follow the same rule, and propensities are those of one choice.
+
+  Attributes:
+    init: (key, spec) -> state.
+    select: (key, state, outlook, mask [K]) -> index [] int32, -1 where all are masked.
+    probabilities: (key, state, outlook, mask [K]) -> [K], probability that `select` returns each.
+    update: (state, feedback, change [B]) -> state; `change` is how far the belief's mean of each
+      chosen candidate moved by this update.
+    is_exact: belief -> whether `probabilities` is exact, not a Monte Carlo estimate.
+  """
+
+  init: Callable[[jax.Array, ArmSpec], State]
+  select: Callable[[jax.Array, State, Outlook, jax.Array], jax.Array]
+  probabilities: Callable[[jax.Array, State, Outlook, jax.Array], jax.Array]
+  update: Callable[[State, Feedback, jax.Array], State]
+  is_exact: Callable[[Belief], bool]

@@ -1,0 +1,1 @@
+"""What is known about the reward of each candidate: one file a belief."""

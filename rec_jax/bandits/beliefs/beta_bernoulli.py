@@ -1,0 +1,92 @@
+"""Independent arms with rewards in [0, 1]: Beta posteriors (Thompson 1933; Chapelle & Li 2011)."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.typing import ArrayLike
+
+from rec_jax.bandits.base import Belief
+from rec_jax.bandits.beliefs.forgetting import decays
+from rec_jax.bandits.hyperparameters import check_range
+from rec_jax.types import ArmSpec, Context, Feedback
+
+
+@struct.dataclass
+class BetaBernoulliState:
+  """Evidence, apart from the prior so that forgetting returns to it.
+
+  Attributes:
+    successes: [N] weighted sum of rewards.
+    failures: [N] weighted sum of 1 - reward.
+  """
+
+  successes: jax.Array
+  failures: jax.Array
+
+
+def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
+  """The expected reward of arm n is Beta(a0 + successes, b0 + failures).
+
+  Args:
+    a0: prior successes, a number or [N].
+    b0: prior failures, a number or [N].
+    gamma: forgetting: each row of non-zero weight multiplies the evidence of every arm by it
+      (discounted Thompson sampling, Raj & Kalyani 2017).
+
+  Returns:
+    A belief that reads `arm_ids` only. Rewards outside [0, 1] are clipped.
+
+  Raises:
+    InputError: a0 or b0 is not positive, or gamma is outside (0, 1].
+  """
+  check_range('a0', a0, 0, open_low=True)
+  check_range('b0', b0, 0, open_low=True)
+  check_range('gamma', gamma, 0, 1, open_low=True)
+
+  def init(key: jax.Array, spec: ArmSpec) -> BetaBernoulliState:
+    del key
+    zeros = jnp.zeros(spec.num_arms, jnp.float32)
+    return BetaBernoulliState(successes=zeros, failures=zeros)
+
+  def counts(state: BetaBernoulliState, context: Context) -> tuple[jax.Array, jax.Array]:
+    a, b = a0 + state.successes, b0 + state.failures
+    return a[context.arm_ids], b[context.arm_ids]
+
+  def predict(state: BetaBernoulliState, context: Context) -> tuple[jax.Array, jax.Array]:
+    a, b = counts(state, context)
+    mean = a / (a + b)
+    return mean, mean * (1 - mean) / (a + b + 1)
+
+  def sample(
+    key: jax.Array, state: BetaBernoulliState, context: Context, num_samples: int
+  ) -> jax.Array:
+    a, b = counts(state, context)
+    return jax.random.beta(key, a, b, (num_samples, len(a)))
+
+  def update(key: jax.Array, state: BetaBernoulliState, feedback: Feedback) -> BetaBernoulliState:
+    del key
+    reward = jnp.clip(feedback.reward, 0, 1)
+    total, rows = decays(gamma, feedback.weight)
+    weight = rows * feedback.weight
+    # A padded row is sent past the end, where it is dropped.
+    arm = jnp.where(feedback.weight == 0, len(state.successes), feedback.arm_id)
+    return BetaBernoulliState(
+      successes=(state.successes * total).at[arm].add(weight * reward, mode='drop'),
+      failures=(state.failures * total).at[arm].add(weight * (1 - reward), mode='drop'),
+    )
+
+  def reset_arms(
+    state: BetaBernoulliState, ids: jax.Array, features: jax.Array
+  ) -> BetaBernoulliState:
+    del features
+    return BetaBernoulliState(
+      successes=state.successes.at[ids].set(0), failures=state.failures.at[ids].set(0)
+    )
+
+  def cdf(state: BetaBernoulliState, context: Context, x: jax.Array) -> jax.Array:
+    a, b = counts(state, context)
+    return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1)[:, None])
+
+  return Belief(
+    init=init, predict=predict, sample=sample, update=update, reset_arms=reset_arms, cdf=cdf
+  )

@@ -1,0 +1,1 @@
+"""How to choose among candidates: one file an explorer."""

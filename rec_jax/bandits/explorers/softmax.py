@@ -1,0 +1,34 @@
+"""Boltzmann exploration."""
+
+import jax
+
+from rec_jax.bandits.base import Explorer, Outlook
+from rec_jax.bandits.choice import masked_argmax
+from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
+
+
+def softmax(temperature: Hyperparameter = 0.1) -> Explorer:
+  """Chooses with probability proportional to exp(mean / temperature).
+
+  Args:
+    temperature: in units of reward, a number > 0 or an Optax schedule of the rows of feedback so
+      far.
+
+  Raises:
+    InputError: temperature is not positive.
+  """
+  check_range('temperature', temperature, 0, open_low=True)
+
+  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    noise_key, tie_key = jax.random.split(key)
+    noise = jax.random.gumbel(noise_key, mask.shape)
+    return masked_argmax(tie_key, outlook.mean / value_at(temperature, state) + noise, mask)
+
+  def probabilities(
+    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
+  ) -> jax.Array:
+    del key
+    return jax.nn.softmax(outlook.mean / value_at(temperature, state), where=mask)
+
+  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)

@@ -1,0 +1,1 @@
+"""Where feedback comes from, and the rollout of a policy in it."""

@@ -1,0 +1,82 @@
+"""The contract of an environment."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+from rec_jax.types import Context, Decision, Feedback
+
+State = Any
+Data = Any
+
+
+@struct.dataclass
+class Metrics:
+  """What happened to B users at one round, for each of the L positions.
+
+  Attributes:
+    reward: [B, L] float32, 0 where nothing could be shown.
+    expected_reward: [B, L] float32, of what was shown.
+    best_expected_reward: [B, L] float32, of the best slate that could have been shown.
+    arm_id: [B, L] int32, -1 where nothing could be shown.
+    user_id: [B] int32.
+  """
+
+  reward: jax.Array
+  expected_reward: jax.Array
+  best_expected_reward: jax.Array
+  arm_id: jax.Array
+  user_id: jax.Array
+
+
+class Environment(NamedTuple):
+  """A world for one seed; `rollout` adds the axis S.
+
+  `data` (features, outcomes) is an argument and shared by the seeds, and so is the round `t`, so
+  that what depends on them alone is computed once for all seeds.
+
+  Attributes:
+    init: (key, data) -> state.
+    observe: (key, data, state, t []) -> context [B].
+    step: (key, data, state, t [], context [B], decision [B]) -> (state, feedback, metrics).
+      Feedback has B * L rows, position after position of one user, and may be about earlier
+      rounds; rows of weight 0 are padding.
+  """
+
+  init: Callable[[jax.Array, Data], State]
+  observe: Callable[[jax.Array, Data, State, jax.Array], Context]
+  step: Callable[
+    [jax.Array, Data, State, jax.Array, Context, Decision], tuple[State, Feedback, Metrics]
+  ]
+
+
+def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Feedback:
+  """Feedback [B * L] of every position of every slate; weight 0 where nothing was shown.
+
+  Args:
+    context: [B].
+    decision: [B], each with L positions.
+    reward: [B, L].
+  """
+  num_users, slate_size = decision.index.shape
+  shown = decision.index >= 0
+  features = jax.vmap(lambda features, index: features[index])(context.features, decision.index)
+
+  def per_position(x: jax.Array) -> jax.Array:
+    return jax.numpy.repeat(x, slate_size, axis=0)
+
+  def flat(x: jax.Array) -> jax.Array:
+    return x.reshape(num_users * slate_size, *x.shape[2:])
+
+  return Feedback(
+    user_id=per_position(context.user_id),
+    query=per_position(context.query),
+    features=flat(features),
+    arm_id=flat(jax.numpy.where(shown, decision.arm_id, 0)),
+    propensity=flat(decision.propensity),
+    reward=flat(reward),
+    weight=flat(shown.astype(jax.numpy.float32)),
+    info=jax.tree.map(flat, decision.info),
+  )

@@ -1,0 +1,261 @@
+"""Running a policy in an environment: one scan over rounds, over all seeds and settings at once."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from rec_jax.bandits.base import Policy
+from rec_jax.environments.base import Environment, Metrics
+from rec_jax.types import ArmSpec
+
+Settings = Any
+
+
+@struct.dataclass
+class Trajectory:
+  """What happened.
+
+  Attributes:
+    metrics: `Metrics` of NumPy arrays with leading [S, T]; ids in the smallest signed type.
+    propensity: [S, T, B, L] float32, None unless a log was recorded.
+    policy_state: leading [S], on the device, None unless asked for.
+    env_state: leading [S], on the device, None unless asked for.
+  """
+
+  metrics: Metrics
+  propensity: Any = None
+  policy_state: Any = None
+  env_state: Any = None
+
+
+def rollout(
+  keys: jax.Array,
+  policy: Policy | Callable[[Settings], Policy],
+  environment: Environment,
+  data: Any,
+  spec: ArmSpec,
+  num_rounds: int,
+  *,
+  settings: Settings = None,
+  first_round: int = 0,
+  policy_state: Any = None,
+  env_state: Any = None,
+  record_log: bool = False,
+  return_state: bool = False,
+  refresh_every: int = 0,
+  memory_bound: float = 2e9,
+) -> Trajectory:
+  """Runs S seeds and settings side by side.
+
+  The numbers of a seed depend on its key and on the round, not on S, on the chunks, or on where a
+  run was cut and continued.
+
+  Args:
+    keys: [S] typed keys, one for each seed and setting.
+    policy: a policy, or settings -> policy for a sweep. Compiled once for each object given.
+    environment: the world.
+    data: its data, shared by all seeds.
+    spec: the sizes the policy is built for.
+    num_rounds: T.
+    settings: pytree with leading [S], hyperparameters as numbers; None if `policy` is a policy.
+    first_round: where in the stream the rounds begin.
+    policy_state: leading [S], to continue from; None starts from the prior.
+    env_state: leading [S], to continue from; None starts anew.
+    record_log: computes the propensity of every decision, which can cost more than all the rest.
+    return_state: keeps the last states.
+    refresh_every: rounds between calls of the policy's `refresh`; 0 never calls it.
+    memory_bound: bytes; S is cut into chunks whose states and outputs fit.
+
+  Returns:
+    The trajectory.
+
+  Raises:
+    ValueError: settings without a factory, or states or settings of another S.
+  """
+  num_seeds = len(keys)
+  start = _Start(keys, settings, policy_state, env_state)
+  _check_start(policy, start)
+  options = _Options(policy, environment, spec, num_rounds, record_log, return_state, refresh_every)
+  chunk = int(np.clip(memory_bound / _bytes_per_seed(options, data, start), 1, num_seeds))
+  parts = []
+  for first in range(0, num_seeds, chunk):
+    # The last chunk repeats its last seed, so that all have one shape and one compilation.
+    rows = np.minimum(np.arange(first, first + chunk), num_seeds - 1)
+    part = start if chunk == num_seeds else _rows(start, rows)
+    trajectory = _run(options, data, jnp.int32(first_round), part)
+    trajectory = _rows(trajectory, slice(min(chunk, num_seeds - first)))
+    parts.append(
+      dataclasses.replace(
+        trajectory,
+        metrics=jax.device_get(trajectory.metrics),
+        propensity=jax.device_get(trajectory.propensity),
+      )
+    )
+  return parts[0] if len(parts) == 1 else jax.tree.map(_concatenate, *parts)
+
+
+class _Start(NamedTuple):
+  """What differs between seeds; every leaf has a leading [S]."""
+
+  keys: jax.Array
+  settings: Settings
+  policy_state: Any
+  env_state: Any
+
+
+class _Options(NamedTuple):
+  """What a compilation depends on."""
+
+  policy: Policy | Callable[[Settings], Policy]
+  environment: Environment
+  spec: ArmSpec
+  num_rounds: int
+  record_log: bool
+  return_state: bool
+  refresh_every: int
+
+
+@functools.partial(jax.jit, static_argnames='options')
+def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) -> Trajectory:
+  """All rounds of one chunk of seeds."""
+  init_keys, keys = jnp.unstack(jax.vmap(jax.random.split)(start.keys), axis=1)
+  policy_state, env_state = jax.vmap(functools.partial(_init, options, data))(
+    start._replace(keys=init_keys)
+  )
+  one_round = functools.partial(_round, options)
+  over_seeds = jax.vmap(one_round, in_axes=(None, None, 0, 0, 0, 0))
+
+  def body(carry: tuple[Any, Any], t: jax.Array) -> tuple[tuple[Any, Any], Any]:
+    policy_state, env_state = carry
+    policy_state = _refresh(options, t, keys, start.settings, policy_state)
+    policy_state, env_state, *out = over_seeds(
+      data, t, keys, start.settings, policy_state, env_state
+    )
+    return (policy_state, env_state), out
+
+  rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
+  (policy_state, env_state), out = jax.lax.scan(body, (policy_state, env_state), rounds)
+  metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), out)
+  return Trajectory(
+    metrics=metrics,
+    propensity=propensity,
+    policy_state=policy_state if options.return_state else None,
+    env_state=env_state if options.return_state else None,
+  )
+
+
+def _init(options: _Options, data: Any, start: _Start) -> tuple[Any, Any]:
+  policy_key, env_key = jax.random.split(start.keys)
+  policy_state, env_state = start.policy_state, start.env_state
+  if policy_state is None:
+    policy_state = _policy(options, start.settings).init(policy_key, options.spec)
+  if env_state is None:
+    env_state = options.environment.init(env_key, data)
+  return policy_state, env_state
+
+
+def _round(
+  options: _Options,
+  data: Any,
+  t: jax.Array,
+  key: jax.Array,
+  settings: Settings,
+  policy_state: Any,
+  env_state: Any,
+) -> tuple[Any, Any, Metrics, jax.Array | None]:
+  """One round of one seed."""
+  policy, environment = _policy(options, settings), options.environment
+  observe_key, select_key, log_key, step_key, update_key = jax.random.split(
+    jax.random.fold_in(key, t), 5
+  )
+  context = environment.observe(observe_key, data, env_state, t)
+  decision = _over_users(policy.select, select_key, policy_state, context)
+  propensity = None
+  if options.record_log:
+    propensity = _over_users(policy.propensity, log_key, policy_state, context, decision)
+    decision = dataclasses.replace(decision, propensity=propensity)
+  env_state, feedback, metrics = environment.step(step_key, data, env_state, t, context, decision)
+  policy_state = policy.update(update_key, policy_state, feedback)
+  metrics = dataclasses.replace(
+    metrics,
+    arm_id=metrics.arm_id.astype(_id_type(options.spec.num_arms)),
+    user_id=metrics.user_id.astype(_id_type(options.spec.num_users)),
+  )
+  return policy_state, env_state, metrics, propensity
+
+
+def _refresh(
+  options: _Options, t: jax.Array, keys: jax.Array, settings: Settings, policy_state: Any
+) -> Any:
+  """Calls the policy's refresh every so many rounds, on the round that all seeds share."""
+  if not options.refresh_every:
+    return policy_state
+
+  def one(key: jax.Array, settings: Settings, state: Any) -> Any:
+    policy = _policy(options, settings)
+    # A stream of its own: the rounds count up from 0.
+    key = jax.random.fold_in(jax.random.fold_in(key, t), 1)
+    return policy.refresh(key, state)
+
+  return jax.lax.cond(
+    t % options.refresh_every == 0,
+    lambda state: jax.vmap(one)(keys, settings, state),
+    lambda state: state,
+    policy_state,
+  )
+
+
+def _over_users(function: Callable, key: jax.Array, state: Any, *args: Any) -> Any:
+  """`function(key, state, ...)` for each of B users with the state shared."""
+  num_users = len(jax.tree.leaves(args)[0])
+  keys = jax.random.split(key, num_users)
+  if num_users == 1:
+    # Not a vmap of one: that turns the slice of a user's row of state into a general gather.
+    out = function(keys[0], state, *jax.tree.map(lambda x: x[0], args))
+    return jax.tree.map(lambda x: x[None], out)
+  return jax.vmap(function, in_axes=(0, None, *(0 for _ in args)))(keys, state, *args)
+
+
+def _policy(options: _Options, settings: Settings) -> Policy:
+  policy = options.policy
+  return policy if isinstance(policy, Policy) else policy(settings)
+
+
+def _id_type(count: int) -> type[np.signedinteger]:
+  return np.int16 if count <= np.iinfo(np.int16).max else np.int32
+
+
+def _bytes_per_seed(options: _Options, data: Any, start: _Start) -> float:
+  """Twice the state, because the caller may hold one while the scan works on another."""
+  one = _rows(start, 0)
+  state = jax.eval_shape(functools.partial(_init, options), data, one)
+  size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+  per_round = 4 * 8 * options.spec.slate_size
+  candidates = 4 * options.spec.num_candidates * (options.spec.arm_dim + 8)
+  return 2 * size + options.num_rounds * per_round + candidates
+
+
+def _check_start(policy: Policy | Callable[[Settings], Policy], start: _Start) -> None:
+  if isinstance(policy, Policy) != (start.settings is None):
+    raise ValueError('give settings with a factory of policies, and none with a policy')
+  for path, leaf in jax.tree.leaves_with_path(start):
+    if np.shape(leaf)[:1] != (len(start.keys),):
+      raise ValueError(
+        f'{jax.tree_util.keystr(path)} has shape {np.shape(leaf)}; '
+        f'its first axis must be the {len(start.keys)} keys'
+      )
+
+
+def _rows(tree: Any, rows: Any) -> Any:
+  return jax.tree.map(lambda x: x[rows], tree)
+
+
+def _concatenate(*parts: Any) -> Any:
+  join = np.concatenate if isinstance(parts[0], np.ndarray) else jnp.concatenate
+  return join(parts)
