@@ -1,0 +1,107 @@
+"""Figures: well formed, repeatable, and drawn as said."""
+
+import dataclasses
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import numpy as np
+import pytest
+
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.report import figures
+from rec_jax.report.figures import Balance, Curve, Frontier
+from rec_jax.report.style import MUTED, PALETTE
+
+
+def balance(reward, items, cold):
+  return Balance(
+    Estimate(reward, reward - 0.02, reward + 0.02, 160),
+    Estimate(items, items - 3, items + 3, 32),
+    Estimate(cold, float('nan'), float('nan'), 1),
+  )
+
+
+def some_curves():
+  x = np.arange(1, 1001)
+  return {
+    'regret': {
+      f'policy {i}': Curve(x, i * np.sqrt(x), i * np.sqrt(x) - 1, i * np.sqrt(x) + 1)
+      for i in range(9)
+    },
+    'reward': {'policy 8': Curve(x[:1], np.ones(1))},
+  }
+
+
+def some_balances():
+  policies = {
+    'no model': {'uniform': balance(0.03, 1679.0, 0.065), 'popularity': balance(0.256, 103.0, 0.0)},
+    'posterior': {'linear Thompson': balance(0.31, 372.0, 0.02)},
+  }
+  members = [balance(0.3 - 0.01 * i, 150.0 + 90 * i, 0.01 * i) for i in range(8)]
+  return policies, [Frontier('LinUCB', [str(i) for i in range(8)], members)]
+
+
+def some_differences():
+  return {
+    'recall@10': {
+      'teacher': Estimate(0.02, 0.01, 0.03, 9),
+      'student': Estimate(0.01, -0.01, 0.03, 9),
+    }
+  }
+
+
+MAKERS = {
+  'curves': lambda: figures.curves('t', some_curves(), xlabel='round', caption='c'),
+  'balance': lambda: figures.reward_against_exploration('t', *some_balances(), caption='c'),
+  'forest': lambda: figures.forest('t', some_differences(), reference=0.0, caption='c'),
+}
+
+
+@pytest.mark.parametrize('make', MAKERS.values(), ids=MAKERS)
+def test_panels_are_well_formed_and_the_same_each_time(make):
+  before = dict(matplotlib.rcParams)
+  figure = make()
+  assert dict(matplotlib.rcParams) == before
+  for svg in figure.panels:
+    assert ET.fromstring(svg).tag.endswith('svg')
+    assert 'http' not in svg.replace('http://www.w3.org/', '')
+  assert dataclasses.asdict(make()) == dataclasses.asdict(figure)
+
+
+def test_each_quantity_has_a_panel_and_a_name_keeps_its_colour():
+  figure = MAKERS['curves']()
+  assert len(figure.panels) == 2
+  ninth = PALETTE[8 % len(PALETTE)].lower()
+  assert ninth in figure.panels[0]
+  assert ninth in figure.panels[1]
+  assert PALETTE[0].lower() not in figure.panels[1]
+
+
+def test_a_long_curve_keeps_its_ends():
+  kept = figures._kept(100_000)
+  assert len(kept) == figures.MAX_POINTS
+  assert (kept[0], kept[-1]) == (0, 99_999)
+  np.testing.assert_array_equal(figures._kept(4), [0, 1, 2, 3])
+
+
+def test_legend_of_the_balance_names_groups_and_frontiers():
+  figure = MAKERS['balance']()
+  assert [(entry.label, entry.is_line) for entry in figure.legend] == [
+    ('no model', False),
+    ('posterior', False),
+    ('LinUCB', True),
+  ]
+  assert len({entry.colour for entry in figure.legend}) == 3
+  assert len(figure.panels) == 2
+
+
+def test_only_differences_clear_of_zero_are_filled():
+  clear, unclear = Estimate(0.02, 0.01, 0.03, 9), Estimate(0.01, -0.01, 0.03, 9)
+  colour = PALETTE[0].lower()
+  filled = figures.forest('t', {'q': {'a': clear}}, reference=0.0).panels[0]
+  hollow = figures.forest('t', {'q': {'a': unclear}}, reference=0.0).panels[0]
+  plain = figures.forest('t', {'q': {'a': unclear}}).panels[0]
+  assert f'stroke: {colour}' in filled
+  assert f'stroke: {colour}' not in hollow
+  assert f'stroke: {MUTED}' in hollow
+  assert f'stroke: {colour}' in plain
