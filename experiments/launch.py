@@ -6,6 +6,7 @@ JAX is imported only once the flags have proved right, so that a typing error is
 import dataclasses
 import difflib
 import importlib
+import itertools
 import logging
 import pathlib
 import re
@@ -20,7 +21,7 @@ from ml_collections import config_flags
 from rec_jax.stages import STAGES
 from rec_jax.stages.config import Config
 
-logger = logging.getLogger('rec_jax')
+_DEFAULT = 'configs/movielens.py'
 
 
 def main(*stages: str) -> None:
@@ -43,7 +44,7 @@ def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> 
     if workdirs.is_finished(workdir, stage):
       run(config, workdir)
       continue
-    logger.info('[%d/%d] %s', STAGES.index(stage) + 1, len(STAGES), stage)
+    print(f'[{STAGES.index(stage) + 1}/{len(STAGES)}] {stage}', flush=True)
     with workdirs.unchanged_on_bad_input(workdir), workdirs.timed(workdir / stage, 'total'):
       run(config, workdir)
 
@@ -57,8 +58,9 @@ def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> No
 
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.get_absl_handler().setFormatter(logging.Formatter('%(message)s'))
-  logger.setLevel(logging.INFO)
-  workdir = pathlib.Path(flags.FLAGS.workdir or pathlib.Path('runs', _config_file().stem))
+  logging.getLogger('rec_jax').setLevel(logging.INFO)
+  config_file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS['config']))
+  workdir = pathlib.Path(flags.FLAGS.workdir or pathlib.Path('runs', config_file.stem))
   # Spares a resumed run, and later stages, most of their compilation.
   jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / '.cache'))
   try:
@@ -70,14 +72,9 @@ def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> No
 
 
 def _define_flags(argv: Sequence[str]) -> None:
-  # Before the definition, which reads the default file and already applies the overrides to it.
-  known = list(_field_names(Config()))
-  for argument in argv[1:]:
-    field = re.match(r'--?(?:no)?config\.([^=]+)', argument)
-    if field and field[1] not in known:
-      _fail(f'no config field {field[1]}: {_hint(field[1], known)}')
+  _check_config(argv)
   config_flags.DEFINE_config_file(
-    'config', 'configs/movielens.py', 'what to run; --config.FIELD=VALUE overrides a field'
+    'config', _DEFAULT, 'what to run; --config.FIELD=VALUE overrides a field'
   )
   flags.DEFINE_string(
     'workdir', None, 'where results go; runs/NAME for configs/NAME.py if not given'
@@ -86,24 +83,26 @@ def _define_flags(argv: Sequence[str]) -> None:
     flags.FLAGS.register_key_flag_for_module(argv[0], flags.FLAGS[name])
 
 
+def _check_config(argv: Sequence[str]) -> None:
+  """Looks for what config_flags would answer with a traceback."""
+  file, known = _DEFAULT, list(_field_names(Config()))
+  for argument, following in itertools.pairwise([*argv, '']):
+    flag, equals, value = argument.partition('=')
+    if flag.lstrip('-') == 'config' and flag != 'config':
+      file = value if equals else following
+    field = re.fullmatch(r'--?(?:no)?config\.(.+)', flag)
+    if field and field[1] not in known:
+      _fail(f'no config field {field[1]}: {_hint(field[1], known)}')
+  if not pathlib.Path(file).is_file():
+    _fail(f'no config file {file}: run from the root of the repository or give --config')
+
+
 def _parse(argv: Sequence[str]) -> Sequence[str]:
   """Parses the flags; what is wrong with them is said in one line."""
-  problem = ''
   try:
-    rest = flags.FLAGS(argv)
-  except (flags.Error, OSError, ValueError) as error:
-    problem = ' '.join(str(error).split())
-  if not _config_file().is_file():
-    _fail(f'no config file {_config_file()}: run from the root of the repository or give --config')
-  if problem:
-    _fail(problem)
-  _split_commas(flags.FLAGS.config)
-  return rest
-
-
-def _config_file() -> pathlib.Path:
-  name = config_flags.get_config_filename(flags.FLAGS['config'])
-  return pathlib.Path(name.partition(':')[0])
+    return flags.FLAGS(argv)
+  except (flags.Error, ValueError) as error:
+    _fail(' '.join(str(error).split()))
 
 
 def _field_names(config: Any, prefix: str = '') -> Iterator[str]:
@@ -126,16 +125,6 @@ def _hint(name: str, known: Sequence[str]) -> str:
   if near:
     return f'did you mean {" or ".join(near[:2])}?'
   return f'the fields are {", ".join(other for other in known if "." not in other)}'
-
-
-def _split_commas(config: Any) -> None:
-  """Lets a field of several texts be given as --config.field=a,b."""
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      _split_commas(value)
-    elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
-      setattr(config, field.name, tuple(word for part in value for word in part.split(',')))
 
 
 def _fail(message: str) -> NoReturn:

@@ -121,7 +121,7 @@ def load_config(directory: str | os.PathLike[str]) -> dict[str, Any]:
     InputError: there is no whole checkpoint.
   """
   path = _require_whole(pathlib.Path(directory).absolute())
-  metadata = ocp.checkpointables_metadata(path).custom_metadata
+  metadata = ocp.metadata(path, 'state').custom_metadata
   return dict(metadata['config'])
 
 
@@ -200,7 +200,7 @@ def _load(path: pathlib.Path, example_state: Any, iterator: Any) -> Any:
 
 
 def _check_shapes(path: pathlib.Path, wanted: dict[str, Any]) -> None:
-  saved = ocp.checkpointables_metadata(path).metadata['state']
+  saved = ocp.metadata(path, 'state').metadata
   for name in sorted(saved.keys() ^ wanted.keys()):
     holder = f'checkpoint {path}' if name in saved else 'the model'
     raise InputError(f'only {holder} has {name}: checkpoint {path} is of another model')

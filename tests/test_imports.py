@@ -1,0 +1,121 @@
+"""What may import what, and what no file may name."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Each may import what stands above it, and nothing beside or below it.
+LAYERS = (
+  ('types',),
+  ('checkpoint',),
+  ('data', 'models', 'losses', 'bandits', 'evaluation'),
+  ('training', 'environments', 'retrieval'),
+  ('report',),
+  ('stages',),
+)
+LAYER = {unit: number for number, layer in enumerate(LAYERS) for unit in layer}
+
+PACKAGE = sorted((ROOT / 'rec_jax').rglob('*.py'))
+SCRIPTS = sorted((ROOT / 'experiments').glob('*.py'))
+
+
+def imports(path):
+  """Full names of the modules that a file imports anywhere in it."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}:{node.lineno} has a relative import'
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def unit(parts):
+  return pathlib.PurePath(parts[1]).stem if len(parts) > 1 else ''
+
+
+def broken_rules(path, parts):
+  """Imports in the file of the package at `parts` that go beside or below it."""
+  home = unit(parts)
+  for name in imports(path):
+    target = unit(name.split('.')) if name.startswith('rec_jax.') else home
+    if target != home and LAYER.get(target, -1) >= LAYER.get(home, -1):
+      yield f'{"/".join(parts)} imports {name}'
+
+
+def test_imports_go_one_way():
+  broken = [rule for path in PACKAGE for rule in broken_rules(path, path.relative_to(ROOT).parts)]
+  assert not broken
+
+
+def test_every_part_of_the_package_has_its_layer():
+  parts = {unit(path.relative_to(ROOT).parts) for path in PACKAGE}
+  assert parts - {'__init__'} <= set(LAYER)
+
+
+@pytest.mark.parametrize(
+  ('home', 'line', 'wrong'),
+  [
+    ('models/tower.py', 'from rec_jax.data import tables', True),
+    ('data/tables.py', 'def f():\n  import rec_jax.training.loop', True),
+    ('types.py', 'from rec_jax import checkpoint', True),
+    ('bandits/base.py', 'from rec_jax.types import Context', False),
+    ('bandits/beliefs/linear.py', 'from rec_jax.bandits import base', False),
+    ('stages/explore.py', 'from rec_jax.environments import rollout', False),
+    ('stages/workdir.py', 'import rec_jax', False),
+  ],
+)
+def test_the_rule_tells_right_from_wrong(tmp_path, home, line, wrong):
+  path = tmp_path / 'module.py'
+  path.write_text(line)
+  assert bool(list(broken_rules(path, ('rec_jax', *home.split('/'))))) == wrong
+
+
+def test_orbax_is_imported_in_one_file():
+  users = {
+    path.name for path in PACKAGE + SCRIPTS if 'orbax' in {n.split('.')[0] for n in imports(path)}
+  }
+  assert users == {'checkpoint.py'}
+
+
+def test_no_other_framework_is_imported():
+  for path in [*PACKAGE, *SCRIPTS, *sorted((ROOT / 'tests').rglob('*.py'))]:
+    roots = {name.split('.')[0] for name in imports(path)}
+    assert not roots & {'torch', 'tensorflow', 'pandas'}, path
+
+
+def test_scripts_are_wiring():
+  for path in SCRIPTS:
+    if path.name != 'launch.py':
+      source = path.read_text()
+      assert len(source.splitlines()) <= 40, path
+      assert not re.search(r'^\s*(for|while|class|with) ', source, re.MULTILINE), path
+    roots = {name.split('.')[0] for name in imports(path)}
+    assert not roots & {'numpy', 'flax', 'optax', 'polars'}, path
+
+
+def text_files():
+  for path in sorted(ROOT.rglob('*')):
+    parts = path.relative_to(ROOT).parts
+    made = any(part.startswith('.') and part != '.ci' for part in parts)
+    made = made or parts[0] in ('runs', 'build', 'dist') or '__pycache__' in parts
+    if path.is_file() and not made and path != pathlib.Path(__file__):
+      try:
+        yield path, path.read_text()
+      except UnicodeDecodeError:
+        continue
+
+
+@pytest.mark.parametrize(
+  'pattern',
+  [
+    r'pypi\.org|pythonhosted|index-url|find-links|trusted-host',
+    r'(?<![\w.])/(work|opt|root|home|tmp)/',
+  ],
+)
+def test_no_file_names_an_index_or_a_machine(pattern):
+  found = [path for path, text in text_files() if re.search(pattern, text)]
+  assert not found
