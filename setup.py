@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parent
 
 setup(
   name='rec_jax',
-  version=re.search(r"__version__ = '(.+)'", (ROOT / 'rec_jax/__init__.py').read_text())[1],
+  version=re.findall("__version__ = '(.+)'", (ROOT / 'rec_jax/__init__.py').read_text())[0],
   description='From a pre-trained text encoder to a bandit that explores, in JAX',
   long_description=(ROOT / 'README.md').read_text(),
   long_description_content_type='text/markdown',

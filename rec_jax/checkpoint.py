@@ -33,7 +33,8 @@ class Checkpointer(NamedTuple):
 
   Attributes:
     save: (step, state, iterator) -> None. `state` is any pytree of arrays, typed keys included,
-      and may be donated right afterwards; `iterator` is a Grain iterator or None. Returns as soon
+      and may be donated right afterwards; `iterator` is a Grain iterator or None. Replaces a
+      checkpoint of the same step. Returns as soon
       as the state is copied; a failure in the background is raised by the next save or on leaving
       the context.
     restore_latest: (example_state, iterator) -> (step, state), or None where nothing was saved.
@@ -78,7 +79,7 @@ def open(  # noqa: A001 - read as checkpoint.open
     wait()
     parts = {'state': _encode(state)} | ({} if iterator is None else {'data': iterator})
     response = manager.save_checkpointables_async(
-      step, parts, force=True, custom_metadata={'config': dict(config)}
+      step, parts, force=True, overwrite=True, custom_metadata={'config': dict(config)}
     )
     pending.append(background.submit(_seal, response, directory / str(step)))
 
@@ -167,7 +168,8 @@ def _newest_whole(directory: pathlib.Path) -> int | None:
     damaged.append(step)
   if damaged:
     raise InputError(
-      f'every checkpoint in {directory} is damaged (steps {damaged}): delete it and run again'
+      f'every checkpoint in {directory} is damaged (steps {damaged}): '
+      f'delete {directory.parent} and run its stage again'
     )
   return None
 

@@ -121,6 +121,14 @@ def test_old_checkpoints_go(tmp_path):
     checkpoint.open(tmp_path, CONFIG, keep=1).__enter__()
 
 
+def test_the_same_step_is_replaced(tmp_path):
+  save(tmp_path, 1)
+  with checkpoint.open(tmp_path, CONFIG) as checkpointer:
+    checkpointer.save(1, make_state(5), None)
+    checkpointer.save(1, make_state(6), None)
+  assert_same(checkpoint.load_state(tmp_path, make_state()), make_state(6))
+
+
 def test_a_new_directory_has_nothing_to_restore(tmp_path):
   assert restore(tmp_path / 'new') is None
   with pytest.raises(InputError, match='no checkpoint in .*other: run the stage'):
@@ -181,7 +189,9 @@ def test_no_whole_checkpoint_is_an_error_that_deletes_nothing(tmp_path):
   for step in '12':
     damage_by_truncation(tmp_path / step / 'state/_METADATA')
   before = sorted(tmp_path.rglob('*'))
-  with pytest.raises(InputError, match=r'every checkpoint in .* is damaged \(steps \[2, 1\]\)'):
+  with pytest.raises(
+    InputError, match=r'every checkpoint in .* is damaged \(steps \[2, 1\]\): delete'
+  ):
     restore(tmp_path)
   assert sorted(tmp_path.rglob('*')) == before
 

@@ -72,20 +72,21 @@ def progress(name: str, total: int, initial: int = 0) -> Iterator[Advance]:
     (units done since the last call = 1, short note to show = '') -> None.
   """
   form = '{desc}: {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}'
-  begin = time.perf_counter()
+  done, begin = initial, time.perf_counter()
   with tqdm.tqdm(
     desc=name, total=total, initial=initial, file=sys.stderr, disable=None, bar_format=form
   ) as bar:
+    shown = not bar.disable
 
     def advance(units: int = 1, note: str = '') -> None:
+      nonlocal done
+      done += units
       bar.set_postfix_str(note, refresh=False)
       bar.update(units)
 
-    shown = not bar.disable
     yield advance
   if not shown:
-    seconds = time.perf_counter() - begin
-    print(f'{name}: {total}/{total} in {seconds:.0f} s', file=sys.stderr)
+    print(f'{name}: {done}/{total} in {time.perf_counter() - begin:.0f} s', file=sys.stderr)
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:

@@ -61,21 +61,21 @@ class Terminal(io.StringIO):
 def run_progress(monkeypatch, stream):
   monkeypatch.setattr('sys.stderr', stream)
   with tracking.progress('finetune', total=4, initial=1) as advance:
-    for step in range(3):
+    for step in range(2):
       advance(note=f'loss {step}')
   return stream.getvalue()
 
 
 def test_a_file_gets_one_line(monkeypatch):
   text = run_progress(monkeypatch, io.StringIO())
-  assert text == 'finetune: 4/4 in 0 s\n'
+  assert text == 'finetune: 3/4 in 0 s\n'
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):
   text = run_progress(monkeypatch, Terminal())
   assert 'finetune: ' in text
-  assert '4/4' in text
-  assert 'loss 2' in text
+  assert '3/4' in text
+  assert 'loss 1' in text
   assert text.count('\n') == 1
 
 
