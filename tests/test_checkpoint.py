@@ -267,7 +267,7 @@ def test_killed_again_and_again_a_run_ends_as_if_never_interrupted(tmp_path):
 
   train('whole', 'whole.json').communicate()
   chance, starts = random.Random(0), []
-  for _ in range(3):
+  for _ in range(2):
     process = train('killed', 'killed.json')
     starts.append(int(process.stdout.readline()))
     for _ in range(chance.randint(1, 8)):
