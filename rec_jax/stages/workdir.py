@@ -17,27 +17,18 @@ import math
 import numbers
 import os
 import pathlib
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from typing import Any
 
-import jax
-
-import rec_jax
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.stages import STAGES
+from rec_jax.stages import manifest as manifests
 from rec_jax.stages.config import Config
 from rec_jax.types import InputError
 
 _ROW = ('stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol')
-_PACKAGES = (
-  *('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain'),
-  *('numpy', 'polars', 'tensorflow-datasets', 'tokenizers'),
-)
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +55,7 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
   settings = json.loads(json.dumps(dataclasses.asdict(config)))
   manifest = _read_manifest(workdir)
   if manifest is not None:
-    _check_same_config(manifest['config'], settings, workdir)
+    manifests.check_same_config(manifest['config'], settings, workdir)
   if is_finished(workdir, stage):
     logger.info('%s: already finished in %s', stage, workdir)
     collect(workdir)
@@ -73,7 +64,7 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
   try:
     directory.mkdir(parents=True, exist_ok=True)
     if manifest is None:
-      write_json(workdir / 'manifest.json', _new_manifest(settings))
+      write_json(workdir / 'manifest.json', manifests.describe(settings))
   except OSError as error:
     raise InputError(
       f'workdir {workdir} cannot be written ({error.strerror}): give another --workdir'
@@ -226,57 +217,6 @@ def _read_manifest(workdir: pathlib.Path) -> dict[str, Any] | None:
     return manifest if manifest['config'] else None
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path} is not the manifest of a run: give another --workdir') from error
-
-
-def _check_same_config(old: Any, new: Any, workdir: pathlib.Path) -> None:
-  old, new = _flat(old), _flat(new)
-  for field in [*new, *(field for field in old if field not in new)]:
-    before, now = (json.dumps(values.get(field, 'not a field')) for values in (old, new))
-    if before != now:
-      raise InputError(
-        f'workdir {workdir} belongs to a run with config.{field}={before}, not {now}: '
-        'give another --workdir'
-      )
-
-
-def _flat(settings: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested settings by dotted name, in order."""
-  if not isinstance(settings, dict):
-    return {prefix: settings}
-  parts = (_flat(v, f'{prefix}.{k}' if prefix else k) for k, v in settings.items())
-  return {name: value for part in parts for name, value in part.items()}
-
-
-def _new_manifest(settings: dict[str, Any]) -> dict[str, Any]:
-  devices = jax.devices()
-  versions = {'python': platform.python_version(), 'rec_jax': rec_jax.__version__}
-  return {
-    'config': settings,
-    'seed': settings['seed'],
-    'code_revision': _code_revision(),
-    'versions': versions | {name: metadata.version(name) for name in _PACKAGES},
-    'device': {
-      'platform': devices[0].platform,
-      'kind': devices[0].device_kind,
-      'count': len(devices),
-      'host_cores': len(os.sched_getaffinity(0)),
-    },
-  }
-
-
-def _code_revision() -> str:
-  """The commit that the code is of, or its version where it is not under version control."""
-  package = pathlib.Path(rec_jax.__file__)
-  git = ('git', '-C', str(package.parent))
-  # The package may lie in a virtual environment within somebody else's repository.
-  ours = ('ls-files', '--error-unmatch', package.name)
-  describe = ('describe', '--always', '--dirty', '--abbrev=40', '--exclude=*')
-  try:
-    subprocess.run([*git, *ours], check=True, capture_output=True)
-    answer = subprocess.run([*git, *describe], check=True, capture_output=True, text=True)
-  except (OSError, subprocess.CalledProcessError):
-    return rec_jax.__version__
-  return answer.stdout.strip()
 
 
 def _checked_row(row: Mapping[str, Any], stage: str) -> dict[str, Any]:

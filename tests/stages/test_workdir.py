@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -182,26 +181,3 @@ def test_an_atomic_write_leaves_the_old_file_if_it_fails(tmp_path, monkeypatch):
   with pytest.raises(OSError, match='disk full'):
     workdir.write_json(path, {'a': 2})
   assert json.loads(path.read_text()) == {'a': 1}
-
-
-def test_the_code_revision_is_the_commit_or_the_version(tmp_path, monkeypatch):
-  import rec_jax
-
-  monkeypatch.setattr(rec_jax, '__file__', str(tmp_path / 'rec_jax' / '__init__.py'))
-  (tmp_path / 'rec_jax').mkdir()
-  (tmp_path / 'rec_jax' / '__init__.py').write_text('')
-  assert workdir._code_revision() == rec_jax.__version__
-
-  def git(*arguments):
-    identity = ['-c', 'user.name=a', '-c', 'user.email=a@b', '-c', 'commit.gpgsign=false']
-    command = ['git', '-C', tmp_path, *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-  git('init', '-q')
-  git('commit', '-q', '--allow-empty', '-m', 'of another project')
-  assert workdir._code_revision() == rec_jax.__version__
-  git('add', '.')
-  git('commit', '-q', '-m', 'ours')
-  assert workdir._code_revision() == git('rev-parse', 'HEAD')
-  (tmp_path / 'rec_jax' / '__init__.py').write_text('changed = 1')
-  assert workdir._code_revision() == git('rev-parse', 'HEAD') + '-dirty'
