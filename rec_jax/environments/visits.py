@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.environments.base import Environment, Metrics, outcome_rows
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
@@ -65,11 +66,11 @@ class VisitState:
   """State of one seed.
 
   Attributes:
-    shown: [U, K] bool, the candidates that each user was shown.
+    available: [U, K] bool, the candidates that each user was not shown yet.
     history: before the cut and shown since; None without an encoder of users.
   """
 
-  shown: jax.Array
+  available: jax.Array
   history: History | None
 
 
@@ -88,7 +89,7 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
   def init(key: jax.Array, data: VisitData) -> VisitState:
     del key
     history = None if encode_user is None else data.history
-    return VisitState(shown=jnp.zeros(data.rewards.shape, bool), history=history)
+    return VisitState(available=jnp.asarray(data.mask), history=history)
 
   def observe(key: jax.Array, data: VisitData, state: VisitState, t: jax.Array) -> Context:
     del key
@@ -98,7 +99,7 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
       query=_query(encode_user, data, state, user),
       features=data.features if data.items is None else data.features[data.items[user]],
       arm_ids=jnp.arange(len(data.features)) if data.items is None else data.items[user],
-      mask=data.mask[user] & ~state.shown[user],
+      mask=take_row(state.available, user),
     )
     return jax.tree.map(lambda x: x[None], context)
 
@@ -111,19 +112,23 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
     decision: Decision,
   ) -> tuple[VisitState, Feedback, Metrics]:
     del key
-    user, index = data.visits[t], decision.index[0]
+    user, index, mask = data.visits[t], decision.index[0], context.mask[0]
     rewards = data.rewards[user].astype(jnp.float32)
     reward = jnp.where(index < 0, 0.0, rewards[index])
+    best = _best(rewards, mask, len(index))
+    # Always true, and it makes the write wait for the last read of the row: without it XLA copies
+    # the rows of all users at every round.
+    mask &= jnp.max(reward) <= best[0]
+    state = VisitState(
+      available=put_row(state.available, user, _without(mask, index)),
+      history=_append(state.history, user, decision.arm_id[0], reward),
+    )
     metrics = Metrics(
       reward=reward[None],
       expected_reward=reward[None],
-      best_expected_reward=_best(jnp.where(context.mask[0], rewards, 0.0), len(index))[None],
+      best_expected_reward=best[None],
       arm_id=decision.arm_id,
       user_id=context.user_id,
-    )
-    state = VisitState(
-      shown=_put_row(state.shown, user, _mark(state.shown[user], index)),
-      history=_append(state.history, user, decision.arm_id[0], reward),
     )
     return state, outcome_rows(context, decision, reward[None]), metrics
 
@@ -232,13 +237,16 @@ def _query(
 ) -> jax.Array:
   if encode_user is None:
     return jnp.zeros(data.features.shape[1], jnp.float32)
-  history = jax.tree.map(lambda rows: rows[user], state.history)
+  history = take_row(state.history, user)
   return encode_user(data.params, history.items, history.rewards, history.mask)
 
 
-def _best(rewards: jax.Array, slate_size: int) -> jax.Array:
-  """[L] the highest rewards; a maximum is far cheaper than a sort."""
-  return jnp.max(rewards)[None] if slate_size == 1 else jax.lax.top_k(rewards, slate_size)[0]
+def _best(rewards: jax.Array, mask: jax.Array, slate_size: int) -> jax.Array:
+  """[L] the highest rewards among the candidates, 0 where there are fewer."""
+  rewards = jnp.where(mask, rewards, -jnp.inf)
+  # A maximum is far cheaper than a sort.
+  best = jnp.max(rewards)[None] if slate_size == 1 else jax.lax.top_k(rewards, slate_size)[0]
+  return jnp.where(jnp.isneginf(best), 0.0, best)
 
 
 def _append(
@@ -248,7 +256,7 @@ def _append(
   if history is None:
     return None
   shown = items >= 0
-  old = jax.tree.map(lambda rows: rows[user], history)
+  old = take_row(history, user)
   row = History(
     jnp.concatenate([old.items, items]),
     jnp.concatenate([old.rewards, rewards]),
@@ -257,17 +265,12 @@ def _append(
   # The positions that were shown come first in a slate, so the window ends with the last of them.
   length = len(old.items)
   row = jax.tree.map(lambda x: jax.lax.dynamic_slice(x, (jnp.sum(shown),), (length,)), row)
-  return jax.tree.map(lambda rows, row: _put_row(rows, user, row), history, row)
+  return put_row(history, user, row)
 
 
-def _mark(shown: jax.Array, index: jax.Array) -> jax.Array:
-  """[K] with the positions [L] set; -1 sets none."""
-  return shown | jnp.any(jnp.arange(len(shown)) == index[:, None], axis=0)
-
-
-def _put_row(rows: jax.Array, user: jax.Array, row: jax.Array) -> jax.Array:
-  """Replaces one row in place: inside a scan a scatter copies the whole buffer every round."""
-  return jax.lax.dynamic_update_index_in_dim(rows, row, user, axis=0)
+def _without(mask: jax.Array, index: jax.Array) -> jax.Array:
+  """[K] with the positions [L] cleared; -1 clears none."""
+  return mask & jnp.all(jnp.arange(len(mask)) != index[:, None], axis=0)
 
 
 def _rank_within(group: np.ndarray) -> np.ndarray:

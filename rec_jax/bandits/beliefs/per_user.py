@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.bandits.base import Belief, Info, State
+from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
 
 
@@ -25,25 +26,23 @@ def per_user(belief: Belief) -> Belief:
     return jax.vmap(lambda key: belief.init(key, spec))(jax.random.split(key, spec.num_users))
 
   def predict(state: State, context: Context) -> tuple[jax.Array, jax.Array]:
-    return belief.predict(_row(state, context.user_id), context)
+    return belief.predict(take_row(state, context.user_id), context)
 
   def sample(key: jax.Array, state: State, context: Context, num_samples: int) -> jax.Array:
-    return belief.sample(key, _row(state, context.user_id), context, num_samples)
+    return belief.sample(key, take_row(state, context.user_id), context, num_samples)
 
   def update(key: jax.Array, state: State, feedback: Feedback) -> State:
     def step(state: State, step: tuple[jax.Array, Feedback]) -> tuple[State, None]:
       key, row = step
       user = row.user_id
-      new = belief.update(key, _row(state, user), jax.tree.map(lambda x: x[None], row))
-      # Not a scatter: that copies the rows of all users at every step of a scan on CPU.
-      put = jax.lax.dynamic_update_index_in_dim
-      return jax.tree.map(lambda rows, row: put(rows, row, user, axis=0), state, new), None
+      new = belief.update(key, take_row(state, user), jax.tree.map(lambda x: x[None], row))
+      return put_row(state, user, new), None
 
     keys = jax.random.split(key, len(feedback.user_id))
     return jax.lax.scan(step, state, (keys, feedback))[0]
 
   def info(state: State, context: Context, index: jax.Array) -> Info:
-    return belief.info(_row(state, context.user_id), context, index)
+    return belief.info(take_row(state, context.user_id), context, index)
 
   def refresh(key: jax.Array, state: State) -> State:
     return jax.vmap(belief.refresh)(jax.random.split(key, _num_users(state)), state)
@@ -64,11 +63,7 @@ def per_user(belief: Belief) -> Belief:
 
 
 def _cdf(cdf: Callable[..., jax.Array], state: State, context: Context, x: jax.Array) -> jax.Array:
-  return cdf(_row(state, context.user_id), context, x)
-
-
-def _row(state: State, user: jax.Array) -> State:
-  return jax.tree.map(lambda rows: rows[user], state)
+  return cdf(take_row(state, context.user_id), context, x)
 
 
 def _num_users(state: State) -> int:

@@ -1,0 +1,122 @@
+"""The contract that every policy of the registry keeps."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rec_jax import bandits
+from rec_jax.types import InputError
+from tests.bandits import problems
+
+pytestmark = pytest.mark.parametrize('name', bandits.names())
+
+SPEC = problems.SPEC._replace(slate_size=3)
+
+
+def test_a_slate_holds_distinct_open_candidates_and_a_batch_decides_as_singles_do(name):
+  policy, state = problems.learnt(name, SPEC)
+  contexts = [problems.context(seed, SPEC) for seed in range(100, 110)]
+  keys = jax.random.split(jax.random.key(1), len(contexts))
+  stacked = jax.tree.map(lambda *x: jnp.stack(x), *contexts)
+  decisions = jax.jit(jax.vmap(policy.select, (0, None, 0)))(keys, state, stacked)
+  assert np.isnan(decisions.propensity).all()
+  for i, context in enumerate(contexts):
+    index = np.asarray(decisions.index[i])
+    assert len(set(index.tolist())) == SPEC.slate_size
+    assert np.asarray(context.mask)[index].all()
+    np.testing.assert_array_equal(decisions.arm_id[i], context.arm_ids[index])
+    np.testing.assert_array_equal(index, policy.select(keys[i], state, context).index)
+
+
+def test_probabilities_are_distributions_over_open_candidates(name):
+  policy, state = problems.learnt(name, SPEC)
+  context = problems.context(101, SPEC)
+  probabilities = policy.probabilities(jax.random.key(0), state, context)
+  assert probabilities.shape == (SPEC.num_candidates, SPEC.slate_size)
+  np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-5)
+  assert np.all(np.asarray(probabilities)[~np.asarray(context.mask)] == 0)
+  decision = policy.select(jax.random.key(1), state, context)
+  propensity = policy.propensity(jax.random.key(2), state, context, decision)
+  assert propensity.shape == (SPEC.slate_size,)
+  assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
+
+
+def test_the_state_keeps_its_structure_and_types(name):
+  policy, state = problems.learnt(name, SPEC)
+  first = policy.init(jax.random.key(0), SPEC)
+  for after in (state, policy.refresh(jax.random.key(0), state)):
+    assert jax.tree.structure(first) == jax.tree.structure(after)
+    for old, new in zip(jax.tree.leaves(first), jax.tree.leaves(after), strict=True):
+      assert (old.shape, old.dtype) == (new.shape, new.dtype)
+      assert np.isfinite(new).all()
+
+
+def test_padding_changes_no_bit_and_nan_is_only_counted(name):
+  policy, state = problems.learnt(name, SPEC)
+  context = problems.context(102, SPEC)
+  decision = policy.select(jax.random.key(0), state, context)
+  padding = problems.outcome(context, decision, reward=0.7, weight=0.0)
+  assert problems.same_bits(state, policy.update(jax.random.key(1), state, padding))
+  broken = problems.outcome(context, decision, reward=np.nan)
+  after = policy.update(jax.random.key(1), state, broken)
+  assert after.num_rejected == SPEC.slate_size
+  assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
+
+
+def test_all_masked_gives_the_sentinel(name):
+  policy, state = problems.learnt(name, SPEC)
+  context = problems.context(104, SPEC, num_masked=SPEC.num_candidates)
+  decision = policy.select(jax.random.key(0), state, context)
+  np.testing.assert_array_equal(decision.index, -1)
+  np.testing.assert_array_equal(decision.arm_id, -1)
+  propensity = policy.propensity(jax.random.key(1), state, context, decision)
+  np.testing.assert_array_equal(propensity, 0)
+
+
+def test_nothing_is_traced_again_when_arms_come_and_go(name):
+  policy, state = problems.learnt(name, SPEC)
+  before = [function._cache_size() for function in (policy.select, policy.update)]
+  for seed in range(4):
+    context = problems.context(seed, SPEC, num_masked=seed)
+    decision = policy.select(jax.random.key(seed), state, context)
+    state = policy.update(jax.random.key(seed), state, problems.outcome(context, decision, 1.0))
+    arm = jnp.array([seed % SPEC.num_arms])
+    state = policy.reset_arms(state, arm, jnp.ones((1, SPEC.arm_dim)))
+  assert [function._cache_size() for function in (policy.select, policy.update)] == before
+
+
+def test_a_sweep_is_a_vmap_over_the_factory(name):
+  defaults = bandits.hyperparameters(name)
+  numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
+  context = problems.context(120)
+
+  def one(key, values):
+    policy = bandits.make(name, **values)
+    state = policy.init(key, problems.SPEC)
+    decision = policy.select(key, state, context)
+    state = policy.update(key, state, problems.outcome(context, decision, 1.0))
+    return policy.select(key, state, context).arm_id
+
+  keys = jax.random.split(jax.random.key(0), 3)
+  swept = jax.jit(jax.vmap(one))(keys, {key: jnp.full(3, value) for key, value in numbers.items()})
+  apart = jax.jit(jax.vmap(lambda key: one(key, {})))(keys)
+  np.testing.assert_array_equal(swept, apart)
+
+
+def test_settings_take_a_schedule(name):
+  context = problems.context(0)
+  known = {'epsilon', 'alpha', 'scale', 'temperature'} & set(bandits.hyperparameters(name))
+  for key in known:
+    policy = bandits.make(name, **{key: optax.linear_schedule(0.5, 0.1, 10)})
+    state = policy.init(jax.random.key(0), problems.SPEC)
+    assert jax.jit(policy.select)(jax.random.key(0), state, context).arm_id >= 0
+
+
+def test_unknown_hyperparameters_list_the_known_ones(name):
+  with pytest.raises(InputError, match='unknown hyperparameter') as error:
+    bandits.make(name, no_such_thing=1)
+  assert all(key in str(error.value) for key in bandits.hyperparameters(name))
