@@ -8,6 +8,9 @@ import tokenizers
 
 from rec_jax.types import InputError
 
+# Of BERT's uncased vocabulary, which MiniLM shares.
+PAD_ID, CLS_ID, SEP_ID, MASK_ID = 0, 101, 102, 103
+
 
 def encode(
   tokenizer_path: str | os.PathLike, texts: Sequence[str], length: int

@@ -1,0 +1,1 @@
+"""Per-example losses as pure functions; the caller reduces."""

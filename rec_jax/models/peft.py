@@ -1,0 +1,51 @@
+"""Parameter-efficient fine-tuning of the text encoder.
+
+Only the upper blocks are adapted. Below them nothing changes, so that what they read is computed
+once for the whole catalogue and a step costs only the upper blocks.
+"""
+
+import jax
+from flax import nnx
+
+from rec_jax.models.text_encoder import TextEncoder
+
+METHODS = ('lora', 'full')
+
+
+def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: nnx.Rngs) -> None:
+  """Prepares the upper `num_blocks` blocks for fine-tuning, in place.
+
+  Args:
+    encoder: changed for 'lora', where the query and value projections gain a low-rank term that
+      starts at zero (Hu et al. 2022, section 4); untouched for 'full'.
+    method: one of `METHODS`.
+    num_blocks: how many of the upper blocks to adapt.
+    rank: of the low-rank terms.
+    rngs: stream `params`.
+  """
+  if method == 'full':
+    return
+  for block in _upper(encoder, num_blocks):
+    attention = block.attention
+    for name in ('query', 'value'):
+      base = getattr(attention, name)
+      dim_in, dim_out = base.kernel.shape
+      setattr(attention, name, nnx.LoRA(dim_in, rank, dim_out, base_module=base, rngs=rngs))
+
+
+def trainable(method: str, depth: int) -> nnx.filterlib.Filter:
+  """The filter of what fine-tuning changes in an adapted encoder: `depth` blocks stay frozen."""
+  if method == 'lora':
+    return nnx.LoRAParam
+
+  def in_upper_block(path: tuple, value: object) -> bool:
+    return path[:2] == ('transformer', 'blocks') and path[2] >= depth
+
+  return nnx.All(nnx.Param, in_upper_block)
+
+
+
+
+def _upper(encoder: TextEncoder, num_blocks: int) -> list:
+  blocks = list(encoder.transformer.blocks)
+  return blocks[len(blocks) - num_blocks :]

@@ -1,0 +1,98 @@
+"""A BERT-like text encoder (Devlin et al. 2019) and its masked-language-modelling head."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rec_jax.models.transformer import Transformer, TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoderConfig:
+  """Sizes of the text encoder; the defaults are those of all-MiniLM-L6-v2.
+
+  Attributes:
+    vocab_size: V, number of token ids.
+    max_length: longest text in tokens.
+    num_types: token types (segments); only type 0 is used.
+    transformer: the stack of blocks.
+  """
+
+  vocab_size: int = 30_522
+  max_length: int = 512
+  num_types: int = 2
+  transformer: TransformerConfig = TransformerConfig(
+    num_layers=6, num_heads=12, hidden_dim=384, mlp_dim=1536
+  )
+
+
+class TextEncoder(nnx.Module):
+  """Token ids to contextual vectors."""
+
+  def __init__(self, config: TextEncoderConfig, *, rngs: nnx.Rngs):
+    dim = config.transformer.hidden_dim
+    init = nnx.initializers.normal(0.02)
+    self.token = nnx.Embed(config.vocab_size, dim, embedding_init=init, rngs=rngs)
+    self.position = nnx.Embed(config.max_length, dim, embedding_init=init, rngs=rngs)
+    self.type = nnx.Embed(config.num_types, dim, embedding_init=init, rngs=rngs)
+    self.norm = nnx.LayerNorm(dim, epsilon=config.transformer.norm_epsilon, rngs=rngs)
+    self.dropout = nnx.Dropout(config.transformer.dropout_rate)
+    self.transformer = Transformer(config.transformer, rngs=rngs)
+
+  def __call__(
+    self, token_ids: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """Encodes texts.
+
+    Args:
+      token_ids: [B, L] int32.
+      mask: [B, L], 0 where a token is padding.
+      rngs: stream `dropout`, needed only in training.
+
+    Returns:
+      [B, L, H] float32, one vector a token.
+    """
+    return self.upper(self.lower(token_ids, mask, 0, rngs), mask, 0, rngs)
+
+  def lower(
+    self, token_ids: jax.Array, mask: jax.Array, depth: int, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """[B, L, H] after the embeddings and the first `depth` blocks."""
+    positions = jnp.arange(token_ids.shape[1])
+    x = self.token(token_ids) + self.position(positions) + self.type(jnp.zeros_like(positions))
+    x = self.dropout(self.norm(x), rngs=rngs)
+    return self.transformer(x, mask, rngs, end=depth)
+
+  def upper(
+    self, hidden: jax.Array, mask: jax.Array, depth: int, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """[B, L, H], what `lower` returned passed through the remaining blocks."""
+    return self.transformer(hidden, mask, rngs, first=depth)
+
+
+def pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:
+  """[B, H] unit vectors: the mean over tokens, as Sentence-BERT pools (Reimers & Gurevych 2019)."""
+  pooled = mean_pool(hidden, mask)
+  return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+
+
+def mean_pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:
+  """Mean of hidden [B, L, H] over the tokens that mask [B, L] marks; returns [B, H]."""
+  weights = mask.astype(hidden.dtype)[..., None]
+  return (hidden * weights).sum(1) / jnp.maximum(weights.sum(1), 1e-9)
+
+
+class MaskedLanguageModelHead(nnx.Module):
+  """Vectors to token logits, the output matrix tied to the encoder's token embedding."""
+
+  def __init__(self, vocab_size: int, dim: int, *, rngs: nnx.Rngs):
+    self.dense = nnx.Linear(dim, dim, rngs=rngs)
+    self.norm = nnx.LayerNorm(dim, rngs=rngs)
+    self.bias = nnx.Param(jnp.zeros(vocab_size))
+
+  def __call__(self, hidden: jax.Array, token_embedding: jax.Array) -> jax.Array:
+    """hidden [..., H], token_embedding [V, H] -> logits [..., V]."""
+    x = self.norm(jax.nn.gelu(self.dense(hidden), approximate=False))
+    return x @ token_embedding.T + self.bias[...]

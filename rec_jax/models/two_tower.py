@@ -1,0 +1,123 @@
+"""The two-tower softmax model, P(i|u) = exp(u·M̂(i)) / Σ_j exp(u·M̂(j)).
+
+The item tower M̂ adds a projected text vector and a learnt id vector. The user tower is a causal
+Transformer over the item vectors of the user's history (Kang & McAuley 2018), so that one pass
+over a sequence gives the user vector after each of its prefixes.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rec_jax.models.transformer import Transformer, TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTowerConfig:
+  """Sizes of the two towers.
+
+  Attributes:
+    num_items: N.
+    text_dim: H, width of the text vectors; 0 leaves the text out (an id-only model).
+    dim: D, width of user and item vectors.
+    num_layers: blocks of the user tower.
+    num_heads: attention heads of the user tower.
+    history_length: L, events that the user tower sees.
+    dropout_rate: in the user tower and on its input.
+    id_dropout_rate: share of items whose id vector is withheld in a training step, so that the
+      text alone learns to place an item (as in DropoutNet, Volkovs et al. 2017).
+  """
+
+  num_items: int
+  text_dim: int
+  dim: int = 64
+  num_layers: int = 2
+  num_heads: int = 2
+  history_length: int = 100
+  dropout_rate: float = 0.2
+  id_dropout_rate: float = 0.1
+
+
+class ItemTower(nnx.Module):
+  """M̂: text and id to one vector."""
+
+  def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
+    init = nnx.initializers.normal(config.dim**-0.5)
+    self.id = nnx.Embed(config.num_items, config.dim, embedding_init=init, rngs=rngs)
+    self.project = nnx.Linear(config.text_dim, config.dim, rngs=rngs) if config.text_dim else None
+    self.id_dropout = nnx.Dropout(config.id_dropout_rate, broadcast_dims=(1,))
+
+  def __call__(
+    self, text: jax.Array, has_id: jax.Array, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """Item vectors of the whole catalogue.
+
+    Args:
+      text: [N, H] text vectors.
+      has_id: [N] bool, False for items without training events: their id vector is noise.
+      rngs: stream `dropout`, needed only in training.
+
+    Returns:
+      [N, D] float32.
+    """
+    vectors = jnp.where(has_id[:, None], self.id.embedding[...], 0.0)
+    if self.project is None:
+      return vectors
+    return self.id_dropout(vectors, rngs=rngs) + self.project(text)
+
+
+class UserTower(nnx.Module):
+  """History to user vector."""
+
+  def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
+    self.start = nnx.Param(jnp.zeros(config.dim))
+    self.dropout = nnx.Dropout(config.dropout_rate)
+    self.transformer = Transformer(
+      TransformerConfig(
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        hidden_dim=config.dim,
+        mlp_dim=2 * config.dim,
+        dropout_rate=config.dropout_rate,
+        causal=True,
+        norm_first=True,
+        norm_epsilon=1e-6,
+      ),
+      rngs=rngs,
+    )
+    self.norm = nnx.LayerNorm(config.dim, rngs=rngs)
+
+  def __call__(
+    self, item_vectors: jax.Array, history: jax.Array, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """User vectors after every prefix of a history.
+
+    Args:
+      item_vectors: [N, D].
+      history: [B, L] int32, item index + 1 in order of time, 0 for padding at the end.
+      rngs: stream `dropout`, needed only in training.
+
+    Returns:
+      [B, L + 1, D]: position 0 is the user of whom nothing is known, position t has seen t items.
+    """
+    events = jnp.where(history[..., None] > 0, item_vectors[jnp.maximum(history - 1, 0)], 0.0)
+    start = jnp.broadcast_to(self.start[...], (len(history), 1, events.shape[-1]))
+    x = self.dropout(jnp.concatenate([start, events], axis=1), rngs=rngs)
+    mask = jnp.pad(history > 0, ((0, 0), (1, 0)), constant_values=True)
+    return self.norm(self.transformer(x, mask, rngs))
+
+
+class TwoTower(nnx.Module):
+  """Both towers; logits are inner products."""
+
+  def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
+    self.items = ItemTower(config, rngs=rngs)
+    self.users = UserTower(config, rngs=rngs)
+
+
+def last_user_vector(user_vectors: jax.Array, history: jax.Array) -> jax.Array:
+  """[B, D], the vector after the whole of each history [B, L], out of [B, L + 1, D]."""
+  length = (history > 0).sum(1)
+  return jnp.take_along_axis(user_vectors, length[:, None, None], axis=1)[:, 0]

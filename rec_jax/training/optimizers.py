@@ -1,0 +1,29 @@
+"""The one optimizer recipe: AdamW with linear warm-up, decay and clipped gradients."""
+
+import optax
+
+
+def adamw(
+  learning_rate: float, num_steps: int, *, weight_decay: float, clip_norm: float = 1.0
+) -> optax.GradientTransformation:
+  """AdamW (Loshchilov & Hutter 2019) with a warm-up over the first 5 % and a cosine decay to 10 %.
+
+  Args:
+    learning_rate: at its peak.
+    num_steps: of the whole run.
+    weight_decay: decoupled.
+    clip_norm: largest global norm of a gradient.
+  """
+  schedule = warmup_cosine(learning_rate, 0, num_steps)
+  return optax.chain(
+    optax.clip_by_global_norm(clip_norm), optax.adamw(schedule, weight_decay=weight_decay)
+  )
+
+
+def warmup_cosine(peak: float, start: int, end: int) -> optax.Schedule:
+  """A rate that is 0 before `start`, warms up, decays to a tenth by `end`."""
+  length = max(end - start, 2)
+  rise = optax.warmup_cosine_decay_schedule(
+    0.0, peak, max(1, length // 20), length, end_value=peak / 10
+  )
+  return optax.join_schedules([optax.constant_schedule(0.0), rise], [start])

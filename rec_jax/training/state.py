@@ -1,0 +1,104 @@
+"""The state of a training run and the pure step that advances it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+Metrics = dict[str, jax.Array]
+# (params, carry, key, batch, constants) -> (loss, (carry, metrics)). `carry` is what a step hands
+# to the next without a gradient; `constants` are arrays that never change (frozen weights).
+LossFn = Callable[[Any, Any, jax.Array, Any, Any], tuple[jax.Array, tuple[Any, Metrics]]]
+StepFn = Callable[['TrainState', Any, Any], tuple['TrainState', Metrics]]
+
+
+@struct.dataclass
+class TrainState:
+  """Everything that a resumed run needs.
+
+  Attributes:
+    step: [] int32, steps done.
+    key: typed PRNG key of the run; step t draws from fold_in(key, t).
+    params: what is trained.
+    average: exponential moving average of `params`, which is what gets evaluated.
+    opt_state: of Optax.
+    carry: what a step hands to the next without a gradient.
+    best: `average` and `carry` at the best validation.
+    best_value: [] float32, the best validation value, higher is better.
+    best_step: [] int32, when it was.
+  """
+
+  step: jax.Array
+  key: jax.Array
+  params: Any
+  average: Any
+  opt_state: Any
+  carry: Any
+  best: Any
+  best_value: jax.Array
+  best_step: jax.Array
+
+
+def init(
+  key: jax.Array, params: Any, optimizer: optax.GradientTransformation, carry: Any = ()
+) -> TrainState:
+  """The state before the first step."""
+
+  def copy(tree: Any) -> Any:
+    # Steps donate the state, so no two of its leaves may share a buffer.
+    return jax.tree.map(jnp.array, tree)
+
+  return TrainState(
+    step=jnp.int32(0),
+    key=key,
+    params=copy(params),
+    average=copy(params),
+    opt_state=optimizer.init(params),
+    carry=copy(carry),
+    best=copy((params, carry)),
+    best_value=jnp.float32(-jnp.inf),
+    best_step=jnp.int32(0),
+  )
+
+
+def make_step(
+  loss_fn: LossFn, optimizer: optax.GradientTransformation, average_decay: float
+) -> StepFn:
+  """A jitted step (state, batch, constants) -> (state, metrics) that donates the state.
+
+  The average starts as a plain mean and becomes an exponential one with `average_decay`, so that
+  the initial weights do not linger in it.
+  """
+
+  def step(state: TrainState, batch: Any, constants: Any) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(state.key, state.step)
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, (carry, metrics)), grads = gradient(state.params, state.carry, key, batch, constants)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+    average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
+    state = state.replace(
+      step=state.step + 1,
+      params=params,
+      average=average,
+      opt_state=opt_state,
+      carry=carry,
+    )
+    return state, {'loss': loss, 'gradient_norm': optax.global_norm(grads), **metrics}
+
+  return jax.jit(step, donate_argnums=0)
+
+
+def record_validation(state: TrainState, value: float) -> TrainState:
+  """Keeps the average as `best` if `value` beats all earlier ones."""
+  if value <= float(state.best_value):
+    return state
+  return state.replace(
+    best=jax.tree.map(jnp.array, (state.average, state.carry)),
+    best_value=jnp.float32(value),
+    best_step=jnp.array(state.step),
+  )
