@@ -1,0 +1,122 @@
+"""Closed-form probabilities match frequencies, and a wrong one is told apart."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+
+from rec_jax.bandits.base import Outlook
+from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
+from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.softmax import softmax
+from rec_jax.bandits.explorers.thompson import thompson
+from rec_jax.bandits.explorers.ucb import ucb
+from rec_jax.bandits.explorers.uniform import uniform
+from rec_jax.types import Feedback
+from tests.bandits import problems
+
+MEAN = jnp.array([0.9, 0.3, 0.5, 0.5, 0.1, 0.4])
+DEVIATION = jnp.array([0.1, 0.2, 0.3, 0.3, 0.6, 0.1])
+MASK = jnp.array([False, True, True, True, True, True])
+NUM_DRAWS = 20_000
+
+EXPLORERS = {
+  'uniform': uniform(),
+  'greedy': greedy(),
+  'epsilon_greedy': epsilon_greedy(0.3),
+  'ucb': ucb(0.7),
+  'softmax': softmax(0.2),
+  'thompson': thompson(num_samples=20_000),
+}
+
+
+def outlook(mean=MEAN, deviation=DEVIATION) -> Outlook:
+  return Outlook(
+    mean=mean,
+    variance=deviation**2,
+    sample=lambda key, num: mean + deviation * jax.random.normal(key, (num, len(mean))),
+    cdf=None,
+  )
+
+
+def frequencies(explorer, mask=MASK, state=None) -> np.ndarray:
+  state = explorer.init(jax.random.key(0), problems.SPEC) if state is None else state
+  choose = jax.jit(jax.vmap(lambda key: explorer.select(key, state, outlook(), mask)))
+  index = choose(jax.random.split(jax.random.key(1), NUM_DRAWS))
+  return np.bincount(index, minlength=len(mask))
+
+
+def p_value(counts, probabilities) -> float:
+  possible = probabilities > 0
+  assert counts[~possible].sum() == 0
+  if possible.sum() == 1:
+    return 1.0
+  expected = probabilities[possible] / probabilities[possible].sum() * counts.sum()
+  return float(stats.chisquare(counts[possible], expected).pvalue)
+
+
+@pytest.mark.parametrize('name', EXPLORERS)
+def test_probabilities_match_frequencies_and_wrong_ones_do_not(name):
+  explorer = EXPLORERS[name]
+  state = explorer.init(jax.random.key(0), problems.SPEC)
+  probabilities = explorer.probabilities(jax.random.key(2), state, outlook(), MASK)
+  probabilities = np.asarray(probabilities, np.float64)
+  assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+  counts = frequencies(explorer)
+  if explorer.is_exact(None):
+    assert p_value(counts, probabilities) > 1e-3
+  else:
+    np.testing.assert_allclose(counts / NUM_DRAWS, probabilities, atol=0.015)
+  wrong = probabilities.copy()
+  possible = np.flatnonzero(probabilities)
+  if len(possible) > 1:
+    wrong[possible[0]] *= 1.5
+    assert p_value(counts, wrong) < 1e-6
+
+
+def test_ties_are_broken_evenly_whatever_the_index():
+  mask = jnp.arange(100) >= 10
+  chosen = jax.vmap(lambda key: uniform().select(key, 0, None, mask))(
+    jax.random.split(jax.random.key(0), 50_000)
+  )
+  counts = np.bincount(chosen, minlength=100)
+  assert counts[:10].sum() == 0
+  assert stats.chisquare(counts[10:]).pvalue > 1e-3
+  # Neighbouring indices are not favoured together either.
+  assert stats.chisquare(counts[10:].reshape(9, 10).sum(axis=1)).pvalue > 1e-3
+
+
+def test_thompson_estimates_are_never_zero_and_sum_to_one():
+  explorer = thompson(num_samples=16)
+  probabilities = explorer.probabilities(jax.random.key(0), 0, outlook(), MASK)
+  assert np.all(probabilities[1:] >= 1 / (16 + 5))
+  assert float(probabilities.sum()) == pytest.approx(1)
+
+
+def test_nan_scores_come_last():
+  spoilt = outlook(mean=MEAN.at[2].set(jnp.nan).at[3].set(jnp.nan))
+  assert greedy().select(jax.random.key(0), 0, spoilt, MASK) == 5
+
+
+@pytest.mark.parametrize(
+  ('factory', 'schedule'),
+  [
+    (epsilon_greedy, optax.linear_schedule(1.0, 0.0, 10)),
+    (ucb, optax.linear_schedule(5.0, 0.0, 10)),
+    (softmax, optax.exponential_decay(1e3, 1, 1e-3, end_value=1e-3)),
+    (thompson, optax.linear_schedule(50.0, 0.0, 10)),
+  ],
+)
+def test_schedules_count_rows_of_non_zero_weight(factory, schedule):
+  explorer = factory(schedule)
+  start = explorer.init(jax.random.key(0), problems.SPEC)
+  rows = problems.feedback(0, 12)
+  rows = Feedback(**{**vars(rows), 'weight': rows.weight.at[:2].set(0)})
+  end = explorer.update(start, rows, jnp.zeros(12))
+  assert end == 10
+  last = explorer.probabilities(jax.random.key(0), end, outlook(), MASK)
+  first = explorer.probabilities(jax.random.key(0), start, outlook(), MASK)
+  assert float(last[2] + last[3]) == pytest.approx(1, abs=0.02)
+  assert float(first[2] + first[3]) < 0.8
