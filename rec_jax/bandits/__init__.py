@@ -13,16 +13,23 @@ from jax.typing import ArrayLike
 from rec_jax.bandits.base import Belief, Explorer, Policy
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
 from rec_jax.bandits.beliefs.constant import constant
+from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.linear import linear
+from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.residual import residual
 from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
+from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
+from rec_jax.bandits.explorers.top_two import top_two_thompson
 from rec_jax.bandits.explorers.ucb import ucb
 from rec_jax.bandits.explorers.uniform import uniform
+from rec_jax.bandits.explorers.vdbe import vdbe
 from rec_jax.bandits.policy import combine
 from rec_jax.types import InputError
 
@@ -117,12 +124,22 @@ def _pair(
 
 _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'disjoint_lin_ts': _pair(linear_disjoint, thompson),
+  'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
   'epsilon_greedy': _pair(popularity, epsilon_greedy),
+  'exp3': exp3,
+  'explore_then_commit': _pair(popularity, explore_then_commit),
+  'gaussian_top_two_ts': _pair(gaussian, top_two_thompson),
+  'gaussian_ts': _pair(gaussian, thompson),
+  'gaussian_ucb': _pair(gaussian, ucb),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
+  'lin_falcon': _pair(linear, falcon),
   'lin_greedy': _pair(linear, greedy),
   'lin_softmax': _pair(linear, softmax),
+  'lin_squarecb': _pair(linear, squarecb),
   'lin_ts': _pair(linear, thompson),
   'lin_ucb': _pair(linear, ucb),
+  'lin_vdbe': _pair(linear, vdbe),
   'per_user_lin_epsilon_greedy': _pair(popularity_per_user_linear, epsilon_greedy),
   'per_user_lin_greedy': _pair(popularity_per_user_linear, greedy),
   'per_user_lin_ts': _pair(popularity_per_user_linear, thompson),

@@ -76,9 +76,9 @@ class Belief(NamedTuple):
       `index`, a pytree. It arrives as `feedback.info`, with a leading [B].
     refresh: (key, state) -> state, the costly part of learning.
     reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
-    cdf: (state, context, x [Q]) -> [Q, K], the distribution function of each candidate's expected
-      reward, where the candidates are independent; None where they are not. Thompson's propensity
-      is then a one-dimensional integral.
+    cdf: (state, context, x [Q, K]) -> [Q, K], the distribution function of each candidate's
+      expected reward at its own Q points, where the candidates are independent, so that Thompson's
+      propensity is a one-dimensional integral; None where they are not.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -98,7 +98,7 @@ class Outlook(NamedTuple):
     mean: [K] expected reward.
     variance: [K] of the expected reward; costs nothing where an explorer does not read it.
     sample: (key, num_samples M) -> [M, K], joint draws.
-    cdf: x [Q] -> [Q, K], or None (see `Belief.cdf`).
+    cdf: x [Q, K] -> [Q, K], or None (see `Belief.cdf`).
   """
 
   mean: jax.Array

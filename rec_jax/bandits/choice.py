@@ -41,6 +41,13 @@ def uniform_probabilities(mask: jax.Array) -> jax.Array:
   return mask / jnp.maximum(jnp.sum(mask), 1)
 
 
+def masked_categorical(key: jax.Array, probabilities: jax.Array, mask: jax.Array) -> jax.Array:
+  """[] int32 drawn in proportion to `probabilities` [K]; -1 where every candidate is masked."""
+  noise_key, tie_key = jax.random.split(key)
+  noise = jax.random.gumbel(noise_key, mask.shape)
+  return masked_argmax(tie_key, jnp.log(probabilities) + noise, mask & (probabilities > 0))
+
+
 def _best(scores: jax.Array, mask: jax.Array) -> jax.Array:
   scores = jnp.where(mask & ~jnp.isnan(scores), scores, -jnp.inf)
   return mask & (scores == jnp.max(scores))

@@ -18,6 +18,6 @@ def take_row(rows: Any, user: jax.Array) -> Any:
 
 
 def put_row(rows: Any, user: jax.Array, row: Any) -> Any:
-  """`rows` with row `user` [] of every leaf replaced; not a scatter, which CPU does out of place."""
+  """`rows` with row `user` [] of every leaf replaced, in place inside a scan."""
   put = jax.lax.dynamic_update_index_in_dim
   return jax.tree.map(lambda leaf, row: put(leaf, row, user, axis=0), rows, row)

@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
+from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.linear import linear
+from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.residual import ResidualInfo, residual
 from tests.bandits import problems
@@ -99,7 +101,7 @@ def test_beta_bernoulli_counts(gamma):
   np.testing.assert_allclose(mean, posterior.mean(), rtol=1e-5)
   np.testing.assert_allclose(variance, posterior.var(), rtol=1e-4)
   x = np.linspace(0.05, 0.95, 7)
-  cdf = belief.cdf(state, context, jnp.asarray(x, jnp.float32))
+  cdf = belief.cdf(state, context, jnp.tile(jnp.asarray(x, jnp.float32)[:, None], (1, 5)))
   np.testing.assert_allclose(cdf, posterior.cdf(x[:, None]), atol=1e-4)
   draws = np.asarray(belief.sample(jax.random.key(2), state, context, 4_000))
   assert all(
@@ -109,7 +111,14 @@ def test_beta_bernoulli_counts(gamma):
 
 
 @pytest.mark.parametrize(
-  'belief', [beta_bernoulli(2, 3, 0.9), linear(gamma=0.9), per_user(linear()), linear()]
+  'belief',
+  [
+    beta_bernoulli(2, 3, 0.9),
+    gaussian(gamma=0.9),
+    linear(gamma=0.9),
+    linear_disjoint(gamma=0.9),
+    per_user(linear()),
+  ],
 )
 def test_a_batch_equals_its_rows_in_order(belief):
   feedback = problems.feedback(2, 9)
@@ -120,6 +129,46 @@ def test_a_batch_equals_its_rows_in_order(belief):
     state = update(KEY, state, rows(feedback, slice(row, row + 1)))
   for whole, stepwise in zip(jax.tree.leaves(batch), jax.tree.leaves(state), strict=True):
     np.testing.assert_allclose(whole, stepwise, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('gamma', [1.0, 0.8])
+def test_gaussian_is_the_normal_posterior(gamma):
+  prior_mean = np.linspace(-1, 1, SPEC.num_arms)
+  belief = gaussian(prior_mean, 2.0, 0.5, gamma)
+  feedback = problems.feedback(1, 30, binary=False)
+  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  precision, total = np.full(SPEC.num_arms, 2.0), 2.0 * prior_mean
+  decay = gamma ** np.arange(30)[::-1]
+  np.add.at(precision, feedback.arm_id, decay * feedback.weight / 0.5)
+  np.add.at(total, feedback.arm_id, decay * feedback.weight * feedback.reward / 0.5)
+  context = problems.context(4)
+  posterior = stats.norm(total / precision, precision**-0.5)
+  mean, variance = belief.predict(state, context)
+  np.testing.assert_allclose(mean, posterior.mean()[context.arm_ids], rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(variance, posterior.var()[context.arm_ids], rtol=1e-4)
+  draws = belief.sample(jax.random.key(2), state, context, 4_000)
+  uniform = np.asarray(belief.cdf(state, context, draws))
+  assert all(stats.kstest(uniform[:, k], 'uniform').pvalue > 1e-3 for k in range(5))
+
+
+@pytest.mark.parametrize('gamma', [1.0, 0.9])
+def test_disjoint_arms_are_regressions_on_the_query(gamma):
+  belief = linear_disjoint(2.0, 0.5, gamma)
+  feedback = problems.feedback(0, 40, binary=False)
+  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  context = problems.context(3)
+  expected, variance = belief.predict(state, context)
+  query = np.asarray(context.query, np.float64)
+  for k, arm in enumerate(np.asarray(context.arm_ids)):
+    own = rows(feedback, np.asarray(feedback.arm_id) == arm)
+    own = dataclasses.replace(own, features=own.query)
+    mean, covariance = linear_posterior(own, 2.0, 0.5, np.zeros(3), gamma)
+    np.testing.assert_allclose(expected[k], query @ mean, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(variance[k], query @ covariance @ query, rtol=1e-3)
+  reset = belief.reset_arms(state, context.arm_ids[:1], context.features[:1])
+  prior = belief.predict(belief.init(KEY, SPEC), context)
+  for after, before in zip(belief.predict(reset, context), prior, strict=True):
+    np.testing.assert_allclose(after[0], before[0], rtol=1e-5)
 
 
 def test_per_user_equals_independent_runs():

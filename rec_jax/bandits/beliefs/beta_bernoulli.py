@@ -85,7 +85,7 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
 
   def cdf(state: BetaBernoulliState, context: Context, x: jax.Array) -> jax.Array:
     a, b = counts(state, context)
-    return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1)[:, None])
+    return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1))
 
   return Belief(
     init=init, predict=predict, sample=sample, update=update, reset_arms=reset_arms, cdf=cdf

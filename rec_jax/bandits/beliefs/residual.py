@@ -1,6 +1,8 @@
 """A mean from one belief plus deviations learnt by another."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -93,5 +95,15 @@ def residual(base: Belief, deviation: Belief) -> Belief:
       deviation=deviation.reset_arms(state.deviation, ids, features),
     )
 
-  # Without a cdf: the candidates would each need a grid of their own, shifted by their base mean.
-  return Belief(init, predict, sample, update, info, refresh, reset_arms)
+  cdf = None if deviation.cdf is None else functools.partial(_cdf, base, deviation.cdf)
+  return Belief(init, predict, sample, update, info, refresh, reset_arms, cdf)
+
+
+def _cdf(
+  base: Belief,
+  cdf: Callable[..., jax.Array],
+  state: ResidualState,
+  context: Context,
+  x: jax.Array,
+) -> jax.Array:
+  return cdf(state.deviation, context, x - base.predict(state.base, context)[0])

@@ -1,0 +1,103 @@
+"""EXP3, for rewards that an adversary may choose."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.typing import ArrayLike
+
+from rec_jax.bandits.base import Belief, Explorer, Outlook, Policy
+from rec_jax.bandits.choice import masked_categorical, uniform_probabilities
+from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.hyperparameters import check_range
+from rec_jax.bandits.policy import PolicyState, combine
+from rec_jax.types import ArmSpec, Context, Decision, Feedback
+
+
+@struct.dataclass
+class Exp3Info:
+  """What comes back with the outcome.
+
+  Attributes:
+    propensity: [L] of the choice when it was made.
+  """
+
+  propensity: jax.Array
+
+
+def exp3(learning_rate: ArrayLike = 0.01, mixing: ArrayLike = 0.05) -> Policy:
+  """EXP3 (Auer et al. 2002, section 3): weights exp(learning rate * importance-weighted reward).
+
+  Auer's gamma is `mixing`, and his learning rate is gamma / K.
+
+  Args:
+    learning_rate: of the exponential weights, > 0.
+    mixing: share of uniform exploration, in (0, 1].
+
+  Returns:
+    A policy over arms that reads no features. Rewards should lie in [0, 1].
+
+  Raises:
+    InputError: a value is out of range.
+  """
+  check_range('learning_rate', learning_rate, 0, open_low=True)
+  check_range('mixing', mixing, 0, 1, open_low=True)
+  policy = combine(_log_weights(learning_rate), _exponential(mixing))
+
+  def select(key: jax.Array, state: PolicyState, context: Context) -> Decision:
+    select_key, log_key = jax.random.split(key)
+    decision = policy.select(select_key, state, context)
+    propensity = policy.propensity(log_key, state, context, decision)
+    return dataclasses.replace(decision, info=Exp3Info(propensity))
+
+  return policy._replace(select=select)
+
+
+def _log_weights(learning_rate: ArrayLike) -> Belief:
+  """The mean is the logarithm of an arm's weight, [N]."""
+
+  def init(key: jax.Array, spec: ArmSpec) -> jax.Array:
+    del key
+    return jnp.zeros(spec.num_arms, jnp.float32)
+
+  def predict(state: jax.Array, context: Context) -> tuple[jax.Array, jax.Array]:
+    mean = state[context.arm_ids]
+    return mean, jnp.zeros_like(mean)
+
+  def sample(key: jax.Array, state: jax.Array, context: Context, num_samples: int) -> jax.Array:
+    del key
+    return jnp.broadcast_to(state[context.arm_ids], (num_samples, len(context.arm_ids)))
+
+  def update(key: jax.Array, state: jax.Array, feedback: Feedback) -> jax.Array:
+    del key
+    counted = feedback.weight != 0
+    propensity = jnp.where(counted, feedback.info.propensity, 1)
+    gain = learning_rate * feedback.weight * feedback.reward / propensity
+    arm = jnp.where(counted, feedback.arm_id, len(state))
+    return state.at[arm].add(gain, mode='drop')
+
+  def reset_arms(state: jax.Array, ids: jax.Array, features: jax.Array) -> jax.Array:
+    del features
+    # A new arm starts with the average weight, neither hopeless nor leading.
+    return state.at[ids].set(jnp.mean(state))
+
+  return Belief(init, predict, sample, update, reset_arms=reset_arms)
+
+
+def _exponential(mixing: ArrayLike) -> Explorer:
+  def weights(outlook: Outlook, mask: jax.Array) -> jax.Array:
+    exponential = jax.nn.softmax(outlook.mean, where=mask)
+    return jnp.asarray(1 - mixing) * exponential + jnp.asarray(mixing) * uniform_probabilities(mask)
+
+  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    del state
+    return masked_categorical(key, weights(outlook, mask), mask)
+
+  def probabilities(
+    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
+  ) -> jax.Array:
+    del key, state
+    return weights(outlook, mask)
+
+  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)

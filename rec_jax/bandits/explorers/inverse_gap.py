@@ -1,0 +1,69 @@
+"""Inverse gap weighting: the further behind the best, the rarer the choice."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rec_jax.bandits.base import Explorer, Outlook
+from rec_jax.bandits.choice import argmax_probabilities, masked_categorical
+from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.hyperparameters import check_range
+
+
+def squarecb(gamma_scale: ArrayLike = 10.0, gamma_exponent: ArrayLike = 0.5) -> Explorer:
+  """SquareCB (Foster & Rakhlin 2020, algorithm 1) with gamma = gamma_scale * t^gamma_exponent.
+
+  Args:
+    gamma_scale: how sharply gaps count at first, > 0.
+    gamma_exponent: how that grows with the rows of feedback t; theory asks for 1/2.
+
+  Raises:
+    InputError: gamma_scale is not positive or gamma_exponent negative.
+  """
+  check_range('gamma_scale', gamma_scale, 0, open_low=True)
+  check_range('gamma_exponent', gamma_exponent, 0)
+  return _inverse_gap(lambda count, num_open: jnp.asarray(gamma_scale * count**gamma_exponent))
+
+
+def falcon(gamma_scale: ArrayLike = 1.0) -> Explorer:
+  """FALCON (Simchi-Levi & Xu 2022, algorithm 1): gamma = gamma_scale * sqrt(K * t_m).
+
+  The rate is that of the start t_m of the epoch; epochs double in length.
+
+  Args:
+    gamma_scale: the constant of the rate, > 0.
+
+  Raises:
+    InputError: gamma_scale is not positive.
+  """
+  check_range('gamma_scale', gamma_scale, 0, open_low=True)
+
+  def rate(count: jax.Array, num_open: jax.Array) -> jax.Array:
+    epoch = jnp.exp2(jnp.floor(jnp.log2(count)))
+    return jnp.asarray(gamma_scale * jnp.sqrt(num_open * epoch))
+
+  return _inverse_gap(rate)
+
+
+def _inverse_gap(rate: Callable[[jax.Array, jax.Array], jax.Array]) -> Explorer:
+  """1 / (K + gamma gap) for each, what remains to the best; `rate` is (t, K open) -> gamma."""
+
+  def weights(state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    num_open = jnp.maximum(jnp.sum(mask), 1)
+    gap = jnp.max(jnp.where(mask, outlook.mean, -jnp.inf)) - outlook.mean
+    gamma = rate(jnp.maximum(state, 1).astype(jnp.float32), num_open)
+    others = jnp.where(mask, 1 / (num_open + gamma * gap), 0)
+    return others + (1 - jnp.sum(others)) * argmax_probabilities(outlook.mean, mask)
+
+  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    return masked_categorical(key, weights(state, outlook, mask), mask)
+
+  def probabilities(
+    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
+  ) -> jax.Array:
+    del key
+    return weights(state, outlook, mask)
+
+  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
