@@ -117,11 +117,11 @@ class Decision:
   """What a policy chose for one context.
 
   Attributes:
-    index: [L] int32 in [0, K), positions among the candidates.
-    arm_id: [L] int32 in [0, N).
+    index: [L] int32 in [0, K), positions among the candidates, -1 where all are masked.
+    arm_id: [L] int32 in [0, N), -1 likewise.
     propensity: [L] float32, probability of position l given those before it; NaN unless a log
       is recorded.
-    info: whatever the policy wants back with the feedback.
+    info: whatever the policy wants back with the feedback, leaves with a leading [L].
   """
 
   index: jax.Array
