@@ -3,47 +3,77 @@
 A batch depends on the seed and its number alone, so that a resumed run sees the same batches.
 """
 
+import dataclasses
 import functools
 import sys
 
 import grain
 import numpy as np
 
-from rec_jax.data.splits import Histories, gather_windows
+from rec_jax.data.splits import Histories
 
 # Batches are small arrays gathered by NumPy: more threads or a deeper buffer only take cores from
 # the computation.
 _READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 
 
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+  """How a training history is varied from epoch to epoch.
+
+  Attributes:
+    shuffle_ties: whether events of the same second come in a new random order: their order in the
+      source says nothing.
+    max_drop_rate: each history loses a share of its events, drawn uniformly from [0, this]; it
+      then reads like that of a user who did not see all of it.
+    last_share: how often the window is the end of the history, where recommendations are asked
+      for, instead of a random place in it.
+  """
+
+  shuffle_ties: bool = True
+  max_drop_rate: float = 0.0
+  last_share: float = 0.0
+
+
 def history_batches(
-  histories: Histories, length: int, batch_size: int, seed: int
+  histories: Histories,
+  timestamp: np.ndarray,
+  reward: np.ndarray,
+  length: int,
+  batch_size: int,
+  seed: int,
+  augmentation: Augmentation,
 ) -> grain.IterDataset:
   """Batches of histories for causal training on the next item.
 
   Each epoch visits every user with an event once, in a new order. Of a history longer than
-  `length` a random window is taken, anew in each epoch.
+  `length` a window is taken, anew in each epoch.
 
   Args:
     histories: training events only.
+    timestamp: [E] of all interactions.
+    reward: [E] of all interactions, 0 or 1.
     length: L + 1, items of a row: a model that reads L of them can predict them all.
     batch_size: B.
     seed: of the order and the windows.
+    augmentation: how windows are varied.
 
   Returns:
     Dictionaries of `items` [B, L + 1] int32 (item index + 1 in order of time, padded with 0 at the
-    end) and `user` [B] int32.
+    end), `rewards` [B, L + 1] int32 and `user` [B] int32.
   """
   users = np.flatnonzero(histories.lengths > 0).astype(np.int32)
+  time, rewards = timestamp[histories.events], reward[histories.events].astype(np.int32)
 
   def windows(index: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    user = users[index]
-    spare = np.maximum(histories.lengths[user] - length, 0)
-    start = histories.offsets[user] + rng.integers(0, spare, endpoint=True)
-    return {
-      'items': gather_windows(histories.items, start, histories.offsets[user + 1], length),
-      'user': user,
-    }
+    items = np.zeros((len(index), length), np.int32)
+    liked = np.zeros((len(index), length), np.int32)
+    for row, user in enumerate(users[index]):
+      begin, end = histories.offsets[user], histories.offsets[user + 1]
+      events = begin + _augmented(rng, time[begin:end], length, augmentation)
+      items[row, : len(events)] = histories.items[events] + 1
+      liked[row, : len(events)] = rewards[events]
+    return {'items': items, 'rewards': liked, 'user': users[index]}
 
   return _shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(_READ)
 
@@ -71,3 +101,19 @@ def _shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset
     return np.concatenate(batches).astype(np.int32)
 
   return grain.MapDataset.range(sys.maxsize // batch_size).seed(seed).map(indices)
+
+
+def _augmented(
+  rng: np.random.Generator, time: np.ndarray, length: int, augmentation: Augmentation
+) -> np.ndarray:
+  """Positions, at least one and at most `length`, of a window of a history with these times."""
+  order = np.arange(len(time))
+  if augmentation.shuffle_ties:
+    order = np.lexsort((rng.random(len(time)), time))
+  kept = rng.random(len(time)) >= rng.uniform(0, augmentation.max_drop_rate)
+  if kept.any():
+    order = order[kept]
+  spare = max(len(order) - length, 0)
+  is_last = rng.random() < augmentation.last_share
+  start = spare if is_last else rng.integers(0, spare, endpoint=True)
+  return order[start : start + length]

@@ -22,10 +22,11 @@ def soft_cross_entropy(
   target = jax.nn.softmax(teacher_logits / temperature)
   log_prob = jax.nn.log_softmax(student_logits / temperature)
   # 0 * -inf would be NaN for items that are left out.
-  return -temperature**2 * jnp.where(target > 0, target * log_prob, 0.0).sum(-1)
+  return -(temperature**2) * jnp.where(target > 0, target * log_prob, 0.0).sum(-1)
 
 
 def cosine_distance(student: jax.Array, teacher: jax.Array) -> jax.Array:
   """1 - cosine of vectors [..., D]; returns [...]."""
-  norms = jnp.linalg.norm(student, axis=-1) * jnp.linalg.norm(teacher, axis=-1)
-  return 1.0 - (student * teacher).sum(-1) / jnp.maximum(norms, 1e-12)
+  squared_norms = (student**2).sum(-1) * (teacher**2).sum(-1)
+  # Bounded before the root, which has no gradient at a zero vector.
+  return 1.0 - (student * teacher).sum(-1) * jax.lax.rsqrt(jnp.maximum(squared_norms, 1e-24))

@@ -4,10 +4,10 @@ Only the upper blocks are adapted. Below them nothing changes, so that what they
 once for the whole catalogue and a step costs only the upper blocks.
 """
 
-import jax
 from flax import nnx
 
 from rec_jax.models.text_encoder import TextEncoder
+from rec_jax.types import InputError
 
 METHODS = ('lora', 'full')
 
@@ -22,7 +22,21 @@ def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: n
     num_blocks: how many of the upper blocks to adapt.
     rank: of the low-rank terms.
     rngs: stream `params`.
+
+  Raises:
+    InputError: an unknown method, or more blocks than there are.
   """
+  if method not in METHODS:
+    raise InputError(
+      f'unknown method "{method}"; set --config.finetune.encoder_method to one of '
+      f'{", ".join(METHODS)}'
+    )
+  num_layers = len(encoder.transformer.blocks)
+  if not 0 <= num_blocks <= num_layers:
+    raise InputError(
+      f'{num_blocks} blocks of an encoder that has {num_layers}; '
+      f'set --config.finetune.encoder_blocks between 0 and {num_layers}'
+    )
   if method == 'full':
     return
   for block in _upper(encoder, num_blocks):
@@ -42,8 +56,6 @@ def trainable(method: str, depth: int) -> nnx.filterlib.Filter:
     return path[:2] == ('transformer', 'blocks') and path[2] >= depth
 
   return nnx.All(nnx.Param, in_upper_block)
-
-
 
 
 def _upper(encoder: TextEncoder, num_blocks: int) -> list:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import struct
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,8 @@ def load_bert(weights: str | os.PathLike, config: str | os.PathLike) -> TextEnco
     The encoder, with the sizes that `config` states.
 
   Raises:
-    InputError: a file is missing or unreadable, or a tensor is missing or has another shape.
+    InputError: a file is missing or unreadable, a tensor is missing or has another shape, or the
+      file has more layers than `config` states.
   """
   encoder_config = read_config(config)
   encoder = nnx.eval_shape(lambda: TextEncoder(encoder_config, rngs=nnx.Rngs(0)))
@@ -37,6 +38,7 @@ def load_bert(weights: str | os.PathLike, config: str | os.PathLike) -> TextEnco
     (path, variable.replace(_tensor(tensors, path, variable.shape, weights)))
     for path, variable in nnx.to_flat_state(state)
   ]
+  _check_no_layer_is_left(tensors, (path for path, _ in loaded), weights)
   return nnx.merge(graphdef, nnx.from_flat_state(loaded))
 
 
@@ -58,7 +60,7 @@ def read_config(path: str | os.PathLike) -> TextEncoderConfig:
         norm_epsilon=fields['layer_norm_eps'],
       ),
     )
-  except (OSError, json.JSONDecodeError, KeyError) as error:
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path}: not the config.json of a BERT model ({error!r})') from error
 
 
@@ -97,7 +99,7 @@ def bert_name(path: tuple) -> str:
 def _read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
   try:
     return load_file(path)
-  except (OSError, safetensors.SafetensorError, struct.error) as error:
+  except (OSError, safetensors.SafetensorError) as error:
     raise InputError(f'{path}: not a readable safetensors file ({error})') from error
 
 
@@ -106,7 +108,16 @@ def _tensor(tensors: dict, path: tuple, shape: tuple, source: str | os.PathLike)
   if name not in tensors:
     raise InputError(f'{source}: tensor {name} is missing; use the weights of a BERT model')
   # PyTorch keeps linear weights as [out, in].
-  value = tensors[name].T if path[-1] == 'kernel' else tensors[name]
-  if value.shape != shape:
-    raise InputError(f'{source}: tensor {name} has shape {value.shape}, config.json asks {shape}')
-  return jnp.asarray(value, jnp.float32)
+  is_kernel = path[-1] == 'kernel'
+  value, wanted = tensors[name], shape[::-1] if is_kernel else shape
+  if value.shape != wanted:
+    raise InputError(f'{source}: tensor {name} has shape {value.shape}, config.json asks {wanted}')
+  return jnp.asarray(value.T if is_kernel else value, jnp.float32)
+
+
+def _check_no_layer_is_left(
+  tensors: dict, paths: Iterable[tuple], source: str | os.PathLike
+) -> None:
+  left = {name for name in tensors if name.startswith('encoder.')} - set(map(bert_name, paths))
+  if left:
+    raise InputError(f'{source}: tensor {min(left)} has no place in the model of config.json')

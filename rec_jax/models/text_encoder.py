@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rec_jax.models.transformer import Transformer, TransformerConfig
+from rec_jax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,9 @@ class TextEncoder(nnx.Module):
 
     Returns:
       [B, L, H] float32, one vector a token.
+
+    Raises:
+      InputError: L is more than the encoder has positions.
     """
     return self.upper(self.lower(token_ids, mask, 0, rngs), mask, 0, rngs)
 
@@ -60,7 +64,13 @@ class TextEncoder(nnx.Module):
     self, token_ids: jax.Array, mask: jax.Array, depth: int, rngs: nnx.Rngs | None = None
   ) -> jax.Array:
     """[B, L, H] after the embeddings and the first `depth` blocks."""
-    positions = jnp.arange(token_ids.shape[1])
+    length, longest = token_ids.shape[1], self.position.num_embeddings
+    if length > longest:
+      raise InputError(
+        f'texts of {length} tokens, but the encoder has {longest} positions; '
+        f'set --config.data.text_length to at most {longest}'
+      )
+    positions = jnp.arange(length)
     x = self.token(token_ids) + self.position(positions) + self.type(jnp.zeros_like(positions))
     x = self.dropout(self.norm(x), rngs=rngs)
     return self.transformer(x, mask, rngs, end=depth)
@@ -75,7 +85,9 @@ class TextEncoder(nnx.Module):
 def pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:
   """[B, H] unit vectors: the mean over tokens, as Sentence-BERT pools (Reimers & Gurevych 2019)."""
   pooled = mean_pool(hidden, mask)
-  return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+  # Bounded before the root: the norm itself has no gradient at the zero vector of an empty row.
+  squared_norm = jnp.sum(pooled**2, axis=-1, keepdims=True)
+  return pooled * jax.lax.rsqrt(jnp.maximum(squared_norm, 1e-24))
 
 
 def mean_pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:

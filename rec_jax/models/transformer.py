@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from rec_jax.types import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
@@ -22,6 +24,9 @@ class TransformerConfig:
       is learnt: order enters by this bias alone, without position embeddings.
     norm_first: layer norm before each sublayer (GPT-2) or after each residual sum (BERT).
     norm_epsilon: of the layer norms.
+
+  Raises:
+    InputError: the heads do not divide the width.
   """
 
   num_layers: int
@@ -32,6 +37,13 @@ class TransformerConfig:
   causal: bool = False
   norm_first: bool = False
   norm_epsilon: float = 1e-12
+
+  def __post_init__(self) -> None:
+    if self.hidden_dim % self.num_heads:
+      raise InputError(
+        f'num_heads is {self.num_heads}, which does not divide {self.hidden_dim}, the width of the '
+        'vectors; set it to one that does'
+      )
 
 
 class Attention(nnx.Module):

@@ -33,46 +33,81 @@ class TwoTowerConfig:
   num_items: int
   text_dim: int
   dim: int = 64
-  num_layers: int = 2
-  num_heads: int = 2
-  history_length: int = 100
-  dropout_rate: float = 0.2
+  num_layers: int = 1
+  num_heads: int = 4
+  history_length: int = 50
+  dropout_rate: float = 0.3
   id_dropout_rate: float = 0.1
 
 
+class Buffer(nnx.Variable):
+  """What a model knows without training it: vectors of text, statistics, masks."""
+
+
 class ItemTower(nnx.Module):
-  """M̂: text and id to one vector."""
+  """M̂: text and id to one vector.
+
+  The text vectors of the catalogue are a cache: whoever trains the text encoder writes them.
+  """
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     init = nnx.initializers.normal(config.dim**-0.5)
     self.id = nnx.Embed(config.num_items, config.dim, embedding_init=init, rngs=rngs)
-    self.project = nnx.Linear(config.text_dim, config.dim, rngs=rngs) if config.text_dim else None
+    self.has_id = Buffer(jnp.ones(config.num_items, bool))
     self.id_dropout = nnx.Dropout(config.id_dropout_rate, broadcast_dims=(1,))
+    self.project = nnx.Linear(config.text_dim, config.dim, rngs=rngs) if config.text_dim else None
+    self.text = Buffer(jnp.zeros((config.num_items, config.text_dim)))
+    self.text_mean = Buffer(jnp.zeros(config.text_dim))
+    self.text_scale = Buffer(jnp.ones(()))
 
-  def __call__(
-    self, text: jax.Array, has_id: jax.Array, rngs: nnx.Rngs | None = None
-  ) -> jax.Array:
+  def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
     """Item vectors of the whole catalogue.
 
     Args:
-      text: [N, H] text vectors.
-      has_id: [N] bool, False for items without training events: their id vector is noise.
+      text: [N, H] text vectors in place of the cached ones.
       rngs: stream `dropout`, needed only in training.
 
     Returns:
-      [N, D] float32.
+      [N, D] float32. Items without training events (`has_id` False) have no id vector.
     """
-    vectors = jnp.where(has_id[:, None], self.id.embedding[...], 0.0)
+    vectors = jnp.where(self.has_id[...][:, None], self.id.embedding[...], 0.0)
     if self.project is None:
       return vectors
-    return self.id_dropout(vectors, rngs=rngs) + self.project(text)
+    text = self.text[...] if text is None else text
+    return self.id_dropout(vectors, rngs=rngs) + self.from_text(text)
+
+  def from_text(self, text: jax.Array) -> jax.Array:
+    """[..., D], the vectors of items of which only the text [..., H] is known.
+
+    Raises:
+      ValueError: the model is id-only.
+    """
+    if self.project is None:
+      raise ValueError('an id-only model has no vectors from text')
+    return self.project((text - self.text_mean[...]) * self.text_scale[...])
+
+  def fill(self, text: jax.Array, has_id: jax.Array) -> None:
+    """Sets the buffers from the text vectors [N, H], scaled by those of the items that have ids.
+
+    Sentence vectors share a large common part; what tells films apart is brought to a mean squared
+    norm of D, that of the id vectors times D.
+    """
+    known = text[has_id]
+    centred = known - known.mean(0)
+    self.text[...], self.has_id[...] = text, has_id
+    self.text_mean[...] = known.mean(0)
+    # Texts that are all the same, or none, have no spread to divide by.
+    spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
+    self.text_scale[...] = jnp.sqrt(self.id.features / spread)
 
 
 class UserTower(nnx.Module):
   """History to user vector."""
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
+    init = nnx.initializers.normal(0.02)
     self.start = nnx.Param(jnp.zeros(config.dim))
+    self.reward = nnx.Embed(2, config.dim, embedding_init=init, rngs=rngs)
     self.dropout = nnx.Dropout(config.dropout_rate)
     self.transformer = Transformer(
       TransformerConfig(
@@ -90,19 +125,25 @@ class UserTower(nnx.Module):
     self.norm = nnx.LayerNorm(config.dim, rngs=rngs)
 
   def __call__(
-    self, item_vectors: jax.Array, history: jax.Array, rngs: nnx.Rngs | None = None
+    self,
+    item_vectors: jax.Array,
+    history: jax.Array,
+    rewards: jax.Array,
+    rngs: nnx.Rngs | None = None,
   ) -> jax.Array:
     """User vectors after every prefix of a history.
 
     Args:
       item_vectors: [N, D].
       history: [B, L] int32, item index + 1 in order of time, 0 for padding at the end.
+      rewards: [B, L] int32, 1 where the user liked the item, else 0.
       rngs: stream `dropout`, needed only in training.
 
     Returns:
       [B, L + 1, D]: position 0 is the user of whom nothing is known, position t has seen t items.
     """
-    events = jnp.where(history[..., None] > 0, item_vectors[jnp.maximum(history - 1, 0)], 0.0)
+    events = item_vectors[jnp.maximum(history - 1, 0)] + self.reward(rewards)
+    events = jnp.where(history[..., None] > 0, events, 0.0)
     start = jnp.broadcast_to(self.start[...], (len(history), 1, events.shape[-1]))
     x = self.dropout(jnp.concatenate([start, events], axis=1), rngs=rngs)
     mask = jnp.pad(history > 0, ((0, 0), (1, 0)), constant_values=True)
@@ -115,6 +156,12 @@ class TwoTower(nnx.Module):
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     self.items = ItemTower(config, rngs=rngs)
     self.users = UserTower(config, rngs=rngs)
+
+  def encode_users(
+    self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
+  ) -> jax.Array:
+    """[B, D], the user vectors after the whole of each history [B, L]; see `UserTower`."""
+    return last_user_vector(self.users(item_vectors, history, rewards), history)
 
 
 def last_user_vector(user_vectors: jax.Array, history: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from rec_jax import checkpoint
@@ -53,10 +54,24 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
 
 def load_encoder(config: Config, workdir: str | os.PathLike[str]) -> TextEncoder:
   """The continued encoder of a finished stage."""
-  encoder = nnx.eval_shape(lambda: _initial_encoder('random', config.seed))
+  encoder = nnx.eval_shape(lambda: initial_encoder('random', config.seed))
   graphdef, abstract = nnx.split(encoder)
   weights = checkpoint.load_state(runs.require(workdir, 'pretrain') / 'model', abstract)
   return nnx.merge(graphdef, weights)
+
+
+def judge(config: Config, workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+  """The rows of a finished stage, computed anew from the checkpoints of both arms."""
+  dataset = prepare.load(workdir)
+  texts = _Texts.split(dataset.corpus_ids, dataset.corpus_mask, config)
+  losses = {}
+  for arm in ARMS:
+    graphdef, frozen, _, state = _start(arm, config)
+    held_out = _held_out_loss(graphdef, frozen, texts.held_out, config)
+    before = held_out(state.average)
+    checkpoints = runs.require(workdir, 'pretrain') / arm / 'checkpoints'
+    losses[arm] = held_out(checkpoint.load_state(checkpoints, state).average)
+  return _rows(config, before, losses)
 
 
 def published_encoder() -> TextEncoder:
@@ -82,7 +97,8 @@ class _LanguageModel(nnx.Module):
     return self.head(hidden, self.encoder.token.embedding[...])
 
 
-def _initial_encoder(init: str, seed: int) -> TextEncoder:
+def initial_encoder(init: str, seed: int) -> TextEncoder:
+  """The encoder that pre-training starts from: published weights or random ones."""
   if init == 'minilm':
     return published_encoder()
   if init == 'random':
@@ -99,17 +115,11 @@ def _trainable(arm: str) -> nnx.filterlib.Filter:
 def _train(
   arm: str, texts: '_Texts', config: Config, directory: Path
 ) -> tuple[np.ndarray, np.ndarray, _LanguageModel]:
-  """Trains one arm; returns the losses [n] of the held-out texts before and after, and the model."""
+  """Trains one arm; returns the held-out losses [n] before and after, and the model."""
   settings = config.pretrain
-  encoder = _initial_encoder(settings.init, config.seed)
-  model = _LanguageModel(encoder, rngs=nnx.Rngs(config.seed))
-  graphdef, params, frozen = nnx.split(model, _trainable(arm), ...)
-  optimizer = optimizers.adamw(
-    settings.learning_rate, settings.num_steps, weight_decay=settings.weight_decay
-  )
+  graphdef, frozen, optimizer, state = _start(arm, config)
   step = train_state.make_step(_loss_fn(graphdef, settings), optimizer, average_decay=0.9)
   held_out = _held_out_loss(graphdef, frozen, texts.held_out, config)
-  state = train_state.init(jax.random.key(config.seed), params, optimizer)
   before = held_out(state.average)
   state = loop.train(
     f'pretrain {arm}',
@@ -123,6 +133,22 @@ def _train(
     lambda state: {'negative_loss': -float(held_out(state.average).mean())},
   )
   return before, held_out(state.average), nnx.merge(graphdef, state.average, frozen)
+
+
+def _start(
+  arm: str, config: Config
+) -> tuple[nnx.GraphDef, Any, optax.GradientTransformation, train_state.TrainState]:
+  """What one arm starts from: structure, weights that stay as they are, optimizer, state."""
+  settings = config.pretrain
+  encoder = initial_encoder(settings.init, config.seed)
+  model = _LanguageModel(encoder, rngs=nnx.Rngs(config.seed))
+  graphdef, *states = nnx.split(model, _trainable(arm), ...)
+  params, frozen = states
+  optimizer = optimizers.adamw(
+    settings.learning_rate, settings.num_steps, weight_decay=settings.weight_decay
+  )
+  state = train_state.init(jax.random.key(config.seed), params, optimizer)
+  return graphdef, frozen, optimizer, state
 
 
 def _loss_fn(graphdef: nnx.GraphDef, settings: PretrainConfig) -> train_state.LossFn:
@@ -161,10 +187,7 @@ def _held_out_loss(
     size = config.pretrain.batch_size
     chunks = range(0, len(texts[0]), size)
     return np.concatenate(
-      [
-        text_losses(params, keys[i], texts[0][i : i + size], texts[1][i : i + size])
-        for i in chunks
-      ]
+      [text_losses(params, keys[i], texts[0][i : i + size], texts[1][i : i + size]) for i in chunks]
     )
 
   return evaluate

@@ -60,7 +60,7 @@ def train(
     The final state; `best` holds what was best in validation.
 
   Raises:
-    InputError: the loss is not finite; names the step and the last good checkpoint.
+    InputError: the loss or its gradient is not finite; names the step and the last good checkpoint.
   """
   iterator = iter(batches)
   with contextlib.ExitStack() as stack:
@@ -107,10 +107,12 @@ def _log(
   if pending is None:
     return
   step, metrics = pending
-  if not np.isfinite(metrics['loss']):
-    raise InputError(
-      f'the loss is {metrics["loss"]} at step {step}; the last good checkpoint is the newest in '
-      f'{directory}/checkpoints: lower the learning rate'
-    )
+  # A loss may be finite where its gradient is not; the weights after that step are lost.
+  for name in ('loss', 'gradient_norm'):
+    if not np.isfinite(metrics[name]):
+      raise InputError(
+        f'the {name.replace("_", " ")} is {metrics[name]} at step {step}; the last good checkpoint '
+        f'is the newest in {directory}/checkpoints: lower the learning rate'
+      )
   if step % schedule.log_every == 0:
     write(step, {key: float(value) for key, value in metrics.items()})

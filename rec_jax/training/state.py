@@ -1,5 +1,6 @@
 """The state of a training run and the pure step that advances it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -46,22 +47,19 @@ def init(
   key: jax.Array, params: Any, optimizer: optax.GradientTransformation, carry: Any = ()
 ) -> TrainState:
   """The state before the first step."""
-
-  def copy(tree: Any) -> Any:
-    # Steps donate the state, so no two of its leaves may share a buffer.
-    return jax.tree.map(jnp.array, tree)
-
-  return TrainState(
+  state = TrainState(
     step=jnp.int32(0),
     key=key,
-    params=copy(params),
-    average=copy(params),
+    params=params,
+    average=params,
     opt_state=optimizer.init(params),
-    carry=copy(carry),
-    best=copy((params, carry)),
+    carry=carry,
+    best=(params, carry),
     best_value=jnp.float32(-jnp.inf),
     best_step=jnp.int32(0),
   )
+  # Steps donate the state, so its leaves share no buffer with each other or with the caller.
+  return jax.tree.map(jnp.array, state)
 
 
 def make_step(
@@ -69,8 +67,8 @@ def make_step(
 ) -> StepFn:
   """A jitted step (state, batch, constants) -> (state, metrics) that donates the state.
 
-  The average starts as a plain mean and becomes an exponential one with `average_decay`, so that
-  the initial weights do not linger in it.
+  At step t the average decays by (1 + t) / (10 + t) and at most by `average_decay`, so that the
+  initial weights do not linger in it.
   """
 
   def step(state: TrainState, batch: Any, constants: Any) -> tuple[TrainState, Metrics]:
@@ -81,23 +79,25 @@ def make_step(
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
-    state = state.replace(
+    state = dataclasses.replace(
+      state,
       step=state.step + 1,
       params=params,
       average=average,
       opt_state=opt_state,
       carry=carry,
     )
-    return state, {'loss': loss, 'gradient_norm': optax.global_norm(grads), **metrics}
+    return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads), **metrics}
 
   return jax.jit(step, donate_argnums=0)
 
 
 def record_validation(state: TrainState, value: float) -> TrainState:
-  """Keeps the average as `best` if `value` beats all earlier ones."""
-  if value <= float(state.best_value):
+  """Keeps the average as `best` if `value` beats all earlier ones; NaN never does."""
+  if not value > float(state.best_value):
     return state
-  return state.replace(
+  return dataclasses.replace(
+    state,
     best=jax.tree.map(jnp.array, (state.average, state.carry)),
     best_value=jnp.float32(value),
     best_step=jnp.array(state.step),
