@@ -1,28 +1,34 @@
 """What the numbers of a run say in words: every sentence is chosen by an interval."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import numbers
 from rec_jax.report.page import Headline, Summary
-from rec_jax.stages import judging, results
+from rec_jax.stages import cost, judging, results
 from rec_jax.stages.contenders import EASE, ID_ONLY, POPULARITY, STUDENT, TEACHER, ZERO_SHOT
 from rec_jax.stages.results import Results
 
 Json = Mapping[str, Any]
-# (whether the interval settles it, sentence)
+# Where a sentence says 'better than', 'worse than' or neither.
+_GAP = '{}'
+# (whether the intervals settle it, a sentence)
 Finding = tuple[bool, str]
 
 
-def summary(found: Results) -> Summary:
+def summarise(found: Results) -> Summary:
   """Main numbers, what they settle, and what they do not."""
-  findings = [*_ranking(found), *_unseen(found), *_exploration(found)]
+  explored = found.exploration
+  findings = [*_ranking(found), *_unseen(found)]
+  for environment in explored['environments']:
+    findings += _balance(environment)
+  findings += _differences(explored['cold_start'], 'With nothing learnt before the cut')
+  findings += _differences(explored['payoff'], 'In the second half of the stream')
   return Summary(
     headlines=headlines(found),
-    conclusions=[text for is_settled, text in findings if is_settled],
-    limits=[*(text for is_settled, text in findings if not is_settled), *_limits(found)],
+    conclusions=[sentence for is_settled, sentence in findings if is_settled],
+    limits=[*(sentence for is_settled, sentence in findings if not is_settled), *_limits(found)],
   )
 
 
@@ -34,53 +40,195 @@ def headlines(found: Results) -> list[Headline]:
 def best_policy(environment: Json) -> tuple[Json, Json] | None:
   """(best policy, baseline) of an environment; None where there is nothing to compare.
 
-  The best is the one of highest reward among those above the baseline by an interval paired by
-  user, else of highest reward among all.
+  The best is the one of highest reward among those above the baseline by the interval paired by
+  user, or among all if there is none.
   """
-  by_name = {policy['name']: policy for policy in environment['policies']}
-  baseline = by_name.pop(environment['baseline'], None)
-  if baseline is None or not by_name:
+  policies, name = environment['policies'], environment['baseline']
+  baseline = next((policy for policy in policies if policy['name'] == name), None)
+  others = [policy for policy in policies if policy is not baseline]
+  if baseline is None or not others:
     return None
-  above = [policy for policy in by_name.values() if _sign(_difference(policy)) > 0]
-  return max(above or by_name.values(), key=lambda policy: policy['reward']['value']), baseline
+  above = [policy for policy in others if _sign(policy['difference']) > 0]
+  return max(above or others, key=lambda policy: policy['reward']['value']), baseline
+
+
+def title(policy: Json) -> str:
+  """The name of a policy; says so where it reads the features of the teacher."""
+  is_plain = policy['features'] != 'teacher' or 'teacher' in policy['name']
+  return policy['name'] if is_plain else f'{policy["name"]}, teacher features'
 
 
 def _model_headlines(found: Results) -> Iterator[Headline]:
-  others = (POPULARITY, EASE, ID_ONLY)
   for metric, label in (('recall@10', 'recall@10'), ('ndcg@10', 'NDCG@10')):
+    others = {name: _next_item(found, name, metric) for name in (POPULARITY, EASE, ID_ONLY)}
+    compared = [f'{name} {numbers.number(e.value)}' for name, e in others.items() if e]
     value = _next_item(found, TEACHER, metric)
-    if value is not None:
-      yield Headline(f'Teacher, {label}', value, _compared(found, others, metric))
+    if value:
+      yield Headline(f'Teacher, {label}', value, ', '.join(compared))
   kept = _next_item(found, judging.ratio_name(STUDENT, TEACHER), 'ndcg@10')
-  if kept is not None:
-    yield Headline('Student, NDCG@10 relative to the teacher', kept, _time_ratio(found))
-  unseen = _unseen_recall(found, TEACHER, judging.UNSEEN_IN_ALL)
-  zero_shot = _unseen_recall(found, ZERO_SHOT, judging.UNSEEN_IN_ALL)
-  if unseen is not None and zero_shot is not None:
-    note = f'{ZERO_SHOT} {numbers.plain(zero_shot)}'
-    yield Headline('Teacher, recall@10 of unseen items', unseen, note)
+  if kept:
+    yield Headline('Student / teacher, NDCG@10', kept, _time_share(found))
+  teacher, zero_shot = (
+    results.find(found, 'evaluate', name, 'recall@10', judging.UNSEEN_IN_ALL)
+    for name in (TEACHER, ZERO_SHOT)
+  )
+  if teacher and zero_shot:
+    note = f'{ZERO_SHOT} {numbers.number(zero_shot.value)}'
+    yield Headline('Teacher, recall@10 of unseen items', teacher, note)
 
 
 def _policy_headlines(found: Results) -> Iterator[Headline]:
   for environment in found.exploration['environments']:
     pair = best_policy(environment)
-    if pair is not None:
+    if pair:
       best, baseline = pair
-      reward = results.estimate(baseline['reward'])
-      note = f'{_title(best)}; {baseline["name"]} {numbers.plain(reward)}'
-      yield Headline(
-        f'Best reward a visit, {environment["name"]}', results.estimate(best['reward']), note
-      )
+      reward = numbers.plain(results.cell(baseline['reward']))
+      note = f'{title(best)}; {baseline["name"]} {reward}'
+      name = f'Best reward a visit, {environment["name"]}'
+      yield Headline(name, results.cell(best['reward']), note)
 
 
 def _ranking(found: Results) -> Iterator[Finding]:
   for baseline in (POPULARITY, EASE, ID_ONLY):
-    name = judging.difference_name(TEACHER, baseline)
-    recall, ndcg = (_next_item(found, name, metric) for metric in ('recall@10', 'ndcg@10'))
-    if recall is not None and ndcg is not None:
-      yield _comparison(
-        f'the teacher ranks the next item better than {baseline}', {'recall@10': recall, 'NDCG@10': ndcg}
-      )
+    pair = judging.difference_name(TEACHER, baseline)
+    values = {'recall@10': _next_item(found, pair, 'recall@10')}
+    values['NDCG@10'] = _next_item(found, pair, 'ndcg@10')
+    yield from _compared(f'The teacher ranks the next item {{}} {baseline}', values)
   kept = _next_item(found, judging.ratio_name(STUDENT, TEACHER), 'ndcg@10')
-  if kept is not None:
-    yield True, f'The student keeps {_percent(kept)} of the teacher\'s NDCG@10{_at_time(found)}.'
+  if kept:
+    share = numbers.plain(kept)
+    yield True, f'The student keeps {share} of the NDCG@10 of the teacher. {_time_share(found)}.'
+
+
+def _unseen(found: Results) -> Iterator[Finding]:
+  pair = judging.difference_name(TEACHER, ZERO_SHOT)
+  values = {
+    protocol: results.find(found, 'evaluate', pair, 'recall@10', protocol)
+    for protocol in (judging.UNSEEN_IN_ALL, judging.UNSEEN_ALONE)
+  }
+  if not any(values.values()):
+    yield False, 'Nothing is said about unseen items: no event after the cut is on such an item.'
+  for protocol, value in values.items():
+    where = protocol.removeprefix('unseen items ')
+    claim = f'The teacher ranks items never seen in training, {where}, {{}} {ZERO_SHOT}'
+    yield from _compared(claim, {'recall@10': value})
+
+
+def _balance(environment: Json) -> Iterator[Finding]:
+  """Whether exploring pays in one environment, and what it shows."""
+  name, pair = environment['name'], best_policy(environment)
+  if pair is None:
+    yield False, f'{_upper(name)}: there is no pair of policies to compare.'
+    return
+  best, baseline = pair
+  rewards = [results.estimate(policy['reward']) for policy in pair]
+  difference = _signed(results.estimate(best['difference']))
+  if _sign(best['difference']) <= 0:
+    yield (
+      True,
+      f'{_upper(name)}: no policy is above {baseline["name"]} in the interval paired by user '
+      f'(best: {title(best)}, {difference}), so greedy suffices here.',
+    )
+    return
+  disjoint = rewards[0].low > rewards[1].high
+  yield (
+    True,
+    f'{_upper(name)}: {title(best)} earns {numbers.plain(rewards[0])} a visit, {baseline["name"]} '
+    f'{numbers.plain(rewards[1])}; the two intervals '
+    f'{"are disjoint" if disjoint else "overlap"}, the difference paired by user is {difference}.',
+  )
+  shown, usual = (policy['items_10_exposures']['value'] for policy in pair)
+  cold, usual_cold = (100 * policy['cold_share']['value'] for policy in pair)
+  yield (
+    shown >= 2 * usual,
+    f'{_upper(name)}: {title(best)} shows {numbers.number(shown, 0)} items at least ten times, '
+    f'{"at least" if shown >= 2 * usual else "less than"} twice the {numbers.number(usual, 0)} of '
+    f'{baseline["name"]}; cold items get {cold:.1f} % of its exposure against {usual_cold:.1f} %.',
+  )
+
+
+def _differences(part: Json | None, where: str) -> Iterator[Finding]:
+  """One sentence for each row that has a difference to the baseline of its protocol."""
+  rows = part['rows'] if part else []
+  is_compared = [bool(row['difference'] and row['difference']['value']) for row in rows]
+  plain = [row['name'] for row, compared in zip(rows, is_compared, strict=True) if not compared]
+  baseline = plain[0] if plain else 'the baseline'
+  for row, compared in zip(rows, is_compared, strict=True):
+    if compared:
+      claim = f'{where}, {row["name"]} does {{}} {baseline}'
+      yield from _compared(claim, {'reward a visit': results.estimate(row['difference'])})
+
+
+def _compared(claim: str, differences: Mapping[str, Estimate | None]) -> Iterator[Finding]:
+  """Whether differences paired by user are all above zero, all below, or neither.
+
+  Args:
+    claim: a sentence with a gap for which of the three it is.
+    differences: metric -> difference, None where it could not be computed.
+  """
+  known = {name: value for name, value in differences.items() if value}
+  if not known:
+    return
+  signs = {_sign(vars(value)) for value in known.values()}
+  words = {frozenset({1}): 'clearly better than', frozenset({-1}): 'clearly worse than'}
+  word = words.get(frozenset(signs), 'not clearly better than')
+  listed = ', '.join(f'{name} {_signed(value)}' for name, value in known.items())
+  yield signs in ({1}, {-1}), f'{claim.replace(_GAP, word)}: {listed}, paired by user.'
+
+
+def _limits(found: Results) -> Iterator[str]:
+  config, explored = found.manifest['config'], found.exploration['environments']
+  names = {environment['name'] for environment in explored}
+  if 'whole catalogue' in names:
+    yield (
+      'In the whole catalogue an item that the user has no event with after the cut counts as 0: '
+      'rewards are lower bounds and favour items that many people find by themselves.'
+    )
+  if 'rated candidates' in names:
+    yield (
+      'Users chose the rated candidates themselves, which makes greedy strong there.'
+      if found.has_ratings
+      else 'Feedback is implicit: the rated candidates mix what the user met after the cut with '
+      'sampled items that the user never touched, and these count as 0.'
+    )
+  policies = max((len(environment['policies']) for environment in explored), default=0)
+  if policies > 2:
+    yield (
+      f'The best of {policies} policies is named after the fact and no interval is corrected for '
+      'the number of comparisons, so it looks a little better than it is.'
+    )
+  yield (
+    f'One data set, {found.dataset["name"]}, and one time cut: other data may order the methods '
+    'differently.'
+  )
+  seeds = config['num_seeds']
+  yield (
+    'One training seed: intervals say how numbers change with other users, not with other seeds.'
+    if seeds == 1
+    else f'{seeds} training seeds: intervals are over users; the spread over seeds stands apart.'
+  )
+
+
+def _next_item(found: Results, subject: str, metric: str) -> Estimate | None:
+  return results.find(found, 'evaluate', subject, metric, judging.NEXT_ITEM)
+
+
+def _time_share(found: Results) -> str:
+  times = found.timings['evaluate']
+  share = times[cost.timing_name(STUDENT)] / times[cost.timing_name(TEACHER)]
+  return f'It takes {100 * share:.2g} % of the time to encode and score unseen text'
+
+
+def _sign(difference: Json | None) -> int:
+  """1 or -1 where the interval lies on one side of zero, else 0."""
+  if difference is None or difference['low'] is None:
+    return 0
+  return int(difference['low'] > 0) - int(difference['high'] < 0)
+
+
+def _signed(value: Estimate | None) -> str:
+  return numbers.MISSING if value is None else numbers.plain(value, sign=True)
+
+
+def _upper(text: str) -> str:
+  return text[:1].upper() + text[1:]

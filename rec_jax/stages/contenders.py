@@ -64,9 +64,7 @@ def two_towers(
   config: Config, workdir: str | os.PathLike[str], arm: str, num_items: int
 ) -> Contender:
   """The models of one arm of the stage `finetune`."""
-  models = (
-    finetune.load(config, workdir, arm, seed, num_items) for seed in finetune.seeds(config)
-  )
+  models = (finetune.load(config, workdir, arm, seed, num_items) for seed in finetune.seeds(config))
   return Contender([_scorer(_two_tower_scores, model) for model in models])
 
 
@@ -91,9 +89,7 @@ def text_similarity(dataset: Dataset) -> jax.Array:
   They share a large common part, so the mean over the items before the cut is taken off first.
   """
   vectors = jnp.asarray(
-    finetune.encode_texts(
-      pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask
-    )
+    finetune.encode_texts(pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask)
   )
   vectors -= vectors[~dataset.split.cold_items].mean(0)
   vectors /= jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -116,6 +112,7 @@ def _tuned(
   advance: tracking.Advance,
 ) -> Contender:
   """The item-to-item weights [N, N] and the decay that are best in NDCG@10 on `validation`."""
+
   def trials() -> Iterator[tuple[float, Contender]]:
     for settings, weights in models:
       everything = np.ones(len(weights), bool)

@@ -14,6 +14,7 @@ from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import pool
 from rec_jax.stages import distil, finetune
 from rec_jax.stages.config import Config
+from rec_jax.stages.contenders import STUDENT, TEACHER
 from rec_jax.stages.prepare import Dataset
 
 NUM_TEXTS = 64
@@ -30,22 +31,25 @@ def measure(
   """Rows with the number of parameters, and the measured seconds.
 
   Returns:
-    (rows, {name of the model: median seconds}) to encode `NUM_TEXTS` texts of which only the tokens
-    are known, and to score them for `NUM_USERS` user vectors. Both models are compiled before.
+    (rows, {`timing_name` of the model: median seconds}), the time to encode `NUM_TEXTS` texts of
+    which only the tokens are known and to score them for `NUM_USERS` user vectors, once compiled.
   """
   num_items = dataset.items.num_items
   models = {
-    'teacher': finetune.load(config, workdir, 'teacher', config.seed, num_items),
-    'student': distil.load(config, workdir, config.seed, num_items),
+    TEACHER: finetune.load(config, workdir, 'teacher', config.seed, num_items),
+    STUDENT: distil.load(config, workdir, config.seed, num_items),
   }
   rows = [_row(name, num_parameters(model)) for name, model in models.items()]
   chosen = np.arange(NUM_TEXTS) % num_items
   texts = dataset.input_ids[chosen], dataset.attention_mask[chosen]
-  seconds = {
-    'teacher': _median_seconds(_teacher_scores, models['teacher'], *texts, config.finetune.dim),
-    'student': _median_seconds(_student_scores, models['student'], *texts, config.distil.dim),
-  }
-  return rows, seconds
+  teacher = _median_seconds(_teacher_scores, models[TEACHER], *texts, config.finetune.dim)
+  student = _median_seconds(_student_scores, models[STUDENT], *texts, config.distil.dim)
+  return rows, {timing_name(TEACHER): teacher, timing_name(STUDENT): student}
+
+
+def timing_name(subject: str) -> str:
+  """Under which name `timings.json` holds the time of a model."""
+  return f'{subject}: {NUM_TEXTS} unseen texts, {NUM_USERS} users'
 
 
 def num_parameters(model: nnx.Module) -> int:
@@ -53,7 +57,7 @@ def num_parameters(model: nnx.Module) -> int:
   return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
-@nnx.jit
+@jax.jit
 def _teacher_scores(
   model: finetune.Model, input_ids: jax.Array, mask: jax.Array, users: jax.Array
 ) -> jax.Array:
@@ -61,7 +65,7 @@ def _teacher_scores(
   return users @ model.towers.items.from_text(text).T
 
 
-@nnx.jit
+@jax.jit
 def _student_scores(
   model: Student, input_ids: jax.Array, mask: jax.Array, users: jax.Array
 ) -> jax.Array:

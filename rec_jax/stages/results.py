@@ -13,7 +13,7 @@ import numpy as np
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
-from rec_jax.stages import STAGES
+from rec_jax.stages import STAGES, prepare
 from rec_jax.stages import workdir as runs
 
 
@@ -24,6 +24,7 @@ class Results:
   Attributes:
     manifest: what was run, see `workdir`.
     dataset: what `prepare` says of the data: name, licence, counts, notes, protocol.
+    has_ratings: whether feedback is explicit.
     rows: of all stages, in order.
     timings: stage -> what -> seconds.
     exploration: what `explore` says of its policies.
@@ -32,6 +33,7 @@ class Results:
 
   manifest: Mapping[str, Any]
   dataset: Mapping[str, Any]
+  has_ratings: bool
   rows: Sequence[Mapping[str, Any]]
   timings: Mapping[str, Mapping[str, float]]
   exploration: Mapping[str, Any]
@@ -50,6 +52,7 @@ def read(workdir: str | os.PathLike[str]) -> Results:
   return Results(
     manifest=runs.read_manifest(workdir),
     dataset=json.loads((directories['prepare'] / 'dataset.json').read_text()),
+    has_ratings=prepare.load(workdir).interactions.rating is not None,
     rows=[row for stage in STAGES for row in runs.read_metrics(workdir, stage)],
     timings={k: json.loads(path.read_text()) for k, path in timings.items() if path.exists()},
     exploration=json.loads((directories['explore'] / 'summary.json').read_text()),

@@ -1,0 +1,190 @@
+"""What the policies did, as sections of the report: reward, regret, and what was shown."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.report import figures
+from rec_jax.report.figures import Balance, Curve, Frontier
+from rec_jax.report.page import Section, Table
+from rec_jax.report.style import Figure
+from rec_jax.stages import conclusions, results
+from rec_jax.stages.results import Results
+
+Json = Mapping[str, Any]
+
+# Curves that can be told apart in one figure.
+_MAX_CURVES = 7
+
+_ABOUT = {
+  'whole catalogue': 'At every visit of a user one item is recommended, out of all that the user '
+  'has no event with before the cut and has not been shown. The reward is 1 if the user really '
+  'liked that item after the cut, else 0. Hardly anything is known about most users at first, so a '
+  'policy has to find out what they like while it is judged.',
+  'rated candidates': 'At every visit of a user one item is recommended, out of those that the '
+  'user really met after the cut. The reward of every candidate is known, so regret is exact: what '
+  'the best candidate would have earned less what the chosen one earned.',
+}
+
+
+def sections(found: Results) -> Iterator[Section]:
+  """One section for each environment, and one for cold start and payoff."""
+  for environment in found.exploration['environments']:
+    yield _environment(environment)
+  tables = [*_cold_start(found.exploration['cold_start']), *_payoff(found.exploration['payoff'])]
+  if tables:
+    yield Section(
+      'Starting cold, and whether exploring pays',
+      'How far does text alone carry a policy that has learnt nothing from users? And does what '
+      'exploring costs in the first half of the stream come back in the second?',
+      tables,
+    )
+
+
+def _environment(environment: Json) -> Section:
+  name = environment['name']
+  policies = sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
+  if not policies:
+    return Section(
+      f'Exploration: {name}', f'Nothing could be rolled out: {environment["protocol"]}.'
+    )
+  pictures = [_balance(environment, policies)]
+  if all(len(policy['curve']['round']) > 1 for policy in policies):
+    pictures.append(_regret(environment, policies))
+  tables = [_policy_table(environment, policies), *_new_user_tables(policies)]
+  return Section(f'Exploration: {name}', _ABOUT.get(name, ''), tables, pictures)
+
+
+def _policy_table(environment: Json, policies: list[Json]) -> Table:
+  baseline = environment['baseline']
+  columns = {
+    'reward': 'reward a visit',
+    'difference': f'less {baseline}',
+    'regret': 'regret a visit',
+    'distinct_items': 'distinct items',
+    'items_10_exposures': 'items shown ≥ 10 times',
+    'cold_share': 'exposure on cold items',
+  }
+  return Table(
+    'Policies, best reward first',
+    ['policy', *columns.values()],
+    [
+      [conclusions.title(policy), *(results.cell(policy[key]) for key in columns)]
+      for policy in policies
+    ],
+    f'Reward: the mean over visits. Less {baseline}: the difference paired by user. Regret: what '
+    'the best candidate would have earned less the reward. Distinct items: how many items were '
+    'shown at all in a run. Exposure on cold items: the share of all recommendations that went to '
+    f'items without an event before the cut. {_upper(environment["protocol"])}.',
+  )
+
+
+def _new_user_tables(policies: list[Json]) -> Iterator[Table]:
+  columns = {
+    'reward_new_users': 'reward a visit',
+    'distinct_items_new_users': 'distinct items',
+    'cold_share_new_users': 'exposure on cold items',
+  }
+  if all(policies[0].get(key) for key in columns):
+    yield Table(
+      'The same for new users alone',
+      ['policy', *columns.values()],
+      [
+        [conclusions.title(policy), *(results.cell(policy[key]) for key in columns)]
+        for policy in policies
+      ],
+      'Users without any event before the cut: nothing is known of them at their first visit.',
+    )
+
+
+def _balance(environment: Json, policies: list[Json]) -> Figure:
+  groups = {
+    'none': 'no features',
+    'student': 'features of the student',
+    'teacher': 'features of the teacher',
+  }
+  grouped = {
+    label: {policy['name']: _point(policy) for policy in policies if policy['features'] == key}
+    for key, label in groups.items()
+  }
+  return figures.reward_against_exploration(
+    f'Reward against exploration: {environment["name"]}',
+    {label: members for label, members in grouped.items() if members},
+    [_frontier(frontier) for frontier in environment['frontiers']],
+    reward_label='reward a visit',
+    caption='Up is more reward, right is more exploration; best is the upper right. Bars are 95 % '
+    'intervals. A line is one family of policies at rising strength of exploration, with the '
+    'weakest and the strongest setting written at its ends.',
+  )
+
+
+def _frontier(frontier: Json) -> Frontier:
+  points = frontier['points']
+  return Frontier(
+    f'{frontier["name"]}, by {frontier["strength"]}',
+    [f'{point["strength"]:g}' for point in points],
+    [_point(point) for point in points],
+  )
+
+
+def _point(policy: Json) -> Balance:
+  return Balance(*(_known(policy[key]) for key in ('reward', 'distinct_items', 'cold_share')))
+
+
+def _known(value: Json) -> Estimate:
+  estimate = results.estimate(value)
+  assert estimate is not None
+  return estimate
+
+
+def _regret(environment: Json, policies: list[Json]) -> Figure:
+  """The curves of the best policies, of the baseline and of the worst, which scales the others."""
+  baseline = [policy for policy in policies if policy['name'] == environment['baseline']]
+  shown = baseline + [policy for policy in policies if policy not in baseline]
+  if len(shown) > _MAX_CURVES:
+    shown = [*shown[: _MAX_CURVES - 1], shown[-1]]
+  panels = {
+    label: {conclusions.title(policy): _curve(policy['curve'], key) for policy in shown}
+    for key, label in (('regret', 'regret up to this round'), ('reward', 'mean reward'))
+  }
+  caption = (
+    f'Bands are 95 % intervals over {environment["seeds"]} seeds. Shown are '
+    f'{environment["baseline"]}, the best policies by reward, and the worst one; the tables hold '
+    'all of them.'
+  )
+  title = f'Regret and reward by round: {environment["name"]}'
+  return figures.curves(title, panels, xlabel='round', caption=caption)
+
+
+def _curve(curve: Json, key: str) -> Curve:
+  bounds = [
+    None if curve[key][end] is None else np.array(curve[key][end], float) for end in ('low', 'high')
+  ]
+  return Curve(np.array(curve['round']), np.array(curve[key]['value'], float), *bounds)
+
+
+def _cold_start(part: Json | None) -> Iterator[Table]:
+  if part and part['rows']:
+    columns = {'reward': 'reward a visit', 'difference': 'difference, paired by user'}
+    yield _rows_table('Cold start: nothing learnt before the cut', part, columns)
+
+
+def _payoff(part: Json | None) -> Iterator[Table]:
+  if part and part['rows']:
+    columns = {
+      'first_half': 'reward a visit, first half',
+      'second_half': 'second half',
+      'difference': 'difference in the second half, paired by user',
+    }
+    yield _rows_table('Payoff: explore first, then exploit', part, columns)
+
+
+def _rows_table(title: str, part: Json, columns: Mapping[str, str]) -> Table:
+  rows = [[row['name'], *(results.cell(row[key]) for key in columns)] for row in part['rows']]
+  return Table(title, ['policy', *columns.values()], rows, f'{_upper(part["protocol"])}.')
+
+
+def _upper(text: str) -> str:
+  return text[:1].upper() + text[1:]
