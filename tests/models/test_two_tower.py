@@ -1,0 +1,176 @@
+"""The two towers: who sees what, and gradients by finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy import stats
+
+from rec_jax.losses.retrieval import full_softmax
+from rec_jax.models.two_tower import TwoTower, TwoTowerConfig, last_user_vector
+from tests.models import modules
+
+N, H, D, L = 7, 5, 4, 3
+HAS_ID = np.arange(N) != 2
+HISTORY = np.array([[3, 1, 7], [5, 2, 0], [0, 0, 0], [4, 0, 0]], np.int32)
+REWARDS = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]], np.int32)
+TARGET = np.array([3, 0, 5, 6])
+
+
+def texts(seed=0):
+  return np.random.default_rng(seed).normal(size=(N, H)).astype(np.float32)
+
+
+def config(**changes):
+  return TwoTowerConfig(num_items=N, dim=D, num_heads=2, history_length=L, **changes)
+
+
+def random_model(text_dim=H, **changes):
+  sizes = config(text_dim=text_dim, **changes)
+  model = modules.random(lambda: TwoTower(sizes, rngs=nnx.Rngs(0)))
+  model.items.fill(jnp.asarray(texts()[:, :text_dim]), jnp.asarray(HAS_ID))
+  return model
+
+
+@pytest.fixture(scope='module')
+def model():
+  return random_model()
+
+
+@jax.jit
+def encode(model, history, rewards):
+  return model.users(model.items(), history, rewards)
+
+
+def loss(model, history=HISTORY):
+  item_vectors = model.items()
+  user_vectors = model.encode_users(item_vectors, history, REWARDS)
+  return full_softmax(user_vectors, item_vectors, TARGET, model.items.has_id[...]).sum()
+
+
+def test_position_t_has_seen_t_events(model):
+  before = np.asarray(encode(model, HISTORY, REWARDS))
+  assert before.shape == (4, L + 1, D)
+  for t in range(L):
+    for history, rewards in [
+      (np.where(np.arange(L) == t, 6, HISTORY), REWARDS),
+      (HISTORY, np.where(np.arange(L) == t, 1 - REWARDS, REWARDS)),
+    ]:
+      after = np.asarray(encode(model, history, rewards))
+      np.testing.assert_array_equal(after[0, : t + 1], before[0, : t + 1])
+      assert (np.abs(after - before)[0, t + 1 :].max(-1) > 1e-4).all()
+
+
+def test_a_longer_history_continues_a_shorter_one(model):
+  whole = encode(model, HISTORY, REWARDS)
+  for t in range(L + 1):
+    prefix = np.where(np.arange(L) < t, HISTORY[0], 0)[None]
+    vectors = encode(model, prefix, REWARDS[:1])
+    np.testing.assert_allclose(last_user_vector(vectors, prefix)[0], whole[0, t], atol=1e-5)
+
+
+def test_users_of_whom_nothing_is_known_are_one(model):
+  start = np.asarray(encode(model, HISTORY, REWARDS))[:, 0]
+  np.testing.assert_array_equal(start, np.tile(start[:1], (4, 1)))
+
+
+def test_the_order_of_events_counts(model):
+  swapped = encode(model, HISTORY[:, [1, 0, 2]], REWARDS[:, [1, 0, 2]])
+  assert np.abs(swapped - encode(model, HISTORY, REWARDS))[0, 2:].min(0).max() > 1e-4
+
+
+def test_the_last_vector_is_that_after_the_whole_history():
+  vectors = np.arange(4 * (L + 1) * D, dtype=np.float32).reshape(4, L + 1, D)
+  expected = [vectors[0, 3], vectors[1, 2], vectors[2, 0], vectors[3, 1]]
+  np.testing.assert_array_equal(last_user_vector(vectors, HISTORY), expected)
+
+
+def test_an_item_is_its_text_plus_its_id(model):
+  items, text = model.items, texts()
+  vectors, from_text = np.asarray(items()), np.asarray(items.from_text(text))
+  np.testing.assert_array_equal(vectors[~HAS_ID], from_text[~HAS_ID])
+  ids = np.asarray(items.id.embedding[...])
+  np.testing.assert_allclose(vectors[HAS_ID], (from_text + ids)[HAS_ID], atol=1e-6)
+  np.testing.assert_allclose(items(texts(1))[2], items.from_text(texts(1)[2]), atol=1e-6)
+
+
+def test_texts_are_centred_and_scaled_by_the_items_with_ids(model):
+  items = model.items
+  known = np.float64(texts()[HAS_ID])
+  centred = known - known.mean(0)
+  scaled = centred * np.sqrt(D / (centred**2).sum(1).mean())
+  kernel, bias = np.float64(items.project.kernel[...]), np.float64(items.project.bias[...])
+  np.testing.assert_allclose(items.from_text(texts())[HAS_ID], scaled @ kernel + bias, atol=1e-5)
+  np.testing.assert_allclose((scaled**2).sum(1).mean(), D)
+
+
+def test_an_id_only_model_knows_nothing_of_text():
+  items = random_model(text_dim=0).items
+  ids = np.asarray(items.id.embedding[...])
+  np.testing.assert_array_equal(items(), np.where(HAS_ID[:, None], ids, 0))
+  with pytest.raises(ValueError, match='^an id-only model has no vectors from text$'):
+    items.from_text(texts())
+  assert all(np.isfinite(value).all() for value in modules.flat(items).values())
+
+
+def test_texts_that_are_all_the_same_stay_finite():
+  model = random_model()
+  model.items.fill(jnp.ones((N, H)), jnp.asarray(HAS_ID))
+  assert np.isfinite(model.items()).all()
+
+
+def test_id_dropout_withholds_whole_vectors_in_training_only():
+  items = random_model(id_dropout_rate=0.4).items
+  ids = np.asarray(items.id.embedding[...])
+  from_text = np.asarray(items.from_text(texts()))
+
+  @jax.jit
+  @jax.vmap
+  def draw(key):
+    return nnx.view(items, deterministic=False)(rngs=nnx.Rngs(dropout=key))
+
+  part = np.asarray(draw(jax.random.split(jax.random.key(0), 400))) - from_text
+  shown = np.abs(part).max(-1) > 1e-5
+  assert not shown[:, ~HAS_ID].any()
+  # What is shown is scaled up, so that the mean is that of evaluation.
+  expected = shown[..., None] * ids / (1 - 0.4)
+  np.testing.assert_allclose(part, expected, atol=1e-5)
+  known = shown[:, HAS_ID]
+  assert stats.binomtest(int(known.sum()), known.size, 0.6).pvalue > 1e-3
+  assert stats.binomtest(int(known.sum()), known.size, 0.4).pvalue < 1e-9
+  quiet = items(rngs=nnx.Rngs(dropout=0))
+  np.testing.assert_allclose(quiet[HAS_ID], (from_text + ids)[HAS_ID], atol=1e-6)
+
+
+def test_gradients_equal_finite_differences(model):
+  rng = np.random.default_rng(0)
+  with jax.enable_x64(True):
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    wide = jax.tree.map(lambda x: jnp.asarray(np.float64(x)), params)
+    direction = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), wide)
+
+    @jax.jit
+    def along(step):
+      moved = jax.tree.map(lambda x, d: x + step * d, wide, direction)
+      return loss(nnx.merge(graphdef, moved, rest))
+
+    slope = np.asarray((along(1e-4) - along(-1e-4)) / 2e-4)
+    grads = jax.jit(jax.grad(lambda p: loss(nnx.merge(graphdef, p, rest))))(wide)
+    products = jax.tree.map(lambda g, d: (g * d).sum(), grads, direction)
+    expected = np.sum(jax.tree.leaves(products))
+    assert slope.dtype == np.float64
+  # Attention keeps its softmax in float32.
+  np.testing.assert_allclose(slope, expected, rtol=1e-4)
+  assert abs(expected) > 0.1
+
+
+def test_who_gets_a_gradient(model):
+  graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+  grads = modules.flat(jax.jit(jax.grad(lambda p: loss(nnx.merge(graphdef, p, rest))))(params))
+  ids = grads[('items', 'id', 'embedding')]
+  assert not ids[~HAS_ID].any()
+  assert (np.abs(ids[HAS_ID]).max(1) > 1e-4).all()
+  for path, gradient in grads.items():
+    # A constant added to all logits of a query changes nothing.
+    assert (np.abs(gradient).max() < 1e-4) == (path[-2:] == ('key', 'bias')), path
