@@ -49,6 +49,7 @@ class VisitData:
     history: events before the cut.
     users: [U] int32, index of each user in the source.
     params: of the encoder of users, None without one.
+    queries: [U, D] float32, the queries where no encoder makes them; None for zeros.
   """
 
   visits: Any
@@ -59,6 +60,7 @@ class VisitData:
   history: History
   users: Any
   params: Any = None
+  queries: Any = None
 
 
 @struct.dataclass
@@ -80,7 +82,7 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
   Args:
     encode_user: (params, items [H], rewards [H], mask [H]) -> query [D]. The history that it sees
       is the last H events before the cut and the items shown since with their rewards, nothing
-      else. None gives queries of zeros with D = F.
+      else. None gives the queries of the data, or zeros with D = F.
 
   Returns:
     An environment over `VisitData` whose outcomes are all known, so regret is exact.
@@ -236,7 +238,8 @@ def _query(
   encode_user: EncodeUser | None, data: VisitData, state: VisitState, user: jax.Array
 ) -> jax.Array:
   if encode_user is None:
-    return jnp.zeros(data.features.shape[1], jnp.float32)
+    num_features = data.features.shape[1]
+    return jnp.zeros(num_features) if data.queries is None else data.queries[user]
   history = take_row(state.history, user)
   return encode_user(data.params, history.items, history.rewards, history.mask)
 

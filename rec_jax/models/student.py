@@ -35,10 +35,11 @@ class StudentConfig:
 
 
 class Student(nnx.Module):
-  """A bag of tokens beside an id vector for items, one narrow causal block for users.
+  """A table of vectors for known items, a bag of tokens for others, one narrow block for users.
 
   Text costs one gather, one weighted mean and two small matrix products, without attention
-  (a deep averaging network, Iyyer et al. 2015).
+  (a deep averaging network, Iyyer et al. 2015). Items that the teacher knows by id do not pass
+  through it: their vectors are learnt outright.
   """
 
   def __init__(self, config: StudentConfig, *, rngs: nnx.Rngs):
@@ -75,15 +76,22 @@ class Student(nnx.Module):
     return self.out(jax.nn.gelu(self.hidden(pooled)))
 
   def item_vectors(self) -> jax.Array:
-    """[N, D], the whole catalogue; items without training events have no id vector."""
-    ids = jnp.where(self.has_id[...][:, None], self.id.embedding[...], 0.0)
-    return ids + self.from_tokens(self.input_ids[...], self.mask[...])
+    """[N, D], the whole catalogue: by id where there were training events, else by text."""
+    by_text = self.from_tokens(self.input_ids[...], self.mask[...])
+    return jnp.where(self.has_id[...][:, None], self.id.embedding[...], by_text)
 
   def encode_users(
     self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
   ) -> jax.Array:
     """[B, D], the user vectors after the whole of each history [B, L]; see `UserTower`."""
     return last_user_vector(self.users(item_vectors, history, rewards), history)
+
+
+def principal_item_vectors(item_vectors: jax.Array, dim: int) -> jax.Array:
+  """[N, dim], item vectors [N, D] in the `dim` directions that hold most of them; zeros past D."""
+  _, directions = jnp.linalg.eigh(item_vectors.T @ item_vectors)
+  leading = item_vectors @ directions[:, ::-1][:, :dim]
+  return jnp.pad(leading, ((0, 0), (0, dim - leading.shape[1])))
 
 
 def principal_token_vectors(embedding: jax.Array, dim: int) -> jax.Array:

@@ -109,7 +109,6 @@ class DistilConfig:
     weight_decay: of AdamW.
     average_decay: of the moving average of the weights that is evaluated.
     validate_every: steps between validations, which are also checkpoints.
-    patience: validations without a new best before training stops early.
   """
 
   dim: int = 32
@@ -121,12 +120,45 @@ class DistilConfig:
   num_texts: int = 512
   num_corpus: int = 2000
   temperature: float = 1.0
-  text_weight: float = 1.0
+  text_weight: float = 0.3
   learning_rate: float = 3e-3
   weight_decay: float = 0.01
   average_decay: float = 0.99
-  validate_every: int = 250
-  patience: int = 4
+  validate_every: int = 500
+
+
+@dataclasses.dataclass
+class ExploreConfig:
+  """Rollouts of bandit policies on the feedback after the cut.
+
+  Attributes:
+    num_seeds: S, runs of each policy side by side.
+    num_features: F, candidate features.
+    history_length: events of a user that the user tower sees.
+    min_events_catalogue: events after the cut that a visitor of the whole catalogue needs, and the
+      number of visits.
+    min_events_rated: events after the cut that a visitor of the rated candidates needs.
+    negatives_ratio: without ratings, sampled items for each real one among the rated candidates.
+    max_visitors: of more visitors a sample is drawn.
+    tuning_visitors: likewise, for tuning before the cut.
+    tuning_seeds: runs of each setting in tuning.
+    payoff_seeds: runs of the payoff.
+    log_epsilon: share of uniform exploration of the policy whose log is written.
+    memory_bound: bytes that the states of one rollout may take; more seeds run one after another.
+  """
+
+  num_seeds: int = 32
+  num_features: int = 32
+  history_length: int = 50
+  min_events_catalogue: int = 20
+  min_events_rated: int = 10
+  negatives_ratio: float = 1.0
+  max_visitors: int = 400
+  tuning_visitors: int = 150
+  tuning_seeds: int = 2
+  payoff_seeds: int = 8
+  log_epsilon: float = 0.2
+  memory_bound: float = 2e9
 
 
 @dataclasses.dataclass
@@ -137,11 +169,15 @@ class Config:
     seed: every random stream of the run derives from it.
     num_seeds: models of each kind that are trained, with the seeds seed, seed + 1, ...; numbers
       are averaged over them, and exploration uses the first.
+    vectors: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N] (NaN where
+      unknown): the stage `explore` then runs on them alone.
   """
 
   seed: int = 0
   num_seeds: int = 1
+  vectors: str = ''
   data: DataConfig = dataclasses.field(default_factory=DataConfig)
   pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)
   finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)
   distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
+  explore: ExploreConfig = dataclasses.field(default_factory=ExploreConfig)

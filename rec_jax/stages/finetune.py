@@ -224,7 +224,9 @@ def _train(
     best.towers.items.text[...] = jnp.asarray(text)
   with checkpoint.open(directory / 'model', dataclasses.asdict(config)) as saved:
     saved.save(int(state.best_step), nnx.state(best), None)
-  return validation_rows('finetune', f'{arm} seed {seed}', state, len(dataset.split.ranked_users))
+  return validation_rows(
+    'finetune', f'{arm} seed {seed}', 'ndcg@10', state, len(dataset.split.ranked_users)
+  )
 
 
 class _Parts(NamedTuple):
@@ -361,6 +363,16 @@ def _encode_upper(
   )
 
 
+def validation_queries(config: Config, dataset: Dataset) -> ranking.Queries:
+  """The validation events of the ranked users, or of a sample where they are many."""
+  events = dataset.split.validation_event
+  if len(events) > config.finetune.num_validation_users:
+    rng = np.random.default_rng(config.seed)
+    events = np.sort(rng.choice(events, config.finetune.num_validation_users, replace=False))
+  length, threshold = config.finetune.history_length, config.data.positive_rating
+  return ranking.queries(dataset, events, length, threshold)
+
+
 def validation(
   score: Callable[[train_state.TrainState, jax.Array, jax.Array], jax.Array],
   config: Config,
@@ -373,12 +385,7 @@ def validation(
     config: of the run.
     dataset: from the stage `prepare`.
   """
-  events = dataset.split.validation_event
-  if len(events) > config.finetune.num_validation_users:
-    rng = np.random.default_rng(config.seed)
-    events = np.sort(rng.choice(events, config.finetune.num_validation_users, replace=False))
-  length, threshold = config.finetune.history_length, config.data.positive_rating
-  asked = ranking.queries(dataset, events, length, threshold)
+  asked = validation_queries(config, dataset)
   everything = np.ones(dataset.items.num_items, bool)
 
   def validate(state: train_state.TrainState) -> dict[str, float]:
@@ -395,10 +402,10 @@ def score(model: Model, history: jax.Array, rewards: jax.Array) -> jax.Array:
 
 
 def validation_rows(
-  stage: str, subject: str, state: train_state.TrainState, num_users: int
+  stage: str, subject: str, metric: str, state: train_state.TrainState, num_users: int
 ) -> list[dict[str, Any]]:
-  """What early stopping chose, and its value."""
-  values = {'ndcg@10': float(state.best_value), 'best_step': int(state.best_step)}
+  """The step that validation chose, and the value of the metric that chose it."""
+  values = {metric: float(state.best_value), 'best_step': int(state.best_step)}
   return [
     {
       'stage': stage,

@@ -1,0 +1,123 @@
+"""All policies on one problem: rollouts that are kept as they come, numbers, frontiers."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rec_jax.stages import outcomes, policies
+from rec_jax.stages import workdir as runs
+from rec_jax.stages.config import Config
+from rec_jax.stages.policies import Candidate, Settings
+from rec_jax.stages.problems import Problem
+from rec_jax.training.tracking import Advance
+
+
+class Parts(NamedTuple):
+  """Results that are kept as soon as they are known, so that a killed run resumes after them.
+
+  Attributes:
+    directory: of one JSON file a part.
+    advance: the progress bar.
+  """
+
+  directory: Path
+  advance: Advance
+
+  def once(self, name: str, compute: Callable[[], Any]) -> Any:
+    """The part of this name, computed unless an earlier run did."""
+    path = self.directory / f'{name.replace(" ", "_").replace(",", "")}.json'
+    if not path.exists():
+      self.directory.mkdir(parents=True, exist_ok=True)
+      runs.write_json(path, compute())
+    self.advance(1, name)
+    return json.loads(path.read_text())
+
+
+def compare(
+  config: Config,
+  problem: Problem,
+  chosen: dict[str, Settings],
+  parts: Parts,
+  encoded: Problem,
+  with_teacher: dict[str, Problem],
+) -> dict[str, Any]:
+  """All policies on one problem, each with its settings, and the two frontiers.
+
+  Args:
+    config: of the run.
+    problem: whose candidate features are those of the student.
+    chosen: settings by label; the first of the grid where a label is missing.
+    parts: where results are kept.
+    encoded: the same problem for policies that read the user tower.
+    with_teacher: label -> the same problem with the teacher's features.
+  """
+  explored = {}
+  frontiers = []
+  for candidate in policies.comparison(problem):
+    world = encoded if candidate.needs_query else problem
+    setting = chosen.get(candidate.label) or policies.first(candidate)
+    line = [setting | {candidate.strength: value} for value in candidate.frontier]
+    described = parts.once(
+      f'{problem.name} {candidate.label}',
+      functools.partial(describe, config, world, candidate, [setting, *line]),
+    )
+    explored[candidate.label] = described[0] | {'features': _features(candidate)}
+    if line:
+      frontiers.append(_frontier(candidate, described[1:]))
+  for label, world in with_teacher.items():
+    candidate = next(c for c in policies.comparison(problem) if c.label == label)
+    described = parts.once(
+      f'{problem.name} {label} teacher',
+      functools.partial(describe, config, world, candidate, [chosen[label]]),
+    )
+    explored[f'{label} (teacher)'] = described[0] | {'features': 'teacher'}
+  base = explored[problem.baseline]
+  return {
+    'name': problem.name,
+    'protocol': problem.protocol,
+    'baseline': problem.baseline,
+    'rounds': problem.num_rounds,
+    'users': len(problem.is_new),
+    'seeds': config.explore.num_seeds,
+    'policies': [
+      {'name': label, 'difference': outcomes.paired(policy, base, config.seed)} | _public(policy)
+      for label, policy in explored.items()
+    ],
+    'frontiers': frontiers,
+  }
+
+
+def describe(
+  config: Config, problem: Problem, candidate: Candidate, settings: list[Settings], **options: Any
+) -> list[dict[str, Any]]:
+  """Rolls a policy out under each of the settings and describes what came of it."""
+  seeds, bound = config.explore.num_seeds, config.explore.memory_bound
+  trajectory = policies.run(candidate, problem, settings, seeds, config.seed, bound, **options)
+  described = [
+    outcomes.describe(problem, outcome, config.seed)
+    for outcome in outcomes.split(trajectory, len(settings))
+  ]
+  return [each | {'setting': setting} for each, setting in zip(described, settings, strict=True)]
+
+
+def _features(candidate: Candidate) -> str:
+  """Which model's vectors the policy reads."""
+  return 'student' if candidate.needs_query or 'lambda_' in candidate.grid else 'none'
+
+
+def _frontier(candidate: Candidate, described: list[dict[str, Any]]) -> dict[str, Any]:
+  kept = ('reward', 'distinct_items', 'cold_share')
+  return {
+    'name': candidate.label,
+    'strength': candidate.strength,
+    'points': [
+      {'strength': strength} | {name: point[name] for name in kept}
+      for strength, point in zip(candidate.frontier, described, strict=True)
+    ],
+  }
+
+
+def _public(policy: dict[str, Any]) -> dict[str, Any]:
+  return {name: value for name, value in policy.items() if name != 'user_reward'}

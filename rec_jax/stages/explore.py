@@ -1,0 +1,195 @@
+"""Stage `explore`: bandit policies on the feedback after the cut, in two environments.
+
+Reads `prepare`, `finetune` and `distil`. Settings are tuned on an earlier stream, cut out of the
+events before the cut. Each rollout is kept in `parts/` as soon as it is done, so that a killed run
+resumes. Writes `summary.json` (for the report), `log.parquet` and `metrics.json`.
+"""
+
+import functools
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.stages import chain, logs, outcomes, payoff, policies, problems
+from rec_jax.stages import workdir as runs
+from rec_jax.stages.chain import Chain
+from rec_jax.stages.comparison import Parts, compare, describe
+from rec_jax.stages.config import Config
+from rec_jax.stages.policies import Settings
+from rec_jax.training.tracking import progress
+from rec_jax.types import InputError
+
+_TUNING = (
+  'mean reward a visit on the events before the cut, cut again at the same share; the models have '
+  'seen these events, which favours trust in their features'
+)
+_COLD_START = (
+  'whole catalogue with nothing learnt before the cut: every item starts from Beta(1, 9), features '
+  'are zero-shot text vectors of the published encoder; settings as tuned for the main comparison'
+)
+_METRICS = (
+  *('reward', 'regret', 'cold_share', 'distinct_items', 'items_10_exposures', 'difference'),
+  *('reward_new_users', 'cold_share_new_users', 'distinct_items_new_users'),
+)
+# Of the progress bar: rollouts of one environment; then tuning, two teachers, the other studies.
+_COMPARED = 9
+_NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff.ARMS) + 1
+
+
+def run(config: Config, workdir: str | os.PathLike[str]) -> None:
+  """Writes `workdir/explore`, unless it is finished."""
+  if config.vectors:
+    vectors = read_vectors(config.vectors)
+  else:
+    runs.require(workdir, 'distil')
+  stage_dir = runs.start(config, workdir, 'explore')
+  if stage_dir is None:
+    return
+  with progress('explore', _COMPARED if config.vectors else _NUM_PARTS) as advance:
+    parts = Parts(stage_dir / 'parts', advance)
+    if config.vectors:
+      problem = problems.from_vectors(vectors, config.explore.min_events_catalogue, config.seed)
+      summary = {'environments': [compare(config, problem, {}, parts, problem, {})]}
+    else:
+      summary = _explore_chain(config, chain.load(config, workdir), stage_dir, parts)
+  runs.write_json(stage_dir / 'summary.json', summary)
+  runs.finish(stage_dir, _rows(summary))
+
+
+def read_vectors(path: str) -> dict[str, np.ndarray]:
+  """The user's own vectors.
+
+  Args:
+    path: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N], NaN where
+      unknown.
+
+  Raises:
+    InputError: the file cannot be read, an array is missing, misshapen or not finite.
+  """
+  try:
+    with np.load(path) as archive:
+      arrays = {name: archive[name] for name in archive.files}
+  except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    raise InputError(f'{path}: not a readable .npz file ({error})') from error
+  for name in ('items', 'users'):
+    if name not in arrays:
+      raise InputError(
+        f'{path}: no array {name!r}, only {", ".join(arrays) or "nothing"}; '
+        'it needs items [N, F] and users [U, F]'
+      )
+    if arrays[name].ndim != 2 or not np.isfinite(arrays[name]).all():
+      raise InputError(f'{path}: {name} must be a matrix of finite numbers')
+  items, users = arrays['items'], arrays['users']
+  if items.shape[1] != users.shape[1]:
+    raise InputError(f'{path}: items {items.shape} and users {users.shape} differ in width')
+  expected = (len(users), len(items))
+  if 'rewards' in arrays and arrays['rewards'].shape != expected:
+    raise InputError(f'{path}: rewards are {arrays["rewards"].shape}, not [U, N] = {expected}')
+  return arrays
+
+
+def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts) -> dict[str, Any]:
+  """The study on the models of the chain."""
+  environments, chosen = [], {}
+  for name in (problems.CATALOGUE, problems.RATED):
+    tuned = parts.once(f'{name} tuning', functools.partial(_tune, config, models, name))
+    chosen[name] = {label: setting for label, (setting, _) in tuned.items()}
+    problem = models.problem(name)
+    environments.append(
+      compare(
+        config,
+        problem,
+        chosen[name],
+        parts,
+        models.encoded(problem),
+        dict.fromkeys(_best_two(tuned), models.with_teacher(problem)),
+      )
+    )
+  catalogue = models.problem(problems.CATALOGUE)
+  settings = chosen[problems.CATALOGUE]
+  summary = {
+    'environments': environments,
+    'tuning': {'protocol': _TUNING, 'chosen': chosen},
+    'cold_start': _cold_start(config, models, settings, parts),
+    'payoff': payoff.compare(config, catalogue, settings, parts),
+  }
+  rated = models.problem(problems.RATED)
+  log = functools.partial(
+    logs.write, stage_dir / 'log.parquet', config, rated, chosen[problems.RATED], models.dataset
+  )
+  return summary | {'log': parts.once('log', log)}
+
+
+def _tune(config: Config, models: Chain, name: str) -> dict[str, tuple[Settings, float]]:
+  """The chosen settings, and their reward, of each policy that has any."""
+  problem, settings = models.tuning_problem(name), config.explore
+  return {
+    candidate.label: policies.tune(
+      candidate, problem, settings.tuning_seeds, config.seed, settings.memory_bound
+    )
+    for candidate in policies.comparison(problem)
+    if candidate.grid
+  }
+
+
+def _best_two(tuned: dict[str, tuple[Settings, float]]) -> list[str]:
+  """The labels with the highest reward in tuning among those that read features."""
+  linear = [label for label, (setting, _) in tuned.items() if 'lambda_' in setting]
+  return sorted(linear, key=lambda label: -tuned[label][1])[:2]
+
+
+def _cold_start(
+  config: Config, models: Chain, chosen: dict[str, Settings], parts: Parts
+) -> dict[str, Any]:
+  problem = models.cold_problem()
+  described = {}
+  for candidate in (policies.UNIFORM, policies.baseline(problem), *policies.COLD_START):
+    work = functools.partial(
+      describe, config, problem, candidate, [chosen.get(candidate.label, {})]
+    )
+    described[candidate.label] = parts.once(f'cold start {candidate.label}', work)[0]
+  base = described[problem.baseline]
+  rows = [
+    {'name': label, 'difference': outcomes.paired(policy, base, config.seed)}
+    | {name: policy[name] for name in ('reward', 'distinct_items', 'items_10_exposures')}
+    for label, policy in described.items()
+  ]
+  return {'protocol': _COLD_START, 'rows': rows}
+
+
+def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+  """The rows of metrics.json."""
+  return [
+    runs.estimate_row('explore', subject, metric, _estimate(value), protocol)
+    for subject, metric, value, protocol in _numbers(summary)
+  ]
+
+
+def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+  """(subject, metric, estimate, protocol) of everything in a summary."""
+  for environment in summary['environments']:
+    protocol = f'{environment["name"]}: {environment["protocol"]}'
+    for policy in environment['policies']:
+      for metric in _METRICS:
+        if metric in policy:
+          yield policy['name'], metric, policy[metric], protocol
+    for frontier in environment['frontiers']:
+      for point in frontier['points']:
+        subject = f'{frontier["name"]}, {frontier["strength"]}={point["strength"]:g}'
+        for metric in ('reward', 'distinct_items', 'cold_share'):
+          yield subject, metric, point[metric], f'{protocol}; frontier'
+  for part in ('cold_start', 'payoff'):
+    for row in summary.get(part, {'rows': []})['rows']:
+      for metric, value in row.items():
+        if metric != 'name':
+          yield row['name'], metric, value, summary[part]['protocol']
+
+
+def _estimate(value: dict[str, Any]) -> Estimate:
+  bounds = (np.nan if value[end] is None else value[end] for end in ('low', 'high'))
+  return Estimate(value['value'], *bounds, value['n'])
