@@ -18,6 +18,7 @@ from rec_jax.report import labels, numbers
 from rec_jax.report.style import (
   INK,
   MUTED,
+  PALETTE,
   Figure,
   LegendEntry,
   colours,
@@ -29,6 +30,8 @@ from rec_jax.report.style import (
 
 # More points than pixels cost bytes and show nothing.
 MAX_POINTS = 300
+# Longer names than that, in characters, would take the room of the curves that they label.
+MAX_END_LABEL = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Frontier:
 def curves(
   title: str, panels: Mapping[str, Mapping[str, Curve]], *, xlabel: str, caption: str = ''
 ) -> Figure:
-  """Curves with bands, labelled at their ends: learning, reward and regret by round.
+  """Curves with bands: learning, reward and regret by round.
+
+  They are labelled at their ends, or by a legend where their names are long and colours suffice.
 
   Args:
     title: what the figure shows.
@@ -95,9 +100,14 @@ def curves(
   """
   names = list(dict.fromkeys(name for panel_ in panels.values() for name in panel_))
   looks = dict(zip(names, zip(colours(len(names)), dashes(len(names)), strict=True), strict=True))
+  has_legend = max(map(len, names)) > MAX_END_LABEL and len(names) <= len(PALETTE)
   with style():
-    svgs = [_curves_panel(quantity, xlabel, series, looks) for quantity, series in panels.items()]
-  return Figure(title, caption, tuple(svgs))
+    svgs = [
+      _curves_panel(quantity, xlabel, series, looks, label_ends=not has_legend)
+      for quantity, series in panels.items()
+    ]
+  legend = tuple(LegendEntry(name, looks[name][0], True) for name in names) if has_legend else ()
+  return Figure(title, caption, tuple(svgs), legend)
 
 
 def reward_against_exploration(
@@ -162,7 +172,12 @@ def forest(
 
 
 def _curves_panel(
-  quantity: str, xlabel: str, series: Mapping[str, Curve], looks: Mapping[str, tuple]
+  quantity: str,
+  xlabel: str,
+  series: Mapping[str, Curve],
+  looks: Mapping[str, tuple],
+  *,
+  label_ends: bool,
 ) -> str:
   figure, axes = panel(3.5, xlabel, quantity)
   for name, curve in series.items():
@@ -174,9 +189,10 @@ def _curves_panel(
       axes.fill_between(curve.x[kept], low, high, color=colour, alpha=0.1, linewidth=0)
   axes.margins(x=0)
   axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-  figure.draw_without_rendering()
-  ends = np.array([(curve.x[-1], curve.value[-1]) for curve in series.values()], float)
-  labels.label_ends(axes, ends, list(series), [looks[name][0] for name in series])
+  if label_ends:
+    figure.draw_without_rendering()
+    ends = np.array([(curve.x[-1], curve.value[-1]) for curve in series.values()], float)
+    labels.label_ends(axes, ends, list(series), [looks[name][0] for name in series])
   return to_svg(figure)
 
 

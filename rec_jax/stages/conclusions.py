@@ -11,7 +11,7 @@ from rec_jax.stages.contenders import EASE, ID_ONLY, POPULARITY, STUDENT, TEACHE
 from rec_jax.stages.results import Results
 
 Json = Mapping[str, Any]
-# Where a sentence says 'better than', 'worse than' or neither.
+# Where a sentence says 'clearly above', 'clearly below' or neither.
 _GAP = '{}'
 # (whether the intervals settle it, a sentence)
 Finding = tuple[bool, str]
@@ -48,7 +48,7 @@ def best_policy(environment: Json) -> tuple[Json, Json] | None:
   others = [policy for policy in policies if policy is not baseline]
   if baseline is None or not others:
     return None
-  above = [policy for policy in others if _sign(policy['difference']) > 0]
+  above = [policy for policy in others if _sign(_difference(policy)) > 0]
   return max(above or others, key=lambda policy: policy['reward']['value']), baseline
 
 
@@ -93,7 +93,7 @@ def _ranking(found: Results) -> Iterator[Finding]:
     pair = judging.difference_name(TEACHER, baseline)
     values = {'recall@10': _next_item(found, pair, 'recall@10')}
     values['NDCG@10'] = _next_item(found, pair, 'ndcg@10')
-    yield from _compared(f'The teacher ranks the next item {{}} {baseline}', values)
+    yield from _compared(f'In ranking the next item the teacher is {_GAP} {baseline}', values)
   kept = _next_item(found, judging.ratio_name(STUDENT, TEACHER), 'ndcg@10')
   if kept:
     share = numbers.plain(kept)
@@ -110,39 +110,50 @@ def _unseen(found: Results) -> Iterator[Finding]:
     yield False, 'Nothing is said about unseen items: no event after the cut is on such an item.'
   for protocol, value in values.items():
     where = protocol.removeprefix('unseen items ')
-    claim = f'The teacher ranks items never seen in training, {where}, {{}} {ZERO_SHOT}'
+    claim = f'On items never seen in training ({where}) the teacher is {_GAP} {ZERO_SHOT}'
     yield from _compared(claim, {'recall@10': value})
+    name = judging.ratio_name(STUDENT, TEACHER)
+    kept = results.find(found, 'evaluate', name, 'recall@10', protocol)
+    if kept:
+      share = numbers.plain(kept)
+      yield True, f'There ({where}) the student keeps {share} of the recall@10 of the teacher.'
 
 
 def _balance(environment: Json) -> Iterator[Finding]:
   """Whether exploring pays in one environment, and what it shows."""
-  name, pair = environment['name'], best_policy(environment)
+  where, pair = results.capitalised(environment['name']), best_policy(environment)
   if pair is None:
-    yield False, f'{_upper(name)}: there is no pair of policies to compare.'
+    yield False, f'{where}: there is no pair of policies to compare.'
     return
   best, baseline = pair
-  rewards = [results.estimate(policy['reward']) for policy in pair]
-  difference = _signed(results.estimate(best['difference']))
-  if _sign(best['difference']) <= 0:
+  difference = _signed(_difference(best))
+  if _sign(_difference(best)) <= 0:
     yield (
       True,
-      f'{_upper(name)}: no policy is above {baseline["name"]} in the interval paired by user '
-      f'(best: {title(best)}, {difference}), so greedy suffices here.',
+      f'{where}: no policy is above {baseline["name"]} in the interval paired by user (best: '
+      f'{title(best)}, {difference}), so greedy suffices here.',
     )
     return
-  disjoint = rewards[0].low > rewards[1].high
+  reward, usual = (results.estimate(policy['reward']) for policy in pair)
+  relation = 'are disjoint' if reward.low > usual.high else 'overlap'
   yield (
     True,
-    f'{_upper(name)}: {title(best)} earns {numbers.plain(rewards[0])} a visit, {baseline["name"]} '
-    f'{numbers.plain(rewards[1])}; the two intervals '
-    f'{"are disjoint" if disjoint else "overlap"}, the difference paired by user is {difference}.',
+    f'{where}: {title(best)} earns {numbers.plain(reward)} a visit, {baseline["name"]} '
+    f'{numbers.plain(usual)}; the two intervals {relation}, the difference paired by user is '
+    f'{difference}.',
   )
-  shown, usual = (policy['items_10_exposures']['value'] for policy in pair)
-  cold, usual_cold = (100 * policy['cold_share']['value'] for policy in pair)
-  yield (
-    shown >= 2 * usual,
-    f'{_upper(name)}: {title(best)} shows {numbers.number(shown, 0)} items at least ten times, '
-    f'{"at least" if shown >= 2 * usual else "less than"} twice the {numbers.number(usual, 0)} of '
+  yield _exposure(where, best, baseline)
+
+
+def _exposure(where: str, best: Json, baseline: Json) -> Finding:
+  """Whether the best policy shows twice as many items often enough to learn about them."""
+  shown, usual = (policy['items_10_exposures']['value'] for policy in (best, baseline))
+  cold, usual_cold = (100 * policy['cold_share']['value'] for policy in (best, baseline))
+  is_twice = shown >= 2 * usual
+  return (
+    is_twice,
+    f'{where}: {title(best)} shows {numbers.number(shown, 0)} items at least ten times, '
+    f'{"at least" if is_twice else "less than"} twice the {numbers.number(usual, 0)} of '
     f'{baseline["name"]}; cold items get {cold:.1f} % of its exposure against {usual_cold:.1f} %.',
   )
 
@@ -155,7 +166,7 @@ def _differences(part: Json | None, where: str) -> Iterator[Finding]:
   baseline = plain[0] if plain else 'the baseline'
   for row, compared in zip(rows, is_compared, strict=True):
     if compared:
-      claim = f'{where}, {row["name"]} does {{}} {baseline}'
+      claim = f'{where}, {row["name"]} is {_GAP} {baseline}'
       yield from _compared(claim, {'reward a visit': results.estimate(row['difference'])})
 
 
@@ -169,9 +180,9 @@ def _compared(claim: str, differences: Mapping[str, Estimate | None]) -> Iterato
   known = {name: value for name, value in differences.items() if value}
   if not known:
     return
-  signs = {_sign(vars(value)) for value in known.values()}
-  words = {frozenset({1}): 'clearly better than', frozenset({-1}): 'clearly worse than'}
-  word = words.get(frozenset(signs), 'not clearly better than')
+  signs = {_sign(value) for value in known.values()}
+  words = {frozenset({1}): 'clearly above', frozenset({-1}): 'clearly below'}
+  word = words.get(frozenset(signs), 'not clearly above')
   listed = ', '.join(f'{name} {_signed(value)}' for name, value in known.items())
   yield signs in ({1}, {-1}), f'{claim.replace(_GAP, word)}: {listed}, paired by user.'
 
@@ -219,16 +230,16 @@ def _time_share(found: Results) -> str:
   return f'It takes {100 * share:.2g} % of the time to encode and score unseen text'
 
 
-def _sign(difference: Json | None) -> int:
-  """1 or -1 where the interval lies on one side of zero, else 0."""
-  if difference is None or difference['low'] is None:
+def _difference(policy: Json) -> Estimate | None:
+  return results.estimate(policy['difference']) if policy['difference'] else None
+
+
+def _sign(difference: Estimate | None) -> int:
+  """1 or -1 where the interval lies on one side of zero, else 0, as where it is unknown."""
+  if difference is None:
     return 0
-  return int(difference['low'] > 0) - int(difference['high'] < 0)
+  return int(difference.low > 0) - int(difference.high < 0)
 
 
 def _signed(value: Estimate | None) -> str:
   return numbers.MISSING if value is None else numbers.plain(value, sign=True)
-
-
-def _upper(text: str) -> str:
-  return text[:1].upper() + text[1:]

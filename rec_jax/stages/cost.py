@@ -4,14 +4,14 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 from flax import nnx
 
 from rec_jax.models.student import Student
-from rec_jax.models.text_encoder import pool
+from rec_jax.models.text_encoder import TextEncoder, pool
 from rec_jax.stages import distil, finetune
 from rec_jax.stages.config import Config
 from rec_jax.stages.contenders import STUDENT, TEACHER
@@ -61,7 +61,8 @@ def num_parameters(model: nnx.Module) -> int:
 def _teacher_scores(
   model: finetune.Model, input_ids: jax.Array, mask: jax.Array, users: jax.Array
 ) -> jax.Array:
-  text = pool(model.encoder(input_ids, mask), mask)
+  encoder = cast(TextEncoder, model.encoder)  # Only an id-only model has none.
+  text = pool(encoder(input_ids, mask), mask)
   return users @ model.towers.items.from_text(text).T
 
 

@@ -35,8 +35,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   if not page.exists():
     with runs.timed(pathlib.Path(workdir) / 'evaluate', 'report'):
       summarise.write(found, page)
-  print(summarise.headline_table(found))
-  print(f'report: {page}')
+  print(summarise.terminal_tables(found))
+  print(f'\nreport: {page}')
 
 
 def run_checkpoint(path: str | os.PathLike[str]) -> None:
@@ -77,7 +77,7 @@ def _measure(
   return rows + parameters, seconds
 
 
-def _add_timings(stage_dir: pathlib.Path, seconds: Mapping[str, float]) -> None:
+def _add_timings(stage_dir: pathlib.Path, seconds: dict[str, float]) -> None:
   path = stage_dir / 'timings.json'
   earlier = json.loads(path.read_text()) if path.exists() else {}
   runs.write_json(path, earlier | seconds)
@@ -110,7 +110,7 @@ _CHECKPOINT_ROWS = {
 }
 
 
-def _config(kind: type, settings: Mapping[str, Any]) -> Any:
+def _config(kind: Any, settings: Mapping[str, Any]) -> Any:
   """The nested dataclass that a manifest holds as nested dictionaries."""
   known = {field.name: field.type for field in dataclasses.fields(kind)}
   if set(known) != set(settings):

@@ -1,13 +1,13 @@
 """What the policies did, as sections of the report: reward, regret, and what was shown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import figures
 from rec_jax.report.figures import Balance, Curve, Frontier
+from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
 from rec_jax.stages import conclusions, results
@@ -65,19 +65,16 @@ def _policy_table(environment: Json, policies: list[Json]) -> Table:
     'regret': 'regret a visit',
     'distinct_items': 'distinct items',
     'items_10_exposures': 'items shown ≥ 10 times',
-    'cold_share': 'exposure on cold items',
+    'cold_share': 'exposure on cold items, %',
   }
   return Table(
     'Policies, best reward first',
     ['policy', *columns.values()],
-    [
-      [conclusions.title(policy), *(results.cell(policy[key]) for key in columns)]
-      for policy in policies
-    ],
+    [_row(policy, columns) for policy in policies],
     f'Reward: the mean over visits. Less {baseline}: the difference paired by user. Regret: what '
     'the best candidate would have earned less the reward. Distinct items: how many items were '
     'shown at all in a run. Exposure on cold items: the share of all recommendations that went to '
-    f'items without an event before the cut. {_upper(environment["protocol"])}.',
+    f'items without an event before the cut. {results.sentence(environment["protocol"])}',
   )
 
 
@@ -85,18 +82,29 @@ def _new_user_tables(policies: list[Json]) -> Iterator[Table]:
   columns = {
     'reward_new_users': 'reward a visit',
     'distinct_items_new_users': 'distinct items',
-    'cold_share_new_users': 'exposure on cold items',
+    'cold_share_new_users': 'exposure on cold items, %',
   }
   if all(policies[0].get(key) for key in columns):
     yield Table(
       'The same for new users alone',
       ['policy', *columns.values()],
-      [
-        [conclusions.title(policy), *(results.cell(policy[key]) for key in columns)]
-        for policy in policies
-      ],
+      [_row(policy, columns) for policy in policies],
       'Users without any event before the cut: nothing is known of them at their first visit.',
     )
+
+
+def _row(policy: Json, columns: Iterable[str]) -> list[Cell]:
+  """The name of a policy and some of its numbers, shares in per cent."""
+  values = {
+    key: _scaled(policy[key], 100) if key.startswith('cold_share') else policy[key]
+    for key in columns
+  }
+  return [conclusions.title(policy), *map(results.cell, values.values())]
+
+
+def _scaled(value: Json, factor: float) -> Json:
+  known = {key: value[key] for key in ('value', 'low', 'high') if value[key] is not None}
+  return {**value, **{key: factor * number for key, number in known.items()}}
 
 
 def _balance(environment: Json, policies: list[Json]) -> Figure:
@@ -130,13 +138,9 @@ def _frontier(frontier: Json) -> Frontier:
 
 
 def _point(policy: Json) -> Balance:
-  return Balance(*(_known(policy[key]) for key in ('reward', 'distinct_items', 'cold_share')))
-
-
-def _known(value: Json) -> Estimate:
-  estimate = results.estimate(value)
-  assert estimate is not None
-  return estimate
+  return Balance(
+    *(results.estimate(policy[key]) for key in ('reward', 'distinct_items', 'cold_share'))
+  )
 
 
 def _regret(environment: Json, policies: list[Json]) -> Figure:
@@ -183,8 +187,4 @@ def _payoff(part: Json | None) -> Iterator[Table]:
 
 def _rows_table(title: str, part: Json, columns: Mapping[str, str]) -> Table:
   rows = [[row['name'], *(results.cell(row[key]) for key in columns)] for row in part['rows']]
-  return Table(title, ['policy', *columns.values()], rows, f'{_upper(part["protocol"])}.')
-
-
-def _upper(text: str) -> str:
-  return text[:1].upper() + text[1:]
+  return Table(title, ['policy', *columns.values()], rows, results.sentence(part['protocol']))

@@ -52,7 +52,7 @@ def ranking_rows(
   coverage = {name: _coverage(values['top'], num_items) for name, values in judged.items()}
   protocol = (
     f'{NEXT_ITEM}: the last event before the cut at {data.cut:.0%} of each user with at least '
-    f'{data.min_events} there, among all {num_items} items less those of the user, models fitted '
+    f'{data.min_events} there, among all {num_items:,} items less those of the user, models fitted '
     f'on training events alone, {_average(config)}'
   )
   rows = _estimate_rows(config, judged, protocol, num_items)
@@ -82,8 +82,8 @@ def unseen_rows(
     judged = {name: _judge(model, asked, candidates, (10, 50)) for name, model in models.items()}
     averaged = {name: _within_users(values, asked.user) for name, values in judged.items()}
     protocol = (
-      f'{label}: the {len(asked)} events after the cut on the {num_cold} items without an event '
-      f'before it, averaged within each user, ranked among {int(candidates.sum())} items less '
+      f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
+      f'before it, averaged within each user, ranked among {int(candidates.sum()):,} items less '
       f'those of the user, history is all before the event, {_average(config)}'
     )
     rows += _estimate_rows(config, averaged, protocol, int(candidates.sum()))

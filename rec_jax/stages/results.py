@@ -77,17 +77,27 @@ def protocol_of(results: Results, stage: str, start: str = '') -> str:
   return next((protocol for protocol in protocols if protocol.startswith(start)), '')
 
 
-def estimate(value: Mapping[str, Any] | None) -> Estimate | None:
+def estimate(value: Mapping[str, Any]) -> Estimate:
   """An estimate as JSON holds it: unknown bounds are null."""
-  if value is None:
-    return None
   low, high = (float('nan') if value[key] is None else value[key] for key in ('low', 'high'))
   return Estimate(value['value'], low, high, value['n'])
 
 
 def cell(value: Mapping[str, Any] | None) -> Cell:
-  """The same for a table: a plain number where no interval belongs to it."""
-  return value['value'] if value is not None and value['low'] is None else estimate(value)
+  """The same for a table: a plain number where no interval belongs to it, None where nothing is."""
+  if value is None:
+    return None
+  return value['value'] if value['low'] is None else estimate(value)
+
+
+def capitalised(text: str) -> str:
+  """The text with a capital at its beginning; `str.capitalize` would lower the others."""
+  return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+  """A protocol as a sentence."""
+  return f'{capitalised(text)}.'
 
 
 def _scalars(workdir: pathlib.Path) -> dict[str, dict[str, Curve]]:
@@ -96,7 +106,7 @@ def _scalars(workdir: pathlib.Path) -> dict[str, dict[str, Curve]]:
   for path in sorted(workdir.glob('*/**/scalars.jsonl')):
     parts = path.relative_to(workdir).parts[:-1]
     name = '/'.join(part for part in parts if not part.startswith('seed_'))
-    series = collections.defaultdict(dict)
+    series: dict[str, dict[int, float]] = collections.defaultdict(dict)
     for line in path.read_text().splitlines():
       scalar = json.loads(line)
       if scalar['value'] is not None:
