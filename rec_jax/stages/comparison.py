@@ -58,14 +58,15 @@ def compare(
   for candidate in policies.comparison(problem):
     world = encoded if candidate.needs_query else problem
     setting = chosen.get(candidate.label) or policies.first(candidate)
-    line = [setting | {candidate.strength: value} for value in candidate.frontier]
-    described = parts.once(
-      f'{problem.name} {candidate.label}',
-      functools.partial(describe, config, world, candidate, [setting, *line]),
-    )
-    explored[candidate.label] = described[0] | {'features': _features(candidate)}
-    if line:
-      frontiers.append(_frontier(candidate, described[1:]))
+    name = f'{problem.name} {candidate.label}'
+    [described] = parts.once(name, functools.partial(describe, config, world, candidate, [setting]))
+    explored[candidate.label] = described | {'features': _features(candidate)}
+    if candidate.frontier:
+      line = [setting | {candidate.strength: value} for value in candidate.frontier]
+      work = functools.partial(
+        describe, config, world, candidate, line, config.explore.frontier_seeds
+      )
+      frontiers.append(_frontier(candidate, parts.once(f'{name} frontier', work)))
   for label, world in with_teacher.items():
     candidate = next(c for c in policies.comparison(problem) if c.label == label)
     described = parts.once(
@@ -90,11 +91,16 @@ def compare(
 
 
 def describe(
-  config: Config, problem: Problem, candidate: Candidate, settings: list[Settings], **options: Any
+  config: Config,
+  problem: Problem,
+  candidate: Candidate,
+  settings: list[Settings],
+  num_seeds: int | None = None,
 ) -> list[dict[str, Any]]:
   """Rolls a policy out under each of the settings and describes what came of it."""
-  seeds, bound = config.explore.num_seeds, config.explore.memory_bound
-  trajectory = policies.run(candidate, problem, settings, seeds, config.seed, bound, **options)
+  explore = config.explore
+  seeds = explore.num_seeds if num_seeds is None else num_seeds
+  trajectory = policies.run(candidate, problem, settings, seeds, config.seed, explore.memory_bound)
   described = [
     outcomes.describe(problem, outcome, config.seed)
     for outcome in outcomes.split(trajectory, len(settings))

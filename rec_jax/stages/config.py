@@ -24,7 +24,7 @@ class PretrainConfig:
   """
 
   init: str = 'minilm'
-  num_steps: int = 40
+  num_steps: int = 30
   batch_size: int = 32
   learning_rate: float = 5e-4
   weight_decay: float = 0.01
@@ -114,7 +114,7 @@ class DistilConfig:
   dim: int = 32
   token_dim: int = 64
   num_heads: int = 4
-  num_steps: int = 2000
+  num_steps: int = 1500
   batch_size: int = 16
   num_predictions: int = 256
   num_texts: int = 512
@@ -133,6 +133,7 @@ class ExploreConfig:
 
   Attributes:
     num_seeds: S, runs of each policy side by side.
+    frontier_seeds: runs of each strength of exploration along a frontier.
     num_features: F, candidate features.
     history_length: events of a user that the user tower sees.
     min_events_catalogue: events after the cut that a visitor of the whole catalogue needs, and the
@@ -148,14 +149,15 @@ class ExploreConfig:
   """
 
   num_seeds: int = 32
+  frontier_seeds: int = 8
   num_features: int = 32
-  history_length: int = 50
+  history_length: int = 30
   min_events_catalogue: int = 20
   min_events_rated: int = 10
   negatives_ratio: float = 1.0
   max_visitors: int = 400
   tuning_visitors: int = 150
-  tuning_seeds: int = 2
+  tuning_seeds: int = 1
   payoff_seeds: int = 8
   log_epsilon: float = 0.2
   memory_bound: float = 2e9

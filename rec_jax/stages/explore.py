@@ -25,7 +25,8 @@ from rec_jax.training.tracking import progress
 from rec_jax.types import InputError
 
 _TUNING = (
-  'mean reward a visit on the events before the cut, cut again at the same share; the models have '
+  'events before the cut, cut again at the same share: among the settings within one standard error '
+  'of the best reward, the one that gives most items ten exposures; the models have '
   'seen these events, which favours trust in their features'
 )
 _COLD_START = (
@@ -37,7 +38,7 @@ _METRICS = (
   *('reward_new_users', 'cold_share_new_users', 'distinct_items_new_users'),
 )
 # Of the progress bar: rollouts of one environment; then tuning, two teachers, the other studies.
-_COMPARED = 9
+_COMPARED = 11
 _NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff.ARMS) + 1
 
 

@@ -51,6 +51,11 @@ def per_user(problem: Problem, values: np.ndarray) -> np.ndarray:
   return np.add.reduceat(values[:, order].astype(np.float64), starts, axis=1) / count
 
 
+def items_with_ten_exposures(problem: Problem, outcome: Outcome) -> np.ndarray:
+  """[S], items that were shown at least ten times."""
+  return (_exposures(outcome.arm, len(problem.is_cold)) >= 10).sum(1)
+
+
 def describe(problem: Problem, outcome: Outcome, seed: int) -> dict[str, Any]:
   """Every number that is reported of a policy, as JSON.
 
@@ -95,11 +100,16 @@ def as_json(estimate: Estimate) -> dict[str, float | int | None]:
 
 def _counts(arm: np.ndarray, num_items: int, suffix: str) -> dict[str, Estimate]:
   """Distinct items, and items with at least 10 exposures."""
-  exposures = np.stack([np.bincount(row[row >= 0], minlength=num_items) for row in arm])
+  exposures = _exposures(arm, num_items)
   return {
     f'distinct_items{suffix}': _over_seeds((exposures > 0).sum(1)),
     f'items_10_exposures{suffix}': _over_seeds((exposures >= 10).sum(1)),
   }
+
+
+def _exposures(arm: np.ndarray, num_items: int) -> np.ndarray:
+  """[S, N], how often each item was shown."""
+  return np.stack([np.bincount(row[row >= 0], minlength=num_items) for row in arm])
 
 
 def _over_seeds(values: np.ndarray) -> Estimate:

@@ -1,13 +1,13 @@
 """Does exploring pay? Explore in the first half, update the model on that log, then be greedy."""
 
-import dataclasses
 import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from rec_jax.environments.rollout import Trajectory
+from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.evaluation import intervals
 from rec_jax.stages import outcomes, policies
 from rec_jax.stages.comparison import Parts
@@ -90,27 +90,31 @@ def _play(
   """Mean reward of each user, over the seeds, in the first and in the second half."""
   half = problem.num_rounds // 2
   settings = config.explore
-  run = functools.partial(
-    policies.run,
-    seed=config.seed,
-    memory_bound=settings.memory_bound,
-    num_seeds=settings.payoff_seeds,
+  first = policies.run(
+    arm,
+    problem,
+    [chosen[arm.label]],
+    settings.payoff_seeds,
+    config.seed,
+    settings.memory_bound,
+    num_rounds=half,
+    return_state=True,
   )
-  first = run(arm, problem, [chosen[arm.label]], num_rounds=half, return_state=True)
+  make = policies.factory(_GREEDY, problem)
   rewards = []
   for seed in range(settings.payoff_seeds):
-    updated = _updated(problem, first, seed, chosen[_GREEDY.label])
-    state = jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], first.env_state)
-    second = policies.run(
-      _GREEDY,
-      updated,
-      [chosen[_GREEDY.label]],
-      1,
-      config.seed + seed,
-      settings.memory_bound,
-      num_rounds=problem.num_rounds - half,
+    # The log of each seed makes other features, and those are shared by the seeds of a rollout.
+    features, prior = _updated(problem, first, seed, chosen[_GREEDY.label])
+    second = rollout(
+      jax.random.split(jax.random.key(config.seed + seed), 1),
+      make,
+      problem.environment,
+      problem.with_features(features).data,
+      problem.spec,
+      problem.num_rounds - half,
+      settings={k: jnp.asarray(v)[None] for k, v in (chosen[_GREEDY.label] | prior).items()},
       first_round=half,
-      env_state=state,
+      env_state=jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], first.env_state),
     )
     rewards.append(np.asarray(second.metrics.reward)[0, :, 0, 0])
   visits = np.asarray(problem.data.visits)
@@ -118,8 +122,10 @@ def _play(
   return _by_user(early, visits[:half]), _by_user(np.stack(rewards), visits[half:])
 
 
-def _updated(problem: Problem, first: Trajectory, seed: int, setting: Settings) -> Problem:
-  """The problem after the log of one seed: counts, and item vectors, moved by what was shown."""
+def _updated(
+  problem: Problem, first: Trajectory, seed: int, setting: Settings
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """Item features [N, F] and prior counts {a0, b0 [N]} after the log of one seed."""
   num_rounds = first.metrics.reward.shape[1]
   arm = np.asarray(first.metrics.arm_id)[seed, :, 0, 0]
   reward = np.asarray(first.metrics.reward)[seed, :, 0, 0].astype(np.float64)
@@ -138,9 +144,8 @@ def _updated(problem: Problem, first: Trajectory, seed: int, setting: Settings) 
     np.zeros((num_users, features.shape[1])), user, features[arm], residual, ridge
   )
   items = refit_items(features, arm, weights[user], residual, ridge)
-  updated = problem.with_features(items.astype(np.float32))
   prior = {'a0': a0.astype(np.float32), 'b0': b0.astype(np.float32)}
-  return dataclasses.replace(updated, **{k: jax.numpy.asarray(v) for k, v in prior.items()})
+  return items.astype(np.float32), prior
 
 
 def _by_user(reward: np.ndarray, visits: np.ndarray) -> list[float]:

@@ -1,6 +1,7 @@
 """The policies that the stage `explore` compares, and how their settings are tuned."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import optax
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
 from rec_jax.environments.rollout import Trajectory, rollout
+from rec_jax.stages import outcomes
 from rec_jax.stages.problems import Problem
 
 Settings = Mapping[str, float]
@@ -112,9 +114,10 @@ def run(
     name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
     for name in settings[0]
   }
+  make = factory(candidate, problem)
   return rollout(
     jnp.tile(keys, len(settings)),
-    _factory(candidate, problem) if table else _factory(candidate, problem)({}),
+    make if table else make({}),
     problem.environment,
     problem.data,
     problem.spec,
@@ -128,34 +131,45 @@ def run(
 def tune(
   candidate: Candidate, problem: Problem, num_seeds: int, seed: int, memory_bound: float
 ) -> tuple[Settings, float]:
-  """The settings of the grid with the highest mean reward a visit, and that reward."""
-  if not candidate.grid:
-    return {}, float('nan')
+  """The setting of the grid that spreads exposure most at no clear cost, and its reward.
+
+  By the one-standard-error rule (Breiman et al. 1984, section 3.4.3): among the settings whose mean
+  reward a visit is within one standard error (over users) of the best, the one that gives most
+  items ten exposures.
+  """
   names = list(candidate.grid)
-  axes = np.meshgrid(*candidate.grid.values(), indexing='ij')
   grid = [
-    dict(zip(names, (float(v) for v in point), strict=True))
-    for point in zip(*(axis.ravel() for axis in axes), strict=True)
+    dict(zip(names, point, strict=True)) for point in itertools.product(*candidate.grid.values())
   ]
   trajectory = run(candidate, problem, grid, num_seeds, seed, memory_bound)
-  reward = np.asarray(trajectory.metrics.reward).reshape(len(grid), -1).mean(1)
+  parts = outcomes.split(trajectory, len(grid))
+  by_user = np.stack([outcomes.per_user(problem, part.reward).mean(0) for part in parts])
+  reward = by_user.mean(1)
   best = int(np.argmax(reward))
-  return grid[best], float(reward[best])
+  standard_error = by_user[best].std() / np.sqrt(by_user.shape[1])
+  spread = [outcomes.items_with_ten_exposures(problem, part).mean() for part in parts]
+  chosen = max(
+    np.flatnonzero(reward >= reward[best] - standard_error), key=lambda i: (spread[i], reward[i])
+  )
+  return grid[chosen], float(reward[chosen])
 
 
-def _factory(candidate: Candidate, problem: Problem) -> Callable[[Settings], Policy]:
-  """Settings to the policy, with the prior of the problem where the policy has one."""
+def factory(candidate: Candidate, problem: Problem) -> Callable[[Settings], Policy]:
+  """Settings to the policy, with the prior of the problem where the policy has one.
+
+  Rollouts are compiled once for each factory: keep it to use it again.
+  """
   known = bandits.hyperparameters(candidate.name)
   fixed = {'a0': problem.a0, 'b0': problem.b0, 'noise_variance': NOISE_VARIANCE}
   fixed = {name: value for name, value in fixed.items() if name in known}
 
-  def factory(settings: Settings) -> Policy:
+  def make(settings: Settings) -> Policy:
     values = dict(settings)
     if candidate is EPSILON_GREEDY and 'epsilon' in values:
       values['epsilon'] = _decaying(values['epsilon'], problem.num_rounds)
-    return bandits.make(candidate.name, **fixed, **values)
+    return bandits.make(candidate.name, **(fixed | values))
 
-  return factory
+  return make
 
 
 def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:
