@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from rec_jax import checkpoint
 from rec_jax.losses.distillation import soft_cross_entropy
@@ -52,7 +53,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
 def load(config: Config, workdir: str | os.PathLike[str], seed: int, num_items: int) -> Student:
   """A trained student of a finished stage, in evaluation mode."""
   teacher = nnx.eval_shape(lambda: finetune.new_model('teacher', config, seed, num_items))
-  vocab_size = teacher.encoder.token.num_embeddings
+  vocab_size = finetune.text_encoder(teacher).token.num_embeddings
   student = nnx.eval_shape(lambda: _new_student(config, seed, num_items, vocab_size))
   graphdef, abstract = nnx.split(student)
   directory = runs.require(workdir, 'distil') / f'seed_{seed}' / 'model'
@@ -91,20 +92,20 @@ def _train(
 ) -> list[dict[str, Any]]:
   """Trains one student, saves it, and returns the rows of its validation."""
   settings, split = config.distil, dataset.split
-  student = _new_student(
-    config, seed, dataset.items.num_items, teacher.encoder.token.num_embeddings
-  )
+  encoder = finetune.text_encoder(teacher)
+  student = _new_student(config, seed, dataset.items.num_items, encoder.token.num_embeddings)
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(~split.cold_items)
   student.token.embedding[...] = principal_token_vectors(
-    teacher.encoder.token.embedding[...], settings.token_dim
+    encoder.token.embedding[...], settings.token_dim
   )
   student.id.embedding[...] = principal_item_vectors(teacher.towers.items(), settings.dim)
-  graphdef, params, frozen = nnx.split(student, nnx.Param, ...)
+  graphdef, *states = nnx.split(student, nnx.Param, ...)
+  params, frozen = states
   teacher_graphdef, teacher_state = nnx.split(teacher.towers)
   input_ids, mask = _texts(dataset, settings.num_corpus, seed)
-  text = finetune.encode_texts(teacher.encoder, input_ids, mask)
+  text = finetune.encode_texts(encoder, input_ids, mask)
   lesson = _Lesson(
     student=frozen,
     teacher=teacher_state,
@@ -147,7 +148,7 @@ def _train(
 
 
 def _validation(
-  score_average: Callable[[train_state.TrainState, jax.Array, jax.Array], jax.Array],
+  score_average: Callable[[train_state.TrainState, ArrayLike, ArrayLike], jax.Array],
   teacher: finetune.Model,
   config: Config,
   dataset: Dataset,

@@ -192,5 +192,5 @@ def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
 
 
 def _estimate(value: dict[str, Any]) -> Estimate:
-  bounds = (np.nan if value[end] is None else value[end] for end in ('low', 'high'))
-  return Estimate(value['value'], *bounds, value['n'])
+  low, high = (np.nan if value[end] is None else value[end] for end in ('low', 'high'))
+  return Estimate(value['value'], low, high, value['n'])

@@ -187,4 +187,8 @@ def _payoff(part: Json | None) -> Iterator[Table]:
 
 def _rows_table(title: str, part: Json, columns: Mapping[str, str]) -> Table:
   rows = [[row['name'], *(results.cell(row[key]) for key in columns)] for row in part['rows']]
-  return Table(title, ['policy', *columns.values()], rows, results.sentence(part['protocol']))
+  note = (
+    'Rewards are means over visits; differences are paired by user, to the policy that has none. '
+    f'{results.sentence(part["protocol"])}'
+  )
+  return Table(title, ['policy', *columns.values()], rows, note)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from rec_jax import checkpoint
 from rec_jax.data.pipeline import Augmentation, history_batches
@@ -83,6 +84,17 @@ def new_model(arm: str, config: Config, seed: int, num_items: int) -> Model:
   """An untrained model with the sizes of a trained one."""
   encoder = None if arm == 'id_only' else pretrain.initial_encoder('random', seed)
   return _new_model(encoder, seed, config.finetune, num_items)
+
+
+def text_encoder(model: Model) -> TextEncoder:
+  """The encoder of a model that reads text.
+
+  Raises:
+    ValueError: it is an id-only model.
+  """
+  if model.encoder is None:
+    raise ValueError('an id-only model has no text encoder')
+  return model.encoder
 
 
 def encode_texts(encoder: TextEncoder, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -176,8 +188,10 @@ def _train(
   has_text = arm == 'teacher'
   model = _new_model(nnx.clone(encoder) if has_text else None, seed, settings, len(lower))
   has_id = jnp.asarray(~dataset.split.cold_items)
-  text = _encode_upper(model.encoder, lower, dataset.attention_mask, settings) if has_text else None
-  model.towers.items.fill(jnp.zeros((len(lower), 0)) if text is None else text, has_id)
+  text = np.zeros((len(lower), 0), np.float32)
+  if has_text:
+    text = _encode_upper(text_encoder(model), lower, dataset.attention_mask, settings)
+  model.towers.items.fill(jnp.asarray(text), has_id)
   parts = _Parts.split(model, settings)
   joint = range(settings.encoder_start, settings.encoder_start + settings.encoder_steps)
   joint = joint if has_text else range(0)
@@ -192,7 +206,7 @@ def _train(
   def refresh_text(step: int, state: train_state.TrainState) -> train_state.TrainState:
     if step != joint.stop or not joint:
       return state
-    encoder = parts.merge(state.params, state.carry).encoder
+    encoder = text_encoder(parts.merge(state.params, state.carry))
     text = _encode_upper(encoder, lower, dataset.attention_mask, settings)
     # The encoder is at rest from here on. Its average, which lags behind, would drift away from
     # the text vectors that the towers now learn to read.
@@ -220,7 +234,7 @@ def _train(
   )
   best = parts.merge(*state.best)
   if has_text:
-    text = _encode_upper(best.encoder, lower, dataset.attention_mask, settings)
+    text = _encode_upper(text_encoder(best), lower, dataset.attention_mask, settings)
     best.towers.items.text[...] = jnp.asarray(text)
   with checkpoint.open(directory / 'model', dataclasses.asdict(config)) as saved:
     saved.save(int(state.best_step), nnx.state(best), None)
@@ -250,18 +264,19 @@ class _Parts(NamedTuple):
       encoder_filter = nnx.All(
         nnx.PathContains('encoder'), peft.trainable(settings.encoder_method, depth)
       )
-    graphdef, towers, encoder, _, frozen = nnx.split(
+    graphdef, *states = nnx.split(
       model,
       nnx.All(nnx.PathContains('towers'), nnx.Param),
       encoder_filter,
       nnx.All(nnx.PathContains('items'), nnx.PathContains('text')),
       ...,
     )
+    towers, encoder, _, frozen = states
     return cls(graphdef, {'towers': towers, 'encoder': encoder}, frozen)
 
   def merge(self, params: dict[str, Any], text: jax.Array, frozen: Any = None) -> Model:
     """The model with these weights and text vectors; a traced `frozen` replaces the own one."""
-    cache = nnx.State({'towers': {'items': {'text': Buffer(text)}}})
+    cache: nnx.State = nnx.State({'towers': {'items': {'text': Buffer(text)}}})
     frozen = self.frozen if frozen is None else frozen
     return nnx.merge(self.graphdef, params['towers'], params['encoder'], cache, frozen)
 
@@ -306,7 +321,7 @@ def _loss_fn(parts: _Parts, settings: FinetuneConfig, trains_encoder: bool) -> t
     rngs = nnx.Rngs(dropout=dropout)
     items, rewards = batch['items'], batch['rewards']
     if trains_encoder:
-      text = _encode_again(model.encoder, text, items, choose, frozen, settings, rngs)
+      text = _encode_again(text_encoder(model), text, items, choose, frozen, settings, rngs)
     item_vectors = model.towers.items(text, rngs)
     # Position t of the user tower has seen t events and predicts event t, the last one included.
     users = model.towers.users(item_vectors, items[:, :-1], rewards[:, :-1], rngs)
@@ -374,7 +389,7 @@ def validation_queries(config: Config, dataset: Dataset) -> ranking.Queries:
 
 
 def validation(
-  score: Callable[[train_state.TrainState, jax.Array, jax.Array], jax.Array],
+  score: Callable[[train_state.TrainState, ArrayLike, ArrayLike], jax.Array],
   config: Config,
   dataset: Dataset,
 ) -> Callable[[train_state.TrainState], dict[str, float]]:

@@ -112,7 +112,7 @@ def _play(
       problem.with_features(features).data,
       problem.spec,
       problem.num_rounds - half,
-      settings={k: jnp.asarray(v)[None] for k, v in (chosen[_GREEDY.label] | prior).items()},
+      settings={k: jnp.asarray(v)[None] for k, v in {**chosen[_GREEDY.label], **prior}.items()},
       first_round=half,
       env_state=jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], first.env_state),
     )

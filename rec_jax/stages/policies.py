@@ -16,7 +16,7 @@ from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.stages import outcomes
 from rec_jax.stages.problems import Problem
 
-Settings = Mapping[str, float]
+Settings = dict[str, float]
 
 # Rewards are 0 or 1 with a mean of some 0.3: their variance is about 0.2. Only the product with
 # the prior precision matters to the mean, so that one is tuned and this one is not.

@@ -125,6 +125,6 @@ def judge(
 def _judge_chunk(
   scores: jax.Array, mask: jax.Array, target: jax.Array, cutoffs: tuple[int, ...]
 ) -> dict[str, jax.Array]:
-  metrics = jax.vmap(lambda *row: ranking.evaluate(*row, cutoffs=cutoffs))(scores, mask, target)
+  metrics = jax.vmap(lambda s, m, t: ranking.evaluate(s, m, t, cutoffs))(scores, mask, target)
   k = min(max(cutoffs), scores.shape[1])
   return metrics | {'top': jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)}
