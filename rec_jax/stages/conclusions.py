@@ -8,6 +8,7 @@ from rec_jax.report import numbers
 from rec_jax.report.page import Headline, Summary
 from rec_jax.stages import cost, judging, results
 from rec_jax.stages.contenders import EASE, ID_ONLY, POPULARITY, STUDENT, TEACHER, ZERO_SHOT
+from rec_jax.stages.problems import CATALOGUE, RATED
 from rec_jax.stages.results import Results
 
 Json = Mapping[str, Any]
@@ -190,12 +191,12 @@ def _compared(claim: str, differences: Mapping[str, Estimate | None]) -> Iterato
 def _limits(found: Results) -> Iterator[str]:
   config, explored = found.manifest['config'], found.exploration['environments']
   names = {environment['name'] for environment in explored}
-  if 'whole catalogue' in names:
+  if CATALOGUE in names:
     yield (
       'In the whole catalogue an item that the user has no event with after the cut counts as 0: '
       'rewards are lower bounds and favour items that many people find by themselves.'
     )
-  if 'rated candidates' in names:
+  if RATED in names:
     yield (
       'Users chose the rated candidates themselves, which makes greedy strong there.'
       if found.has_ratings

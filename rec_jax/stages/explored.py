@@ -11,6 +11,7 @@ from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
 from rec_jax.stages import conclusions, results
+from rec_jax.stages.problems import CATALOGUE, RATED
 from rec_jax.stages.results import Results
 
 Json = Mapping[str, Any]
@@ -19,11 +20,11 @@ Json = Mapping[str, Any]
 _MAX_CURVES = 7
 
 _ABOUT = {
-  'whole catalogue': 'At every visit of a user one item is recommended, out of all that the user '
+  CATALOGUE: 'At every visit of a user one item is recommended, out of all that the user '
   'has no event with before the cut and has not been shown. The reward is 1 if the user really '
   'liked that item after the cut, else 0. Hardly anything is known about most users at first, so a '
   'policy has to find out what they like while it is judged.',
-  'rated candidates': 'At every visit of a user one item is recommended, out of those that the '
+  RATED: 'At every visit of a user one item is recommended, out of those that the '
   'user really met after the cut. The reward of every candidate is known, so regret is exact: what '
   'the best candidate would have earned less what the chosen one earned.',
 }
@@ -99,7 +100,14 @@ def _row(policy: Json, columns: Iterable[str]) -> list[Cell]:
     key: _scaled(policy[key], 100) if key.startswith('cold_share') else policy[key]
     for key in columns
   }
-  return [conclusions.title(policy), *map(results.cell, values.values())]
+  return [conclusions.title(policy), *(_cell(key, value) for key, value in values.items())]
+
+
+def _cell(key: str, value: Json | None) -> Cell:
+  """A cell; the difference of a baseline to itself says nothing."""
+  if key == 'difference' and value and value['low'] == value['high'] == 0:
+    return None
+  return results.cell(value)
 
 
 def _scaled(value: Json, factor: float) -> Json:
@@ -171,7 +179,12 @@ def _curve(curve: Json, key: str) -> Curve:
 
 def _cold_start(part: Json | None) -> Iterator[Table]:
   if part and part['rows']:
-    columns = {'reward': 'reward a visit', 'difference': 'difference, paired by user'}
+    columns = {
+      'reward': 'reward a visit',
+      'difference': 'difference, paired by user',
+      'distinct_items': 'distinct items',
+      'items_10_exposures': 'items shown ≥ 10 times',
+    }
     yield _rows_table('Cold start: nothing learnt before the cut', part, columns)
 
 
@@ -186,9 +199,9 @@ def _payoff(part: Json | None) -> Iterator[Table]:
 
 
 def _rows_table(title: str, part: Json, columns: Mapping[str, str]) -> Table:
-  rows = [[row['name'], *(results.cell(row[key]) for key in columns)] for row in part['rows']]
+  rows = [[row['name'], *(_cell(key, row[key]) for key in columns)] for row in part['rows']]
   note = (
-    'Rewards are means over visits; differences are paired by user, to the policy that has none. '
+    'Rewards are means over visits; differences are paired by user, to the policy without one. '
     f'{results.sentence(part["protocol"])}'
   )
   return Table(title, ['policy', *columns.values()], rows, note)

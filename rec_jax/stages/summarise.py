@@ -118,13 +118,14 @@ def _settings(found: Results) -> Section:
     )
   ]
   tuning = found.exploration['tuning']
-  if tuning and tuning['chosen']:
-    chosen = [
-      [name, ', '.join(f'{key} = {_plain(value)}' for key, value in settings.items())]
-      for name, settings in tuning['chosen'].items()
-    ]
-    note = results.sentence(tuning['protocol'])
-    tables.append(Table('Policies', ['policy', 'chosen settings'], chosen, note))
+  chosen: list[list[Cell]] = [
+    [environment, name, ', '.join(f'{key} = {_plain(value)}' for key, value in settings.items())]
+    for environment, by_policy in tuning['chosen'].items()
+    for name, settings in by_policy.items()
+  ]
+  if chosen:
+    columns = ['environment', 'policy', 'chosen settings']
+    tables.append(Table('Policies', columns, chosen, results.sentence(tuning['protocol'])))
   return Section('What was tuned, and on what', tables=tables)
 
 

@@ -55,7 +55,7 @@ def policy(name, reward, features='none', difference=None, ten=50.0, half=0.02, 
 
 def environment(name='whole catalogue', policies=None, frontiers=()):
   """An environment in which a policy beats greedy, unless others are given."""
-  greedy = policy('popularity greedy', 0.25)
+  greedy = policy('popularity greedy', 0.25, difference=json_estimate(0.0, 0.0))
   best = policy('linear Thompson', 0.32, 'teacher', json_estimate(0.07), ten=120.0)
   return {
     'name': name,
@@ -81,16 +81,20 @@ def frontier(name='linear Thompson'):
 
 def exploration(environments=None):
   """What `summary.json` holds."""
-  greedy = {'name': 'greedy', 'reward': json_estimate(0.2), 'difference': None}
+  greedy = {'name': 'greedy', 'reward': json_estimate(0.2), 'difference': json_estimate(0.0, 0.0)}
   other = {'name': 'explorer', 'reward': json_estimate(0.3), 'difference': json_estimate(0.1)}
+  shown = {'distinct_items': json_estimate(90.0, None), 'items_10_exposures': json_estimate(40.0)}
   halves = {'first_half': json_estimate(0.2), 'second_half': json_estimate(0.3)}
   if environments is None:
     environments = [environment(frontiers=[frontier()]), environment('rated candidates')]
   return {
     'environments': environments,
-    'cold_start': {'protocol': 'nothing learnt', 'rows': [greedy, other]},
+    'cold_start': {'protocol': 'nothing learnt', 'rows': [greedy | shown, other | shown]},
     'payoff': {'protocol': 'two halves', 'rows': [greedy | halves, other | halves]},
-    'tuning': {'protocol': 'users before the cut', 'chosen': {'linear Thompson': {'scale': 0.3}}},
+    'tuning': {
+      'protocol': 'users before the cut',
+      'chosen': {'whole catalogue': {'Thompson': {'scale': 0.3}}},
+    },
   }
 
 

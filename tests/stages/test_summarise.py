@@ -52,6 +52,9 @@ def test_shares_are_in_per_cent_and_counts_of_equal_seeds_have_no_interval():
   assert best['exposure on cold items, %'].value == pytest.approx(2.0)
   assert best['exposure on cold items, %'].high == pytest.approx(2.1)
   assert best['distinct items'] == 240.0
+  greedy = dict(zip(tables[0].columns, tables[0].rows[1], strict=True))
+  assert greedy['less popularity greedy'] is None
+  assert greedy['reward a visit'].value == 0.25
 
 
 def test_only_as_many_curves_as_can_be_told_apart():
@@ -78,7 +81,7 @@ def test_page_of_tiny_tables_says_what_is_left_out(tmp_path):
   ]
   explored_nothing = made_up.exploration(
     [made_up.environment(policies=[]), made_up.environment('rated candidates', policies=[])]
-  ) | {'cold_start': None, 'payoff': None, 'tuning': None}
+  ) | {'cold_start': None, 'payoff': None, 'tuning': {'protocol': 'nothing', 'chosen': {}}}
   text = written(
     tmp_path, rows=next_item, exploration=explored_nothing, has_ratings=False, scalars={}
   )
