@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.stages import STAGES
+from rec_jax.stages import STAGES, limits
 from rec_jax.stages import manifest as manifests
 from rec_jax.stages.config import Config
 from rec_jax.types import InputError
@@ -47,10 +47,12 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
     `workdir/stage`, or None where the stage is finished.
 
   Raises:
-    InputError: the workdir cannot be used, or belongs to a run of another config.
+    InputError: a setting that cannot be, or the workdir cannot be used, or belongs to a run of
+      another config.
   """
   if stage not in STAGES:
     raise ValueError(f'unknown stage {stage!r}: the stages are {STAGES}')
+  limits.check(config)
   workdir = pathlib.Path(workdir)
   settings = json.loads(json.dumps(dataclasses.asdict(config)))
   manifest = _read_manifest(workdir)
