@@ -47,6 +47,9 @@ def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> 
     print(f'[{STAGES.index(stage) + 1}/{len(STAGES)}] {stage}', flush=True)
     with workdirs.unchanged_on_bad_input(workdir), workdirs.timed(workdir / stage, 'total'):
       run(config, workdir)
+      if stage == 'prepare' and 'explore' in stages:
+        # Better now than once the models are trained.
+        importlib.import_module('rec_jax.stages.explore').check_visitors(config, workdir)
 
 
 def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> None:

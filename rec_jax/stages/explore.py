@@ -7,7 +7,6 @@ resumes. Writes `summary.json` (for the report), `log.parquet` and `metrics.json
 
 import functools
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.stages import chain, logs, outcomes, payoff, policies, problems
+from rec_jax.stages import chain, logs, outcomes, payoff, policies, prepare, problems, vectors
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.chain import Chain
 from rec_jax.stages.comparison import Parts, compare, describe
@@ -25,8 +24,8 @@ from rec_jax.training.tracking import progress
 from rec_jax.types import InputError
 
 _TUNING = (
-  'events before the cut, cut again at the same share: among the settings within one standard error '
-  'of the best reward, the one that gives most items ten exposures; the models have '
+  'events before the cut, cut again at the same share: among the settings within one standard '
+  'error of the best reward, the one that gives most items ten exposures; the models have '
   'seen these events, which favours trust in their features'
 )
 _COLD_START = (
@@ -45,16 +44,17 @@ _NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   """Writes `workdir/explore`, unless it is finished."""
   if config.vectors:
-    vectors = read_vectors(config.vectors)
+    arrays = vectors.read(config.vectors)
   else:
     runs.require(workdir, 'distil')
+    check_visitors(config, workdir)
   stage_dir = runs.start(config, workdir, 'explore')
   if stage_dir is None:
     return
   with progress('explore', _COMPARED if config.vectors else _NUM_PARTS) as advance:
     parts = Parts(stage_dir / 'parts', advance)
     if config.vectors:
-      problem = problems.from_vectors(vectors, config.explore.min_events_catalogue, config.seed)
+      problem = problems.from_vectors(arrays, config.explore.min_events_catalogue, config.seed)
       summary = {'environments': [compare(config, problem, {}, parts, problem, {})]}
     else:
       summary = _explore_chain(config, chain.load(config, workdir), stage_dir, parts)
@@ -62,36 +62,30 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   runs.finish(stage_dir, _rows(summary))
 
 
-def read_vectors(path: str) -> dict[str, np.ndarray]:
-  """The user's own vectors.
-
-  Args:
-    path: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N], NaN where
-      unknown.
+def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
+  """Looks whether the finished stage `prepare` left enough events to explore on, and to tune on.
 
   Raises:
-    InputError: the file cannot be read, an array is missing, misshapen or not finite.
+    InputError: nobody has enough; names the field to lower.
   """
-  try:
-    with np.load(path) as archive:
-      arrays = {name: archive[name] for name in archive.files}
-  except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-    raise InputError(f'{path}: not a readable .npz file ({error})') from error
-  for name in ('items', 'users'):
-    if name not in arrays:
-      raise InputError(
-        f'{path}: no array {name!r}, only {", ".join(arrays) or "nothing"}; '
-        'it needs items [N, F] and users [U, F]'
-      )
-    if arrays[name].ndim != 2 or not np.isfinite(arrays[name]).all():
-      raise InputError(f'{path}: {name} must be a matrix of finite numbers')
-  items, users = arrays['items'], arrays['users']
-  if items.shape[1] != users.shape[1]:
-    raise InputError(f'{path}: items {items.shape} and users {users.shape} differ in width')
-  expected = (len(users), len(items))
-  if 'rewards' in arrays and arrays['rewards'].shape != expected:
-    raise InputError(f'{path}: rewards are {arrays["rewards"].shape}, not [U, N] = {expected}')
-  return arrays
+  dataset = prepare.load(workdir)
+  num_before = dataset.split.num_before
+  user, again = dataset.interactions.user, int(config.data.cut * num_before)
+  streams = {
+    'after the cut': user[num_before:],
+    'between a cut of the events before the cut and the cut, where policies are tuned': user[
+      again:num_before
+    ],
+  }
+  for where, stream in streams.items():
+    most = np.bincount(stream).max()
+    for field in ('min_events_catalogue', 'min_events_rated'):
+      wanted = getattr(config.explore, field)
+      if most < wanted:
+        raise InputError(
+          f'no user has {wanted} events {where} (the most is {most}): '
+          f'set --config.explore.{field} to {most} or less, or give more events'
+        )
 
 
 def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts) -> dict[str, Any]:

@@ -134,7 +134,8 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   Args:
     vectors: items [N, F] and users [U, F]; rewards [U, N] with NaN where unknown, or nothing, and
       then the reward is 1 with probability sigmoid(standardised u·M̂ - 2).
-    num_visits: of each user, in random order.
+    num_visits: of each user, in random order; at most half of the items whose reward is known, as
+      every policy would end equal if all were shown.
     seed: of the order and of drawn rewards.
   """
   items, users = vectors['items'], vectors['users']
@@ -145,7 +146,8 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     logits = (logits - logits.mean()) / max(logits.std(), 1e-12)
     rewards = (rng.random(logits.shape) < 1 / (1 + np.exp(2 - logits))).astype(np.float32)
   mask = ~np.isnan(rewards)
-  visits = rng.permutation(np.repeat(np.arange(len(users)), np.minimum(num_visits, mask.sum(1))))
+  number = np.minimum(num_visits, np.maximum(1, mask.sum(1) // 2))
+  visits = rng.permutation(np.repeat(np.arange(len(users)), number))
   empty = np.zeros((len(users), 0))
   data = VisitData(
     visits=visits.astype(np.int32),
@@ -160,7 +162,10 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   drawn = 'drawn once from sigmoid(standardised u·M̂ - 2)' if 'rewards' not in vectors else 'given'
   return Problem(
     name='own vectors',
-    protocol=f'{num_visits} visits a user in random order, no item twice; reward {drawn}',
+    protocol=(
+      f'{num_visits} visits a user, or half as many as the items of known reward, in random order, '
+      f'no item twice; reward {drawn}'
+    ),
     baseline='popularity greedy',
     data=jax.tree.map(jnp.asarray, data),
     environment=visit_environment(),
