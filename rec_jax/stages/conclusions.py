@@ -111,13 +111,14 @@ def _unseen(found: Results) -> Iterator[Finding]:
     yield False, 'Nothing is said about unseen items: no event after the cut is on such an item.'
   for protocol, value in values.items():
     where = protocol.removeprefix('unseen items ')
-    claim = f'On items never seen in training ({where}) the teacher is {_GAP} {ZERO_SHOT}'
+    items = f'On items never seen in training ({where})'
+    claim = f'{items} the teacher is {_GAP} {ZERO_SHOT}'
     yield from _compared(claim, {'recall@10': value})
     name = judging.ratio_name(STUDENT, TEACHER)
     kept = results.find(found, 'evaluate', name, 'recall@10', protocol)
     if kept:
       share = numbers.plain(kept)
-      yield True, f'There ({where}) the student keeps {share} of the recall@10 of the teacher.'
+      yield True, f'{items} the student keeps {share} of the recall@10 of the teacher.'
 
 
 def _balance(environment: Json) -> Iterator[Finding]:

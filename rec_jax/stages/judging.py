@@ -154,7 +154,7 @@ def _estimate_rows(
     pairs = [(a, b) for a, b in PAIRS if a in users and b in users]
     table = dict(users)
     table |= {difference_name(a, b): users[a] - users[b] for a, b in pairs}
-    if STUDENT in users and TEACHER in users and users[TEACHER].any():
+    if STUDENT in users and TEACHER in users and _is_clearly_positive(users[TEACHER]):
       table[ratio_name(STUDENT, TEACHER)] = _linearised_ratio(users[STUDENT], users[TEACHER])
     estimates = intervals.user_means(jax.random.key(config.seed), table)
     rows += [
@@ -166,6 +166,12 @@ def _estimate_rows(
       for name, spread in _spreads(seeds).items()
     ]
   return rows
+
+
+def _is_clearly_positive(values: np.ndarray) -> bool:
+  """Whether a mean is far enough from zero, three standard errors, to divide by it."""
+  n = len(values)
+  return n > 1 and bool(values.mean() > 3 * values.std(ddof=1) / np.sqrt(n))
 
 
 def _linearised_ratio(values: np.ndarray, baseline: np.ndarray) -> np.ndarray:

@@ -140,10 +140,10 @@ def _metric_table(
     cells = [
       value.value if value and np.isnan(value.low) and value.n > 1 else value for value in values
     ]
-    rows.append([model, MODELS[model], *cells])
+    rows.append([model, *cells, MODELS[model]])
   text = note + results.sentence(results.protocol_of(found, 'evaluate', protocol))
   text += _spreads(found, protocol, models, columns)
-  return Table(title, ['model', 'what it is', *columns.values()], rows, text)
+  return Table(title, ['model', *columns.values(), 'what it is'], rows, text)
 
 
 def _spreads(

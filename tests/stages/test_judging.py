@@ -158,3 +158,10 @@ def test_interval_of_a_ratio_is_that_of_the_delta_method():
   assert linear.std(ddof=1) / np.sqrt(400) == pytest.approx(ratios.std(), rel=0.05)
   # The ratios of single users vary far more: their spread would be wrong.
   assert np.std(student / baseline) / np.sqrt(400) > 1.5 * ratios.std()
+
+
+def test_no_ratio_to_a_mean_near_zero():
+  assert judging._is_clearly_positive(np.ones(20))
+  assert judging._is_clearly_positive(np.repeat([0.0, 1.0], 20))
+  assert not judging._is_clearly_positive(np.array([1.0] + 40 * [0.0]))
+  assert not judging._is_clearly_positive(np.ones(1))
