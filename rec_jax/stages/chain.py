@@ -13,7 +13,7 @@ from rec_jax.data import splits
 from rec_jax.environments.visits import EncodeUser
 from rec_jax.models.features import candidate_features
 from rec_jax.models.student import Student
-from rec_jax.stages import distil, finetune, prepare, pretrain, problems
+from rec_jax.stages import distil, encoding, finetune, prepare, pretrain, problems
 from rec_jax.stages.config import Config
 from rec_jax.stages.prepare import Dataset
 from rec_jax.stages.problems import Problem
@@ -110,7 +110,7 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
     student=student,
     student_vectors=vectors(student.encode_users, student.item_vectors()),
     teacher_vectors=vectors(teacher.towers.encode_users, teacher.towers.items()),
-    text_vectors=finetune.encode_texts(
+    text_vectors=encoding.text_vectors(
       pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask
     ),
   )

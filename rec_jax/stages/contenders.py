@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from rec_jax.models.baselines import ease, popularity
-from rec_jax.stages import distil, finetune, pretrain, ranking
+from rec_jax.stages import distil, encoding, finetune, pretrain, ranking
 from rec_jax.stages.config import Config
 from rec_jax.stages.prepare import Dataset
 from rec_jax.stages.ranking import Queries, Score
@@ -89,7 +89,7 @@ def text_similarity(dataset: Dataset) -> jax.Array:
   They share a large common part, so the mean over the items before the cut is taken off first.
   """
   vectors = jnp.asarray(
-    finetune.encode_texts(pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask)
+    encoding.text_vectors(pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask)
   )
   vectors -= vectors[~dataset.split.cold_items].mean(0)
   vectors /= jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

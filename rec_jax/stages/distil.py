@@ -27,7 +27,7 @@ from rec_jax.models.student import (
   principal_token_vectors,
 )
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.stages import finetune, prepare
+from rec_jax.stages import encoding, finetune, prepare
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import Config
 from rec_jax.stages.prepare import Dataset
@@ -105,7 +105,7 @@ def _train(
   params, frozen = states
   teacher_graphdef, teacher_state = nnx.split(teacher.towers)
   input_ids, mask = _texts(dataset, settings.num_corpus, seed)
-  text = finetune.encode_texts(encoder, input_ids, mask)
+  text = encoding.text_vectors(encoder, input_ids, mask)
   lesson = _Lesson(
     student=frozen,
     teacher=teacher_state,

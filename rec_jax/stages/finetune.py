@@ -27,7 +27,7 @@ from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import peft
 from rec_jax.models.text_encoder import TextEncoder, pool
 from rec_jax.models.two_tower import Buffer, TwoTower, TwoTowerConfig
-from rec_jax.stages import prepare, pretrain, ranking
+from rec_jax.stages import encoding, prepare, pretrain, ranking
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import Config, FinetuneConfig
 from rec_jax.stages.prepare import Dataset
@@ -35,8 +35,6 @@ from rec_jax.training import loop, optimizers
 from rec_jax.training import state as train_state
 
 ARMS = ('teacher', 'id_only')
-# Texts encoded at once: [64, 32, 1536] activations stay in the processor's cache.
-_ENCODE_BATCH = 64
 
 
 class Model(nnx.Module):
@@ -56,7 +54,9 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   dataset = prepare.load(workdir)
   encoder = pretrain.load_encoder(config, workdir)
   with runs.timed(stage_dir, 'encode catalogue'):
-    lower = _lower_activations(encoder, dataset, config.finetune)
+    lower = encoding.lower_activations(
+      encoder, dataset.input_ids, dataset.attention_mask, _depth(encoder, config.finetune)
+    )
   rows = []
   for seed in seeds(config):
     for arm in ARMS:
@@ -97,17 +97,6 @@ def text_encoder(model: Model) -> TextEncoder:
   return model.encoder
 
 
-def encode_texts(encoder: TextEncoder, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """[n, H] unit text vectors of texts [n, L]."""
-  hidden = _apply_in_batches(
-    nnx.view(encoder, deterministic=True),
-    lambda encoder, ids, mask: pool(encoder(ids, mask), mask),
-    input_ids,
-    mask,
-  )
-  return hidden
-
-
 def _new_model(
   encoder: TextEncoder | None, seed: int, settings: FinetuneConfig, num_items: int
 ) -> Model:
@@ -135,29 +124,6 @@ def _new_model(
 def _depth(encoder: TextEncoder, settings: FinetuneConfig) -> int:
   """Blocks of the encoder that stay as they are."""
   return max(0, len(encoder.transformer.blocks) - settings.encoder_blocks)
-
-
-def _lower_activations(
-  encoder: TextEncoder, dataset: Dataset, settings: FinetuneConfig
-) -> np.ndarray:
-  """[N, L, H], what the adapted blocks read of every item."""
-  depth = _depth(encoder, settings)
-  return _apply_in_batches(
-    nnx.view(encoder, deterministic=True),
-    lambda encoder, ids, mask: encoder.lower(ids, mask, depth),
-    dataset.input_ids,
-    dataset.attention_mask,
-  )
-
-
-def _apply_in_batches(model: nnx.Module, function: Callable, *arrays: np.ndarray) -> np.ndarray:
-  """function(model, *rows) over batches of rows, the last one padded."""
-  apply = nnx.jit(function)
-  parts = []
-  for start in range(0, len(arrays[0]), _ENCODE_BATCH):
-    rows = np.minimum(np.arange(start, start + _ENCODE_BATCH), len(arrays[0]) - 1)
-    parts.append(np.asarray(apply(model, *(array[rows] for array in arrays))))
-  return np.concatenate(parts)[: len(arrays[0])]
 
 
 class _Frozen(NamedTuple):
@@ -188,9 +154,15 @@ def _train(
   has_text = arm == 'teacher'
   model = _new_model(nnx.clone(encoder) if has_text else None, seed, settings, len(lower))
   has_id = jnp.asarray(~dataset.split.cold_items)
+
+  def encode_upper(model: Model) -> np.ndarray:
+    encoder = text_encoder(model)
+    depth = _depth(encoder, settings)
+    return encoding.upper_text_vectors(encoder, lower, dataset.attention_mask, depth)
+
   text = np.zeros((len(lower), 0), np.float32)
   if has_text:
-    text = _encode_upper(text_encoder(model), lower, dataset.attention_mask, settings)
+    text = encode_upper(model)
   model.towers.items.fill(jnp.asarray(text), has_id)
   parts = _Parts.split(model, settings)
   joint = range(settings.encoder_start, settings.encoder_start + settings.encoder_steps)
@@ -206,8 +178,7 @@ def _train(
   def refresh_text(step: int, state: train_state.TrainState) -> train_state.TrainState:
     if step != joint.stop or not joint:
       return state
-    encoder = text_encoder(parts.merge(state.params, state.carry))
-    text = _encode_upper(encoder, lower, dataset.attention_mask, settings)
+    text = encode_upper(parts.merge(state.params, state.carry))
     # The encoder is at rest from here on. Its average, which lags behind, would drift away from
     # the text vectors that the towers now learn to read.
     average = state.average | {'encoder': jax.tree.map(jnp.array, state.params['encoder'])}
@@ -234,8 +205,7 @@ def _train(
   )
   best = parts.merge(*state.best)
   if has_text:
-    text = _encode_upper(text_encoder(best), lower, dataset.attention_mask, settings)
-    best.towers.items.text[...] = jnp.asarray(text)
+    best.towers.items.text[...] = jnp.asarray(encode_upper(best))
   with checkpoint.open(directory / 'model', dataclasses.asdict(config)) as saved:
     saved.save(int(state.best_step), nnx.state(best), None)
   return validation_rows(
@@ -363,19 +333,6 @@ def _encode_again(
   mask = frozen.mask[chosen]
   hidden = encoder.upper(frozen.lower[chosen], mask, depth, rngs)
   return text.at[chosen].set(pool(hidden, mask))
-
-
-def _encode_upper(
-  encoder: TextEncoder, lower: np.ndarray, mask: np.ndarray, settings: FinetuneConfig
-) -> np.ndarray:
-  """[N, H] text vectors of the catalogue from the activations below the adapted blocks."""
-  depth = _depth(encoder, settings)
-  return _apply_in_batches(
-    nnx.view(encoder, deterministic=True),
-    lambda encoder, hidden, mask: pool(encoder.upper(hidden, mask, depth), mask),
-    lower,
-    mask,
-  )
 
 
 def validation_queries(config: Config, dataset: Dataset) -> ranking.Queries:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rec_jax.models.baselines import ease
-from rec_jax.stages import contenders, finetune, pretrain, ranking
+from rec_jax.stages import contenders, encoding, finetune, pretrain, ranking
 from rec_jax.stages.config import Config
 from tests.stages.test_judging import NUM_ITEMS, dataset
 
@@ -15,7 +15,7 @@ def vectors(monkeypatch):
   """Text vectors that share a large common part."""
   made = np.random.default_rng(4).normal(size=(NUM_ITEMS, 8)) + 5
   monkeypatch.setattr(pretrain, 'published_encoder', lambda: None)
-  monkeypatch.setattr(finetune, 'encode_texts', lambda *_: made.astype(np.float32))
+  monkeypatch.setattr(encoding, 'text_vectors', lambda *_: made.astype(np.float32))
   monkeypatch.setattr(contenders, 'LAMBDAS', (1.0, 30.0))
   monkeypatch.setattr(contenders, 'DECAYS', (0.5, 1.0))
   return made
