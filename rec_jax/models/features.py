@@ -23,8 +23,11 @@ def candidate_features(
   Returns:
     [N, F] float32 with a mean squared norm of 1 over the items.
   """
-  covariance = np.cov(user_vectors.astype(np.float64).T)
-  variance, directions = np.linalg.eigh(np.atleast_2d(covariance))
+  covariance = np.atleast_2d(np.cov(user_vectors.astype(np.float64).T, bias=True))
+  if np.trace(covariance) <= 1e-12 * np.mean(np.sum(user_vectors**2, axis=1)):
+    # One user, or users who are all alike, do not tell which tastes differ.
+    covariance = np.eye(len(covariance))
+  variance, directions = np.linalg.eigh(covariance)
   leading = np.argsort(-variance)[:num_features]
   root = directions[:, leading] * np.sqrt(np.maximum(variance[leading], 0.0))
   features = item_vectors @ root * np.sqrt(mean_reward * (1.0 - mean_reward))[:, None]

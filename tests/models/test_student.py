@@ -1,0 +1,93 @@
+"""The student: where its vectors come from, and what it starts with."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from scipy import special
+
+from rec_jax.models.student import (
+  Student,
+  StudentConfig,
+  principal_item_vectors,
+  principal_token_vectors,
+)
+from tests.models import modules
+
+N, V, L, D = 4, 11, 5, 6
+IDS = np.array([[1, 7, 3, 2, 0], [1, 9, 2, 0, 0], [1, 4, 4, 8, 2], [1, 2, 0, 0, 0]])
+MASK = (IDS > 0).astype(np.int32)
+
+
+def student():
+  sizes = StudentConfig(num_items=N, vocab_size=V, text_length=L, dim=D, token_dim=3, num_heads=2)
+  model = modules.random(lambda: Student(sizes, rngs=nnx.Rngs(0)))
+  model.input_ids[...], model.mask[...] = jnp.asarray(IDS), jnp.asarray(MASK)
+  model.has_id[...] = jnp.array([True, False, True, False])
+  return model
+
+
+def test_vectors_from_tokens_are_those_of_numpy():
+  model = student()
+  expected = []
+  for ids, mask in zip(IDS, MASK, strict=True):
+    tokens = ids[mask > 0]
+    salience = np.asarray(model.salience.embedding[...], np.float64)[tokens, 0]
+    weights = np.exp(salience) / np.exp(salience).sum()
+    pooled = weights @ np.asarray(model.token.embedding[...], np.float64)[tokens]
+    hidden = pooled @ np.asarray(model.hidden.kernel[...]) + np.asarray(model.hidden.bias[...])
+    # Flax's GELU is the approximation by tanh.
+    hidden = hidden * special.expit(2 * np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3))
+    expected.append(hidden @ np.asarray(model.out.kernel[...]) + np.asarray(model.out.bias[...]))
+  np.testing.assert_allclose(model.from_tokens(IDS, MASK), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_changes_nothing():
+  model = student()
+  noise = np.where(MASK > 0, IDS, 10)
+  np.testing.assert_array_equal(model.from_tokens(noise, MASK), model.from_tokens(IDS, MASK))
+  longer = [np.pad(x, ((0, 0), (0, 3))) for x in (IDS, MASK)]
+  np.testing.assert_allclose(model.from_tokens(*longer), model.from_tokens(IDS, MASK), rtol=1e-5)
+
+
+def test_items_with_an_id_have_its_vector_and_others_that_of_their_text():
+  model = student()
+  vectors, by_text = model.item_vectors(), model.from_tokens(IDS, MASK)
+  np.testing.assert_array_equal(vectors[::2], model.id.embedding[...][::2])
+  np.testing.assert_array_equal(vectors[1::2], by_text[1::2])
+  assert not np.allclose(vectors[::2], by_text[::2])
+
+
+def test_principal_item_vectors_keep_inner_products():
+  rng = np.random.default_rng(0)
+  low_rank = np.float32(rng.normal(size=(9, 3)) @ rng.normal(size=(3, 7)))
+  for dim in (3, 5, 7, 10):
+    leading = np.asarray(principal_item_vectors(jnp.asarray(low_rank), dim))
+    assert leading.shape == (9, dim)
+    np.testing.assert_allclose(leading @ leading.T, low_rank @ low_rank.T, rtol=1e-4, atol=1e-4)
+  # With fewer directions than the rank it is the best approximation (Eckart & Young 1936).
+  leading = np.asarray(principal_item_vectors(jnp.asarray(low_rank), 2))
+  lost = np.linalg.norm(leading @ leading.T - low_rank @ low_rank.T)
+  spectrum = np.linalg.svd(low_rank, compute_uv=False) ** 2
+  np.testing.assert_allclose(lost, np.linalg.norm(spectrum[2:]), rtol=1e-3)
+
+
+def test_principal_token_vectors_are_white_and_point_where_most_varies():
+  scale = np.array([5.0, 0.1, 2.0, 1.0, 0.3])
+  embedding = np.float32(np.random.default_rng(1).normal(size=(500, 5)) * scale + 3)
+  vectors = np.asarray(principal_token_vectors(jnp.asarray(embedding), 2))
+  np.testing.assert_allclose(np.cov(vectors.T, bias=True), np.eye(2), atol=1e-3)
+  np.testing.assert_allclose(vectors.mean(0), 0, atol=1e-4)
+  for column, source in ((0, 0), (1, 2)):
+    assert abs(np.corrcoef(vectors[:, column], embedding[:, source])[0, 1]) > 0.99
+
+
+def test_a_user_is_the_vector_after_the_last_event():
+  model = student()
+  history, rewards = np.array([[2, 3, 0]]), np.array([[1, 0, 0]])
+  items = model.item_vectors()
+  padded = model.encode_users(items, history, rewards)
+  assert padded.shape == (1, D)
+  short = model.encode_users(items, history[:, :2], rewards[:, :2])
+  np.testing.assert_allclose(padded, short, rtol=1e-5, atol=1e-6)
+  other = model.encode_users(items, history[:, ::-1], rewards[:, ::-1])
+  assert not np.allclose(padded, other)
