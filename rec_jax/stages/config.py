@@ -20,15 +20,17 @@ class PretrainConfig:
     learning_rate: peak of AdamW's.
     weight_decay: of AdamW.
     mask_rate: share of the tokens to predict.
+    validate_every: steps between validations, which are also checkpoints.
     num_held_out: texts that are never trained on, at most half of all.
   """
 
   init: str = 'minilm'
-  num_steps: int = 30
+  num_steps: int = 24
   batch_size: int = 32
   learning_rate: float = 5e-4
   weight_decay: float = 0.01
   mask_rate: float = 0.15
+  validate_every: int = 50
   num_held_out: int = 256
 
 
@@ -70,7 +72,7 @@ class FinetuneConfig:
   history_length: int = 50
   dropout_rate: float = 0.3
   id_dropout_rate: float = 0.1
-  num_steps: int = 3000
+  num_steps: int = 2500
   batch_size: int = 16
   num_predictions: int = 400
   learning_rate: float = 2e-3
@@ -85,7 +87,7 @@ class FinetuneConfig:
   encoder_blocks: int = 2
   encoder_rank: int = 8
   encoder_start: int = 300
-  encoder_steps: int = 60
+  encoder_steps: int = 40
   encoder_items: int = 128
   encoder_learning_rate: float = 1e-3
 
@@ -114,7 +116,7 @@ class DistilConfig:
   dim: int = 32
   token_dim: int = 64
   num_heads: int = 4
-  num_steps: int = 1500
+  num_steps: int = 1200
   batch_size: int = 16
   num_predictions: int = 256
   num_texts: int = 512
@@ -124,7 +126,7 @@ class DistilConfig:
   learning_rate: float = 3e-3
   weight_decay: float = 0.01
   average_decay: float = 0.99
-  validate_every: int = 500
+  validate_every: int = 400
 
 
 @dataclasses.dataclass
@@ -149,7 +151,7 @@ class ExploreConfig:
   """
 
   num_seeds: int = 32
-  frontier_seeds: int = 8
+  frontier_seeds: int = 4
   num_features: int = 32
   history_length: int = 30
   min_events_catalogue: int = 20

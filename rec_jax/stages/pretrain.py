@@ -121,6 +121,12 @@ def _train(
   step = train_state.make_step(_loss_fn(graphdef, settings), optimizer, average_decay=0.9)
   held_out = _held_out_loss(graphdef, frozen, texts.held_out, config)
   before = held_out(state.average)
+  last = []
+
+  def validate(state: train_state.TrainState) -> dict[str, float]:
+    last[:] = [held_out(state.average)]
+    return {'negative_loss': -float(last[0].mean())}
+
   state = loop.train(
     f'pretrain {arm}',
     directory,
@@ -128,11 +134,13 @@ def _train(
     lambda _: step,
     text_batches(len(texts.train[0]), settings.batch_size, config.seed),
     (frozen, *texts.train),
-    loop.Schedule(settings.num_steps, validate_every=-(-settings.num_steps // 2)),
+    loop.Schedule(settings.num_steps, settings.validate_every),
     dataclasses.asdict(config),
-    lambda state: {'negative_loss': -float(held_out(state.average).mean())},
+    validate,
   )
-  return before, held_out(state.average), nnx.merge(graphdef, state.average, frozen)
+  # A run that resumes after its last step has not validated.
+  after = last[0] if last else held_out(state.average)
+  return before, after, nnx.merge(graphdef, state.average, frozen)
 
 
 def _start(
@@ -176,7 +184,9 @@ def _held_out_loss(
   """params -> mean loss over the hidden tokens of each text, always with the same tokens hidden."""
 
   @jax.jit
-  def text_losses(params: Any, key: jax.Array, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
+  def text_losses(
+    params: Any, frozen: Any, key: jax.Array, input_ids: jax.Array, mask: jax.Array
+  ) -> jax.Array:
     model = nnx.view(nnx.merge(graphdef, params, frozen), deterministic=True)
     rate = config.pretrain.mask_rate
     losses, weights = _token_losses(model, key, input_ids, mask, rate, None)
@@ -187,7 +197,10 @@ def _held_out_loss(
     size = config.pretrain.batch_size
     chunks = range(0, len(texts[0]), size)
     return np.concatenate(
-      [text_losses(params, keys[i], texts[0][i : i + size], texts[1][i : i + size]) for i in chunks]
+      [
+        text_losses(params, frozen, keys[i], texts[0][i : i + size], texts[1][i : i + size])
+        for i in chunks
+      ]
     )
 
   return evaluate
