@@ -116,13 +116,13 @@ class DistilConfig:
   dim: int = 32
   token_dim: int = 64
   num_heads: int = 4
-  num_steps: int = 1200
+  num_steps: int = 1600
   batch_size: int = 16
-  num_predictions: int = 256
+  num_predictions: int = 192
   num_texts: int = 512
-  num_corpus: int = 2000
+  num_corpus: int = 6000
   temperature: float = 1.0
-  text_weight: float = 0.3
+  text_weight: float = 6.0
   learning_rate: float = 3e-3
   weight_decay: float = 0.01
   average_decay: float = 0.99
