@@ -214,7 +214,7 @@ def _weighted(reward: jax.Array, weight: jax.Array, normaliser: jax.Array | None
 
 def _doubly_robust(rounds: Rounds, weight: jax.Array, normaliser: jax.Array | None = None) -> Terms:
   residual = _weighted(rounds.reward - rounds.q_logged, weight, normaliser)
-  return residual.replace(direct=rounds.q_target)
+  return Terms(rounds.q_target, residual.correction, residual.normaliser)
 
 
 def _sub_gaussian(weight: jax.Array, lambda_: ArrayLike) -> jax.Array:

@@ -1,0 +1,126 @@
+"""Checks of a log on the host: each complaint is one line that names the row.
+
+Rows are counted from 0, as in the arrays.
+"""
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.types import InputError
+
+# Sums of float32 probabilities over some thousand actions are off by less.
+TOLERANCE = 1e-4
+
+
+def check_log(
+  reward: ArrayLike,
+  action: ArrayLike,
+  pscore: ArrayLike,
+  action_dist: ArrayLike,
+  position: ArrayLike | None = None,
+  q_hat: ArrayLike | None = None,
+) -> None:
+  """Raises unless the arguments of `estimators.match` are a log that can be evaluated.
+
+  Args:
+    reward: [n].
+    action: [n].
+    pscore: [n].
+    action_dist: [n, K, L].
+    position: [n], if given.
+    q_hat: [n, K, L], if given.
+
+  Raises:
+    InputError: one line with the argument, the first offending row and the remedy.
+  """
+  shape = np.shape(action_dist)
+  if len(shape) != 3:
+    raise InputError(f'action_dist: expected [rounds, actions, positions], got {list(shape)}')
+  columns = {'reward': reward, 'action': action, 'pscore': pscore}
+  if position is not None:
+    columns['position'] = position
+  _check_lengths(columns | {'action_dist': action_dist}, q_hat)
+  _check_index('action', np.asarray(action), shape[1])
+  if position is not None:
+    _check_index('position', np.asarray(position), shape[2])
+  _check_finite('reward', np.asarray(reward), 'leave the row out or give its reward')
+  _check_propensities(np.asarray(pscore))
+  _check_policy(np.asarray(action_dist))
+  if q_hat is not None:
+    _check_finite('q_hat', np.asarray(q_hat), 'mend the reward model')
+  _check_overlap(np.asarray(action_dist), np.asarray(action), position)
+
+
+def _check_lengths(columns: dict[str, ArrayLike], q_hat: ArrayLike | None) -> None:
+  num_rounds = np.shape(columns['action_dist'])[0]
+  for name, column in columns.items():
+    shape = np.shape(column)
+    if name != 'action_dist' and len(shape) != 1:
+      raise InputError(f'{name}: expected one number a round, [{num_rounds}], got {list(shape)}')
+    if shape[0] != num_rounds:
+      short = min(shape[0], num_rounds)
+      raise InputError(
+        f'{name} has {shape[0]} rows and action_dist {num_rounds}: row {short} is in one of them '
+        'only; give both for the same rounds'
+      )
+  if num_rounds == 0:
+    raise InputError('the log is empty: there is no row 0; give at least one round')
+  if q_hat is not None and np.shape(q_hat) != np.shape(columns['action_dist']):
+    raise InputError(
+      f'q_hat is {list(np.shape(q_hat))} and action_dist {list(np.shape(columns["action_dist"]))}; '
+      'give an expected reward for each round, action and position'
+    )
+
+
+def _check_index(name: str, index: np.ndarray, size: int) -> None:
+  if not np.issubdtype(index.dtype, np.integer):
+    raise InputError(f'{name}: expected integers, got {index.dtype}, from row 0 on')
+  row = _first((index < 0) | (index >= size))
+  if row is not None:
+    raise InputError(
+      f'{name}, row {row}: {index[row]} is not in 0..{size - 1}; number the {name}s as the axis of '
+      'action_dist does'
+    )
+
+
+def _check_finite(name: str, values: np.ndarray, remedy: str) -> None:
+  row = _first(~np.isfinite(values).reshape(len(values), -1).all(1))
+  if row is not None:
+    raise InputError(f'{name}, row {row}: a value is NaN or infinite; {remedy}')
+
+
+def _check_propensities(pscore: np.ndarray) -> None:
+  row = _first(~((pscore > 0) & (pscore <= 1)))
+  if row is not None:
+    raise InputError(
+      f'pscore, row {row}: {pscore[row]:g} is not in (0, 1]; give the probability with which the '
+      'logged action was chosen'
+    )
+
+
+def _check_policy(action_dist: np.ndarray) -> None:
+  row = _first(~(action_dist >= 0).reshape(len(action_dist), -1).all(1))
+  if row is not None:
+    raise InputError(f'action_dist, row {row}: a probability is negative or NaN')
+  total = action_dist.sum(1)
+  wrong = np.abs(total - 1) > TOLERANCE
+  row = _first(wrong.any(1))
+  if row is not None:
+    position = int(np.argmax(wrong[row]))
+    raise InputError(
+      f'action_dist, row {row}: sums to {total[row, position]:.6g} at position {position}, not to '
+      '1; give a distribution over actions for each position'
+    )
+
+
+def _check_overlap(action_dist: np.ndarray, action: np.ndarray, position: ArrayLike | None) -> None:
+  place = np.zeros(len(action), int) if position is None else np.asarray(position)
+  if not action_dist[np.arange(len(action)), action, place].any():
+    raise InputError(
+      'no overlap: action_dist gives the logged action probability 0 in every row, from row 0 on; '
+      'evaluate this policy on a log that takes its actions'
+    )
+
+
+def _first(wrong: np.ndarray) -> int | None:
+  return int(np.argmax(wrong)) if wrong.any() else None
