@@ -90,7 +90,7 @@ def _check_finite(name: str, values: np.ndarray, remedy: str) -> None:
 
 
 def _check_propensities(pscore: np.ndarray) -> None:
-  row = _first(~((pscore > 0) & (pscore <= 1)))
+  row = _first(np.asarray(~((pscore > 0) & (pscore <= 1))))
   if row is not None:
     raise InputError(
       f'pscore, row {row}: {pscore[row]:g} is not in (0, 1]; give the probability with which the '

@@ -1,0 +1,203 @@
+"""Logged feedback: our Parquet log and the feedback dictionary of the Open Bandit Pipeline.
+
+Both become one `LoggedFeedback` and are written from it. Parquet holds a row a round and what the
+dictionary knows beyond that in columns of fixed length; what belongs to the actions is in the
+metadata of the file.
+
+Shape letters: n rounds, K actions, L positions, D context features, A action features.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rec_jax.types import InputError
+
+COLUMNS = ('round', 'user_id', 'item_id', 'num_candidates', 'propensity', 'reward')
+PER_ROUND = ('context', 'expected_reward', 'pi_b')
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedFeedback:
+  """What a policy chose, how likely that was, and what came of it.
+
+  Attributes:
+    round: [n] int64 number of the round, in the order of time.
+    user_id: [n] strings; empty where users are unknown.
+    item_ids: [K] strings, all actions; those never chosen may be missing.
+    action: [n] int64, index into `item_ids`.
+    num_candidates: [n] int64, how many actions there were to choose from.
+    position: [n] int64 in [0, L), 0 where one item is shown.
+    propensity: [n] float64 in (0, 1], of the chosen action at its position.
+    reward: [n] float64.
+    context: [n, D] or None.
+    action_context: [K, A] or None.
+    expected_reward: [n, K] true expected rewards, known of synthetic data, or None.
+    pi_b: [n, K, L] the whole policy that logged, or None.
+  """
+
+  round: np.ndarray
+  user_id: np.ndarray
+  item_ids: np.ndarray
+  action: np.ndarray
+  num_candidates: np.ndarray
+  position: np.ndarray
+  propensity: np.ndarray
+  reward: np.ndarray
+  context: np.ndarray | None = None
+  action_context: np.ndarray | None = None
+  expected_reward: np.ndarray | None = None
+  pi_b: np.ndarray | None = None
+
+
+def read(path: Path | str) -> LoggedFeedback:
+  """Reads a log in our Parquet format, or one with at least its six columns.
+
+  Raises:
+    InputError: one line with the file, the column and the first offending row, from 0.
+  """
+  try:
+    frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
+  except (OSError, pl.exceptions.PolarsError) as error:
+    reason = str(error).splitlines()[0]
+    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
+  for column in COLUMNS:
+    if column not in frame.columns:
+      raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
+    if frame[column].null_count():
+      row = int(frame[column].is_null().to_numpy().argmax())
+      raise InputError(f'{path}: column "{column}", row {row}: empty; fill it or leave the row out')
+  item = frame['item_id'].cast(pl.String)
+  known = json.loads(metadata.get('item_ids', 'null')) or item.unique(maintain_order=True).to_list()
+  slot = {item_id: index for index, item_id in enumerate(known)}
+  action_context = json.loads(metadata.get('action_context', 'null'))
+  return _checked(
+    str(path),
+    LoggedFeedback(
+      round=frame['round'].cast(pl.Int64).to_numpy(),
+      user_id=frame['user_id'].cast(pl.String).to_numpy().astype(str),
+      item_ids=np.array(known, str),
+      action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
+      num_candidates=frame['num_candidates'].cast(pl.Int64).to_numpy(),
+      position=_positions(frame),
+      propensity=frame['propensity'].cast(pl.Float64).to_numpy(),
+      reward=frame['reward'].cast(pl.Float64).to_numpy(),
+      action_context=None if action_context is None else np.array(action_context),
+      **{name: frame[name].to_numpy() for name in PER_ROUND if name in frame.columns},
+    ),
+  )
+
+
+def write(path: Path | str, log: LoggedFeedback) -> None:
+  """Writes a log that `read` gives back exactly; the file appears whole or not at all."""
+  path = Path(path)
+  columns: dict[str, Any] = {
+    'round': log.round,
+    'user_id': log.user_id,
+    'item_id': log.item_ids[log.action],
+    'num_candidates': log.num_candidates,
+    'propensity': log.propensity,
+    'reward': log.reward,
+    'position': log.position,
+  }
+  for name in PER_ROUND:
+    values = getattr(log, name)
+    if values is not None:
+      columns[name] = np.asarray(values, np.float64)
+  metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
+  if log.action_context is not None:
+    metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
+  temporary = path.with_name(f'.{path.name}')
+  pl.DataFrame(columns).write_parquet(temporary, metadata=metadata)
+  temporary.replace(path)
+
+
+def from_obp(feedback: Mapping[str, Any]) -> LoggedFeedback:
+  """Takes the dictionary that OBP's data sets return; its own key names.
+
+  Args:
+    feedback: n_rounds, n_actions, action, reward, pscore; and position, context, action_context,
+      expected_reward, pi_b, each of which may be absent or None.
+
+  Raises:
+    InputError: one line with the key and the first offending row, from 0.
+  """
+  for name in ('n_actions', 'action', 'reward', 'pscore'):
+    if feedback.get(name) is None:
+      raise InputError(f'feedback: no "{name}"; a bandit feedback has it')
+  num_actions, action = int(feedback['n_actions']), np.asarray(feedback['action'])
+  num_rounds = len(action)
+  if feedback.get('n_rounds', num_rounds) != num_rounds:
+    raise InputError(
+      f'feedback: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
+    )
+  position = feedback.get('position')
+  extra = {
+    name: None if feedback.get(name) is None else np.asarray(feedback[name])
+    for name in (*PER_ROUND, 'action_context')
+  }
+  return _checked(
+    'feedback',
+    LoggedFeedback(
+      round=np.arange(num_rounds),
+      user_id=np.full(num_rounds, ''),
+      item_ids=np.arange(num_actions).astype(str),
+      action=action.astype(np.int64),
+      num_candidates=np.full(num_rounds, num_actions),
+      position=np.zeros(num_rounds, np.int64)
+      if position is None
+      else np.asarray(position, np.int64),
+      propensity=np.asarray(feedback['pscore'], np.float64),
+      reward=np.asarray(feedback['reward'], np.float64),
+      **extra,
+    ),
+  )
+
+
+def to_obp(log: LoggedFeedback) -> dict[str, Any]:
+  """The dictionary that OBP's estimators and learners take; actions are indices of `item_ids`."""
+  return {
+    'n_rounds': len(log.action),
+    'n_actions': len(log.item_ids),
+    'context': log.context,
+    'action_context': log.action_context,
+    'action': log.action,
+    'position': log.position,
+    'reward': log.reward,
+    'expected_reward': log.expected_reward,
+    'pi_b': log.pi_b,
+    'pscore': log.propensity,
+  }
+
+
+def _positions(frame: pl.DataFrame) -> np.ndarray:
+  if 'position' in frame.columns:
+    return frame['position'].cast(pl.Int64).to_numpy()
+  return np.zeros(len(frame), np.int64)
+
+
+def _checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
+  """The log itself, once no row of it can mislead an estimator."""
+  num_rounds, num_actions = len(log.action), len(log.item_ids)
+  if num_rounds == 0:
+    raise InputError(f'{source}: the log is empty; give at least one round')
+  for name in ('propensity', 'reward', 'position', *PER_ROUND):
+    values = getattr(log, name)
+    if values is not None and len(values) != num_rounds:
+      raise InputError(f'{source}: {name} has {len(values)} rows and action {num_rounds}')
+  wrong = {
+    'action': ((log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
+    'position': (log.position < 0, 'negative'),
+    'propensity': (~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
+    'reward': (~np.isfinite(log.reward), 'NaN or infinite'),
+  }
+  for name, (rows, what) in wrong.items():
+    if rows.any():
+      row = int(np.argmax(rows))
+      raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
+  return log

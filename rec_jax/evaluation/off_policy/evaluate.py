@@ -1,0 +1,220 @@
+"""A policy's value by several estimators, each with its interval and what the overlap allows."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.evaluation.off_policy import intervals
+from rec_jax.evaluation.off_policy.estimators import (
+  ESTIMATORS,
+  MODEL_BASED,
+  Estimator,
+  Rounds,
+  Terms,
+  influence,
+  match,
+)
+from rec_jax.evaluation.off_policy.validation import check_log
+from rec_jax.types import InputError
+
+Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting']
+RANGED = {
+  'hoeffding': intervals.hoeffding,
+  'bernstein': intervals.empirical_bernstein,
+  'betting': intervals.betting,
+}
+_match = jax.jit(match)
+# Below these an estimate rests on so few rounds that normal theory misleads.
+LEAST_EFFECTIVE_SIZE = 30
+LEAST_EFFECTIVE_SHARE = 0.05
+# Standard errors by which the mean weight may differ from 1 before propensities are doubted.
+MEAN_WEIGHT_TOLERANCE = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyValue(Estimate):
+  """An off-policy estimate.
+
+  Attributes:
+    interval: how low and high were found; NaN ends mean that this interval does not apply.
+    effective_sample_size: (sum w)^2 / sum w^2 of the importance weights; n where w is constant.
+    max_weight: largest importance weight, before any clipping.
+    warning: one line where the overlap is poor, else empty.
+  """
+
+  interval: str
+  effective_sample_size: float
+  max_weight: float
+  warning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Overlap:
+  """How much of the log speaks of the evaluated policy; fields as in `PolicyValue`."""
+
+  effective_sample_size: float
+  max_weight: float
+  warning: str
+
+
+def evaluate(
+  key: jax.Array,
+  *,
+  reward: ArrayLike,
+  action: ArrayLike,
+  pscore: ArrayLike,
+  action_dist: ArrayLike,
+  position: ArrayLike | None = None,
+  q_hat: ArrayLike | None = None,
+  estimators: Mapping[str, Estimator] | None = None,
+  interval: Interval = 'bootstrap',
+  level: float = 0.95,
+  resamples: int = intervals.RESAMPLES,
+  reward_range: tuple[float, float] | None = None,
+  max_weight: float | None = None,
+) -> dict[str, PolicyValue]:
+  """Evaluates a policy from a log of another one.
+
+  Args:
+    key: typed key, for the bootstrap.
+    reward: [n] float.
+    action: [n] int in [0, K).
+    pscore: [n] in (0, 1], probability of the logged action.
+    action_dist: [n, K, L] evaluated policy.
+    position: [n] int in [0, L); 0 if not given.
+    q_hat: [n, K, L] expected rewards by a model that was not fitted on the same rows.
+    estimators: label -> function of `Rounds`, settings bound; if not given, all of `ESTIMATORS`
+      that the arguments allow, unclipped.
+    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n.
+    level: probability that each interval, by itself, covers the mean of its estimator.
+    resamples: number of bootstrap resamples.
+    reward_range: least and largest possible reward (and q_hat); the others need it.
+    max_weight: largest possible importance weight, for the others too; if not given, the largest
+      one of the log, which is an assumption.
+
+  Returns:
+    label -> estimate, in the order of `estimators`.
+
+  Raises:
+    InputError: bad input, one line that names the row.
+  """
+  check_log(reward, action, pscore, action_dist, position, q_hat)
+  if interval not in ('bootstrap', 't', *RANGED):
+    raise InputError(f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(RANGED)}')
+  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
+  if estimators is None:
+    estimators = _applicable(rounds, q_hat is not None)
+  overlap = overlap_of(rounds.weight)
+  table = {label: estimator(rounds) for label, estimator in estimators.items()}
+  if interval == 'bootstrap':
+    found = intervals.bootstrap(key, table, level=level, resamples=resamples)
+  elif interval == 't':
+    found = {label: intervals.student(terms, level=level) for label, terms in table.items()}
+  else:
+    if reward_range is None:
+      raise InputError(f'interval "{interval}" needs reward_range=(least, largest) of a reward')
+    largest = overlap.max_weight if max_weight is None else max_weight
+    if overlap.max_weight > largest * (1 + 1e-6):
+      row = int(np.argmax(rounds.weight))
+      raise InputError(
+        f'row {row}: weight {overlap.max_weight:.6g} is above max_weight {largest:g}'
+      )
+    found = {
+      label: _ranged(interval, estimators[label], terms, rounds, reward_range, largest, level)
+      for label, terms in table.items()
+    }
+  return {
+    label: PolicyValue(
+      **dataclasses.asdict(estimate), interval=interval, **dataclasses.asdict(overlap)
+    )
+    for label, estimate in found.items()
+  }
+
+
+def overlap_of(weight: ArrayLike) -> Overlap:
+  """Effective sample size (Kong 1992), largest weight, and a warning where they are poor.
+
+  Args:
+    weight: [n] importance weights, not clipped.
+  """
+  weight = np.asarray(weight, np.float64)
+  n, total = weight.size, weight.sum()
+  size = float(total**2 / (weight**2).sum()) if total > 0 else 0.0
+  complaints = []
+  if size < LEAST_EFFECTIVE_SIZE or size < LEAST_EFFECTIVE_SHARE * n:
+    complaints.append(
+      f'poor overlap: {n} rounds weigh as much as {size:.0f}, the largest weight is '
+      f'{weight.max():.3g}; intervals may be too narrow'
+    )
+  error = weight.std() / np.sqrt(n)
+  if abs(weight.mean() - 1) > MEAN_WEIGHT_TOLERANCE * error + 1e-6:
+    complaints.append(
+      f'weights average {weight.mean():.3g} ± {error:.2g}, not 1: the log never takes some actions '
+      'of the policy, or its propensities are wrong'
+    )
+  return Overlap(size, float(weight.max()), '; '.join(complaints))
+
+
+def _applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
+  target = np.asarray(rounds.target)
+  deterministic = bool(np.isin(target, (0, 1)).all())
+  return {
+    name: estimator
+    for name, estimator in ESTIMATORS.items()
+    if (has_model or name not in MODEL_BASED) and (deterministic or name != 'replay')
+  }
+
+
+def _ranged(
+  interval: str,
+  estimator: Estimator,
+  terms: Terms,
+  rounds: Rounds,
+  reward_range: tuple[float, float],
+  max_weight: float,
+  level: float,
+) -> Estimate:
+  """An interval that needs the range of what a round may add, NaN for the self-normalised."""
+  terms = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), terms)
+  values = np.asarray(influence(terms))
+  if not (terms.normaliser == 1).all():
+    return Estimate(float(values.mean()), np.nan, np.nan, values.size)
+  low, high = _support(estimator, terms, rounds, reward_range, max_weight)
+  return RANGED[interval](values, low, high, level=level)
+
+
+def _support(
+  estimator: Estimator,
+  terms: Terms,
+  rounds: Rounds,
+  reward_range: tuple[float, float],
+  max_weight: float,
+) -> tuple[float, float]:
+  """Least and largest of what a round may add, models being within the range of rewards."""
+  least, largest = reward_range
+  outside = (np.asarray(rounds.reward) < least) | (np.asarray(rounds.reward) > largest)
+  if outside.any():
+    row = int(np.argmax(outside))
+    raise InputError(
+      f'reward, row {row}: {rounds.reward[row]:g} is not in reward_range ({least:g}, {largest:g})'
+    )
+  weight, uses_model = _probe(estimator, max_weight)
+  if not uses_model:
+    return min(0.0, weight * least), max(0.0, weight * largest)
+  model = np.concatenate([np.asarray(rounds.q_logged), np.asarray(rounds.q_target), reward_range])
+  bottom, top = float(model.min()), float(model.max())
+  return bottom + weight * min(least - top, 0.0), top + weight * max(largest - bottom, 0.0)
+
+
+def _probe(estimator: Estimator, max_weight: float) -> tuple[float, bool]:
+  """The largest weight after clipping or shrinkage, over a fine grid, and if a model counts."""
+  grid = jnp.linspace(0, max_weight, 100_001)
+  ones, zeros = jnp.ones_like(grid), jnp.zeros_like(grid)
+  terms = estimator(Rounds(reward=ones, weight=grid, target=zeros, q_logged=zeros, q_target=ones))
+  return float(np.max(np.asarray(terms.correction))), bool(np.any(np.asarray(terms.direct)))

@@ -1,0 +1,123 @@
+"""Logs: Parquet and the OBP dictionary, both ways, and what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.data import logged
+from rec_jax.types import InputError
+
+
+def feedback(num_rounds=12, num_actions=3, num_positions=2):
+  rng = np.random.default_rng(0)
+  pi_b = rng.dirichlet(np.ones(num_actions), size=(num_rounds, num_positions)).swapaxes(1, 2)
+  action, position = rng.integers(num_actions, size=num_rounds), np.arange(num_rounds) % 2
+  return {
+    'n_rounds': num_rounds,
+    'n_actions': num_actions,
+    'context': rng.normal(size=(num_rounds, 4)),
+    'action_context': rng.normal(size=(num_actions, 2)),
+    'action': action,
+    'position': position,
+    'reward': rng.random(num_rounds),
+    'expected_reward': rng.random((num_rounds, num_actions)),
+    'pi_b': pi_b,
+    'pscore': pi_b[np.arange(num_rounds), action, position],
+  }
+
+
+def assert_same(ours, expected):
+  assert ours.keys() == expected.keys()
+  for name, value in expected.items():
+    if value is None:
+      assert ours[name] is None, name
+    else:
+      np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize('absent', [(), ('context', 'action_context', 'expected_reward', 'pi_b')])
+def test_the_dictionary_survives_parquet(tmp_path, absent):
+  expected = feedback() | dict.fromkeys(absent)
+  path = tmp_path / 'log.parquet'
+  logged.write(path, logged.from_obp(expected))
+  assert_same(logged.to_obp(logged.read(path)), expected)
+  assert [p.name for p in tmp_path.iterdir()] == ['log.parquet']
+
+
+def test_actions_that_were_never_chosen_are_kept(tmp_path):
+  expected = feedback() | {'action': np.zeros(12, int)}
+  logged.write(tmp_path / 'log.parquet', logged.from_obp(expected))
+  assert logged.to_obp(logged.read(tmp_path / 'log.parquet'))['n_actions'] == 3
+
+
+def plain(**changes):
+  columns = {
+    'round': [0, 1, 2],
+    'user_id': ['7', '9', '7'],
+    'item_id': ['b', 'a', 'b'],
+    'num_candidates': [4, 2, 3],
+    'propensity': pl.Series([0.25, 0.5, 1.0], dtype=pl.Float32),
+    'reward': pl.Series([1.0, 0.0, 1.0], dtype=pl.Float32),
+  }
+  return pl.DataFrame(columns | changes)
+
+
+def test_a_log_of_six_columns(tmp_path):
+  path = tmp_path / 'log.parquet'
+  plain().write_parquet(path)
+  log = logged.read(path)
+  assert log.item_ids.tolist() == ['b', 'a']
+  assert log.action.tolist() == [0, 1, 0]
+  assert log.user_id.tolist() == ['7', '9', '7']
+  assert log.num_candidates.tolist() == [4, 2, 3]
+  dictionary = logged.to_obp(log)
+  assert dictionary['pscore'].tolist() == [0.25, 0.5, 1.0]
+  assert dictionary['position'].tolist() == [0, 0, 0]
+  assert dictionary['context'] is None
+  logged.write(path, log)
+  again = logged.read(path)
+  assert again.user_id.tolist() == log.user_id.tolist()
+  assert again.item_ids.tolist() == log.item_ids.tolist()
+
+
+@pytest.mark.parametrize(
+  ('frame', 'message'),
+  [
+    (plain(propensity=[0.5, 0.0, 1.0]), r'propensity, row 1: 0.0 is not in \(0, 1\]'),
+    (plain(reward=[0.5, 0.0, np.nan]), 'reward, row 2: nan is NaN or infinite'),
+    (plain(reward=[0.5, None, 1.0]), 'column "reward", row 1: empty'),
+    (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
+    (plain().clear(), 'the log is empty'),
+  ],
+)
+def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
+  path = tmp_path / 'log.parquet'
+  frame.write_parquet(path)
+  with pytest.raises(InputError, match=message) as error:
+    logged.read(path)
+  assert str(error.value).startswith(str(path))
+  assert '\n' not in str(error.value)
+
+
+def test_a_file_that_is_not_parquet(tmp_path):
+  path = tmp_path / 'log.parquet'
+  path.write_text('round,user_id\n')
+  with pytest.raises(InputError, match='cannot be read as Parquet'):
+    logged.read(path)
+  with pytest.raises(InputError, match='cannot be read as Parquet'):
+    logged.read(tmp_path / 'none.parquet')
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'pscore': None}, 'feedback: no "pscore"'),
+    ({'n_rounds': 5}, 'n_rounds is 5 and action has 12 rows'),
+    ({'action': np.full(12, 3)}, 'action, row 0: 3 is not in 0..2'),
+    ({'reward': np.zeros(11)}, 'reward has 11 rows and action 12'),
+    ({'position': np.array([0] * 11 + [-1])}, 'position, row 11: -1 is negative'),
+  ],
+)
+def test_a_bad_dictionary_is_named(changes, message):
+  with pytest.raises(InputError, match=message):
+    logged.from_obp(feedback() | changes)

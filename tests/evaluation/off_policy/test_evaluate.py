@@ -1,0 +1,103 @@
+"""Evaluation of a policy: what is reported, which intervals apply, and when it warns."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy.evaluate import evaluate, overlap_of
+from rec_jax.types import InputError
+from tests.evaluation.off_policy import problems
+
+KEY = jax.random.key(0)
+
+
+def binary(num_rounds, seed=0):
+  log = problems.Tiny().draw(np.random.default_rng(seed), num_rounds)
+  rng = np.random.default_rng(seed)
+  log['reward'] = (rng.random(num_rounds) < 0.5).astype(float)
+  log['q_hat'] = np.clip(log['q_hat'], 0, 1)
+  return log
+
+
+def test_all_that_apply_are_reported_with_diagnostics():
+  log = binary(500)
+  found = evaluate(KEY, **log, resamples=200)
+  assert list(found) == [name for name in estimators.ESTIMATORS if name != 'replay']
+  rounds = estimators.match(**log)
+  weight = np.asarray(rounds.weight, np.float64)
+  for name, estimate in found.items():
+    expected = float(estimators.reduce(estimators.ESTIMATORS[name](rounds)))
+    assert estimate.value == pytest.approx(expected, rel=1e-5)
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.n == 500
+    assert estimate.interval == 'bootstrap'
+    assert estimate.max_weight == pytest.approx(weight.max())
+    assert estimate.effective_sample_size == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    assert estimate.warning == ''
+  assert set(evaluate(KEY, **log | {'q_hat': None}, resamples=50)) == {'ipw', 'snipw', 'sg_ipw'}
+
+
+def test_a_deterministic_policy_has_replay():
+  log = binary(100)
+  log['action_dist'] = np.tile(np.eye(3)[1][None, :, None], (100, 1, 1))
+  assert 'replay' in evaluate(KEY, **log, resamples=50)
+
+
+@pytest.mark.parametrize('interval', ['hoeffding', 'bernstein', 'betting'])
+def test_finite_sample_intervals(interval):
+  log = binary(300)
+  chosen = {
+    'ipw': estimators.ipw,
+    'clipped': functools.partial(estimators.ipw, lambda_=0.5),
+    'dr_os': functools.partial(estimators.dr_os, lambda_=1.0),
+    'dm': estimators.dm,
+    'snipw': estimators.snipw,
+  }
+  found = evaluate(
+    KEY, **log, estimators=chosen, interval=interval, reward_range=(0, 1), max_weight=20.0
+  )
+  assert np.isnan([found['snipw'].low, found['snipw'].high]).all()
+  width = {name: estimate.high - estimate.low for name, estimate in found.items()}
+  if interval == 'hoeffding':
+    # Ranges: weights to 20; clipped at 0.5; model 1 plus a shrunk weight of 0.5 on each side.
+    unit = 2 * np.sqrt(np.log(40) / 600)
+    expected = {'ipw': 20 * unit, 'clipped': 0.5 * unit, 'dr_os': 2 * unit, 'dm': unit}
+    for name, value in expected.items():
+      assert width[name] == pytest.approx(value, rel=1e-4)
+  assert width['clipped'] < width['ipw']
+
+
+def test_same_key_same_numbers():
+  log = binary(100)
+  first, second = (evaluate(KEY, **log, resamples=100) for _ in range(2))
+  assert first == second
+
+
+def test_poor_overlap_warns():
+  good = np.random.default_rng(0).uniform(0.5, 1.5, 1_000)
+  assert overlap_of(good / good.mean()).warning == ''
+  heavy = np.full(1_000, 0.1)
+  heavy[:10] = 90.1
+  assert overlap_of(heavy).warning.startswith('poor overlap: 1000 rounds weigh as much as 1')
+  assert 'weights average 1.5' in overlap_of(1.5 * good / good.mean()).warning
+  assert overlap_of(np.full(50, 1.0)).effective_sample_size == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    ({'interval': 'normal'}, 'interval "normal" is unknown; choose bootstrap'),
+    ({'interval': 'betting'}, 'needs reward_range'),
+    ({'interval': 'betting', 'reward_range': (0, 0.5)}, r'reward, row \d+: 1 is not in'),
+    (
+      {'interval': 'betting', 'reward_range': (0, 1), 'max_weight': 0.1},
+      r'row \d+: weight .* is above max_weight 0.1',
+    ),
+  ],
+)
+def test_bad_settings_are_named(settings, message):
+  with pytest.raises(InputError, match=message):
+    evaluate(KEY, **binary(50), **settings)

@@ -1,0 +1,94 @@
+"""Several loggers, estimated weights and embeddings: enumeration, closed forms, loops."""
+
+import jax
+import numpy as np
+import pytest
+
+from rec_jax.evaluation.off_policy import estimators, multi
+from tests.evaluation.off_policy import problems
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+  with jax.enable_x64(True):
+    yield
+
+
+def two_loggers(num_rounds=40_000):
+  """Rounds of two loggers, 1 to 3, one of them far from the evaluated policy."""
+  tiny, rng = problems.Tiny(), np.random.default_rng(0)
+  first, second = tiny.behaviour, tiny.behaviour[:, ::-1] ** 2
+  second = second / second.sum(1, keepdims=True)
+  stratum = (np.arange(num_rounds) % 4 != 0).astype(int)
+  context = rng.integers(3, size=num_rounds)
+  policy = np.where(stratum[:, None] == 0, first[context], second[context])
+  action = (rng.random(num_rounds)[:, None] > np.cumsum(policy, axis=1)).sum(1).clip(max=2)
+  log = tiny.rounds(context, action, rng.choice([-0.5, 0.5], num_rounds))
+  pscores = np.stack([first[context, action], second[context, action]], axis=1)
+  log['pscore'] = pscores[np.arange(num_rounds), stratum]
+  return tiny, log, pscores, stratum
+
+
+@pytest.mark.parametrize('with_model', [False, True])
+def test_all_three_are_unbiased_and_the_weighted_one_is_sharper(with_model):
+  tiny, log, pscores, stratum = two_loggers()
+  rounds = estimators.match(**log if with_model else log | {'q_hat': None})
+  average = multi.mixture_pscore(pscores, stratum)
+  np.testing.assert_allclose(average, pscores @ [0.25, 0.75])
+  table = {
+    'naive': multi.naive_multi(rounds),
+    'balanced': multi.balanced_multi(rounds, average),
+    'weighted': multi.weighted_multi(rounds, stratum, 2),
+  }
+  spread = {}
+  for name, terms in table.items():
+    spread[name] = float(np.std(estimators.influence(terms))) / 200
+    assert abs(float(estimators.reduce(terms)) - tiny.value) < 4 * spread[name], name
+  assert spread['balanced'] < spread['naive']
+  assert spread['weighted'] < spread['naive']
+  wrong = multi.balanced_multi(rounds, average / 1.5)
+  if not with_model:
+    assert abs(float(estimators.reduce(wrong)) - tiny.value) > 4 * spread['balanced']
+
+
+def test_weighted_equals_a_loop_over_loggers():
+  _, log, _, stratum = two_loggers(200)
+  rounds = estimators.match(**log | {'q_hat': None})
+  value = np.asarray(rounds.weight * rounds.reward)
+  groups = [value[stratum == k] for k in (0, 1)]
+  precision = [len(group) / group.var() for group in groups]
+  expected = sum(p * group.mean() for p, group in zip(precision, groups, strict=True))
+  ours = float(estimators.reduce(multi.weighted_multi(rounds, stratum, 2)))
+  assert ours == pytest.approx(expected / sum(precision), rel=1e-12)
+
+
+def test_balanced_ipw_with_the_true_weights_is_self_normalised_ipw():
+  rounds = estimators.match(**problems.log(0))
+  ours = estimators.reduce(multi.balanced_ipw(rounds, rounds.weight))
+  assert float(ours) == pytest.approx(float(estimators.reduce(estimators.snipw(rounds))))
+  clipped = multi.balanced_ipw(rounds, rounds.weight, lambda_=1.0)
+  assert float(clipped.normaliser.max()) == 1
+
+
+def test_marginal_weights_by_enumeration():
+  rng = np.random.default_rng(0)
+  p_e_a = rng.dirichlet(np.ones(3), size=(4, 2)).swapaxes(1, 2)
+  evaluated, behaviour = (problems.distribution(rng, 5, 4, 2) for _ in range(2))
+  embed, position = rng.integers(3, size=(5, 2)), rng.integers(2, size=5)
+  ours = multi.marginal_weight(evaluated, behaviour, embed, p_e_a, position)
+  for i in range(5):
+    chance = [p_e_a[a, embed[i, 0], 0] * p_e_a[a, embed[i, 1], 1] for a in range(4)]
+    up = sum(evaluated[i, a, position[i]] * chance[a] for a in range(4))
+    down = sum(behaviour[i, a, position[i]] * chance[a] for a in range(4))
+    assert float(ours[i]) == pytest.approx(up / down)
+
+
+def test_embeddings_that_tell_actions_apart_give_the_weights_of_ipw():
+  log = problems.log(1)
+  behaviour = problems.distribution(np.random.default_rng(7), 200, 4, 2)
+  row = np.arange(200)
+  log['pscore'] = behaviour[row, log['action'], log['position']]
+  ours = multi.marginal_weight(
+    log['action_dist'], behaviour, log['action'][:, None], np.eye(4)[..., None], log['position']
+  )
+  np.testing.assert_allclose(ours, estimators.match(**log).weight, rtol=1e-12)
