@@ -10,6 +10,15 @@ from rec_jax import bandits
 from rec_jax.bandits.base import Policy
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
+# What a test compiles runs a few times on small shapes: optimising it takes longer than running it.
+compiled = functools.partial(
+  jax.jit,
+  compiler_options={
+    'xla_backend_optimization_level': 0,
+    'xla_llvm_disable_expensive_passes': True,
+  },
+)
+
 SPEC = ArmSpec(num_arms=7, num_candidates=5, query_dim=3, arm_dim=3, slate_size=1, num_users=4)
 
 
