@@ -99,7 +99,7 @@ def _check_propensities(pscore: np.ndarray) -> None:
 
 
 def _check_policy(action_dist: np.ndarray) -> None:
-  row = _first(~(action_dist >= 0).reshape(len(action_dist), -1).all(1))
+  row = _first(np.atleast_1d(~(action_dist >= 0).reshape(len(action_dist), -1).all(1)))
   if row is not None:
     raise InputError(f'action_dist, row {row}: a probability is negative or NaN')
   total = action_dist.sum(1)
