@@ -121,7 +121,7 @@ def _train(
   step = train_state.make_step(_loss_fn(graphdef, settings), optimizer, average_decay=0.9)
   held_out = _held_out_loss(graphdef, frozen, texts.held_out, config)
   before = held_out(state.average)
-  last = []
+  last: list[np.ndarray] = []
 
   def validate(state: train_state.TrainState) -> dict[str, float]:
     last[:] = [held_out(state.average)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rec_jax.models.baselines import ease
-from rec_jax.stages import contenders, encoding, finetune, pretrain, ranking
+from rec_jax.stages import contenders, encoding, pretrain, ranking
 from rec_jax.stages.config import Config
 from tests.stages.test_judging import NUM_ITEMS, dataset
 
