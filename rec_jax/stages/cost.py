@@ -19,7 +19,7 @@ from rec_jax.stages.prepare import Dataset
 
 NUM_TEXTS = 64
 NUM_USERS = 32
-_REPEATS = 7
+_REPEATS = 5
 
 PARAMETERS = 'parameters'
 _PROTOCOL = 'trained and frozen weights, both towers and the text encoder, first seed'
