@@ -1,0 +1,111 @@
+"""The scripts on small tables, from files to the report.
+
+A small encoder and a few of the policies stand in, for the time that the others take to compile.
+All that lies between is what a user runs.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from rec_jax.stages import STAGES
+from tests.stages import small
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+_SMALL = """
+import dataclasses, functools, runpy, sys
+from rec_jax.stages import payoff, policies, pretrain
+from tests.stages import small
+
+encoder = functools.partial(small.encoder, vocab_size=30_522)
+pretrain.initial_encoder = pretrain.published_encoder = encoder
+short = {'lambda_': (20.0, 80.0)}
+greedy = dataclasses.replace(policies.PER_USER_GREEDY, grid=short)
+ucb = dataclasses.replace(
+  policies.PER_USER_UCB, grid=short | {'alpha': (0.1, 1.0)}, frontier=(0.1, 1.0)
+)
+policies.comparison = lambda problem: (
+  policies.UNIFORM, policies.baseline(problem), policies.MODEL_GREEDY, greedy, ucb
+)
+policies.COLD_START = (ucb,)
+payoff.ARMS = (greedy, ucb)
+
+script = sys.argv.pop(1)
+runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
+"""
+
+
+def run(script, config, workdir):
+  """Runs a script under the flags that make the default config `config`."""
+  flags = []
+  for stage in dataclasses.fields(config):
+    settings, default = (getattr(c, stage.name) for c in (config, type(config)()))
+    if dataclasses.is_dataclass(settings):
+      flags += [
+        f'--config.{stage.name}.{name}={value}'
+        for name, value in dataclasses.asdict(settings).items()
+        if value != getattr(default, name)
+      ]
+    elif settings != default:
+      flags.append(f'--config.{stage.name}={settings}')
+  environment = os.environ | {
+    'JAX_PLATFORMS': 'cpu',
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+  }
+  return subprocess.run(
+    [sys.executable, '-c', _SMALL, script, *flags, f'--workdir={workdir}'],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    env=environment,
+  )
+
+
+def files(workdir):
+  return {
+    path: path.stat().st_mtime_ns
+    for path in sorted(workdir.rglob('*'))
+    if path.is_file() and '.cache' not in path.parts and path.name != 'metrics.json'
+  }
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """(config, workdir) of a whole run on explicit ratings."""
+  directory = tmp_path_factory.mktemp('explicit')
+  small.write_tables(directory)
+  config, workdir = small.config(directory), directory / 'run'
+  result = run('pipeline', config, workdir)
+  assert result.returncode == 0, result.stderr
+  assert 'Traceback' not in result.stderr
+  return config, workdir
+
+
+def test_the_pipeline_ends_in_valid_rows_and_a_report(finished):
+  _, workdir = finished
+  rows = json.loads((workdir / 'metrics.json').read_text())
+  assert list(dict.fromkeys(row['stage'] for row in rows)) == list(STAGES)
+  for row in rows:
+    assert list(row) == ['stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol']
+    assert row['low'] is None or row['low'] <= row['high']
+  names = [(row['stage'], row['subject'], row['metric'], row['protocol']) for row in rows]
+  assert len(set(names)) == len(names)
+  assert (workdir / 'report/index.html').stat().st_size > 10_000
+  assert (workdir / 'explore/log.parquet').exists()
+
+
+def test_running_again_does_nothing(finished):
+  config, workdir = finished
+  before, metrics = files(workdir), (workdir / 'metrics.json').read_bytes()
+  result = run('pipeline', config, workdir)
+  assert result.returncode == 0
+  said = [line for line in result.stderr.splitlines() if 'already finished' in line]
+  assert len(said) == len(STAGES)
+  assert files(workdir) == before
+  assert (workdir / 'metrics.json').read_bytes() == metrics
