@@ -94,7 +94,6 @@ _LIMITS = {
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
   'distil.num_texts': _COUNT,
   'distil.num_corpus': _Limit(0),
-  'distil.token_drop_rate': _DROPPED,
   'distil.temperature': _POSITIVE,
   'distil.text_weight': _Limit(0),
   **dict.fromkeys(

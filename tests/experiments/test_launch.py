@@ -113,7 +113,7 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     (['--config.sed=1'], ['no config field sed', 'did you mean seed?']),
     (['--config.data.cutt', '0.8'], ['no config field data.cutt', 'did you mean data.cut?']),
     (['--config.cut=0.8'], ['did you mean data.cut?']),
-    (['--config.xyzzy=0.8'], ['no config field xyzzy', 'the fields are seed, data']),
+    (['--config.xyzzy=0.8'], ['no config field xyzzy', 'the fields are seed, num_seeds, vectors']),
     (['--config.seed=one'], ["--config.seed=one: invalid literal for int() with base 10: 'one'"]),
     (['--config.data.cut=half'], ['--config.data.cut=half', 'could not convert string to float']),
     (['--config=configs/none.py'], ['no config file configs/none.py']),

@@ -40,7 +40,6 @@ def lesson():
   batch = jax.tree.map(jnp.asarray, batch)
   config = Config(distil=DistilConfig(num_predictions=B * L, num_texts=5))
   # What the student does not see it cannot match.
-  config.distil.token_drop_rate = 0.0
   loss_fn = distil._loss_fn(graphdef, teacher_graphdef, config)
 
   @jax.jit
