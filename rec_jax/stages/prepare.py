@@ -130,13 +130,7 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
 
 
 def _tables(config: DataConfig) -> Tables:
-  if config.source == 'movielens':
-    return sources.movielens()
-  if config.source == 'tables':
-    return read_tables(config)
-  raise InputError(
-    f'unknown source "{config.source}"; set --config.data.source to movielens or tables'
-  )
+  return sources.movielens() if config.source == 'movielens' else read_tables(config)
 
 
 def _corpus(config: DataConfig, items: ItemTable, split: Split, last_year: int) -> list[str]:

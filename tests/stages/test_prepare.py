@@ -96,7 +96,7 @@ def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypat
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
-    ({'source': 'netflix'}, 'unknown source "netflix"; set --config.data.source'),
+    ({'source': 'netflix'}, 'data.source is "netflix"; set --config.data.source'),
     ({'items': 'missing.csv'}, 'missing.csv: no such file'),
     ({'min_events': 50}, 'no user has 50 events'),
     ({'text_length': 1}, 'text_length is 1'),
