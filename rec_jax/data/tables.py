@@ -32,6 +32,32 @@ class Tables:
   notes: dict[str, int | str]
 
 
+def take_first(tables: Tables, share: float) -> Tables:
+  """The first events in order of time, and the items that occur among them.
+
+  Args:
+    tables: E events.
+    share: in (0, 1], of which the first int(share * E) stay; 1 leaves the tables as they are.
+
+  Raises:
+    InputError: no event would stay.
+  """
+  if share == 1:
+    return tables
+  kept = int(share * len(tables.interactions))
+  if not kept:
+    raise InputError(
+      f'until {share} leaves none of {len(tables.interactions)} events; raise --config.data.until'
+    )
+  events = tables.interactions.sort('timestamp', 'row').head(kept)
+  return dataclasses.replace(
+    tables,
+    name=f'{tables.name}, first {share:.0%} of the events',
+    interactions=events,
+    items=tables.items.join(events, on='item_id', how='semi', maintain_order='left'),
+  )
+
+
 def read_tables(config: DataConfig) -> Tables:
   """Reads and checks a user's own tables.
 

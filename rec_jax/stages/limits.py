@@ -72,6 +72,7 @@ _LIMITS = {
   # A text starts and ends with a special token.
   'data.text_length': _Limit(3, _ENCODER.max_length),
   'data.positive_rating': _Limit(),
+  'data.until': _Limit(0, 1, open_low=True),
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
   # One event to train on, one to validate, one to test.
   'data.min_events': _Limit(3),

@@ -18,7 +18,7 @@ import numpy as np
 from rec_jax.data import builder, sources, splits, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.data.splits import Split
-from rec_jax.data.tables import Tables, read_tables
+from rec_jax.data.tables import Tables, read_tables, take_first
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import Config
 from rec_jax.types import InputError, Interactions, ItemTable
@@ -102,7 +102,7 @@ _SUMMARY = 'dataset.json'
 
 def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   """Writes all files of the stage and returns what `dataset.json` says."""
-  tables = _tables(config)
+  tables = take_first(_tables(config), config.until)
   builder.write(tables, stage_dir / _DATASET)
   interactions, items = builder.read(stage_dir / _DATASET)
   split = splits.split(interactions, items.num_items, config.cut, config.min_events)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rec_jax.data.config import DataConfig
-from rec_jax.data.tables import read_tables
+from rec_jax.data.tables import read_tables, take_first
 from rec_jax.types import InputError
 
 _EVENTS = """user_id,item_id,timestamp,rating
@@ -50,6 +50,16 @@ def test_csv_keeps_ids_as_they_are_written_and_orders_events_by_time(tmp_path):
   assert tables.interactions['row'].to_list() == [0, 1, 2]
   assert tables.items.rows() == [('7', 'Seven. Two detectives'), ('008', 'Eight')]
   assert tables.notes['text_columns'] == 'title, plot'  # price holds numbers only.
+
+
+def test_the_first_events_and_their_items(tmp_path):
+  tables = read_tables(_config(tmp_path))
+  first = take_first(tables, 0.7)
+  assert first.interactions['user_id'].to_list() == ['bob', 'ann']
+  assert first.items['item_id'].to_list() == ['7']
+  assert take_first(tables, 1.0) is tables
+  with pytest.raises(InputError, match=r'leaves none of 3 events'):
+    take_first(tables, 0.1)
 
 
 def test_parquet_reads_the_same_as_csv(tmp_path):
