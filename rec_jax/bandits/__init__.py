@@ -14,8 +14,12 @@ from rec_jax.bandits.base import Belief, Explorer, Policy
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
 from rec_jax.bandits.beliefs.constant import constant
 from rec_jax.bandits.beliefs.gaussian import gaussian
+from rec_jax.bandits.beliefs.gaussian_unknown_noise import gaussian_unknown_noise
 from rec_jax.bandits.beliefs.linear import linear
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
+from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
+from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
+from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.residual import residual
 from rec_jax.bandits.beliefs.two_tower import two_tower
@@ -132,6 +136,9 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'gaussian_top_two_ts': _pair(gaussian, top_two_thompson),
   'gaussian_ts': _pair(gaussian, thompson),
   'gaussian_ucb': _pair(gaussian, ucb),
+  'gaussian_unknown_noise_ts': _pair(gaussian_unknown_noise, thompson),
+  'hybrid_lin_ts': _pair(linear_hybrid, thompson),
+  'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
   'lin_falcon': _pair(linear, falcon),
   'lin_greedy': _pair(linear, greedy),
@@ -139,7 +146,11 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'lin_squarecb': _pair(linear, squarecb),
   'lin_ts': _pair(linear, thompson),
   'lin_ucb': _pair(linear, ucb),
+  'lin_unknown_noise_ts': _pair(linear_unknown_noise, thompson),
+  'lin_unknown_noise_ucb': _pair(linear_unknown_noise, ucb),
   'lin_vdbe': _pair(linear, vdbe),
+  'logistic_ts': _pair(logistic, thompson),
+  'logistic_ucb': _pair(logistic, ucb),
   'per_user_lin_epsilon_greedy': _pair(popularity_per_user_linear, epsilon_greedy),
   'per_user_lin_greedy': _pair(popularity_per_user_linear, greedy),
   'per_user_lin_ts': _pair(popularity_per_user_linear, thompson),

@@ -69,7 +69,7 @@ def jitted(policy: Policy) -> Policy:
   """The same policy with every function compiled."""
   functions = {key: value for key, value in policy._asdict().items() if callable(value)}
   del functions['init']
-  return policy._replace(**{key: jax.jit(value) for key, value in functions.items()})
+  return policy._replace(**{key: compiled(value) for key, value in functions.items()})
 
 
 def learn(policy: Policy, state, spec: ArmSpec, num_rounds: int = 6):

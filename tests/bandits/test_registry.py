@@ -22,7 +22,9 @@ def test_a_slate_holds_distinct_open_candidates_and_a_batch_decides_as_singles_d
   contexts = [problems.context(seed, SPEC) for seed in range(100, 110)]
   keys = jax.random.split(jax.random.key(1), len(contexts))
   stacked = jax.tree.map(lambda *x: jnp.stack(x), *contexts)
-  decisions = jax.jit(jax.vmap(policy.select, (0, None, 0)))(keys, state, stacked)
+  decisions = problems.compiled(jax.vmap(bandits.make(name).select, (0, None, 0)))(
+    keys, state, stacked
+  )
   assert np.isnan(decisions.propensity).all()
   for i, context in enumerate(contexts):
     index = np.asarray(decisions.index[i])
@@ -35,10 +37,17 @@ def test_a_slate_holds_distinct_open_candidates_and_a_batch_decides_as_singles_d
 def test_probabilities_are_distributions_over_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
-  probabilities = policy.probabilities(jax.random.key(0), state, context)
-  assert probabilities.shape == (SPEC.num_candidates, SPEC.slate_size)
-  np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-5)
+  single = jax.tree.structure(policy.init(jax.random.key(0), problems.SPEC))
+  state_of_single = jax.tree.unflatten(single, jax.tree.leaves(state))
+  probabilities = policy.probabilities(jax.random.key(0), state_of_single, context)
+  assert probabilities.shape == (SPEC.num_candidates, 1)
+  np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
   assert np.all(np.asarray(probabilities)[~np.asarray(context.mask)] == 0)
+
+
+def test_propensities_of_a_slate_are_probabilities(name):
+  policy, state = problems.learnt(name, SPEC)
+  context = problems.context(101, SPEC)
   decision = policy.select(jax.random.key(1), state, context)
   propensity = policy.propensity(jax.random.key(2), state, context, decision)
   assert propensity.shape == (SPEC.slate_size,)
@@ -92,28 +101,30 @@ def test_nothing_is_traced_again_when_arms_come_and_go(name):
 def test_a_sweep_is_a_vmap_over_the_factory(name):
   defaults = bandits.hyperparameters(name)
   numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
-  context = problems.context(120)
+  context = problems.context(120, SPEC)
 
-  def one(key, values):
-    policy = bandits.make(name, **values)
-    state = policy.init(key, problems.SPEC)
+  def one(policy, key):
+    state = policy.init(key, SPEC)
     decision = policy.select(key, state, context)
     state = policy.update(key, state, problems.outcome(context, decision, 1.0))
     return policy.select(key, state, context).arm_id
 
   keys = jax.random.split(jax.random.key(0), 3)
-  swept = jax.jit(jax.vmap(one))(keys, {key: jnp.full(3, value) for key, value in numbers.items()})
-  apart = jax.jit(jax.vmap(lambda key: one(key, {})))(keys)
-  np.testing.assert_array_equal(swept, apart)
+  values = {key: jnp.full(3, value) for key, value in numbers.items()}
+  swept = problems.compiled(jax.vmap(lambda values, key: one(bandits.make(name, **values), key)))
+  alone, _ = problems.learnt(name, SPEC)
+  apart = [one(alone, key) for key in keys]
+  np.testing.assert_array_equal(swept(values, keys), apart)
 
 
 def test_settings_take_a_schedule(name):
-  context = problems.context(0)
+  key = jax.random.key(0)
   known = {'epsilon', 'alpha', 'scale', 'temperature'} & set(bandits.hyperparameters(name))
-  for key in known:
-    policy = bandits.make(name, **{key: optax.linear_schedule(0.5, 0.1, 10)})
-    state = policy.init(jax.random.key(0), problems.SPEC)
-    assert jax.jit(policy.select)(jax.random.key(0), state, context).arm_id >= 0
+  for setting in known:
+    policy = bandits.make(name, **{setting: optax.linear_schedule(0.5, 0.1, 10)})
+    state = policy.init(key, SPEC)
+    decision = jax.eval_shape(policy.select, key, state, problems.context(0, SPEC))
+    assert decision.arm_id.shape == (SPEC.slate_size,)
 
 
 def test_unknown_hyperparameters_list_the_known_ones(name):

@@ -1,0 +1,36 @@
+"""Slates of a belief and an explorer against their frequencies."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from rec_jax import bandits
+from tests.bandits import problems
+
+SPEC = problems.SPEC._replace(slate_size=3)
+NUM_DRAWS = 20_000
+
+
+@pytest.mark.parametrize('name', ['uniform', 'lin_epsilon_greedy', 'lin_softmax'])
+def test_marginals_of_a_slate_match_frequencies_and_wrong_ones_do_not(name):
+  policy = bandits.make(name)
+  state = problems.learnt(name, SPEC)[1]
+  context = problems.context(101, SPEC)
+  marginals = np.asarray(
+    problems.compiled(policy.probabilities)(jax.random.key(0), state, context), np.float64
+  )
+  np.testing.assert_allclose(marginals.sum(axis=0), 1, rtol=1e-5)
+  assert np.all(marginals[~np.asarray(context.mask)] == 0)
+  choose = problems.compiled(jax.vmap(lambda key: policy.select(key, state, context).index))
+  slates = np.asarray(choose(jax.random.split(jax.random.key(1), NUM_DRAWS)))
+  counts = np.stack([np.bincount(column, minlength=5) for column in slates.T], axis=1)
+  # Positions after the first are averaged over 64 sampled prefixes.
+  np.testing.assert_allclose(counts[:, 1:] / NUM_DRAWS, marginals[:, 1:], atol=0.2)
+  first = marginals[:, 0]
+  possible = first > 0
+  expected = first[possible] / first[possible].sum() * NUM_DRAWS
+  assert stats.chisquare(counts[possible, 0], expected).pvalue > 1e-3
+  wrong = expected * np.where(np.arange(len(expected)) == 0, 1.5, 1)
+  wrong *= NUM_DRAWS / wrong.sum()
+  assert stats.chisquare(counts[possible, 0], wrong).pvalue < 1e-4
