@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from rec_jax.models.text_encoder import mean_pool
+from rec_jax.models.transformer import Transformer, TransformerConfig
 from rec_jax.models.two_tower import Buffer, TwoTowerConfig, UserTower, last_user_vector
 
 
@@ -19,7 +21,8 @@ class StudentConfig:
     text_length: L, tokens of an item text.
     dim: D, width of user and item vectors.
     token_dim: E, width of a token vector.
-    num_heads: attention heads of the user tower, which has one block.
+    text_dim: H, width of the text tower, which has one block.
+    num_heads: attention heads of either tower.
     history_length: events that the user tower sees.
     dropout_rate: in the user tower.
   """
@@ -28,32 +31,44 @@ class StudentConfig:
   vocab_size: int
   text_length: int
   dim: int = 32
-  token_dim: int = 64
+  token_dim: int = 128
+  text_dim: int = 64
   num_heads: int = 4
   history_length: int = 50
   dropout_rate: float = 0.0
 
 
 class Student(nnx.Module):
-  """A table of vectors for known items, a bag of tokens for others, one narrow block for users.
+  """A table of vectors for known items, one narrow block for the text of others, one for users.
 
-  Text costs one gather, one weighted mean and two small matrix products, without attention
-  (a deep averaging network, Iyyer et al. 2015). Items that the teacher knows by id do not pass
-  through it: their vectors are learnt outright.
+  Items that the teacher knows by id do not pass through the text tower: their vectors are learnt
+  outright.
   """
 
   def __init__(self, config: StudentConfig, *, rngs: nnx.Rngs):
     small = nnx.initializers.normal(0.02)
-    zeros = nnx.initializers.zeros
     shape = (config.num_items, config.text_length)
     self.input_ids = Buffer(jnp.zeros(shape, jnp.int32))
     self.mask = Buffer(jnp.zeros(shape, jnp.int32))
     self.has_id = Buffer(jnp.ones(config.num_items, bool))
     self.id = nnx.Embed(config.num_items, config.dim, embedding_init=small, rngs=rngs)
     self.token = nnx.Embed(config.vocab_size, config.token_dim, embedding_init=small, rngs=rngs)
-    self.salience = nnx.Embed(config.vocab_size, 1, embedding_init=zeros, rngs=rngs)
-    self.hidden = nnx.Linear(config.token_dim, 2 * config.token_dim, rngs=rngs)
-    self.out = nnx.Linear(2 * config.token_dim, config.dim, rngs=rngs)
+    self.hidden = nnx.Linear(config.token_dim, config.text_dim, rngs=rngs)
+    self.position = nnx.Embed(config.text_length, config.text_dim, embedding_init=small, rngs=rngs)
+    self.text = Transformer(
+      TransformerConfig(
+        num_layers=1,
+        num_heads=config.num_heads,
+        hidden_dim=config.text_dim,
+        mlp_dim=2 * config.text_dim,
+        dropout_rate=0.0,
+        norm_first=True,
+        norm_epsilon=1e-6,
+      ),
+      rngs=rngs,
+    )
+    self.norm = nnx.LayerNorm(config.text_dim, rngs=rngs)
+    self.out = nnx.Linear(config.text_dim, config.dim, rngs=rngs)
     self.users = UserTower(
       TwoTowerConfig(
         num_items=config.num_items,
@@ -69,11 +84,8 @@ class Student(nnx.Module):
 
   def from_tokens(self, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
     """[B, D], the vectors of items of which only the text [B, L] is known."""
-    logits = jnp.where(mask > 0, self.salience(input_ids)[..., 0], -jnp.inf)
-    # A text always has its special tokens, so the softmax has something to share.
-    weights = jax.nn.softmax(logits, axis=-1)
-    pooled = jnp.einsum('bl,ble->be', weights, self.token(input_ids))
-    return self.out(jax.nn.gelu(self.hidden(pooled)))
+    x = self.hidden(self.token(input_ids)) + self.position(jnp.arange(input_ids.shape[1]))
+    return self.out(mean_pool(self.norm(self.text(x, mask)), mask))
 
   def item_vectors(self) -> jax.Array:
     """[N, D], the whole catalogue: by id where there were training events, else by text."""
@@ -97,8 +109,8 @@ def principal_item_vectors(item_vectors: jax.Array, dim: int) -> jax.Array:
 def principal_token_vectors(embedding: jax.Array, dim: int) -> jax.Array:
   """[V, dim], the rows of an embedding [V, H] in its leading principal directions.
 
-  A student that starts from these knows which tokens are alike, also those that no training text
-  contains. Each direction is scaled to unit variance.
+  They tell which tokens are alike, also those that no training text contains. Each direction is
+  scaled to unit variance.
   """
   centred = embedding - embedding.mean(0)
   variance, directions = jnp.linalg.eigh(centred.T @ centred / len(embedding))

@@ -1,6 +1,7 @@
 """The two-tower softmax model, P(i|u) = exp(u·M̂(i)) / Σ_j exp(u·M̂(j)).
 
-The item tower M̂ adds a projected text vector and a learnt id vector. The user tower is a causal
+The item tower M̂ adds a projected text vector and a learnt id vector; items without an id are placed
+by a ridge regression from text to such vectors. The user tower is a causal
 Transformer over the item vectors of the user's history (Kang & McAuley 2018), so that one pass
 over a sequence gives the user vector after each of its prefixes.
 """
@@ -40,6 +41,11 @@ class TwoTowerConfig:
   id_dropout_rate: float = 0.1
 
 
+# Penalty of the regression that places items without an id, in units of the mean eigenvalue of the
+# Gram matrix of the texts.
+RIDGE = 10.0
+
+
 class Buffer(nnx.Variable):
   """What a model knows without training it: vectors of text, statistics, masks."""
 
@@ -59,6 +65,8 @@ class ItemTower(nnx.Module):
     self.text = Buffer(jnp.zeros((config.num_items, config.text_dim)))
     self.text_mean = Buffer(jnp.zeros(config.text_dim))
     self.text_scale = Buffer(jnp.ones(()))
+    self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim)))
+    self.unseen_bias = Buffer(jnp.zeros(config.dim))
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
     """Item vectors of the whole catalogue.
@@ -68,13 +76,15 @@ class ItemTower(nnx.Module):
       rngs: stream `dropout`, needed only in training.
 
     Returns:
-      [N, D] float32. Items without training events (`has_id` False) have no id vector.
+      [N, D] float32. Items without training events (`has_id` False) have no id vector: they are
+      where `from_text` places them, at zero in an id-only model.
     """
-    vectors = jnp.where(self.has_id[...][:, None], self.id.embedding[...], 0.0)
+    has_id = self.has_id[...][:, None]
     if self.project is None:
-      return vectors
+      return jnp.where(has_id, self.id.embedding[...], 0.0)
     text = self.text[...] if text is None else text
-    return self.id_dropout(vectors, rngs=rngs) + self.from_text(text)
+    by_id = self.id_dropout(self.id.embedding[...], rngs=rngs)
+    return jnp.where(has_id, by_id + self.project(self._scaled(text)), self.from_text(text))
 
   def from_text(self, text: jax.Array) -> jax.Array:
     """[..., D], the vectors of items of which only the text [..., H] is known.
@@ -84,7 +94,7 @@ class ItemTower(nnx.Module):
     """
     if self.project is None:
       raise ValueError('an id-only model has no vectors from text')
-    return self.project((text - self.text_mean[...]) * self.text_scale[...])
+    return self._scaled(text) @ self.unseen_kernel[...] + self.unseen_bias[...]
 
   def fill(self, text: jax.Array, has_id: jax.Array) -> None:
     """Sets the buffers from the text vectors [N, H], scaled by those of the items that have ids.
@@ -99,6 +109,29 @@ class ItemTower(nnx.Module):
     # Texts that are all the same, or none, have no spread to divide by.
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
     self.text_scale[...] = jnp.sqrt(self.id.features / spread)
+
+  def place_unseen(self) -> None:
+    """Fits what `from_text` does: ridge regression of M̂ on text, over the items that have ids.
+
+    An attribute-to-feature mapping (Gantner et al. 2010). The projection that is trained beside the
+    ids will not do: it fits what the ids leave over, and leans on directions of the text in which
+    few items differ.
+    """
+    if self.project is None:
+      return
+    known = self.has_id[...].astype(jnp.float32)[:, None]
+    text = self._scaled(self.text[...])
+    vectors = self.id.embedding[...] + self.project(text)
+    mean_text, mean_vector = (jnp.sum(known * x, 0) / jnp.sum(known) for x in (text, vectors))
+    centred = known * (text - mean_text)
+    gram = centred.T @ centred
+    ridge = RIDGE * jnp.trace(gram) / len(gram) + 1e-6
+    moments = centred.T @ (vectors - mean_vector)
+    kernel = jnp.linalg.solve(gram + ridge * jnp.eye(len(gram)), moments)
+    self.unseen_kernel[...], self.unseen_bias[...] = kernel, mean_vector - mean_text @ kernel
+
+  def _scaled(self, text: jax.Array) -> jax.Array:
+    return (text - self.text_mean[...]) * self.text_scale[...]
 
 
 class UserTower(nnx.Module):

@@ -1,4 +1,4 @@
-"""What exploration takes from the models of the chain: features, user vectors, problems."""
+"""What exploration takes from the models of the chain: features and problems."""
 
 import dataclasses
 import os
@@ -28,16 +28,16 @@ class Chain:
     config: of the run.
     dataset: from `prepare`.
     student: of the first seed.
-    student_vectors: (items [N, D], users before the cut [U', D]) of the student.
-    teacher_vectors: likewise of the teacher.
+    student_vectors: [N, D], items of the student.
+    teacher_vectors: [N, D'], of the teacher.
     text_vectors: [N, H] of the published encoder, without any fine-tuning.
   """
 
   config: Config
   dataset: Dataset
   student: Student
-  student_vectors: tuple[np.ndarray, np.ndarray]
-  teacher_vectors: tuple[np.ndarray, np.ndarray]
+  student_vectors: np.ndarray
+  teacher_vectors: np.ndarray
   text_vectors: np.ndarray
 
   def problem(self, name: str) -> Problem:
@@ -55,30 +55,27 @@ class Chain:
 
   def cold_problem(self) -> Problem:
     """The whole catalogue with nothing learnt before the cut: prior belief, zero-shot text."""
-    problem = self.problem(problems.CATALOGUE)
     size = len(self.text_vectors)
-    features = candidate_features(
-      self.text_vectors, self.text_vectors, np.full(size, 0.1), self.config.explore.num_features
+    problem = dataclasses.replace(
+      self.problem(problems.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
     )
-    return dataclasses.replace(
-      problem.with_features(features), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
-    )
+    return _with_features(problem, self.text_vectors, self.config)
 
   def with_teacher(self, problem: Problem) -> Problem:
     """The problem with the teacher's features."""
-    return problem.with_features(_features(problem, *self.teacher_vectors, self.config))
+    return _with_features(problem, self.teacher_vectors, self.config)
 
   def encoded(self, problem: Problem) -> Problem:
     """The problem whose queries are the student's user vectors, to go with its item vectors."""
     graphdef, state = nnx.split(self.student)
-    items, _ = self.student_vectors
+    items = self.student_vectors
     params = {'state': state, 'items': jnp.asarray(items)}
     return problems.with_history(problem.with_features(items), _encoder(graphdef), params)
 
   def _problem(
     self, name: str, interactions: Interactions, num_before: int, max_visitors: int
   ) -> Problem:
-    items, _ = self.student_vectors
+    items = self.student_vectors
     problem = problems.build(
       name,
       interactions,
@@ -90,7 +87,7 @@ class Chain:
       self.config.explore,
       self.config.seed,
     )
-    return problem.with_features(_features(problem, *self.student_vectors, self.config))
+    return _with_features(problem, items, self.config)
 
 
 def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
@@ -99,44 +96,21 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
   num_items = dataset.items.num_items
   student = distil.load(config, workdir, config.seed, num_items)
   teacher = finetune.load(config, workdir, 'teacher', config.seed, num_items)
-  history, rewards = _histories_before(config, dataset)
-
-  def vectors(encode_users: Any, items: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(items), np.asarray(jax.jit(encode_users)(items, history, rewards))
-
   return Chain(
     config=config,
     dataset=dataset,
     student=student,
-    student_vectors=vectors(student.encode_users, student.item_vectors()),
-    teacher_vectors=vectors(teacher.towers.encode_users, teacher.towers.items()),
+    student_vectors=np.asarray(student.item_vectors()),
+    teacher_vectors=np.asarray(teacher.towers.items()),
     text_vectors=encoding.text_vectors(
       pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask
     ),
   )
 
 
-def _features(problem: Problem, items: np.ndarray, users: np.ndarray, config: Config) -> np.ndarray:
+def _with_features(problem: Problem, items: np.ndarray, config: Config) -> Problem:
   mean_reward = np.asarray(problem.a0 / (problem.a0 + problem.b0))
-  return candidate_features(items, users, mean_reward, config.explore.num_features)
-
-
-def _histories_before(config: Config, dataset: Dataset) -> tuple[jax.Array, jax.Array]:
-  """Histories and rewards [U', L] of the users before the cut, or of a sample of them."""
-  interactions, split = dataset.interactions, dataset.split
-  users = np.flatnonzero(~split.cold_users)
-  limit = config.finetune.num_validation_users
-  if len(users) > limit:
-    users = np.random.default_rng(config.seed).choice(users, limit, replace=False)
-  before = np.arange(interactions.num_events) < split.num_before
-  past = splits.histories(interactions, before)
-  end = past.offsets[users + 1]
-  start = np.maximum(past.offsets[users], end - config.finetune.history_length)
-  length = config.finetune.history_length
-  liked = interactions.reward(config.data.positive_rating)[past.events].astype(np.int32)
-  history = splits.gather_windows(past.items, start, end, length)
-  rewards = np.maximum(splits.gather_windows(liked, start, end, length) - 1, 0)
-  return jnp.asarray(history), jnp.asarray(rewards)
+  return problem.with_features(candidate_features(items, mean_reward, config.explore.num_features))
 
 
 def _encoder(graphdef: Any) -> EncodeUser:

@@ -70,12 +70,12 @@ def _model_headlines(found: Results) -> Iterator[Headline]:
   if kept:
     yield Headline('Student / teacher, NDCG@10', kept, _time_share(found))
   teacher, zero_shot = (
-    results.find(found, 'evaluate', name, 'recall@10', judging.UNSEEN_IN_ALL)
+    results.find(found, 'evaluate', name, 'recall@10', judging.UNSEEN_ALONE)
     for name in (TEACHER, ZERO_SHOT)
   )
   if teacher and zero_shot:
     note = f'{ZERO_SHOT} {numbers.number(zero_shot.value)}'
-    yield Headline('Teacher, recall@10 of unseen items', teacher, note)
+    yield Headline('Teacher, recall@10 among unseen items', teacher, note)
 
 
 def _policy_headlines(found: Results) -> Iterator[Headline]:

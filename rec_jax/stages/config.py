@@ -99,7 +99,8 @@ class DistilConfig:
   Attributes:
     dim: D, width of user and item vectors; also the number of candidate features in exploration.
     token_dim: width of a token vector.
-    num_heads: attention heads of the user tower.
+    text_dim: width of the text tower.
+    num_heads: attention heads of either tower.
     num_steps: at most.
     batch_size: histories a step.
     num_predictions: events a step whose logits are matched, drawn from the batch.
@@ -114,12 +115,13 @@ class DistilConfig:
   """
 
   dim: int = 32
-  token_dim: int = 64
+  token_dim: int = 128
+  text_dim: int = 64
   num_heads: int = 4
   num_steps: int = 1600
   batch_size: int = 16
   num_predictions: int = 192
-  num_texts: int = 512
+  num_texts: int = 64
   num_corpus: int = 6000
   temperature: float = 1.0
   text_weight: float = 6.0

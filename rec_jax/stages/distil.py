@@ -101,7 +101,10 @@ def _train(
     encoder.token.embedding[...], settings.token_dim
   )
   student.id.embedding[...] = principal_item_vectors(teacher.towers.items(), settings.dim)
-  graphdef, *states = nnx.split(student, nnx.Param, ...)
+  # Token vectors stay as they are: trained ones would drift away from those of the tokens that no
+  # training text contains.
+  trained = nnx.All(nnx.Param, nnx.Not(nnx.PathContains('token')))
+  graphdef, *states = nnx.split(student, trained, ...)
   params, frozen = states
   teacher_graphdef, teacher_state = nnx.split(teacher.towers)
   input_ids, mask = _texts(dataset, settings.num_corpus, seed)
@@ -177,6 +180,7 @@ def _new_student(config: Config, seed: int, num_items: int, vocab_size: int) -> 
       text_length=config.data.text_length,
       dim=config.distil.dim,
       token_dim=config.distil.token_dim,
+      text_dim=config.distil.text_dim,
       num_heads=config.distil.num_heads,
       history_length=config.finetune.history_length,
     ),

@@ -188,7 +188,9 @@ def _train(
   def score_average(
     state: train_state.TrainState, history: jax.Array, rewards: jax.Array
   ) -> jax.Array:
-    averaged = parts.merge(state.average, state.carry)
+    # A copy, for the frozen weights are not of this trace.
+    averaged = nnx.clone(parts.merge(state.average, state.carry))
+    averaged.towers.items.place_unseen()
     return score(nnx.view(averaged, deterministic=True), history, rewards)
 
   state = loop.train(
@@ -206,6 +208,7 @@ def _train(
   best = parts.merge(*state.best)
   if has_text:
     best.towers.items.text[...] = jnp.asarray(encode_upper(best))
+  best.towers.items.place_unseen()
   with checkpoint.open(directory / 'model', dataclasses.asdict(config)) as saved:
     saved.save(int(state.best_step), nnx.state(best), None)
   return validation_rows(

@@ -93,6 +93,7 @@ _LIMITS = {
   'finetune.encoder_learning_rate': _POSITIVE,
   # Principal directions of the encoder's token vectors.
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
+  'distil.text_dim': _COUNT,
   'distil.num_texts': _COUNT,
   'distil.num_corpus': _Limit(0),
   'distil.temperature': _POSITIVE,
@@ -130,11 +131,12 @@ def _numbers(settings: Any, prefix: str = '') -> Iterator[tuple[str, float]]:
 
 
 def _check_heads(config: Config) -> None:
-  for stage, settings in (('finetune', config.finetune), ('distil', config.distil)):
-    if settings.dim % settings.num_heads:
+  for stage, width in (('finetune', 'dim'), ('distil', 'dim'), ('distil', 'text_dim')):
+    settings = getattr(config, stage)
+    if getattr(settings, width) % settings.num_heads:
       raise InputError(
-        f'{stage}.num_heads is {settings.num_heads}, which does not divide {stage}.dim='
-        f'{settings.dim}; set --config.{stage}.num_heads to one that does'
+        f'{stage}.num_heads is {settings.num_heads}, which does not divide {stage}.{width}='
+        f'{getattr(settings, width)}; set --config.{stage}.num_heads to one that does'
       )
 
 

@@ -8,7 +8,7 @@ from flax import nnx
 from scipy import stats
 
 from rec_jax.losses.retrieval import full_softmax
-from rec_jax.models.two_tower import TwoTower, TwoTowerConfig, last_user_vector
+from rec_jax.models.two_tower import RIDGE, TwoTower, TwoTowerConfig, last_user_vector
 from tests.models import modules
 
 N, H, D, L = 7, 5, 4, 3
@@ -86,23 +86,36 @@ def test_the_last_vector_is_that_after_the_whole_history():
   np.testing.assert_array_equal(last_user_vector(vectors, HISTORY), expected)
 
 
-def test_an_item_is_its_text_plus_its_id(model):
-  items, text = model.items, texts()
-  vectors, from_text = np.asarray(items()), np.asarray(items.from_text(text))
-  np.testing.assert_array_equal(vectors[~HAS_ID], from_text[~HAS_ID])
-  ids = np.asarray(items.id.embedding[...])
-  np.testing.assert_allclose(vectors[HAS_ID], (from_text + ids)[HAS_ID], atol=1e-6)
-  np.testing.assert_allclose(items(texts(1))[2], items.from_text(texts(1)[2]), atol=1e-6)
-
-
-def test_texts_are_centred_and_scaled_by_the_items_with_ids(model):
-  items = model.items
+def projected(items, text):
+  """[N, D] float64, the trained projection of texts, centred and scaled by those of known items."""
   known = np.float64(texts()[HAS_ID])
   centred = known - known.mean(0)
-  scaled = centred * np.sqrt(D / (centred**2).sum(1).mean())
+  scale = np.sqrt(D / (centred**2).sum(1).mean())
+  np.testing.assert_allclose(((scale * centred) ** 2).sum(1).mean(), D)
   kernel, bias = np.float64(items.project.kernel[...]), np.float64(items.project.bias[...])
-  np.testing.assert_allclose(items.from_text(texts())[HAS_ID], scaled @ kernel + bias, atol=1e-5)
-  np.testing.assert_allclose((scaled**2).sum(1).mean(), D)
+  return (text - known.mean(0)) * scale @ kernel + bias
+
+
+def test_an_item_is_its_text_plus_its_id(model):
+  ids = np.asarray(model.items.id.embedding[...])
+  for text, vectors in ((texts(), model.items()), (texts(1), model.items(texts(1)))):
+    np.testing.assert_allclose(
+      vectors[HAS_ID], (projected(model.items, text) + ids)[HAS_ID], atol=1e-5
+    )
+
+
+def test_items_without_an_id_are_where_a_ridge_regression_on_text_places_them():
+  items = random_model().items
+  items.place_unseen()
+  vectors = np.float64(items()[HAS_ID])
+  known = np.float64(texts()[HAS_ID])
+  centred = known - known.mean(0)
+  gram = centred.T @ centred
+  penalty = RIDGE * np.trace(gram) / H * np.eye(H)
+  kernel = np.linalg.solve(gram + penalty, centred.T @ (vectors - vectors.mean(0)))
+  expected = (texts(1) - known.mean(0)) @ kernel + vectors.mean(0)
+  np.testing.assert_allclose(items.from_text(texts(1)), expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_array_equal(items()[~HAS_ID], items.from_text(texts())[~HAS_ID])
 
 
 def test_an_id_only_model_knows_nothing_of_text():
@@ -117,13 +130,14 @@ def test_an_id_only_model_knows_nothing_of_text():
 def test_texts_that_are_all_the_same_stay_finite():
   model = random_model()
   model.items.fill(jnp.ones((N, H)), jnp.asarray(HAS_ID))
+  model.items.place_unseen()
   assert np.isfinite(model.items()).all()
 
 
 def test_id_dropout_withholds_whole_vectors_in_training_only():
   items = random_model(id_dropout_rate=0.4).items
   ids = np.asarray(items.id.embedding[...])
-  from_text = np.asarray(items.from_text(texts()))
+  from_text = np.where(HAS_ID[:, None], projected(items, texts()), items.from_text(texts()))
 
   @jax.jit
   @jax.vmap

@@ -61,7 +61,14 @@ def config(directory, **data):
       encoder_items=16,
     ),
     distil=DistilConfig(
-      dim=8, token_dim=8, num_heads=2, num_steps=8, batch_size=8, num_texts=16, validate_every=4
+      dim=8,
+      token_dim=8,
+      text_dim=8,
+      num_heads=2,
+      num_steps=8,
+      batch_size=8,
+      num_texts=16,
+      validate_every=4,
     ),
     explore=ExploreConfig(
       num_seeds=2,

@@ -19,7 +19,14 @@ N, V, D, L, B, C = 9, 13, 4, 5, 6, 7
 def lesson():
   """(loss of the student's parameters, parameters that equal the teacher)."""
   sizes = StudentConfig(
-    num_items=N, vocab_size=V, text_length=3, dim=D, token_dim=3, num_heads=2, history_length=L
+    num_items=N,
+    vocab_size=V,
+    text_length=3,
+    dim=D,
+    token_dim=3,
+    text_dim=4,
+    num_heads=2,
+    history_length=L,
   )
   tower_sizes = TwoTowerConfig(num_items=N, text_dim=0, dim=D, num_heads=2, history_length=L)
   student = modules.random(lambda: Student(sizes, rngs=nnx.Rngs(0)))
@@ -57,7 +64,7 @@ def test_the_teacher_is_where_the_gradient_vanishes(lesson):
   assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-5
 
 
-@pytest.mark.parametrize('place', ['id', 'token', 'salience', 'users'])
+@pytest.mark.parametrize('place', ['id', 'hidden', 'text', 'users'])
 def test_away_from_the_teacher_the_loss_is_higher(lesson, place):
   loss, params = lesson
   rng = np.random.default_rng(3)

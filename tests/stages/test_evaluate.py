@@ -64,7 +64,7 @@ def settings(directory):
     num_seeds=2,
     data=data,
     finetune=configs.FinetuneConfig(**sizes, history_length=8, encoder_blocks=1),
-    distil=configs.DistilConfig(**sizes, token_dim=8),
+    distil=configs.DistilConfig(**sizes, token_dim=8, text_dim=8),
   )
 
 
