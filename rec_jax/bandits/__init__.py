@@ -21,17 +21,20 @@ from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.per_user import per_user
+from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
 from rec_jax.bandits.beliefs.residual import residual
 from rec_jax.bandits.beliefs.two_tower import two_tower
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
 from rec_jax.bandits.explorers.ucb import ucb
+from rec_jax.bandits.explorers.uncertainty_sampling import uncertainty_sampling
 from rec_jax.bandits.explorers.uniform import uniform
 from rec_jax.bandits.explorers.vdbe import vdbe
 from rec_jax.bandits.policy import combine
@@ -106,6 +109,29 @@ def popularity_per_user_linear(
   return residual(popularity(a0, b0, gamma), per_user(linear(lambda_, noise_variance, gamma=gamma)))
 
 
+def perturbed_popularity(
+  a0: ArrayLike = 1.0,
+  b0: ArrayLike = 9.0,
+  gamma: ArrayLike = 1.0,
+  num_copies: int = 16,
+  num_pseudo_rewards: int = 1,
+) -> Belief:
+  """Copies of the popularity of each arm whose rewards have coin flips added."""
+  return perturbed_history(popularity(a0, b0, gamma), num_copies, num_pseudo_rewards)
+
+
+def perturbed_linear(
+  lambda_: ArrayLike = 1.0,
+  noise_variance: ArrayLike = 1.0,
+  gamma: ArrayLike = 1.0,
+  num_copies: int = 16,
+  num_pseudo_rewards: int = 1,
+) -> Belief:
+  """Copies of a linear regression whose rewards have coin flips added."""
+  belief = linear(lambda_, noise_variance, gamma=gamma)
+  return perturbed_history(belief, num_copies, num_pseudo_rewards)
+
+
 def _pair(
   belief: Callable[..., Belief], explorer: Callable[..., Explorer]
 ) -> Callable[..., Policy]:
@@ -127,6 +153,7 @@ def _pair(
 
 
 _REGISTRY: dict[str, Callable[..., Policy]] = {
+  'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
@@ -142,10 +169,13 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
   'lin_falcon': _pair(linear, falcon),
   'lin_greedy': _pair(linear, greedy),
+  'lin_ids': _pair(linear, information_directed),
+  'lin_perturbed_history': _pair(perturbed_linear, thompson),
   'lin_softmax': _pair(linear, softmax),
   'lin_squarecb': _pair(linear, squarecb),
   'lin_ts': _pair(linear, thompson),
   'lin_ucb': _pair(linear, ucb),
+  'lin_uncertainty_sampling': _pair(linear, uncertainty_sampling),
   'lin_unknown_noise_ts': _pair(linear_unknown_noise, thompson),
   'lin_unknown_noise_ucb': _pair(linear_unknown_noise, ucb),
   'lin_vdbe': _pair(linear, vdbe),
@@ -155,6 +185,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'per_user_lin_greedy': _pair(popularity_per_user_linear, greedy),
   'per_user_lin_ts': _pair(popularity_per_user_linear, thompson),
   'per_user_lin_ucb': _pair(popularity_per_user_linear, ucb),
+  'perturbed_history': _pair(perturbed_popularity, thompson),
   'popularity_greedy': _pair(popularity, greedy),
   'popularity_lin_ts': _pair(popularity_linear, thompson),
   'popularity_lin_ucb': _pair(popularity_linear, ucb),

@@ -79,6 +79,8 @@ class Belief(NamedTuple):
     cdf: (state, context, x [Q, K]) -> [Q, K], the distribution function of each candidate's
       expected reward at its own Q points, where the candidates are independent, so that Thompson's
       propensity is a one-dimensional integral; None where they are not.
+    members: (state, context) -> [M, K], where a draw is one of M equally likely members, so that
+      Thompson's propensity is a count over them; None where it is not.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -89,6 +91,7 @@ class Belief(NamedTuple):
   refresh: Callable[[jax.Array, State], State] = keep_state
   reset_arms: Callable[[State, jax.Array, jax.Array], State] = keep_arms
   cdf: Callable[[State, Context, jax.Array], jax.Array] | None = None
+  members: Callable[[State, Context], jax.Array] | None = None
 
 
 class Outlook(NamedTuple):
@@ -99,12 +102,14 @@ class Outlook(NamedTuple):
     variance: [K] of the expected reward; costs nothing where an explorer does not read it.
     sample: (key, num_samples M) -> [M, K], joint draws.
     cdf: x [Q, K] -> [Q, K], or None (see `Belief.cdf`).
+    members: [M, K] or None (see `Belief.members`); costs nothing where it is not read.
   """
 
   mean: jax.Array
   variance: jax.Array
   sample: Callable[[jax.Array, int], jax.Array]
   cdf: Callable[[jax.Array], jax.Array] | None
+  members: jax.Array | None = None
 
 
 class Explorer(NamedTuple):

@@ -112,6 +112,7 @@ def _look(belief: Belief, state: State, context: Context) -> Outlook:
     variance=variance,
     sample=lambda key, num_samples: belief.sample(key, state, context, num_samples),
     cdf=None if cdf is None else lambda x: cdf(state, context, x),
+    members=None if belief.members is None else belief.members(state, context),
   )
 
 

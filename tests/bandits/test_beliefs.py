@@ -13,6 +13,7 @@ from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.linear import linear
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.per_user import per_user
+from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
 from rec_jax.bandits.beliefs.residual import ResidualInfo, residual
 from tests.bandits import problems
 
@@ -210,3 +211,24 @@ def test_a_reset_arm_starts_from_the_prior():
   reset = belief.reset_arms(state, jnp.array([2]), jnp.zeros((1, SPEC.arm_dim)))
   assert reset.successes[2] == reset.failures[2] == 0
   np.testing.assert_array_equal(np.delete(reset.failures, 2), np.delete(state.failures, 2))
+
+
+def test_perturbed_history_adds_as_many_fair_coins_as_there_are_rewards():
+  num_copies, num_rows = 2_000, 6
+  belief = perturbed_history(beta_bernoulli(1, 1), num_copies, num_pseudo_rewards=2)
+  feedback = problems.feedback(6, num_rows)
+  feedback = dataclasses.replace(feedback, arm_id=jnp.full(num_rows, 3), weight=jnp.ones(num_rows))
+  state = problems.compiled(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  coins = np.rint(np.asarray(state.successes[:, 3]) - float(feedback.reward.sum()))
+  np.testing.assert_allclose(state.successes[:, 3] + state.failures[:, 3], 3 * num_rows, rtol=1e-5)
+  for chance, accepted in ((0.5, True), (0.6, False)):
+    expected = stats.binom(2 * num_rows, chance).pmf(np.arange(13))
+    counts = np.bincount(coins.astype(int), minlength=13)
+    inner = slice(2, 11)
+    share = expected[inner] / expected[inner].sum() * counts[inner].sum()
+    assert (stats.chisquare(counts[inner], share).pvalue > 1e-3) == accepted
+  context = dataclasses.replace(problems.context(0), arm_ids=jnp.full(5, 3, jnp.int32))
+  mean, _ = belief.predict(state, context)
+  # One prior success in two, six rewards, and six of twelve coins; stretched by three.
+  expected = 3 * (1 + float(feedback.reward.sum()) + num_rows) / (2 + 3 * num_rows) - 1
+  np.testing.assert_allclose(mean, expected, atol=0.02)

@@ -12,11 +12,17 @@ from rec_jax.bandits.base import Outlook
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.information_directed import (
+  best_mixture,
+  information_directed,
+  regret_and_information,
+)
 from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
 from rec_jax.bandits.explorers.ucb import ucb
+from rec_jax.bandits.explorers.uncertainty_sampling import uncertainty_sampling
 from rec_jax.bandits.explorers.uniform import uniform
 from rec_jax.bandits.explorers.vdbe import vdbe
 from rec_jax.types import Feedback
@@ -40,6 +46,8 @@ EXPLORERS = {
   'thompson': thompson(num_samples=20_000),
   'thompson_independent': thompson(),
   'thompson_scaled': thompson(0.4),
+  'information_directed': information_directed(64),
+  'uncertainty_sampling': uncertainty_sampling(),
   'top_two_thompson': top_two_thompson(0.6, num_redraws=4),
 }
 
@@ -176,3 +184,40 @@ def test_quadrature_is_right_where_candidates_are_far_apart_or_certain(scale):
     draws = np.random.default_rng(0).normal(view.mean, np.sqrt(view.variance), (400_000, 4))
     frequency = np.bincount(draws.argmax(axis=1), minlength=4) / len(draws)
     np.testing.assert_allclose(probabilities, frequency, atol=4e-3)
+
+
+def test_regret_and_information_are_counts_over_draws():
+  draws = np.random.default_rng(0).normal(MEAN, DEVIATION, (500, 6)).astype(np.float32)
+  regret, information = regret_and_information(jnp.asarray(draws), MASK)
+  best = np.where(MASK, draws, -np.inf).argmax(axis=1)
+  expected = np.zeros(6)
+  for k in np.unique(best):
+    share = np.mean(best == k)
+    expected += share * (draws[best == k].mean(axis=0) - draws.mean(axis=0)) ** 2
+  np.testing.assert_allclose(information, expected, rtol=1e-3, atol=1e-7)
+  highest = draws[np.arange(500), best].mean()
+  np.testing.assert_allclose(regret, highest - draws.mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
+def test_no_distribution_has_less_regret_for_its_information():
+  rng = np.random.default_rng(0)
+  mixed = 0
+  for seed in range(20):
+    regret, information = rng.uniform(0.01, 1, (2, 6)).astype(np.float32)
+    probabilities = best_mixture(jax.random.key(seed), regret, information, MASK)
+    p = np.asarray(probabilities, np.float64)
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+    assert p[0] == 0
+    mixed += (p > 0).sum() == 2
+    # Vertices, and pairs and all candidates in random proportions.
+    others = np.concatenate([np.eye(5), rng.dirichlet(np.full(5, 0.2), 20_000)])
+    ratio = (others @ regret[1:]) ** 2 / (others @ information[1:])
+    assert (p @ regret) ** 2 / (p @ information) <= ratio.min() * (1 + 1e-4)
+  assert mixed > 0
+
+
+def test_an_ensemble_is_followed_as_often_as_its_members_agree():
+  members = jnp.array([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0], [3.0, 2.0, 1.0], [0.5, 0.5, 0.0]])
+  view = Outlook(jnp.mean(members, axis=0), jnp.var(members, axis=0), None, None, members)
+  probabilities = thompson().probabilities(jax.random.key(0), 0, view, jnp.ones(3, bool))
+  np.testing.assert_allclose(probabilities, [1.5 / 4, 1.5 / 4, 1 / 4])

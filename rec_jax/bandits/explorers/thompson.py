@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rec_jax.bandits.base import Explorer, Outlook
+from rec_jax.bandits.base import Belief, Explorer, Outlook
 from rec_jax.bandits.choice import argmax_probabilities, masked_argmax
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
@@ -25,7 +25,7 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
       number >= 0 or an Optax schedule of the rows of feedback so far.
     num_samples: M, joint draws behind the propensity of a belief whose candidates are not
       independent, estimated as (count + 1) / (M + K), which is never zero. With independent
-      candidates it is a one-dimensional integral instead.
+      candidates it is a one-dimensional integral instead, with an ensemble a count over members.
 
   Raises:
     InputError: scale is negative or num_samples below 1.
@@ -33,26 +33,30 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
   check_range('scale', scale, 0)
   check_range('num_samples', num_samples, 1)
 
-  def draw(key: jax.Array, state: jax.Array, outlook: Outlook, num_samples: int) -> jax.Array:
-    draws = outlook.sample(key, num_samples)
+  def scaled(state: jax.Array, outlook: Outlook, draws: jax.Array) -> jax.Array:
     return outlook.mean + value_at(scale, state) * (draws - outlook.mean)
 
   def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
     draw_key, tie_key = jax.random.split(key)
-    return masked_argmax(tie_key, draw(draw_key, state, outlook, 1)[0], mask)
+    draw = scaled(state, outlook, outlook.sample(draw_key, 1)[0])
+    return masked_argmax(tie_key, draw, mask)
 
   def probabilities(
     key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
   ) -> jax.Array:
     if outlook.cdf is not None:
       return _best_of_independent(outlook.cdf, outlook, mask, value_at(scale, state))
-    draws = draw(key, state, outlook, num_samples)
-    count = jnp.sum(jax.vmap(argmax_probabilities, (0, None))(draws, mask), axis=0)
+    is_best = jax.vmap(argmax_probabilities, (0, None))
+    if outlook.members is not None:
+      return jnp.mean(is_best(scaled(state, outlook, outlook.members), mask), axis=0)
+    draws = scaled(state, outlook, outlook.sample(key, num_samples))
+    count = jnp.sum(is_best(draws, mask), axis=0)
     return jnp.where(mask, (count + 1) / (num_samples + jnp.sum(mask)), 0)
 
-  return Explorer(
-    init_count, select, probabilities, count_rows, is_exact=lambda belief: belief.cdf is not None
-  )
+  def is_exact(belief: Belief) -> bool:
+    return belief.cdf is not None or belief.members is not None
+
+  return Explorer(init_count, select, probabilities, count_rows, is_exact)
 
 
 def _best_of_independent(
