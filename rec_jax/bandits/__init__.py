@@ -5,7 +5,7 @@ numbers, so a sweep is a `vmap` over `make`.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax.typing import ArrayLike
@@ -24,7 +24,9 @@ from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
 from rec_jax.bandits.beliefs.residual import residual
 from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
+from rec_jax.bandits.exp4 import exp4
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
@@ -152,13 +154,32 @@ def _pair(
   return factory
 
 
+_BASES = ('lin_epsilon_greedy', 'popularity_softmax', 'uniform')
+
+
+def _exp4(
+  policies: Sequence[str] = _BASES, learning_rate: ArrayLike = 0.1, mixing: ArrayLike = 0.1
+) -> Policy:
+  """`exp4` over policies of the registry with their defaults."""
+  return exp4([make(name) for name in policies], learning_rate, mixing)
+
+
+def _corral(
+  policies: Sequence[str] = _BASES, learning_rate: ArrayLike = 0.1, horizon: ArrayLike = 10_000.0
+) -> Policy:
+  """`corral` over policies of the registry with their defaults."""
+  return corral([make(name) for name in policies], learning_rate, horizon)
+
+
 _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
   'epsilon_greedy': _pair(popularity, epsilon_greedy),
   'exp3': exp3,
+  'exp4': _exp4,
   'explore_then_commit': _pair(popularity, explore_then_commit),
   'gaussian_top_two_ts': _pair(gaussian, top_two_thompson),
   'gaussian_ts': _pair(gaussian, thompson),

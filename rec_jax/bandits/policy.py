@@ -65,7 +65,7 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     )
 
   def update(key: jax.Array, state: PolicyState, feedback: Feedback) -> PolicyState:
-    feedback, num_rejected = _reject_non_finite(feedback)
+    feedback, num_rejected = reject_non_finite(feedback)
     before = _chosen_means(belief, state.belief, feedback)
     belief_state = belief.update(key, state.belief, feedback)
     change = _chosen_means(belief, belief_state, feedback) - before
@@ -102,6 +102,28 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     reset_arms=reset_arms,
     propensity_is_exact=explorer.is_exact(belief),
   )
+
+
+def reject_non_finite(feedback: Feedback) -> tuple[Feedback, jax.Array]:
+  """Gives rows with a NaN or infinity weight 0 and zeros, and counts them.
+
+  Args:
+    feedback: of B rows.
+
+  Returns:
+    The same with those rows emptied, and [] int32, how many they are.
+  """
+  finite = jnp.isfinite(feedback.reward) & jnp.isfinite(feedback.weight)
+  finite &= jnp.all(jnp.isfinite(feedback.features), axis=-1)
+  finite &= jnp.all(jnp.isfinite(feedback.query), axis=-1)
+  clean = dataclasses.replace(
+    feedback,
+    query=jnp.where(finite[:, None], feedback.query, 0.0),
+    features=jnp.where(finite[:, None], feedback.features, 0.0),
+    reward=jnp.where(finite, feedback.reward, 0.0),
+    weight=jnp.where(finite, feedback.weight, 0.0),
+  )
+  return clean, jnp.sum(~finite, dtype=jnp.int32)
 
 
 def _look(belief: Belief, state: State, context: Context) -> Outlook:
@@ -176,21 +198,6 @@ def _chosen_means(belief: Belief, state: State, feedback: Feedback) -> jax.Array
     return belief.predict(state, context)[0][0]
 
   return jax.vmap(one)(dataclasses.replace(feedback, info=None))
-
-
-def _reject_non_finite(feedback: Feedback) -> tuple[Feedback, jax.Array]:
-  """Gives rows with a NaN or infinity weight 0 and zeros, and counts them."""
-  finite = jnp.isfinite(feedback.reward) & jnp.isfinite(feedback.weight)
-  finite &= jnp.all(jnp.isfinite(feedback.features), axis=-1)
-  finite &= jnp.all(jnp.isfinite(feedback.query), axis=-1)
-  clean = dataclasses.replace(
-    feedback,
-    query=jnp.where(finite[:, None], feedback.query, 0.0),
-    features=jnp.where(finite[:, None], feedback.features, 0.0),
-    reward=jnp.where(finite, feedback.reward, 0.0),
-    weight=jnp.where(finite, feedback.weight, 0.0),
-  )
-  return clean, jnp.sum(~finite, dtype=jnp.int32)
 
 
 def _check_shapes(context: Context) -> None:
