@@ -13,13 +13,18 @@ from jax.typing import ArrayLike
 from rec_jax.bandits.base import Belief, Explorer, Policy
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
 from rec_jax.bandits.beliefs.constant import constant
+from rec_jax.bandits.beliefs.dropout import dropout
+from rec_jax.bandits.beliefs.ensemble import ensemble
+from rec_jax.bandits.beliefs.epinet import epinet
 from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.gaussian_unknown_noise import gaussian_unknown_noise
+from rec_jax.bandits.beliefs.last_layer import last_layer_laplace, neural_linear
 from rec_jax.bandits.beliefs.linear import linear
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
+from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
 from rec_jax.bandits.beliefs.residual import residual
@@ -177,6 +182,9 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
+  'dropout_ts': _pair(dropout, thompson),
+  'ensemble_ts': _pair(ensemble, thompson),
+  'epinet_ts': _pair(epinet, thompson),
   'epsilon_greedy': _pair(popularity, epsilon_greedy),
   'exp3': exp3,
   'exp4': _exp4,
@@ -187,6 +195,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'gaussian_unknown_noise_ts': _pair(gaussian_unknown_noise, thompson),
   'hybrid_lin_ts': _pair(linear_hybrid, thompson),
   'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
+  'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
   'lin_falcon': _pair(linear, falcon),
   'lin_greedy': _pair(linear, greedy),
@@ -202,6 +211,9 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'lin_vdbe': _pair(linear, vdbe),
   'logistic_ts': _pair(logistic, thompson),
   'logistic_ucb': _pair(logistic, ucb),
+  'neural_linear_ts': _pair(neural_linear, thompson),
+  'neural_ts': _pair(neural_gradient, thompson),
+  'neural_ucb': _pair(neural_gradient, ucb),
   'per_user_lin_epsilon_greedy': _pair(popularity_per_user_linear, epsilon_greedy),
   'per_user_lin_greedy': _pair(popularity_per_user_linear, greedy),
   'per_user_lin_ts': _pair(popularity_per_user_linear, thompson),
