@@ -17,6 +17,7 @@ from rec_jax.bandits.beliefs.dropout import dropout
 from rec_jax.bandits.beliefs.ensemble import ensemble
 from rec_jax.bandits.beliefs.epinet import epinet
 from rec_jax.bandits.beliefs.gaussian import gaussian
+from rec_jax.bandits.beliefs.gaussian_process import gaussian_process
 from rec_jax.bandits.beliefs.gaussian_unknown_noise import gaussian_unknown_noise
 from rec_jax.bandits.beliefs.last_layer import last_layer_laplace, neural_linear
 from rec_jax.bandits.beliefs.linear import linear
@@ -24,6 +25,7 @@ from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
+from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
@@ -116,6 +118,20 @@ def popularity_per_user_linear(
   return residual(popularity(a0, b0, gamma), per_user(linear(lambda_, noise_variance, gamma=gamma)))
 
 
+def popularity_matrix_factorisation(
+  lambda_: ArrayLike = 1.0,
+  noise_variance: ArrayLike = 1.0,
+  a0: ArrayLike = 1.0,
+  b0: ArrayLike = 9.0,
+  gamma: ArrayLike = 1.0,
+  rank: int = 8,
+) -> Belief:
+  """Low-rank deviations of each user and arm from the popularity of each arm."""
+  return residual(
+    popularity(a0, b0, gamma), matrix_factorisation(lambda_, noise_variance, gamma, rank)
+  )
+
+
 def perturbed_popularity(
   a0: ArrayLike = 1.0,
   b0: ArrayLike = 9.0,
@@ -193,6 +209,8 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'gaussian_ts': _pair(gaussian, thompson),
   'gaussian_ucb': _pair(gaussian, ucb),
   'gaussian_unknown_noise_ts': _pair(gaussian_unknown_noise, thompson),
+  'gp_ts': _pair(gaussian_process, thompson),
+  'gp_ucb': _pair(gaussian_process, ucb),
   'hybrid_lin_ts': _pair(linear_hybrid, thompson),
   'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
   'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
@@ -211,6 +229,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'lin_vdbe': _pair(linear, vdbe),
   'logistic_ts': _pair(logistic, thompson),
   'logistic_ucb': _pair(logistic, ucb),
+  'matrix_factorisation_ts': _pair(popularity_matrix_factorisation, thompson),
   'neural_linear_ts': _pair(neural_linear, thompson),
   'neural_ts': _pair(neural_gradient, thompson),
   'neural_ucb': _pair(neural_gradient, ucb),

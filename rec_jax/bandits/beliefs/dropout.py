@@ -78,7 +78,7 @@ def dropout(
     units = units_of(state, context)
     mean = network.last_layer(state.params, units)[:, 0]
     parts = (units * state.params[-1]['weights'][:, 0]) ** 2
-    return mean, rate / (1 - jnp.asarray(rate)) * jnp.sum(parts, axis=1)
+    return mean, jnp.asarray(rate / (1 - jnp.asarray(rate))) * jnp.sum(parts, axis=1)
 
   def sample(key: jax.Array, state: DropoutState, context: Context, num_samples: int) -> jax.Array:
     last = state.params[-1]

@@ -107,7 +107,8 @@ def epinet(
 
   def refresh(key: jax.Array, state: EpinetState) -> EpinetState:
     def row_loss(key: jax.Array, params: Any, rows: network.Replay) -> jax.Array:
-      mean, factors = outputs(*params, state.prior, rows.inputs)
+      base, epinet = params
+      mean, factors = outputs(base, epinet, state.prior, rows.inputs)
       indices = jax.random.normal(key, (_NUM_INDICES, index_dim))
       noise = jnp.sqrt(noise_variance) * indices @ rows.noise.T
       values = mean + indices @ factors.T

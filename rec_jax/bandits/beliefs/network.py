@@ -86,8 +86,7 @@ def append(replay: Replay, feedback: Feedback, noise: jax.Array | None = None) -
 
 def in_order(replay: Replay) -> Replay:
   """The rows from the oldest to the newest; rows not written yet come first."""
-  rolled = (jnp.roll(column, -replay.position, axis=0) for column in _columns(replay))
-  return Replay(*rolled, replay.position)
+  return _columns(replay, lambda column: jnp.roll(column, -replay.position, axis=0))
 
 
 def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Params:
@@ -178,7 +177,7 @@ def refit(
     row_key, loss_key = jax.random.split(key)
     # Written rows are the first ones until the buffer is full.
     index = jax.random.randint(row_key, (_MINIBATCH,), 0, jnp.maximum(num_rows, 1))
-    rows = Replay(*(x[index] for x in _columns(replay)), replay.position)
+    rows = _columns(replay, lambda column: column[index])
     mean_loss = jnp.mean(rows.weight * row_loss(loss_key, params, rows))
     # Of the log posterior over the sum of weights; minibatches are drawn by row.
     prior = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)) / 2
@@ -187,5 +186,12 @@ def refit(
   return fit(key, loss, params)
 
 
-def _columns(replay: Replay) -> tuple[jax.Array, ...]:
-  return replay.inputs, replay.reward, replay.weight, replay.noise
+def _columns(replay: Replay, function: Callable[[jax.Array], jax.Array]) -> Replay:
+  """The buffer with `function` applied to each column."""
+  return Replay(
+    inputs=function(replay.inputs),
+    reward=function(replay.reward),
+    weight=function(replay.weight),
+    noise=function(replay.noise),
+    position=replay.position,
+  )
