@@ -35,6 +35,22 @@ def start(run: Callable[[Config, pathlib.Path], None]) -> None:
   app.run(lambda argv: _run(run, argv), flags_parser=_parse)
 
 
+def start_alone(run: Callable[[], None]) -> None:
+  """Parses the flags of a script without a config and calls `run()`; bad input likewise."""
+
+  def guarded(argv: Sequence[str]) -> None:
+    _refuse_arguments(argv)
+    from rec_jax.types import InputError
+
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    try:
+      run()
+    except InputError as error:
+      _fail(str(error))
+
+  app.run(guarded, flags_parser=_parse)
+
+
 def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> None:
   """Runs stages in order, each unless it is finished."""
   from rec_jax.stages import workdir as workdirs
@@ -53,8 +69,7 @@ def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> 
 
 
 def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> None:
-  if len(argv) > 1:
-    _fail(f'unexpected argument {argv[1]!r}: flags are given as --name=value')
+  _refuse_arguments(argv)
   import jax
 
   from rec_jax.types import InputError
@@ -72,6 +87,11 @@ def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> No
     _fail(str(error))
   except KeyboardInterrupt:
     _fail('interrupted: the same command resumes the run')
+
+
+def _refuse_arguments(argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    _fail(f'unexpected argument {argv[1]!r}: flags are given as --name=value')
 
 
 def _define_flags(argv: Sequence[str]) -> None:

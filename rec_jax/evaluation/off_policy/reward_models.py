@@ -1,0 +1,215 @@
+"""Reward models by cross-fitting: what a model expects that has not seen the round.
+
+A model is a pair of pure functions. Rows are left out by weight 0, so that the fits to all folds
+and positions are one `vmap`.
+
+Shape letters: n rounds, K actions, L positions, D context features, A action features, F = D + A.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+Params = Any
+Loss = Callable[[jax.Array, Params], jax.Array]
+
+# Newton's method on a convex loss with a backtracking step; it doubles its digits near the end.
+NEWTON_STEPS = 30
+_STEP_SIZES = 0.5 ** np.arange(12)
+# Rounds predicted at once: all K actions of each are in memory.
+CHUNK_SIZE = 1_000
+
+
+class RewardModel(NamedTuple):
+  """How to learn expected rewards.
+
+  Attributes:
+    fit: (key, inputs [n, F], reward [n], weight [n]) -> parameters; weight 0 leaves a row out.
+    predict: (parameters, inputs [..., F]) -> [...].
+  """
+
+  fit: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], Params]
+  predict: Callable[[Params, jax.Array], jax.Array]
+
+
+def cross_fit(
+  key: jax.Array,
+  model: RewardModel,
+  *,
+  context: ArrayLike,
+  action_context: ArrayLike,
+  action: ArrayLike,
+  reward: ArrayLike,
+  fold: ArrayLike,
+  position: ArrayLike | None = None,
+  num_positions: int = 1,
+) -> np.ndarray:
+  """Expected rewards of all actions, each round by the model of the folds that lack it.
+
+  Each position has a model of its own, as in OBP.
+
+  Args:
+    key: typed key; split over folds and positions.
+    model: how to learn.
+    context: [n, D].
+    action_context: [K, A].
+    action: [n] int in [0, K).
+    reward: [n].
+    fold: [n] int from 0, see `folds`; at least two.
+    position: [n] int in [0, L); 0 if not given.
+    num_positions: L.
+
+  Returns:
+    [n, K, L], the `q_hat` of the estimators.
+
+  Raises:
+    ValueError: if there are fewer than two folds.
+  """
+  context, action_context = jnp.asarray(context), jnp.asarray(action_context)
+  action, fold = np.asarray(action), np.asarray(fold)
+  num_rounds, num_folds = len(action), int(fold.max()) + 1
+  if num_folds < 2:
+    raise ValueError('expected at least two folds, so that no round judges itself')
+  position = np.zeros(num_rounds, int) if position is None else np.asarray(position)
+  pairs = [(f, place) for f in range(num_folds) for place in range(num_positions)]
+  weight = np.stack([(fold != f) & (position == place) for f, place in pairs])
+  inputs = jnp.concatenate([context, action_context[action]], axis=1)
+  keys = jax.random.split(key, len(pairs))
+  reward = jnp.asarray(reward, inputs.dtype)
+  fitted = jax.jit(jax.vmap(model.fit, in_axes=(0, None, None, 0)))(
+    keys, inputs, reward, jnp.asarray(weight, inputs.dtype)
+  )
+
+  def predict_round(params: Params, row: jax.Array) -> jax.Array:
+    rows = jnp.broadcast_to(row, (len(action_context), len(row)))
+    everything = jnp.concatenate([rows, action_context], axis=1)
+    return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
+
+  predict = jax.jit(jax.vmap(predict_round, in_axes=(None, 0)))
+  q_hat = np.empty((num_rounds, len(action_context), num_positions), inputs.dtype)
+  for f in range(num_folds):
+    params = jax.tree.map(
+      lambda leaf, f=f: leaf[f * num_positions : (f + 1) * num_positions], fitted
+    )
+    rows = np.flatnonzero(fold == f)
+    for start in range(0, len(rows), CHUNK_SIZE):
+      chunk = rows[start : start + CHUNK_SIZE]
+      # Padded, so that a shorter last chunk is not compiled for.
+      padded = np.resize(chunk, min(CHUNK_SIZE, num_rounds))
+      q_hat[chunk] = predict(params, context[padded])[: len(chunk)]
+  return q_hat
+
+
+def folds(seed: int, num_rounds: int, num_folds: int) -> np.ndarray:
+  """[n] the fold of each round: random, sizes that differ by one at most.
+
+  They are those of scikit-learn's KFold(num_folds, shuffle=True, random_state=seed).
+  """
+  order = np.random.RandomState(seed).permutation(num_rounds)
+  fold = np.empty(num_rounds, np.int64)
+  for f, rows in enumerate(np.array_split(order, num_folds)):
+    fold[rows] = f
+  return fold
+
+
+def ridge(lambda_: ArrayLike = 1.0) -> RewardModel:
+  """Linear regression with penalty lambda |w|^2; the intercept is free."""
+
+  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
+    del key
+    design = _with_intercept(inputs)
+    penalty = lambda_ * _slopes(design)
+    # A fold may be empty: the little on the diagonal keeps the intercept's equation solvable.
+    gram = (design.T * weight) @ design + jnp.diag(penalty + _jitter(design))
+    factor = jax.scipy.linalg.cho_factor(gram)
+    return jax.scipy.linalg.cho_solve(factor, design.T @ (weight * reward))
+
+  return RewardModel(fit, _linear)
+
+
+def logistic(lambda_: ArrayLike = 1.0) -> RewardModel:
+  """Logistic regression of rewards in [0, 1], penalty lambda |w|^2 / 2; the intercept is free.
+
+  scikit-learn's C is 1 / lambda.
+  """
+
+  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
+    del key
+    design = _with_intercept(inputs)
+    penalty = lambda_ * _slopes(design)
+
+    def loss(params: jax.Array) -> jax.Array:
+      logit = design @ params
+      return weight @ (jnp.logaddexp(0, logit) - reward * logit) + penalty @ params**2 / 2
+
+    def step(params: jax.Array, _: None) -> tuple[jax.Array, None]:
+      chance = jax.nn.sigmoid(design @ params)
+      gradient = design.T @ (weight * (chance - reward)) + penalty * params
+      curvature = weight * chance * (1 - chance)
+      hessian = (design.T * curvature) @ design + jnp.diag(penalty + _jitter(design))
+      direction = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(hessian), gradient)
+      # A full step may overshoot where rewards are rare; none is taken where none descends.
+      sizes = jnp.append(jnp.asarray(_STEP_SIZES, params.dtype), 0)
+      losses = jax.lax.map(lambda size: loss(params - size * direction), sizes)
+      return params - sizes[jnp.argmin(losses)] * direction, None
+
+    start = jnp.zeros(design.shape[1], design.dtype)
+    return jax.lax.scan(step, start, None, length=NEWTON_STEPS)[0]
+
+  return RewardModel(fit, lambda params, inputs: jax.nn.sigmoid(_linear(params, inputs)))
+
+
+def network(
+  optimise: Callable[[jax.Array, Loss, Params], Params], num_hidden: int = 32
+) -> RewardModel:
+  """A network with one hidden layer of ReLUs and squared error.
+
+  Args:
+    optimise: (key, loss, parameters) -> parameters, where loss is (key, parameters) -> [].
+    num_hidden: width of the hidden layer.
+  """
+
+  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> Params:
+    init_key, optimise_key = jax.random.split(key)
+    width = inputs.shape[1]
+    total = jnp.maximum(weight.sum(), 1)
+    params = {
+      'hidden': jax.random.normal(init_key, (width, num_hidden)) * jnp.sqrt(2 / width),
+      'bias': jnp.zeros(num_hidden),
+      # From the mean reward on, so that what is rare need not be learnt first.
+      'output': jnp.zeros(num_hidden),
+      'mean': weight @ reward / total,
+    }
+
+    def loss(key: jax.Array, params: Params) -> jax.Array:
+      del key
+      return weight @ (predict(params, inputs) - reward) ** 2 / total
+
+    return optimise(optimise_key, loss, params)
+
+  def predict(params: Params, inputs: jax.Array) -> jax.Array:
+    hidden = jax.nn.relu(inputs @ params['hidden'] + params['bias'])
+    return hidden @ params['output'] + params['mean']
+
+  return RewardModel(fit, predict)
+
+
+def _with_intercept(inputs: jax.Array) -> jax.Array:
+  return jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
+
+
+def _slopes(design: jax.Array) -> jax.Array:
+  """[F + 1] ones, 0 for the intercept."""
+  return jnp.ones(design.shape[1], design.dtype).at[-1].set(0)
+
+
+def _jitter(design: jax.Array) -> jax.Array:
+  return jnp.full(design.shape[1], jnp.finfo(design.dtype).eps, design.dtype)
+
+
+def _linear(params: jax.Array, inputs: jax.Array) -> jax.Array:
+  return inputs @ params[:-1] + params[-1]
