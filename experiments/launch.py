@@ -10,6 +10,7 @@ import itertools
 import logging
 import pathlib
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from rec_jax.stages import STAGES
-from rec_jax.stages.config import Config
+from rec_jax.stages.config import Config, SweepConfig
 
 _DEFAULT = 'configs/movielens.py'
 
@@ -29,7 +30,7 @@ def main(*stages: str) -> None:
   start(lambda config, workdir: run_stages(stages, config, workdir))
 
 
-def start(run: Callable[[Config, pathlib.Path], None]) -> None:
+def start(run: Callable[[Any, pathlib.Path], None]) -> None:
   """Parses the flags and calls `run(config, workdir)`; bad input ends in one line and status 1."""
   _define_flags(sys.argv)
   app.run(lambda argv: _run(run, argv), flags_parser=_parse)
@@ -51,10 +52,13 @@ def start_alone(run: Callable[[], None]) -> None:
   app.run(guarded, flags_parser=_parse)
 
 
-def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> None:
+def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pathlib.Path) -> None:
   """Runs stages in order, each unless it is finished."""
   from rec_jax.stages import workdir as workdirs
+  from rec_jax.types import InputError
 
+  if isinstance(config, SweepConfig):
+    raise InputError('the config is that of a sweep: run it by python -m experiments.explore')
   for stage in stages:
     run = importlib.import_module(f'rec_jax.stages.{stage}').run
     if workdirs.is_finished(workdir, stage):
@@ -68,7 +72,7 @@ def run_stages(stages: Sequence[str], config: Config, workdir: pathlib.Path) -> 
         importlib.import_module('rec_jax.stages.explore').check_visitors(config, workdir)
 
 
-def _run(run: Callable[[Config, pathlib.Path], None], argv: Sequence[str]) -> None:
+def _run(run: Callable[[Any, pathlib.Path], None], argv: Sequence[str]) -> None:
   _refuse_arguments(argv)
   import jax
 
@@ -108,16 +112,18 @@ def _define_flags(argv: Sequence[str]) -> None:
 
 def _check_config(argv: Sequence[str]) -> None:
   """Looks for what config_flags would answer with a traceback."""
-  file, known = _DEFAULT, list(_field_names(Config()))
+  file, fields = _DEFAULT, []
   for argument, following in itertools.pairwise([*argv, '']):
     flag, equals, value = argument.partition('=')
     if flag.lstrip('-') == 'config' and flag != 'config':
       file = value if equals else following
-    field = re.fullmatch(r'--?(?:no)?config\.(.+)', flag)
-    if field and field[1] not in known:
-      _fail(f'no config field {field[1]}: {_hint(field[1], known)}')
+    fields += re.findall(r'^--?(?:no)?config\.(.+)$', flag)
   if not pathlib.Path(file).is_file():
     _fail(f'no config file {file}: run from the root of the repository or give --config')
+  known = list(_field_names(runpy.run_path(file)['get_config']()))
+  for field in fields:
+    if field not in known:
+      _fail(f'no config field {field}: {_hint(field, known)}')
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:

@@ -187,3 +187,41 @@ class Config:
   finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)
   distil: DistilConfig = dataclasses.field(default_factory=DistilConfig)
   explore: ExploreConfig = dataclasses.field(default_factory=ExploreConfig)
+
+
+@dataclasses.dataclass
+class SweepConfig:
+  """Policies x hyperparameters x seeds in a synthetic world, without a chain of models.
+
+  Attributes:
+    environment: of `rec_jax.stages.worlds`.
+    policies: names of the registry, separated by commas.
+    grid: hyperparameters to sweep, as 'lin_ucb.alpha=0.1|1,lin_ts.lambda_=1|10'; a policy runs
+      under every combination of its values, and with its defaults where it has none.
+    baseline: the policy that the others are compared with, under its first setting; runs as well
+      where `policies` lacks it.
+    seed: every random stream of the run derives from it.
+    seeds: S, runs of each setting side by side, the same ones for all settings.
+    num_rounds: T.
+    num_points: rounds at which regret is kept, evenly spaced up to the last.
+    num_arms: K.
+    dim: F, features of an arm.
+    noise: standard deviation of a reward around its mean.
+    refresh_every: rounds between the costly steps of policies that have them, such as networks.
+    memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
+      after another.
+  """
+
+  environment: str = 'linear'
+  policies: str = 'lin_ts,lin_ucb'
+  grid: str = ''
+  baseline: str = 'uniform'
+  seed: int = 0
+  seeds: int = 100
+  num_rounds: int = 2000
+  num_points: int = 100
+  num_arms: int = 10
+  dim: int = 8
+  noise: float = 1.0
+  refresh_every: int = 50
+  memory_bound: float = 2e9

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rec_jax.models.peft import METHODS
 from rec_jax.models.text_encoder import TextEncoderConfig
-from rec_jax.stages.config import Config
+from rec_jax.stages.config import Config, SweepConfig
 from rec_jax.types import InputError
 
 
@@ -17,10 +17,7 @@ def check(config: Config) -> None:
   Raises:
     InputError: names the first field that cannot be, its value, and what it may be.
   """
-  for field, value in _numbers(config):
-    limit = _LIMITS.get(field) or _LIMITS.get(field.rpartition('.')[2])
-    if limit is not None and not limit.holds(value):
-      raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
+  check_numbers(config)
   for field, allowed in _WORDS.items():
     stage, name = field.split('.')
     value = getattr(getattr(config, stage), name)
@@ -28,6 +25,18 @@ def check(config: Config) -> None:
       raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
   _check_heads(config)
   _check_encoder_ends(config)
+
+
+def check_numbers(config: Config | SweepConfig) -> None:
+  """Compares every number with its limits.
+
+  Raises:
+    InputError: names the first field that cannot be, its value, and what it may be.
+  """
+  for field, value in _numbers(config):
+    limit = _LIMITS.get(field) or _LIMITS.get(field.rpartition('.')[2])
+    if limit is not None and not limit.holds(value):
+      raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
 
 
 class _Limit(NamedTuple):
@@ -111,7 +120,12 @@ _LIMITS = {
   # Without any, every candidate of implicit feedback would be a reward.
   'explore.negatives_ratio': _POSITIVE,
   'explore.log_epsilon': _Limit(0, 1, open_low=True),
-  'explore.memory_bound': _POSITIVE,
+  'memory_bound': _POSITIVE,
+  **dict.fromkeys(('seeds', 'num_rounds', 'num_points'), _COUNT),
+  # Of a single one nothing is to be learnt.
+  'num_arms': _Limit(2),
+  'noise': _Limit(0),
+  'refresh_every': _Limit(0),
 }
 _WORDS = {
   'data.source': ('movielens', 'tables'),

@@ -25,7 +25,7 @@ from typing import Any
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.stages import STAGES, limits
 from rec_jax.stages import manifest as manifests
-from rec_jax.stages.config import Config
+from rec_jax.stages.config import Config, SweepConfig
 from rec_jax.types import InputError
 
 _ROW = ('stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol')
@@ -53,16 +53,28 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
   if stage not in STAGES:
     raise ValueError(f'unknown stage {stage!r}: the stages are {STAGES}')
   limits.check(config)
+  directory = pathlib.Path(workdir) / stage
+  claim(config, workdir, directory)
+  if is_finished(workdir, stage):
+    logger.info('%s: already finished in %s', stage, workdir)
+    collect(workdir)
+    return None
+  return directory
+
+
+def claim(
+  config: Config | SweepConfig, workdir: str | os.PathLike[str], directory: pathlib.Path
+) -> None:
+  """Makes a directory in the workdir of a run; the first call writes its manifest.
+
+  Raises:
+    InputError: the workdir cannot be used, or belongs to a run of another config.
+  """
   workdir = pathlib.Path(workdir)
   settings = json.loads(json.dumps(dataclasses.asdict(config)))
   manifest = _read_manifest(workdir)
   if manifest is not None:
     manifests.check_same_config(manifest['config'], settings, workdir)
-  if is_finished(workdir, stage):
-    logger.info('%s: already finished in %s', stage, workdir)
-    collect(workdir)
-    return None
-  directory = workdir / stage
   try:
     directory.mkdir(parents=True, exist_ok=True)
     if manifest is None:
@@ -71,7 +83,6 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
     raise InputError(
       f'workdir {workdir} cannot be written ({error.strerror}): give another --workdir'
     ) from error
-  return directory
 
 
 def finish(stage_dir: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:

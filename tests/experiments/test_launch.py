@@ -101,6 +101,13 @@ def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
   assert (tmp_path / 'new/prepare/metrics.json').exists()
 
 
+def test_a_sweep_of_an_unknown_policy_leaves_no_trace(tmp_path):
+  config = ('--config=configs/bandits/linear.py', f'--workdir={tmp_path}/new')
+  result = run('explore', *config, '--config.policies=lin_ucb,lin_tss')
+  assert_one_line_error(result, "unknown policy 'lin_tss'", 'lin_ts, lin_ucb')
+  assert not list(tmp_path.iterdir())
+
+
 def test_a_bug_keeps_its_traceback(tmp_path):
   result = run('prepare', f'--workdir={tmp_path}', BUG='prepare')
   assert result.returncode == 1
@@ -117,6 +124,8 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     (['--config.seed=one'], ["--config.seed=one: invalid literal for int() with base 10: 'one'"]),
     (['--config.data.cut=half'], ['--config.data.cut=half', 'could not convert string to float']),
     (['--config=configs/none.py'], ['no config file configs/none.py']),
+    (['--config=configs/bandits/linear.py', '--config.polices=x'], ['did you mean policies?']),
+    (['--config=configs/bandits/linear.py'], ['of a sweep', 'python -m experiments.explore']),
     (['--config', 'none.py', '--config.seed=1'], ['no config file none.py']),
     (['--wrkdir=x'], ["Unknown command line flag 'wrkdir'", 'workdir']),
     (['extra'], ["unexpected argument 'extra'"]),
@@ -130,9 +139,11 @@ def test_the_configs_load_and_are_fast_to_refuse():
   code = """
 import sys
 from configs import movielens, tables
+from configs.bandits import linear
 import experiments.launch
 assert movielens.get_config().data.source == 'movielens'
 assert tables.get_config().data.source == 'tables'
+assert linear.get_config().environment == 'linear'
 assert 'jax' not in sys.modules, 'JAX is imported before the flags are checked'
 """
   subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

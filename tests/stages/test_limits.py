@@ -8,7 +8,7 @@ from rec_jax.data import sources
 from rec_jax.models import pretrained
 from rec_jax.models.text_encoder import TextEncoderConfig
 from rec_jax.stages import limits, workdir
-from rec_jax.stages.config import Config
+from rec_jax.stages.config import Config, SweepConfig
 from rec_jax.types import InputError
 
 
@@ -75,7 +75,7 @@ def test_a_setting_that_cannot_be_is_one_line(tmp_path, change, message):
 
 def test_every_number_has_a_limit():
   """A new field is not forgotten."""
-  names = [name for name, _ in limits._numbers(Config())]
+  names = [name for each in (Config(), SweepConfig()) for name, _ in limits._numbers(each)]
   shared = {name.rpartition('.')[2] for name in names if name not in limits._LIMITS}
   assert shared <= set(limits._LIMITS)
   assert set(limits._WORDS) <= {
