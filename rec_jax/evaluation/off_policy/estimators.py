@@ -218,4 +218,6 @@ def _doubly_robust(rounds: Rounds, weight: jax.Array, normaliser: jax.Array | No
 
 
 def _sub_gaussian(weight: jax.Array, lambda_: ArrayLike) -> jax.Array:
-  return weight / (1 - lambda_ + lambda_ * weight)
+  # A weight of 0 stays 0 where lambda is 1 too, which would be 0 / 0.
+  positive = weight > 0
+  return jnp.where(positive, weight / jnp.where(positive, 1 - lambda_ + lambda_ * weight, 1), 0)

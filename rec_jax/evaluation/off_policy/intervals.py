@@ -48,7 +48,8 @@ def bootstrap(
     resamples: number of resamples.
 
   Returns:
-    name -> the estimate, in the order of the table; ends are NaN for n = 1.
+    name -> the estimate, in the order of the table; ends are NaN for n = 1, and where no resample
+    has anything to divide by.
   """
   host = {name: _double(terms) for name, terms in table.items()}
   values = {name: float(reduce(terms)) for name, terms in host.items()}
@@ -68,7 +69,8 @@ def bootstrap(
   result = {}
   for name, value in values.items():
     shifts = _shifts(totals, *layout[name])
-    low, high = value + np.quantile(shifts[np.isfinite(shifts)], tails)
+    known = shifts[np.isfinite(shifts)]
+    low, high = value + np.quantile(known, tails) if known.size else (np.nan, np.nan)
     result[name] = Estimate(value, float(low), float(high), num_rounds)
   return result
 

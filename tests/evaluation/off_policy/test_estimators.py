@@ -1,5 +1,6 @@
 """Estimators: parity with published code, enumeration, unbiasedness, gradients, invariances."""
 
+import dataclasses
 import functools
 
 import jax
@@ -173,3 +174,14 @@ def test_influence_has_the_spread_of_the_jackknife():
 def test_shapes_are_checked(change, message):
   with pytest.raises(ValueError, match=message):
     estimators.match(**problems.log(0) | change)
+
+
+def test_a_weight_of_zero_stays_zero_under_the_strongest_shrinkage():
+  rounds = estimators.match(np.ones(2), [0, 1], [0.5, 0.5], [[[1.0], [0.0]], [[1.0], [0.0]]])
+  value, slope = jax.value_and_grad(
+    lambda weight: estimators.reduce(
+      estimators.sg_ipw(dataclasses.replace(rounds, weight=weight), lambda_=1.0)
+    )
+  )(rounds.weight)
+  assert value == 0.5
+  assert np.isfinite(slope).all()

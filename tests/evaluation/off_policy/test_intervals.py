@@ -180,6 +180,13 @@ def test_one_round_has_no_spread():
   assert intervals.empirical_bernstein([0.3], 0, 1).high == 1
 
 
+def test_nothing_to_divide_by_has_no_interval():
+  zeros = np.zeros(5)
+  with np.errstate(invalid='ignore'):
+    found = intervals.bootstrap(jax.random.key(0), {'': Terms(zeros, zeros, zeros)}, resamples=10)
+  assert np.isnan([found[''].value, found[''].low, found[''].high]).all()
+
+
 def test_values_out_of_range_are_named():
   with pytest.raises(ValueError, match=r'row 1: 1.5 is not in \[0, 1\]'):
     intervals.betting([0.5, 1.5], 0, 1)
