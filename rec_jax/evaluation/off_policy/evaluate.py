@@ -36,6 +36,8 @@ LEAST_EFFECTIVE_SHARE = 0.05
 # Standard errors by which the mean weight may differ from 1 before propensities are doubted.
 MEAN_WEIGHT_TOLERANCE = 4.0
 
+ASSUMED = 'max_weight is not given but taken from the log: the interval is not guaranteed to cover'
+
 
 @dataclasses.dataclass(frozen=True)
 class PolicyValue(Estimate):
@@ -91,12 +93,12 @@ def evaluate(
     q_hat: [n, K, L] expected rewards by a model that was not fitted on the same rows.
     estimators: label -> function of `Rounds`, settings bound; if not given, all of `ESTIMATORS`
       that the arguments allow, unclipped.
-    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n.
+    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n, given `max_weight`.
     level: probability that each interval, by itself, covers the mean of its estimator.
     resamples: number of bootstrap resamples.
     reward_range: least and largest possible reward (and q_hat); the others need it.
     max_weight: largest possible importance weight, for the others too; if not given, the largest
-      one of the log, which is an assumption.
+      one of the log, which is an assumption: the warning then says that nothing is guaranteed.
 
   Returns:
     label -> estimate, in the order of `estimators`.
@@ -119,6 +121,10 @@ def evaluate(
   else:
     if reward_range is None:
       raise InputError(f'interval "{interval}" needs reward_range=(least, largest) of a reward')
+    if max_weight is None:
+      overlap = dataclasses.replace(
+        overlap, warning='; '.join(filter(None, (overlap.warning, ASSUMED)))
+      )
     largest = overlap.max_weight if max_weight is None else max_weight
     if overlap.max_weight > largest * (1 + 1e-6):
       row = int(np.argmax(rounds.weight))

@@ -76,6 +76,18 @@ def test_same_key_same_numbers():
   assert first == second
 
 
+def test_without_the_largest_weight_nothing_is_guaranteed():
+  settings = {
+    'estimators': {'ipw': estimators.ipw},
+    'interval': 'hoeffding',
+    'reward_range': (0, 1),
+  }
+  assumed = evaluate(KEY, **binary(300), **settings)['ipw']
+  known = evaluate(KEY, **binary(300), **settings, max_weight=20.0)['ipw']
+  assert 'not guaranteed' in assumed.warning
+  assert known.warning == ''
+
+
 def test_poor_overlap_warns():
   good = np.random.default_rng(0).uniform(0.5, 1.5, 1_000)
   assert overlap_of(good / good.mean()).warning == ''
