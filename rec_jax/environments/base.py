@@ -52,6 +52,26 @@ class Environment(NamedTuple):
   ]
 
 
+def known_metrics(
+  context: Context, decision: Decision, expected: jax.Array, reward: jax.Array
+) -> Metrics:
+  """Metrics of slates of which every position was shown, where all expected rewards are known.
+
+  Args:
+    context: [B].
+    decision: [B], each with L positions.
+    expected: [B, K] of all candidates.
+    reward: [B, L] of what was shown.
+  """
+  return Metrics(
+    reward=reward,
+    expected_reward=jax.numpy.take_along_axis(expected, decision.index, axis=1),
+    best_expected_reward=jax.lax.top_k(expected, decision.index.shape[1])[0],
+    arm_id=decision.arm_id,
+    user_id=context.user_id,
+  )
+
+
 def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Feedback:
   """Feedback [B * L] of every position of every slate; weight 0 where nothing was shown.
 

@@ -1,16 +1,19 @@
-"""A world that is linear in the features of the candidates, for checking regret against theory."""
+"""Worlds that depend on features . weights, for checking regret against theory."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.environments.base import Environment, Metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, known_metrics, outcome_rows
 from rec_jax.types import Context, Decision, Feedback
 
 
 @struct.dataclass
 class LinearData:
-  """The truth.
+  """The truth of a linear world.
 
   Attributes:
     weights: [F] float32, expected reward = features . weights.
@@ -19,6 +22,32 @@ class LinearData:
 
   weights: jax.Array
   noise_variance: jax.Array
+
+
+@struct.dataclass
+class LogisticData:
+  """The truth of a logistic world.
+
+  Attributes:
+    weights: [F] float32, expected reward = sigmoid(features . weights).
+  """
+
+  weights: jax.Array
+
+
+@struct.dataclass
+class DriftingData:
+  """The truth of a linear world whose weights wander.
+
+  Attributes:
+    weights: [F] float32, at the first round.
+    noise_variance: [] of one reward around features . weights.
+    drift: [] in [0, 1], share of the variance of the weights that is drawn anew in a round.
+  """
+
+  weights: jax.Array
+  noise_variance: jax.Array
+  drift: jax.Array
 
 
 def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
@@ -31,12 +60,84 @@ def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
   Returns:
     An environment over `LinearData`.
   """
+  return _environment(
+    num_candidates,
+    num_users,
+    init=lambda data: (),
+    mean=lambda data, state, features: features @ data.weights,
+    draw=_normal_reward,
+    move=lambda key, data, state: state,
+  )
 
-  def init(key: jax.Array, data: LinearData) -> tuple[()]:
-    del key, data
-    return ()
 
-  def observe(key: jax.Array, data: LinearData, state: tuple[()], t: jax.Array) -> Context:
+def logistic_environment(num_candidates: int, num_users: int = 1) -> Environment:
+  """As `linear_environment`, with rewards of 0 and 1 at sigmoid(features . weights).
+
+  Args:
+    num_candidates: K.
+    num_users: B.
+
+  Returns:
+    An environment over `LogisticData`.
+  """
+  return _environment(
+    num_candidates,
+    num_users,
+    init=lambda data: (),
+    mean=lambda data, state, features: jax.nn.sigmoid(features @ data.weights),
+    draw=lambda key, data, mean: jax.random.bernoulli(key, mean).astype(jnp.float32),
+    move=lambda key, data, state: state,
+  )
+
+
+def drifting_environment(num_candidates: int, num_users: int = 1) -> Environment:
+  """As `linear_environment`, but each seed's weights wander after every round, all alike at first.
+
+  w <- sqrt(1 - drift) w + sqrt(drift) N(0, I): entries of variance 1 keep it.
+
+  Args:
+    num_candidates: K.
+    num_users: B.
+
+  Returns:
+    An environment over `DriftingData` whose state is the weights [F].
+  """
+
+  def move(key: jax.Array, data: DriftingData, weights: jax.Array) -> jax.Array:
+    fresh = jax.random.normal(key, weights.shape)
+    return jnp.sqrt(1 - data.drift) * weights + jnp.sqrt(data.drift) * fresh
+
+  return _environment(
+    num_candidates,
+    num_users,
+    init=lambda data: data.weights,
+    mean=lambda data, weights, features: features @ weights,
+    draw=_normal_reward,
+    move=move,
+  )
+
+
+def _environment(
+  num_candidates: int,
+  num_users: int,
+  *,
+  init: Callable[[Any], Any],
+  mean: Callable[[Any, Any, jax.Array], jax.Array],
+  draw: Callable[[jax.Array, Any, jax.Array], jax.Array],
+  move: Callable[[jax.Array, Any, Any], Any],
+) -> Environment:
+  """B users and K fresh candidates with features from N(0, I / F) a round.
+
+  Args:
+    num_candidates: K.
+    num_users: B.
+    init: data -> state.
+    mean: (data, state, features [B, K, F]) -> expected rewards [B, K].
+    draw: (key, data, expected rewards [B, L]) -> rewards [B, L].
+    move: (key, data, state) -> state after a round.
+  """
+
+  def observe(key: jax.Array, data: Any, state: Any, t: jax.Array) -> Context:
     del state, t
     arm_dim = len(data.weights)
     shape = (num_users, num_candidates)
@@ -49,24 +150,17 @@ def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
     )
 
   def step(
-    key: jax.Array,
-    data: LinearData,
-    state: tuple[()],
-    t: jax.Array,
-    context: Context,
-    decision: Decision,
-  ) -> tuple[tuple[()], Feedback, Metrics]:
+    key: jax.Array, data: Any, state: Any, t: jax.Array, context: Context, decision: Decision
+  ) -> tuple[Any, Feedback, Metrics]:
     del t
-    expected = context.features @ data.weights
-    chosen = jnp.take_along_axis(expected, decision.index, axis=1)
-    noise = jax.random.normal(key, chosen.shape) * jnp.sqrt(data.noise_variance)
-    metrics = Metrics(
-      reward=chosen + noise,
-      expected_reward=chosen,
-      best_expected_reward=jax.lax.top_k(expected, decision.index.shape[1])[0],
-      arm_id=decision.arm_id,
-      user_id=context.user_id,
-    )
-    return state, outcome_rows(context, decision, metrics.reward), metrics
+    draw_key, move_key = jax.random.split(key)
+    expected = mean(data, state, context.features)
+    reward = draw(draw_key, data, jnp.take_along_axis(expected, decision.index, axis=1))
+    metrics = known_metrics(context, decision, expected, reward)
+    return move(move_key, data, state), outcome_rows(context, decision, reward), metrics
 
-  return Environment(init, observe, step)
+  return Environment(lambda key, data: init(data), observe, step)
+
+
+def _normal_reward(key: jax.Array, data: LinearData | DriftingData, mean: jax.Array) -> jax.Array:
+  return mean + jax.random.normal(key, mean.shape) * jnp.sqrt(data.noise_variance)

@@ -194,7 +194,7 @@ class SweepConfig:
   """Policies x hyperparameters x seeds in a synthetic world, without a chain of models.
 
   Attributes:
-    environment: of `rec_jax.stages.worlds`.
+    environment: 'linear', 'logistic', 'drifting' or 'wheel'.
     policies: names of the registry, separated by commas.
     grid: hyperparameters to sweep, as 'lin_ucb.alpha=0.1|1,lin_ts.lambda_=1|10'; a policy runs
       under every combination of its values, and with its defaults where it has none.
@@ -204,9 +204,11 @@ class SweepConfig:
     seeds: S, runs of each setting side by side, the same ones for all settings.
     num_rounds: T.
     num_points: rounds at which regret is kept, evenly spaced up to the last.
-    num_arms: K.
-    dim: F, features of an arm.
-    noise: standard deviation of a reward around its mean.
+    num_arms: K; the wheel has 5.
+    dim: F, features of an arm; the wheel has 15.
+    noise: standard deviation of a reward around its mean, where it is not 0 or 1.
+    drift: of 'drifting', share of the variance of the weights that is drawn anew in a round.
+    delta: of 'wheel', radius of the inner disc.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
     memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
       after another.
@@ -223,5 +225,7 @@ class SweepConfig:
   num_arms: int = 10
   dim: int = 8
   noise: float = 1.0
+  drift: float = 0.001
+  delta: float = 0.5
   refresh_every: int = 50
   memory_bound: float = 2e9

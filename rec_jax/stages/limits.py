@@ -125,6 +125,8 @@ _LIMITS = {
   # Of a single one nothing is to be learnt.
   'num_arms': _Limit(2),
   'noise': _Limit(0),
+  'drift': _SHARE,
+  'delta': _Limit(0, 1, open_low=True, open_high=True),
   'refresh_every': _Limit(0),
 }
 _WORDS = {

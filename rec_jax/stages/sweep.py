@@ -1,7 +1,8 @@
 """Policies x hyperparameters x seeds in a synthetic world, in one call.
 
 Writes `regret/POLICY.parquet` (regret of every setting and seed at thinned rounds) as soon as a
-policy is done, so that a killed sweep resumes, then `regret.svg` and `metrics.json`.
+policy is done, so that a killed sweep resumes, then `regret.svg`, `regret_others.svg` (without the
+baseline) and `metrics.json`.
 """
 
 import functools
@@ -52,9 +53,9 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
       for policy, each in settings.items()
       for label, curve in _once(config, world, policy, each, directory, advance).items()
     }
-  _draw(Path(workdir) / 'regret.svg', config, curves)
   final = {label: intervals.t_interval(curve[:, -1]) for label, curve in curves.items()}
   baseline = grid.label(config.baseline, settings[config.baseline][0])
+  _draw(Path(workdir), config, curves, baseline)
   difference = {
     label: intervals.t_interval(curve[:, -1] - curves[baseline][:, -1])
     for label, curve in curves.items()
@@ -185,11 +186,17 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
   temporary.replace(path)
 
 
-def _draw(path: Path, config: SweepConfig, curves: dict[str, np.ndarray]) -> None:
-  bands = {label: regret.band(curve) for label, curve in curves.items()}
+def _draw(workdir: Path, config: SweepConfig, curves: dict[str, np.ndarray], baseline: str) -> None:
+  """A panel of all, and one of all but the baseline, which can dwarf the rest."""
   rounds = _kept_rounds(config)
-  panel = {
+  bands = {label: regret.band(curve) for label, curve in curves.items()}
+  every = {
     label: figures.Curve(rounds, band.value, band.low, band.high) for label, band in bands.items()
   }
-  figure = figures.curves(config.environment, {'cumulative regret': panel}, xlabel='round')
-  runs.write_atomic(path, figure.panels[0])
+  panels = {'cumulative regret': every}
+  if len(every) > 1:
+    others = {label: curve for label, curve in every.items() if label != baseline}
+    panels[f'cumulative regret, without {baseline}'] = others
+  figure = figures.curves(config.environment, panels, xlabel='round')
+  for name, svg in zip(('regret.svg', 'regret_others.svg'), figure.panels, strict=False):
+    runs.write_atomic(workdir / name, svg)

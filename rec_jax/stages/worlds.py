@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.environments.base import Environment
-from rec_jax.environments.synthetic import LinearData, linear_environment
+from rec_jax.environments.synthetic import (
+  DriftingData,
+  LinearData,
+  LogisticData,
+  drifting_environment,
+  linear_environment,
+  logistic_environment,
+)
+from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.stages.config import SweepConfig
 from rec_jax.types import ArmSpec, InputError
 
@@ -43,20 +51,53 @@ def build(config: SweepConfig) -> World:
 
 
 def _linear(key: jax.Array, config: SweepConfig) -> World:
-  """Weights of length sqrt(F), so that the mean rewards of the arms have variance 1."""
-  direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
   return World(
     environment=linear_environment(config.num_arms),
-    data=LinearData(
-      weights=direction / jnp.linalg.norm(direction) * jnp.sqrt(config.dim),
-      noise_variance=jnp.float32(config.noise**2),
+    data=LinearData(_weights(key, config), jnp.float32(config.noise**2)),
+    spec=_spec(config),
+    description=(
+      f'{_arms(config)}, reward linear in them with variance 1 among arms{_noise(config)}'
+    ),
+  )
+
+
+def _logistic(key: jax.Array, config: SweepConfig) -> World:
+  return World(
+    environment=logistic_environment(config.num_arms),
+    data=LogisticData(_weights(key, config)),
+    spec=_spec(config),
+    description=f'{_arms(config)}, reward 1 at the sigmoid of a logit with variance 1 among arms',
+  )
+
+
+def _drifting(key: jax.Array, config: SweepConfig) -> World:
+  return World(
+    environment=drifting_environment(config.num_arms),
+    data=DriftingData(
+      _weights(key, config), jnp.float32(config.noise**2), jnp.float32(config.drift)
     ),
     spec=_spec(config),
     description=(
-      f'{config.num_arms} fresh arms a round with {config.dim} normal features, reward linear in '
-      f'them with variance 1 among arms, noise of standard deviation {config.noise:g}'
+      f'{_arms(config)}, reward linear in them{_noise(config)}; a share of {config.drift:g} of the '
+      'variance of the weights is drawn anew in each round'
     ),
   )
+
+
+def _wheel(key: jax.Array, config: SweepConfig) -> World:
+  del key
+  return World(
+    environment=wheel_environment(),
+    data=WheelData(delta=jnp.float32(config.delta), noise=jnp.float32(config.noise)),
+    spec=ArmSpec(NUM_ARMS, NUM_ARMS, query_dim=2, arm_dim=ARM_DIM),
+    description=f'5 arms, inner disc of radius {config.delta:g}{_noise(config)}',
+  )
+
+
+def _weights(key: jax.Array, config: SweepConfig) -> jax.Array:
+  """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
+  direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
+  return direction / jnp.linalg.norm(direction) * jnp.sqrt(config.dim)
 
 
 def _spec(config: SweepConfig) -> ArmSpec:
@@ -68,4 +109,17 @@ def _spec(config: SweepConfig) -> ArmSpec:
   )
 
 
-WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {'linear': _linear}
+def _arms(config: SweepConfig) -> str:
+  return f'{config.num_arms} fresh arms a round with {config.dim} normal features'
+
+
+def _noise(config: SweepConfig) -> str:
+  return f', noise of standard deviation {config.noise:g}'
+
+
+WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
+  'linear': _linear,
+  'logistic': _logistic,
+  'drifting': _drifting,
+  'wheel': _wheel,
+}

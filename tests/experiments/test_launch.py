@@ -139,11 +139,12 @@ def test_the_configs_load_and_are_fast_to_refuse():
   code = """
 import sys
 from configs import movielens, tables
-from configs.bandits import linear
+from configs.bandits import drifting, linear, logistic, wheel
 import experiments.launch
 assert movielens.get_config().data.source == 'movielens'
 assert tables.get_config().data.source == 'tables'
-assert linear.get_config().environment == 'linear'
+for config in (drifting, linear, logistic, wheel):
+  assert config.get_config().environment == config.__name__.rpartition('.')[2]
 assert 'jax' not in sys.modules, 'JAX is imported before the flags are checked'
 """
   subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

@@ -68,13 +68,14 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
   table = capsys.readouterr().out
   assert 'regret after 30 rounds (n=23)' in table
   assert PROTOCOL in table
-  assert (swept[0] / 'regret.svg').read_text().startswith('<svg')
+  for name in ('regret.svg', 'regret_others.svg'):
+    assert (swept[0] / name).read_text().startswith('<svg')
 
 
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    ({'environment': 'liner'}, "unknown environment 'liner'; known: .*linear"),
+    ({'environment': 'liner'}, "unknown environment 'liner'; known: linear, logistic"),
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
     ({'grid': 'lin_ucb.alfa=1'}, 'known: '),
@@ -84,6 +85,18 @@ def test_bad_input_writes_nothing(tmp_path, change, message):
   with pytest.raises(InputError, match=message):
     sweep.run(SweepConfig(**change), tmp_path / 'run')
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', list(worlds.WORLDS))
+def test_every_world_fits_its_sizes(name):
+  world = worlds.build(SweepConfig(environment=name))
+  key = jax.random.key(0)
+  state = world.environment.init(key, world.data)
+  context = world.environment.observe(key, world.data, state, 0)
+  spec = world.spec
+  assert context.features.shape == (1, spec.num_candidates, spec.arm_dim)
+  assert context.query.shape == (1, spec.query_dim)
+  assert 'standard deviation 1' in world.description or name == 'logistic'
 
 
 def test_blocks_have_one_shape_and_fit_the_memory():
