@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from rec_jax import bandits
 from rec_jax.types import InputError
 
@@ -74,11 +76,14 @@ def _read(entry: str) -> tuple[str, str, list[float]]:
   if not isinstance(default, int | float):
     raise InputError(f'{policy}.{hyperparameter} is not a number and cannot be in grid')
   try:
-    return policy, hyperparameter, [type(default)(number) for number in numbers.split('|')]
+    values = [type(default)(number) for number in numbers.split('|')]
   except ValueError as error:
     raise InputError(
       f'grid entry "{entry}" cannot be read ({error}); write policy.hyperparameter=0.1|1'
     ) from error
+  if not np.isfinite(values).all():
+    raise InputError(f'grid entry "{entry}" has a value that is not finite; give numbers')
+  return policy, hyperparameter, values
 
 
 def _combinations(policy: str, values: Mapping[str, Sequence[float]]) -> list[Setting]:

@@ -28,6 +28,7 @@ from rec_jax.stages.config import SweepConfig
 from rec_jax.stages.grid import Setting
 from rec_jax.stages.worlds import World
 from rec_jax.training.tracking import Advance, progress
+from rec_jax.types import InputError
 
 # Of one round of one seed on the host: metrics, and regret in float64 while it is summed.
 _BYTES_A_ROUND = 64
@@ -45,6 +46,7 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   limits.check_numbers(config)
   settings = grid.settings_of(config.policies, config.grid, config.baseline)
   world = worlds.build(config)
+  _check_fit(settings, world)
   directory = Path(workdir) / 'regret'
   runs.claim(config, workdir, directory)
   with progress('sweep', config.seeds * sum(map(len, settings.values()))) as advance:
@@ -76,6 +78,20 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   best_first = sorted(final, key=lambda label: final[label].value)
   print(terminal.table(columns, [[name, final[name], difference.get(name)] for name in best_first]))
   print(protocol)
+
+
+def _check_fit(settings: dict[str, list[Setting]], world: World) -> None:
+  """Raises InputError where a policy cannot be built for the sizes of the world."""
+  for policy, each in settings.items():
+    for setting in each:
+      init = bandits.make(policy, **setting).init
+      try:
+        jax.eval_shape(lambda key, init=init: init(key, world.spec), jax.random.key(0))
+      except ValueError as error:
+        raise InputError(
+          f'policy {policy!r} does not fit this environment ({error}); leave it out of '
+          '--config.policies'
+        ) from error
 
 
 def _once(

@@ -79,6 +79,10 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
     ({'grid': 'lin_ucb.alfa=1'}, 'known: '),
+    (
+      {'environment': 'wheel', 'policies': 'two_tower_greedy'},
+      "'two_tower_greedy' does not fit .*query_dim is 2, arm_dim is 15",
+    ),
   ],
 )
 def test_bad_input_writes_nothing(tmp_path, change, message):
