@@ -191,6 +191,7 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   wrong = {
     'action': ((log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
     'position': (log.position < 0, 'negative'),
+    'num_candidates': (log.num_candidates < 1, 'not positive'),
     'propensity': (~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
     'reward': (~np.isfinite(log.reward), 'NaN or infinite'),
   }

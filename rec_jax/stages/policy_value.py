@@ -1,7 +1,9 @@
 """What a policy of the registry would have earned on a log: a table, a figure, a line of advice.
 
 The policy learns from the first part of the log, is frozen, and is evaluated on the rest, so the
-rounds that judge it have taught it nothing.
+rounds that judge it have taught it nothing. Two policies need neither learning nor the candidates,
+only the probability of the logged action, and are valued on all rounds: the logging policy itself,
+of which IPW is the mean reward, and the uniform one where the candidates change.
 """
 
 import dataclasses
@@ -16,15 +18,16 @@ import numpy as np
 from rec_jax import bandits
 from rec_jax.data import logged
 from rec_jax.data.logged import LoggedFeedback
-from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy import estimators, intervals
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate
+from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
 from rec_jax.evaluation.off_policy.tuning import slope
 from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
+LOGGED = 'logged'
 NUM_FOLDS = 3
 # Rounds whose distributions are computed at once.
 CHUNK_SIZE = 256
@@ -37,7 +40,7 @@ class Evaluation:
   Attributes:
     values: estimator -> value with interval and overlap; settings chosen by SLOPE in the label.
     logged_mean: what the logging policy earned on the same rounds.
-    num_train: rounds that the policy learnt from.
+    num_train: rounds that the policy learnt from; 0 where it has nothing to learn.
     advice: one line.
   """
 
@@ -52,7 +55,7 @@ def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path
 
   Args:
     path: of a log, see `data.logged`.
-    name: of the registry.
+    name: of the registry, or 'logged': the policy that logged, to check the log.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
@@ -70,7 +73,8 @@ def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path
     [label, value, round(value.effective_sample_size), value.max_weight]
     for label, value in result.values.items()
   ]
-  print(f'{name}, learnt from the first {result.num_train:,} rounds, frozen there')
+  protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
+  print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
   print(terminal.table(columns, rows))
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
   warning = next(iter(result.values.values())).warning
@@ -87,8 +91,8 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
   """Evaluates a policy on the rounds after those that it learnt from.
 
   Args:
-    log: with all its actions to choose from in every round.
-    name: of the registry.
+    log: with all its actions to choose from in every round, unless the policy needs no learning.
+    name: of the registry, or 'logged': the policy that logged, to check the log.
     train_share: as in `run`.
     seed: likewise.
 
@@ -97,11 +101,16 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
   """
   num_rounds, num_actions = len(log.action), len(log.item_ids)
   partial = log.num_candidates != num_actions
+  if name == LOGGED:
+    return _without_learning(log, log.propensity, seed)
+  if name == 'uniform' and partial.any():
+    return _without_learning(log, 1 / log.num_candidates, seed)
   if partial.any():
     row = int(np.argmax(partial))
     raise InputError(
       f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {num_actions} items, '
-      'and the log does not say which; give a log in which every item could be chosen'
+      'and the log does not say which; give a log in which every item could be chosen, or take '
+      f'--policy={LOGGED} or uniform'
     )
   num_train = round(train_share * num_rounds)
   rest = slice(num_train, num_rounds)
@@ -126,6 +135,28 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
     values = evaluate(jax.random.key(seed), **columns, estimators=table)
   logged_mean = float(log.reward[rest].mean())
   return Evaluation(values, logged_mean, num_train, _advice(values, logged_mean))
+
+
+def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Evaluation:
+  """The estimators without a model, from the probability [n] of each logged action."""
+  with jax.enable_x64():
+    none = jnp.zeros(len(target))
+    rounds = Rounds(
+      jnp.asarray(log.reward), jnp.asarray(target / log.propensity), jnp.asarray(target), none, none
+    )
+    terms = {label: estimator(rounds) for label, estimator in tuned(rounds, False).items()}
+    found = intervals.bootstrap(jax.random.key(seed), terms)
+  overlap = dataclasses.asdict(overlap_of(rounds.weight))
+  values = {
+    label: PolicyValue(**dataclasses.asdict(estimate), interval='bootstrap', **overlap)
+    for label, estimate in found.items()
+  }
+  logged_mean = float(log.reward.mean())
+  if target is log.propensity:
+    advice = 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
+  else:
+    advice = _advice(values, logged_mean)
+  return Evaluation(values, logged_mean, 0, advice)
 
 
 def frozen_policy(log: LoggedFeedback, name: str, num_train: int, seed: int) -> np.ndarray:

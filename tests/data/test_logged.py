@@ -84,6 +84,7 @@ def test_a_log_of_six_columns(tmp_path):
   ('frame', 'message'),
   [
     (plain(propensity=[0.5, 0.0, 1.0]), r'propensity, row 1: 0.0 is not in \(0, 1\]'),
+    (plain(num_candidates=[4, 0, 3]), 'num_candidates, row 1: 0 is not positive'),
     (plain(reward=[0.5, 0.0, np.nan]), 'reward, row 2: nan is NaN or infinite'),
     (plain(reward=[0.5, None, 1.0]), 'column "reward", row 1: empty'),
     (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),

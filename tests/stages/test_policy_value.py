@@ -48,6 +48,23 @@ def test_the_policy_is_frozen_before_the_rounds_that_judge_it():
   assert (before[:, 1, 0] == 1).all()
 
 
+def test_ipw_of_the_logging_policy_is_the_mean_reward():
+  data = log()
+  uneven = dataclasses.replace(data, propensity=np.where(data.action == 1, 0.5, 0.25))
+  result = policy_value.assess(uneven, 'logged', 0.5, 0)
+  assert result.values['ipw'].value == pytest.approx(data.reward.mean(), rel=1e-12)
+  assert result.values['ipw'].effective_sample_size == pytest.approx(400)
+  assert result.num_train == 0
+
+
+def test_uniform_over_changing_candidates():
+  candidates = np.r_[np.full(200, 3), np.full(200, 2)]
+  data = dataclasses.replace(log(), num_candidates=candidates)
+  result = policy_value.assess(data, 'uniform', 0.5, 0)
+  expected = np.mean(data.reward * 3 / candidates)
+  assert result.values['ipw'].value == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(
   ('changes', 'share', 'message'),
   [
@@ -57,7 +74,7 @@ def test_the_policy_is_frozen_before_the_rounds_that_judge_it():
 )
 def test_what_cannot_be_evaluated_is_one_line(changes, share, message):
   with pytest.raises(InputError, match=message) as error:
-    policy_value.assess(dataclasses.replace(log(), **changes), 'uniform', share, 0)
+    policy_value.assess(dataclasses.replace(log(), **changes), 'popularity_greedy', share, 0)
   assert '\n' not in str(error.value)
 
 
