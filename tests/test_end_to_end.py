@@ -8,8 +8,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -41,8 +43,8 @@ runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
 """
 
 
-def run(script, config, workdir):
-  """Runs a script under the flags that make the default config `config`."""
+def start(script, config, workdir):
+  """Starts a script under the flags that make the default config `config`."""
   flags = []
   for stage in dataclasses.fields(config):
     settings, default = (getattr(c, stage.name) for c in (config, type(config)()))
@@ -58,13 +60,33 @@ def run(script, config, workdir):
     'JAX_PLATFORMS': 'cpu',
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
   }
-  return subprocess.run(
+  return subprocess.Popen(
     [sys.executable, '-c', _SMALL, script, *flags, f'--workdir={workdir}'],
-    capture_output=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
     text=True,
     cwd=ROOT,
     env=environment,
   )
+
+
+def run(script, config, workdir):
+  """What a script wrote to stderr; it must end well."""
+  process = start(script, config, workdir)
+  _, errors = process.communicate()
+  assert process.returncode == 0, errors
+  assert 'Traceback' not in errors
+  return errors
+
+
+def kill_once(config, workdir, pattern):
+  """Starts the pipeline and kills it as soon as a file of this pattern is there."""
+  process = start('pipeline', config, workdir)
+  while not any(workdir.glob(pattern)):
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.01)
+  process.kill()
+  process.communicate()
 
 
 def files(workdir):
@@ -81,9 +103,7 @@ def finished(tmp_path_factory):
   directory = tmp_path_factory.mktemp('explicit')
   small.write_tables(directory)
   config, workdir = small.config(directory), directory / 'run'
-  result = run('pipeline', config, workdir)
-  assert result.returncode == 0, result.stderr
-  assert 'Traceback' not in result.stderr
+  run('pipeline', config, workdir)
   return config, workdir
 
 
@@ -103,9 +123,20 @@ def test_the_pipeline_ends_in_valid_rows_and_a_report(finished):
 def test_running_again_does_nothing(finished):
   config, workdir = finished
   before, metrics = files(workdir), (workdir / 'metrics.json').read_bytes()
-  result = run('pipeline', config, workdir)
-  assert result.returncode == 0
-  said = [line for line in result.stderr.splitlines() if 'already finished' in line]
+  errors = run('pipeline', config, workdir)
+  said = [line for line in errors.splitlines() if 'already finished' in line]
   assert len(said) == len(STAGES)
   assert files(workdir) == before
   assert (workdir / 'metrics.json').read_bytes() == metrics
+
+
+def test_killed_in_training_and_in_a_rollout_a_run_ends_as_if_never_interrupted(finished):
+  config, workdir = finished
+  other = workdir.with_name('killed')
+  # What is compiled already need not be compiled again.
+  shutil.copytree(workdir / '.cache', other / '.cache')
+  kill_once(config, other, 'finetune/seed_0/teacher/checkpoints/*')
+  kill_once(config, other, 'explore/parts/whole_catalogue_uniform.json')
+  assert (other / 'metrics.json').read_bytes() != (workdir / 'metrics.json').read_bytes()
+  run('pipeline', config, other)
+  assert (other / 'metrics.json').read_bytes() == (workdir / 'metrics.json').read_bytes()
