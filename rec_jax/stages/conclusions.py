@@ -109,6 +109,12 @@ def _unseen(found: Results) -> Iterator[Finding]:
   }
   if not any(values.values()):
     yield False, 'Nothing is said about unseen items: no event after the cut is on such an item.'
+  else:
+    yield (
+      False,
+      'Intervals on unseen items are over users: they do not cover what other new items would '
+      'give, and a few items get most of the events.',
+    )
   for protocol, value in values.items():
     where = protocol.removeprefix('unseen items ')
     items = f'On items never seen in training ({where})'

@@ -109,6 +109,9 @@ def test_nothing_is_said_of_unseen_items_that_nobody_met():
   settled, limits = sentences(rows=rows)
   assert not any('never seen' in sentence for sentence in settled)
   assert any('Nothing is said about unseen items' in limit for limit in limits)
+  assert not any('unseen items are over users' in limit for limit in limits)
+  _, limits = sentences()
+  assert any('unseen items are over users' in limit for limit in limits)
 
 
 def test_payoff_and_cold_start_name_what_they_are_compared_with():
