@@ -86,11 +86,13 @@ def test_a_reset_arm_of_the_hybrid_knows_what_is_shared():
   )
 
 
-def test_unknown_noise_is_the_normal_inverse_gamma_posterior():
-  belief = linear_unknown_noise(LAMBDA, 3.0, 2.0)
+@pytest.mark.parametrize('gamma', [1.0, 0.9])
+def test_unknown_noise_is_the_normal_inverse_gamma_posterior(gamma):
+  belief = linear_unknown_noise(LAMBDA, 3.0, 2.0, gamma)
   feedback = problems.feedback(0, 40, binary=False)
   state = learnt(belief, padded(feedback))
   x, r, w = float64(feedback.features, feedback.reward, feedback.weight)
+  w = w * gamma ** np.arange(len(w))[::-1]
   precision = LAMBDA * np.eye(3) + (x * w[:, None]).T @ x
   mean = np.linalg.solve(precision, x.T @ (w * r))
   # Riquelme et al. (2018), equation 1.
@@ -108,15 +110,17 @@ def test_unknown_noise_is_the_normal_inverse_gamma_posterior():
   check_draws(belief, state, context, posterior)
 
 
-def test_gaussian_unknown_noise_is_the_normal_inverse_gamma_posterior():
-  belief = gaussian_unknown_noise(0.5, LAMBDA, 3.0, 2.0)
+@pytest.mark.parametrize('gamma', [1.0, 0.8])
+def test_gaussian_unknown_noise_is_the_normal_inverse_gamma_posterior(gamma):
+  belief = gaussian_unknown_noise(0.5, LAMBDA, 3.0, 2.0, gamma)
   feedback = problems.feedback(0, 40, binary=False)
   state = learnt(belief, padded(feedback))
   context = problems.context(3)
   r, w = float64(feedback.reward, feedback.weight)
   location, scale, shape = np.zeros((3, SPEC.num_candidates))
   for k, arm in enumerate(np.asarray(context.arm_ids)):
-    own_w = np.where(np.asarray(feedback.arm_id) == arm, w, 0)
+    own = np.asarray(feedback.arm_id) == arm
+    own_w = np.where(own, w * gamma ** (own.sum() - np.cumsum(own)), 0)
     precision = LAMBDA + own_w.sum()
     location[k] = (LAMBDA * 0.5 + own_w @ r) / precision
     shape[k] = 3.0 + own_w.sum() / 2

@@ -38,6 +38,7 @@ def gaussian_unknown_noise(
   lambda_: ArrayLike = 1.0,
   a0: ArrayLike = 3.0,
   b0: ArrayLike = 2.0,
+  gamma: ArrayLike = 1.0,
 ) -> Belief:
   """The expected reward of each arm is Student t with 2 a degrees of freedom.
 
@@ -46,16 +47,19 @@ def gaussian_unknown_noise(
     lambda_: rewards that the prior mean is worth, a number or [N].
     a0: shape of the variance of one reward, > 1 so that its mean b0 / (a0 - 1) exists.
     b0: scale of it.
+    gamma: forgetting: before each row of non-zero weight, what was learnt of its arm counts gamma
+      times as much.
 
   Returns:
     A belief that reads `arm_ids` only.
 
   Raises:
-    InputError: lambda_ or b0 is not positive, or a0 not above 1.
+    InputError: lambda_ or b0 is not positive, a0 not above 1, or gamma outside (0, 1].
   """
   check_range('lambda_', lambda_, 0, open_low=True)
   check_range('a0', a0, 1, open_low=True)
   check_range('b0', b0, 0, open_low=True)
+  check_range('gamma', gamma, 0, 1, open_low=True)
 
   def prior(num_arms: int) -> GaussianUnknownNoiseState:
     return GaussianUnknownNoiseState(
@@ -93,7 +97,11 @@ def gaussian_unknown_noise(
       arm, reward, weight = row
       # A padded row may name any arm, or none by -1, which must not wrap around.
       arm = jnp.maximum(arm, 0)
-      return put_row(state, arm, _learn(take_row(state, arm), reward, weight)), None
+      old = take_row(state, arm)
+      start = take_row(prior(len(state.mean)), arm)
+      new = _learn(_forget(old, start, gamma), reward, weight)
+      new = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), new, old)
+      return put_row(state, arm, new), None
 
     rows = (feedback.arm_id, feedback.reward, feedback.weight)
     return jax.lax.scan(row, state, rows)[0]
@@ -106,6 +114,20 @@ def gaussian_unknown_noise(
     return jax.tree.map(lambda now, start: now.at[ids].set(start[ids]), state, start)
 
   return Belief(init, predict, sample, update, reset_arms=reset_arms)
+
+
+def _forget(
+  state: GaussianUnknownNoiseState, prior: GaussianUnknownNoiseState, gamma: ArrayLike
+) -> GaussianUnknownNoiseState:
+  """The prior times the likelihood so far to the power of gamma."""
+  old, new = gamma * state.precision, (1 - jnp.asarray(gamma)) * prior.precision
+  shift = state.mean - prior.mean
+  return GaussianUnknownNoiseState(
+    mean=prior.mean + old / (old + new) * shift,
+    precision=old + new,
+    a=gamma * state.a + (1 - gamma) * prior.a,
+    b=gamma * state.b + (1 - gamma) * prior.b + old * new / (old + new) * shift**2 / 2,
+  )
 
 
 def _learn(

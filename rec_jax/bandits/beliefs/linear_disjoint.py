@@ -1,11 +1,13 @@
 """Bayesian linear regression on the query, one for each arm."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, forget, learn
+from rec_jax.bandits.beliefs.linear import LinearState, forget, learn, normal
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
@@ -38,10 +40,8 @@ def linear_disjoint(
   def init(key: jax.Array, spec: ArmSpec) -> LinearState:
     del key
     eye = jnp.eye(spec.query_dim, dtype=jnp.float32) / jnp.sqrt(lambda_)
-    return LinearState(
-      mean=jnp.zeros((spec.num_arms, spec.query_dim), jnp.float32),
-      root=jnp.broadcast_to(eye, (spec.num_arms, *eye.shape)),
-    )
+    mean = jnp.zeros((spec.num_arms, spec.query_dim), jnp.float32)
+    return normal(mean, jnp.broadcast_to(eye, (spec.num_arms, *eye.shape)))
 
   def predict(state: LinearState, context: Context) -> tuple[jax.Array, jax.Array]:
     mean, root = state.mean[context.arm_ids], state.root[context.arm_ids]
@@ -71,7 +71,8 @@ def linear_disjoint(
   def reset_arms(state: LinearState, ids: jax.Array, features: jax.Array) -> LinearState:
     del features
     eye = jnp.eye(state.mean.shape[1], dtype=state.root.dtype) / jnp.sqrt(lambda_)
-    return LinearState(mean=state.mean.at[ids].set(0), root=state.root.at[ids].set(eye))
+    empty = jax.tree.map(lambda leaf: leaf.at[ids].set(0), state)
+    return dataclasses.replace(empty, root=empty.root.at[ids].set(eye))
 
   def cdf(state: LinearState, context: Context, x: jax.Array) -> jax.Array:
     mean, variance = predict(state, context)

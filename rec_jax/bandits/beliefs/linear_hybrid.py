@@ -4,13 +4,21 @@ reward = features . b + query . t_n + noise, b ~ N(0, I / lambda_), t_n ~ N(0, I
 `ucb` it is LinUCB's hybrid model (Li et al. 2010, section 3.2 and algorithm 2).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, learn, quadratic_forms
+from rec_jax.bandits.beliefs.linear import (
+  LinearState,
+  forget,
+  learn,
+  normal,
+  quadratic_forms,
+)
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
@@ -30,7 +38,9 @@ class LinearHybridState:
   arms: LinearState
 
 
-def linear_hybrid(lambda_: ArrayLike = 1.0, noise_variance: ArrayLike = 1.0) -> Belief:
+def linear_hybrid(
+  lambda_: ArrayLike = 1.0, noise_variance: ArrayLike = 1.0, gamma: ArrayLike = 1.0
+) -> Belief:
   """The hybrid model, exact, in O(F^2 + D^2 + F D) an update and without a matrix inverse.
 
   Li et al. keep precision matrices, whose difference A_0 - B^T A^-1 B loses its digits in float32.
@@ -40,23 +50,27 @@ def linear_hybrid(lambda_: ArrayLike = 1.0, noise_variance: ArrayLike = 1.0) -> 
   Args:
     lambda_: prior precision of all weights.
     noise_variance: of one reward around its expectation.
+    gamma: forgetting: each row of non-zero weight takes the posterior of b, and that of the row's
+      t_n given b, towards its prior as `linear` does. The number 1 costs nothing.
 
   Returns:
     A belief that reads `features`, `query` and `arm_ids`.
 
   Raises:
-    InputError: lambda_ or noise_variance is not positive.
+    InputError: lambda_ or noise_variance is not positive, or gamma is outside (0, 1].
   """
   check_range('lambda_', lambda_, 0, open_low=True)
   check_range('noise_variance', noise_variance, 0, open_low=True)
+  check_range('gamma', gamma, 0, 1, open_low=True)
+  forgets = not (isinstance(gamma, int | float) and gamma == 1)
 
   def init(key: jax.Array, spec: ArmSpec) -> LinearHybridState:
     del key
     shape = (spec.num_arms, 1 + spec.arm_dim, spec.query_dim)
     root = _prior_root(spec.query_dim, lambda_)
     return LinearHybridState(
-      shared=LinearState(jnp.zeros(spec.arm_dim), _prior_root(spec.arm_dim, lambda_)),
-      arms=LinearState(jnp.zeros(shape), jnp.broadcast_to(root, (spec.num_arms, *root.shape))),
+      shared=normal(jnp.zeros(spec.arm_dim), _prior_root(spec.arm_dim, lambda_)),
+      arms=normal(jnp.zeros(shape), jnp.broadcast_to(root, (spec.num_arms, *root.shape))),
     )
 
   def parts(state: LinearHybridState, context: Context) -> tuple[jax.Array, ...]:
@@ -86,12 +100,19 @@ def linear_hybrid(lambda_: ArrayLike = 1.0, noise_variance: ArrayLike = 1.0) -> 
       arm, query, features, reward, weight = row
       # A padded row may name any arm, or none by -1, which must not wrap around.
       arm = jnp.maximum(arm, 0)
-      old = take_row(state.arms, arm)
+      before = state.shared, take_row(state.arms, arm)
+      known, old = before
+      if forgets:
+        known = forget(known, lambda_, 0.0, gamma)
+        old = _forget_all(old, lambda_, 0.0, gamma)
       targets = jnp.concatenate([reward[None], features])
       surprise = targets - old.mean @ query
       variance = noise_variance + weight * jnp.sum((old.root.T @ query) ** 2)
-      shared = learn(state.shared, surprise[1:], surprise[0], weight, variance)
-      new = _learn_all(old, query, targets, weight, noise_variance)
+      after = (
+        learn(known, surprise[1:], surprise[0], weight, variance),
+        _learn_all(old, query, targets, weight, noise_variance),
+      )
+      shared, new = jax.tree.map(lambda x, y: jnp.where(weight == 0, y, x), after, before)
       return LinearHybridState(shared, put_row(state.arms, arm, new)), None
 
     columns = (feedback.arm_id, feedback.query, feedback.features)
@@ -103,15 +124,17 @@ def linear_hybrid(lambda_: ArrayLike = 1.0, noise_variance: ArrayLike = 1.0) -> 
   ) -> LinearHybridState:
     del features
     root = _prior_root(state.arms.root.shape[-1], lambda_)
-    arms = LinearState(state.arms.mean.at[ids].set(0), state.arms.root.at[ids].set(root))
+    empty = jax.tree.map(lambda leaf: leaf.at[ids].set(0), state.arms)
+    arms = dataclasses.replace(empty, root=empty.root.at[ids].set(root))
     return LinearHybridState(state.shared, arms)
 
   return Belief(init, predict, sample, update, reset_arms=reset_arms)
 
 
-_of_mean = LinearState(mean=0, root=None)  # type: ignore[arg-type]
+_of_mean = LinearState(mean=0, root=None, mean_rest=0, root_rest=None)  # type: ignore[arg-type]
 # One root serves the regressions of all 1 + F targets on the query.
 _learn_all = jax.vmap(learn, in_axes=(_of_mean, None, 0, None, None), out_axes=_of_mean)
+_forget_all = jax.vmap(forget, in_axes=(_of_mean, None, None, None), out_axes=_of_mean)
 
 
 def _prior_root(size: int, lambda_: ArrayLike) -> jax.Array:

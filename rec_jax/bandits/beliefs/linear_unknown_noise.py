@@ -10,7 +10,13 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, learn, quadratic_forms
+from rec_jax.bandits.beliefs.linear import (
+  LinearState,
+  forget,
+  learn,
+  normal,
+  quadratic_forms,
+)
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
@@ -31,7 +37,10 @@ class LinearUnknownNoiseState:
 
 
 def linear_unknown_noise(
-  lambda_: ArrayLike = 1.0, a0: ArrayLike = 3.0, b0: ArrayLike = 2.0
+  lambda_: ArrayLike = 1.0,
+  a0: ArrayLike = 3.0,
+  b0: ArrayLike = 2.0,
+  gamma: ArrayLike = 1.0,
 ) -> Belief:
   """Bayesian linear regression with a normal-inverse-gamma prior.
 
@@ -42,25 +51,29 @@ def linear_unknown_noise(
     lambda_: prior precision of the weights in units of the noise.
     a0: shape of the noise variance, > 1 so that its mean b0 / (a0 - 1) exists.
     b0: scale of the noise variance.
+    gamma: forgetting: before each row of non-zero weight, what was learnt counts gamma times as
+      much, as in `linear`. The number 1 costs nothing, another value O(F^3).
 
   Returns:
     A belief that reads `features` only. Its expected rewards are Student t with 2 a degrees of
     freedom.
 
   Raises:
-    InputError: lambda_ or b0 is not positive, or a0 not above 1.
+    InputError: lambda_ or b0 is not positive, a0 not above 1, or gamma outside (0, 1].
   """
   check_range('lambda_', lambda_, 0, open_low=True)
   check_range('a0', a0, 1, open_low=True)
   check_range('b0', b0, 0, open_low=True)
+  check_range('gamma', gamma, 0, 1, open_low=True)
+  forgets = not (isinstance(gamma, int | float) and gamma == 1)
 
   def init(key: jax.Array, spec: ArmSpec) -> LinearUnknownNoiseState:
     del key
     eye = jnp.eye(spec.arm_dim, dtype=jnp.float32)
     return LinearUnknownNoiseState(
-      weights=LinearState(
-        mean=jnp.zeros(spec.arm_dim, jnp.float32),
-        root=eye * jnp.asarray(1 / jnp.sqrt(lambda_), jnp.float32),
+      weights=normal(
+        jnp.zeros(spec.arm_dim, jnp.float32),
+        eye * jnp.asarray(1 / jnp.sqrt(lambda_), jnp.float32),
       ),
       a=jnp.asarray(a0, jnp.float32),
       b=jnp.asarray(b0, jnp.float32),
@@ -78,6 +91,17 @@ def linear_unknown_noise(
     noise = deviation * jax.random.normal(weights_key, (num_samples, len(state.weights.mean)))
     return (state.weights.mean + noise @ state.weights.root.T) @ context.features.T
 
+  def forgotten(state: LinearUnknownNoiseState) -> LinearUnknownNoiseState:
+    """The prior times the likelihood so far to the power of gamma."""
+    weights = forget(state.weights, lambda_, 0.0, gamma)
+    # What the squares around the old mean lack around the new one, which is nearer to 0.
+    shift = (1 - gamma) * lambda_ * jnp.dot(state.weights.mean, weights.mean) / 2
+    return LinearUnknownNoiseState(
+      weights=weights,
+      a=jnp.asarray(gamma * state.a + (1 - gamma) * a0),
+      b=gamma * state.b + (1 - gamma) * b0 + shift,
+    )
+
   def update(
     key: jax.Array, state: LinearUnknownNoiseState, feedback: Feedback
   ) -> LinearUnknownNoiseState:
@@ -87,6 +111,9 @@ def linear_unknown_noise(
       state: LinearUnknownNoiseState, row: tuple[jax.Array, ...]
     ) -> tuple[LinearUnknownNoiseState, None]:
       features, reward, weight = row
+      if forgets:
+        old, kept = state, forgotten(state)
+        state = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
       surprise = reward - jnp.dot(features, state.weights.mean)
       variance = 1 + weight * jnp.sum((state.weights.root.T @ features) ** 2)
       return LinearUnknownNoiseState(

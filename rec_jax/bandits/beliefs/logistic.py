@@ -3,13 +3,22 @@
 P(reward = 1) = sigmoid(features . w), w ~ N(0, I / lambda_).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, learn, quadratic_forms
+from rec_jax.bandits.beliefs.linear import (
+  LinearState,
+  add,
+  forget,
+  learn,
+  normal,
+  quadratic_forms,
+)
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
@@ -20,7 +29,7 @@ _NODES = np.linspace(-6, 6, 129, dtype=np.float32)
 _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.sum(np.exp(-(_NODES**2) / 2))
 
 
-def logistic(lambda_: ArrayLike = 1.0) -> Belief:
+def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
   """Logistic regression by an online Laplace approximation (Chapelle & Li 2011, algorithm 3).
 
   Each row moves the mean to the mode of normal prior times likelihood, and the precision by the
@@ -29,22 +38,23 @@ def logistic(lambda_: ArrayLike = 1.0) -> Belief:
 
   Args:
     lambda_: prior precision.
+    gamma: forgetting, as in `linear`.
 
   Returns:
     A belief that reads `features` only. Rewards outside [0, 1] are clipped.
 
   Raises:
-    InputError: lambda_ is not positive.
+    InputError: lambda_ is not positive, or gamma is outside (0, 1].
   """
   check_range('lambda_', lambda_, 0, open_low=True)
+  check_range('gamma', gamma, 0, 1, open_low=True)
+  forgets = not (isinstance(gamma, int | float) and gamma == 1)
 
   def init(key: jax.Array, spec: ArmSpec) -> LinearState:
     del key
     eye = jnp.eye(spec.arm_dim, dtype=jnp.float32)
-    return LinearState(
-      mean=jnp.zeros(spec.arm_dim, jnp.float32),
-      root=eye * jnp.asarray(1 / jnp.sqrt(lambda_), jnp.float32),
-    )
+    root = eye * jnp.asarray(1 / jnp.sqrt(lambda_), jnp.float32)
+    return normal(jnp.zeros(spec.arm_dim, jnp.float32), root)
 
   def predict(state: LinearState, context: Context) -> tuple[jax.Array, jax.Array]:
     deviation = jnp.sqrt(quadratic_forms(context.features, state.root))
@@ -63,14 +73,18 @@ def logistic(lambda_: ArrayLike = 1.0) -> Belief:
     def row(state: LinearState, row: tuple[jax.Array, ...]) -> tuple[LinearState, None]:
       features, reward, weight = row
       reward = jnp.clip(reward, 0, 1)
+      if forgets:
+        old, kept = state, forget(state, lambda_, 0.0, gamma)
+        state = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
       logit = jnp.dot(features, state.mean)
       direction = state.root @ (state.root.T @ features)
       mode = _mode(logit, weight * jnp.dot(features, direction), reward)
       chance = jax.nn.sigmoid(mode)
       # A normal observation of the same curvature that surprises nobody narrows the root.
       narrowed = learn(state, features, logit, weight * chance * (1 - chance), 1.0)
-      mean = state.mean + weight * (reward - chance) * direction
-      return LinearState(mean=mean, root=narrowed.root), None
+      step = weight * (reward - chance) * direction
+      mean, rest = add(state.mean, state.mean_rest + step)
+      return dataclasses.replace(narrowed, mean=mean, mean_rest=rest), None
 
     rows = (feedback.features, feedback.reward, feedback.weight)
     return jax.lax.scan(row, state, rows)[0]

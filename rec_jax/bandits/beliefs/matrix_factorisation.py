@@ -8,7 +8,7 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, forget, learn
+from rec_jax.bandits.beliefs.linear import LinearState, forget, learn, normal
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
@@ -66,7 +66,7 @@ def matrix_factorisation(
 
   def prior(mean: jax.Array) -> LinearState:
     root = jnp.eye(rank, dtype=jnp.float32) / jnp.sqrt(precision())
-    return LinearState(mean, jnp.broadcast_to(root, (len(mean), rank, rank)))
+    return normal(mean, jnp.broadcast_to(root, (len(mean), rank, rank)))
 
   def init(key: jax.Array, spec: ArmSpec) -> MatrixFactorisationState:
     start = jax.random.normal(key, (spec.num_arms, rank)) / jnp.sqrt(precision())
