@@ -115,7 +115,9 @@ def popularity_per_user_linear(
   gamma: ArrayLike = 1.0,
 ) -> Belief:
   """Linear deviations of each user from the popularity of each arm."""
-  return residual(popularity(a0, b0, gamma), per_user(linear(lambda_, noise_variance, gamma=gamma)))
+  # A user has too few rows for rounding to add up.
+  deviation = linear(lambda_, noise_variance, gamma=gamma, compensated=False)
+  return residual(popularity(a0, b0, gamma), per_user(deviation))
 
 
 def popularity_matrix_factorisation(

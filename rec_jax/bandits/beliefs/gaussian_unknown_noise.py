@@ -120,7 +120,8 @@ def _forget(
   state: GaussianUnknownNoiseState, prior: GaussianUnknownNoiseState, gamma: ArrayLike
 ) -> GaussianUnknownNoiseState:
   """The prior times the likelihood so far to the power of gamma."""
-  old, new = gamma * state.precision, (1 - jnp.asarray(gamma)) * prior.precision
+  gamma = jnp.asarray(gamma, jnp.float32)
+  old, new = gamma * state.precision, (1 - gamma) * prior.precision
   shift = state.mean - prior.mean
   return GaussianUnknownNoiseState(
     mean=prior.mean + old / (old + new) * shift,

@@ -19,7 +19,8 @@ def linear_disjoint(
   """LinUCB's and linear Thompson sampling's disjoint model (Li et al. 2010, section 3.1).
 
   The reward of arm n is query . w_n + noise, w_n ~ N(0, I / lambda_). The state is that of
-  `linear` with a leading [N]. Arms are independent, so a draw is one normal number an arm, not D.
+  `linear` with a leading [N], without compensated sums, which would double what a decision moves.
+  Arms are independent, so a draw is one normal number an arm, not D.
 
   Args:
     lambda_: prior precision.
@@ -41,7 +42,7 @@ def linear_disjoint(
     del key
     eye = jnp.eye(spec.query_dim, dtype=jnp.float32) / jnp.sqrt(lambda_)
     mean = jnp.zeros((spec.num_arms, spec.query_dim), jnp.float32)
-    return normal(mean, jnp.broadcast_to(eye, (spec.num_arms, *eye.shape)))
+    return normal(mean, jnp.broadcast_to(eye, (spec.num_arms, *eye.shape)), compensated=False)
 
   def predict(state: LinearState, context: Context) -> tuple[jax.Array, jax.Array]:
     mean, root = state.mean[context.arm_ids], state.root[context.arm_ids]
@@ -60,10 +61,11 @@ def linear_disjoint(
       # A padded row may name any arm, or none by -1, which must not wrap around.
       arm = jnp.maximum(arm, 0)
       old = take_row(state, arm)
-      prior = forget(old, lambda_, 0.0, gamma) if forgets else old
-      new = learn(prior, query, reward, weight, noise_variance)
-      new = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), new, old)
-      return put_row(state, arm, new), None
+      prior = old
+      if forgets:
+        kept = forget(old, lambda_, 0.0, gamma)
+        prior = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
+      return put_row(state, arm, learn(prior, query, reward, weight, noise_variance)), None
 
     rows = (feedback.arm_id, feedback.query, feedback.reward, feedback.weight)
     return jax.lax.scan(row, state, rows)[0]

@@ -68,9 +68,10 @@ def linear_hybrid(
     del key
     shape = (spec.num_arms, 1 + spec.arm_dim, spec.query_dim)
     root = _prior_root(spec.query_dim, lambda_)
+    roots = jnp.broadcast_to(root, (spec.num_arms, *root.shape))
     return LinearHybridState(
       shared=normal(jnp.zeros(spec.arm_dim), _prior_root(spec.arm_dim, lambda_)),
-      arms=normal(jnp.zeros(shape), jnp.broadcast_to(root, (spec.num_arms, *root.shape))),
+      arms=normal(jnp.zeros(shape), roots, compensated=False),
     )
 
   def parts(state: LinearHybridState, context: Context) -> tuple[jax.Array, ...]:
@@ -131,7 +132,7 @@ def linear_hybrid(
   return Belief(init, predict, sample, update, reset_arms=reset_arms)
 
 
-_of_mean = LinearState(mean=0, root=None, mean_rest=0, root_rest=None)  # type: ignore[arg-type]
+_of_mean = LinearState(mean=0, root=None, mean_rest=None, root_rest=None)  # type: ignore[arg-type]
 # One root serves the regressions of all 1 + F targets on the query.
 _learn_all = jax.vmap(learn, in_axes=(_of_mean, None, 0, None, None), out_axes=_of_mean)
 _forget_all = jax.vmap(forget, in_axes=(_of_mean, None, None, None), out_axes=_of_mean)

@@ -99,7 +99,7 @@ def linear_unknown_noise(
     return LinearUnknownNoiseState(
       weights=weights,
       a=jnp.asarray(gamma * state.a + (1 - gamma) * a0),
-      b=gamma * state.b + (1 - gamma) * b0 + shift,
+      b=jnp.asarray(gamma * state.b + (1 - gamma) * b0 + shift),
     )
 
   def update(

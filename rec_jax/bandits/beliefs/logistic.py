@@ -83,7 +83,7 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
       # A normal observation of the same curvature that surprises nobody narrows the root.
       narrowed = learn(state, features, logit, weight * chance * (1 - chance), 1.0)
       step = weight * (reward - chance) * direction
-      mean, rest = add(state.mean, state.mean_rest + step)
+      mean, rest = add(state.mean, state.mean_rest, step)
       return dataclasses.replace(narrowed, mean=mean, mean_rest=rest), None
 
     rows = (feedback.features, feedback.reward, feedback.weight)

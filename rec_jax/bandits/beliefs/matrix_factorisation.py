@@ -66,7 +66,7 @@ def matrix_factorisation(
 
   def prior(mean: jax.Array) -> LinearState:
     root = jnp.eye(rank, dtype=jnp.float32) / jnp.sqrt(precision())
-    return normal(mean, jnp.broadcast_to(root, (len(mean), rank, rank)))
+    return normal(mean, jnp.broadcast_to(root, (len(mean), rank, rank)), compensated=False)
 
   def init(key: jax.Array, spec: ArmSpec) -> MatrixFactorisationState:
     start = jax.random.normal(key, (spec.num_arms, rank)) / jnp.sqrt(precision())
