@@ -1,4 +1,4 @@
-"""Worlds that depend on features . weights, for checking regret against theory."""
+"""Worlds of fresh arms a round whose truth is known, for checking regret against theory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,18 +36,18 @@ class LogisticData:
 
 
 @struct.dataclass
-class DriftingData:
-  """The truth of a linear world whose weights wander.
+class NeuralData:
+  """The truth of a world that is a network with one hidden layer of H rectified linear units.
 
   Attributes:
-    weights: [F] float32, at the first round.
-    noise_variance: [] of one reward around features . weights.
-    drift: [] in [0, 1], share of the variance of the weights that is drawn anew in a round.
+    weights: [H, F] float32, of the hidden units.
+    output: [H] float32, expected reward = relu(features @ weights.T) @ output.
+    noise_variance: [] of one reward around it.
   """
 
   weights: jax.Array
+  output: jax.Array
   noise_variance: jax.Array
-  drift: jax.Array
 
 
 def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
@@ -60,13 +60,10 @@ def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
   Returns:
     An environment over `LinearData`.
   """
-  return _environment(
+  return fresh_arms_environment(
     num_candidates,
     num_users,
-    init=lambda data: (),
-    mean=lambda data, state, features: features @ data.weights,
-    draw=_normal_reward,
-    move=lambda key, data, state: state,
+    mean=lambda data, state, t, features: features @ data.weights,
   )
 
 
@@ -80,66 +77,80 @@ def logistic_environment(num_candidates: int, num_users: int = 1) -> Environment
   Returns:
     An environment over `LogisticData`.
   """
-  return _environment(
+  return fresh_arms_environment(
     num_candidates,
     num_users,
-    init=lambda data: (),
-    mean=lambda data, state, features: jax.nn.sigmoid(features @ data.weights),
+    mean=lambda data, state, t, features: jax.nn.sigmoid(features @ data.weights),
     draw=lambda key, data, mean: jax.random.bernoulli(key, mean).astype(jnp.float32),
-    move=lambda key, data, state: state,
   )
 
 
-def drifting_environment(num_candidates: int, num_users: int = 1) -> Environment:
-  """As `linear_environment`, but each seed's weights wander after every round, all alike at first.
-
-  w <- sqrt(1 - drift) w + sqrt(drift) N(0, I): entries of variance 1 keep it.
+def neural_environment(num_candidates: int, num_users: int = 1) -> Environment:
+  """As `linear_environment`, but the expected reward is a network of the features.
 
   Args:
     num_candidates: K.
     num_users: B.
 
   Returns:
-    An environment over `DriftingData` whose state is the weights [F].
+    An environment over `NeuralData`.
   """
-
-  def move(key: jax.Array, data: DriftingData, weights: jax.Array) -> jax.Array:
-    fresh = jax.random.normal(key, weights.shape)
-    return jnp.sqrt(1 - data.drift) * weights + jnp.sqrt(data.drift) * fresh
-
-  return _environment(
+  return fresh_arms_environment(
     num_candidates,
     num_users,
-    init=lambda data: data.weights,
-    mean=lambda data, weights, features: features @ weights,
-    draw=_normal_reward,
-    move=move,
+    mean=lambda data, state, t, features: jax.nn.relu(features @ data.weights.T) @ data.output,
   )
 
 
-def _environment(
+def neural_variance(weights: jax.Array, output: jax.Array) -> jax.Array:
+  """Variance [] among arms of the expected reward of `neural_environment`.
+
+  Two units are jointly normal over arms, so that the covariance of their rectified values is that
+  of Cho & Saul (2009), Kernel Methods for Deep Learning: the arc-cosine kernel of order 1.
+
+  Args:
+    weights: [H, F], of the hidden units.
+    output: [H].
+  """
+  scale = jnp.linalg.norm(weights, axis=1) / jnp.sqrt(weights.shape[1])
+  directions = weights / jnp.linalg.norm(weights, axis=1, keepdims=True)
+  # Rounding may take a cosine past 1, where arccos has no value.
+  cosine = jnp.clip(directions @ directions.T, -1, 1)
+  angle = jnp.arccos(cosine)
+  covariance = (jnp.sin(angle) + (jnp.pi - angle) * cosine - 1) / (2 * jnp.pi)
+  scaled = scale * output
+  return scaled @ covariance @ scaled
+
+
+def _normal_reward(key: jax.Array, data: Any, mean: jax.Array) -> jax.Array:
+  return mean + jax.random.normal(key, mean.shape) * jnp.sqrt(data.noise_variance)
+
+
+def fresh_arms_environment(
   num_candidates: int,
   num_users: int,
   *,
-  init: Callable[[Any], Any],
-  mean: Callable[[Any, Any, jax.Array], jax.Array],
-  draw: Callable[[jax.Array, Any, jax.Array], jax.Array],
-  move: Callable[[jax.Array, Any, Any], Any],
+  mean: Callable[[Any, Any, jax.Array, jax.Array], jax.Array],
+  draw: Callable[[jax.Array, Any, jax.Array], jax.Array] = _normal_reward,
+  init: Callable[[Any], Any] = lambda data: (),
+  move: Callable[[jax.Array, Any, Any], Any] = lambda key, data, state: state,
 ) -> Environment:
   """B users and K fresh candidates with features from N(0, I / F) a round.
 
   Args:
     num_candidates: K.
     num_users: B.
-    init: data -> state.
-    mean: (data, state, features [B, K, F]) -> expected rewards [B, K].
-    draw: (key, data, expected rewards [B, L]) -> rewards [B, L].
-    move: (key, data, state) -> state after a round.
+    mean: (data, state, t [], features [B, K, F]) -> expected rewards [B, K]; F is the last axis of
+      `data.weights`.
+    draw: (key, data, expected rewards [B, L]) -> rewards [B, L]; normal with `data.noise_variance`
+      unless given.
+    init: data -> state; nothing unless given.
+    move: (key, data, state) -> state after a round; the same one unless given.
   """
 
   def observe(key: jax.Array, data: Any, state: Any, t: jax.Array) -> Context:
     del state, t
-    arm_dim = len(data.weights)
+    arm_dim = data.weights.shape[-1]
     shape = (num_users, num_candidates)
     return Context(
       user_id=jnp.arange(num_users),
@@ -152,15 +163,10 @@ def _environment(
   def step(
     key: jax.Array, data: Any, state: Any, t: jax.Array, context: Context, decision: Decision
   ) -> tuple[Any, Feedback, Metrics]:
-    del t
     draw_key, move_key = jax.random.split(key)
-    expected = mean(data, state, context.features)
+    expected = mean(data, state, t, context.features)
     reward = draw(draw_key, data, jnp.take_along_axis(expected, decision.index, axis=1))
     metrics = known_metrics(context, decision, expected, reward)
     return move(move_key, data, state), outcome_rows(context, decision, reward), metrics
 
   return Environment(lambda key, data: init(data), observe, step)
-
-
-def _normal_reward(key: jax.Array, data: LinearData | DriftingData, mean: jax.Array) -> jax.Array:
-  return mean + jax.random.normal(key, mean.shape) * jnp.sqrt(data.noise_variance)

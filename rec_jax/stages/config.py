@@ -194,7 +194,7 @@ class SweepConfig:
   """Policies x hyperparameters x seeds in a synthetic world, without a chain of models.
 
   Attributes:
-    environment: 'linear', 'logistic', 'drifting' or 'wheel'.
+    environment: a name of `worlds.WORLDS`, such as 'linear' or 'wheel'.
     policies: names of the registry, separated by commas.
     grid: hyperparameters to sweep, as 'lin_ucb.alpha=0.1|1,lin_ts.lambda_=1|10'; a policy runs
       under every combination of its values, and with its defaults where it has none.
@@ -208,6 +208,8 @@ class SweepConfig:
     dim: F, features of an arm; the wheel has 15.
     noise: standard deviation of a reward around its mean, where it is not 0 or 1.
     drift: of 'drifting', share of the variance of the weights that is drawn anew in a round.
+    num_changes: of 'piecewise', rounds at which the weights are drawn anew.
+    hidden_dim: of 'neural', hidden units of the network.
     delta: of 'wheel', radius of the inner disc.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
     memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
@@ -226,6 +228,8 @@ class SweepConfig:
   dim: int = 8
   noise: float = 1.0
   drift: float = 0.001
+  num_changes: int = 4
+  hidden_dim: int = 32
   delta: float = 0.5
   refresh_every: int = 50
   memory_bound: float = 2e9

@@ -126,6 +126,8 @@ _LIMITS = {
   'num_arms': _Limit(2),
   'noise': _Limit(0),
   'drift': _SHARE,
+  'num_changes': _Limit(0),
+  'hidden_dim': _COUNT,
   'delta': _Limit(0, 1, open_low=True, open_high=True),
   'refresh_every': _Limit(0),
 }

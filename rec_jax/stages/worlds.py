@@ -7,13 +7,20 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.environments.base import Environment
-from rec_jax.environments.synthetic import (
+from rec_jax.environments.nonstationary import (
   DriftingData,
+  PiecewiseData,
+  drifting_environment,
+  piecewise_environment,
+)
+from rec_jax.environments.synthetic import (
   LinearData,
   LogisticData,
-  drifting_environment,
+  NeuralData,
   linear_environment,
   logistic_environment,
+  neural_environment,
+  neural_variance,
 )
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.stages.config import SweepConfig
@@ -84,6 +91,49 @@ def _drifting(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
+def _piecewise(key: jax.Array, config: SweepConfig) -> World:
+  if config.num_changes >= config.num_rounds:
+    raise InputError(
+      f'num_changes is {config.num_changes}; set --config.num_changes to less than '
+      f'num_rounds={config.num_rounds}'
+    )
+  at_key, weights_key = jax.random.split(key)
+  later = jax.random.permutation(at_key, jnp.arange(1, config.num_rounds))
+  weights_keys = jax.random.split(weights_key, config.num_changes + 1)
+  return World(
+    environment=piecewise_environment(config.num_arms),
+    data=PiecewiseData(
+      weights=jax.vmap(lambda key: _weights(key, config))(weights_keys),
+      changes=jnp.sort(later[: config.num_changes]),
+      noise_variance=jnp.float32(config.noise**2),
+    ),
+    spec=_spec(config),
+    description=(
+      f'{_arms(config)}, reward linear in them{_noise(config)}; weights drawn anew at '
+      f'{config.num_changes} rounds'
+    ),
+  )
+
+
+def _neural(key: jax.Array, config: SweepConfig) -> World:
+  weights_key, output_key = jax.random.split(key)
+  weights = jax.random.normal(weights_key, (config.hidden_dim, config.dim))
+  output = jax.random.normal(output_key, (config.hidden_dim,))
+  return World(
+    environment=neural_environment(config.num_arms),
+    data=NeuralData(
+      weights=weights,
+      output=output / jnp.sqrt(neural_variance(weights, output)),
+      noise_variance=jnp.float32(config.noise**2),
+    ),
+    spec=_spec(config),
+    description=(
+      f'{_arms(config)}, reward a network of them with {config.hidden_dim} rectified linear units '
+      f'and variance 1 among arms{_noise(config)}'
+    ),
+  )
+
+
 def _wheel(key: jax.Array, config: SweepConfig) -> World:
   del key
   return World(
@@ -120,6 +170,8 @@ def _noise(config: SweepConfig) -> str:
 WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
   'linear': _linear,
   'logistic': _logistic,
+  'neural': _neural,
   'drifting': _drifting,
+  'piecewise': _piecewise,
   'wheel': _wheel,
 }

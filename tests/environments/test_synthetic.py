@@ -1,4 +1,4 @@
-"""Synthetic worlds: rewards at their stated means, drift that keeps its variance, regret."""
+"""Worlds of fresh arms: rewards at their stated means, drift that keeps its variance, regret."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
-from rec_jax.environments import synthetic
+from rec_jax.environments import nonstationary, synthetic
 from rec_jax.environments.rollout import rollout
-from rec_jax.types import ArmSpec
+from rec_jax.types import ArmSpec, Decision
 
 SPEC = ArmSpec(num_arms=6, num_candidates=6, query_dim=4, arm_dim=4)
 WEIGHTS = jnp.array([1.0, -1.5, 0.3, 0.8])
@@ -48,8 +48,8 @@ def test_logistic_rewards_have_their_means_and_regret_falls():
 def test_drifting_weights_keep_their_variance_and_lose_what_they_were():
   drift = 0.01
   start = jnp.ones(512)
-  environment = synthetic.drifting_environment(1)
-  data = synthetic.DriftingData(start, jnp.float32(0.0), jnp.float32(drift))
+  environment = nonstationary.drifting_environment(1)
+  data = nonstationary.DriftingData(start, jnp.float32(0.0), jnp.float32(drift))
   spec = ArmSpec(num_arms=1, num_candidates=1, query_dim=512, arm_dim=512)
   weights = rollout(
     KEYS[:8], bandits.make('uniform'), environment, data, spec, 100, return_state=True
@@ -64,8 +64,8 @@ def test_drifting_weights_keep_their_variance_and_lose_what_they_were():
 
 
 def test_forgetting_pays_where_weights_wander():
-  environment = synthetic.drifting_environment(6)
-  data = synthetic.DriftingData(WEIGHTS, jnp.float32(0.05), jnp.float32(0.01))
+  environment = nonstationary.drifting_environment(6)
+  data = nonstationary.DriftingData(WEIGHTS, jnp.float32(0.05), jnp.float32(0.01))
 
   def make(settings):
     return bandits.make('lin_ucb', noise_variance=0.05, gamma=settings['gamma'])
@@ -77,3 +77,34 @@ def test_forgetting_pays_where_weights_wander():
   gap = (metrics.best_expected_reward - metrics.expected_reward).reshape(2, 16, 800)
   remembering, forgetting = gap[:, :, 400:].mean(axis=(1, 2))
   assert forgetting < 0.6 * remembering
+
+
+def test_each_piece_has_its_own_weights_from_its_first_round_on():
+  environment = nonstationary.piecewise_environment(6)
+  weights = jnp.stack([WEIGHTS, -WEIGHTS, 2 * WEIGHTS])
+  data = nonstationary.PiecewiseData(weights, jnp.array([3, 7]), jnp.float32(0.0))
+  context = environment.observe(jax.random.key(1), data, (), 0)
+  decision = Decision(jnp.zeros((1, 1), int), jnp.zeros((1, 1), int), jnp.ones((1, 1)))
+  for t, piece in ((0, 0), (2, 0), (3, 1), (6, 1), (7, 2), (100, 2)):
+    _, feedback, metrics = environment.step(jax.random.key(2), data, (), t, context, decision)
+    expected = context.features[0] @ weights[piece]
+    np.testing.assert_allclose(metrics.expected_reward, expected[:1, None], rtol=1e-5)
+    np.testing.assert_allclose(metrics.best_expected_reward, expected.max(), rtol=1e-5)
+    np.testing.assert_allclose(feedback.reward, expected[:1], rtol=1e-5)
+
+
+def test_a_network_has_its_closed_form_of_the_variance_among_arms():
+  first_key, second_key, key = jax.random.split(jax.random.key(3), 3)
+  weights, output = jax.random.normal(first_key, (5, 4)), jax.random.normal(second_key, (5,))
+  data = synthetic.NeuralData(weights, output, jnp.float32(0.01))
+  environment = synthetic.neural_environment(50_000)
+  context = environment.observe(key, data, (), 0)
+  index = jnp.arange(50_000)[None]
+  decision = Decision(index, index, jnp.ones(index.shape))
+  _, _, metrics = environment.step(key, data, (), 0, context, decision)
+  mean = np.asarray(metrics.expected_reward[0])
+  by_hand = np.maximum(np.asarray(context.features[0], float) @ np.asarray(weights).T, 0) @ output
+  np.testing.assert_allclose(mean, by_hand, atol=1e-5)
+  # Of 50,000 arms the variance is known to about 1 %.
+  assert np.var(mean) == pytest.approx(float(synthetic.neural_variance(weights, output)), rel=0.05)
+  assert np.var(metrics.reward[0] - mean) == pytest.approx(0.01, rel=0.05)

@@ -76,6 +76,7 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
   ('change', 'message'),
   [
     ({'environment': 'liner'}, "unknown environment 'liner'; known: linear, logistic"),
+    ({'environment': 'piecewise', 'num_changes': 9, 'num_rounds': 9}, 'num_changes is 9; .*=9'),
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
     ({'grid': 'lin_ucb.alfa=1'}, 'known: '),

@@ -1,0 +1,12 @@
+"""Linear rewards whose weights change at four rounds: forgetting (gamma) or remembering all."""
+
+from rec_jax.stages.config import SweepConfig
+
+
+def get_config() -> SweepConfig:
+  """The defaults of a sweep, in this world."""
+  return SweepConfig(
+    environment='piecewise',
+    policies='lin_ts,lin_ucb',
+    grid='lin_ts.gamma=1|0.99,lin_ucb.gamma=1|0.99',
+  )
