@@ -43,12 +43,29 @@ def check_log(
   _check_index('action', np.asarray(action), shape[1])
   if position is not None:
     _check_index('position', np.asarray(position), shape[2])
-  _check_finite('reward', np.asarray(reward), 'leave the row out or give its reward')
-  _check_propensities(np.asarray(pscore))
+  check_finite('reward', np.asarray(reward), 'leave the row out or give its reward')
+  check_propensities(np.asarray(pscore))
   _check_policy(np.asarray(action_dist))
   if q_hat is not None:
-    _check_finite('q_hat', np.asarray(q_hat), 'mend the reward model')
+    check_finite('q_hat', np.asarray(q_hat), 'mend the reward model')
   _check_overlap(np.asarray(action_dist), np.asarray(action), position)
+
+
+def check_finite(name: str, values: np.ndarray, remedy: str) -> None:
+  """Raises unless all values [n, ...] are finite, naming the row and the remedy."""
+  row = _first(~np.isfinite(values).reshape(len(values), -1).all(1))
+  if row is not None:
+    raise InputError(f'{name}, row {row}: a value is NaN or infinite; {remedy}')
+
+
+def check_propensities(pscore: np.ndarray) -> None:
+  """Raises unless all propensities [n] are in (0, 1], naming the row."""
+  row = _first(np.asarray(~((pscore > 0) & (pscore <= 1))))
+  if row is not None:
+    raise InputError(
+      f'pscore, row {row}: {pscore[row]:g} is not in (0, 1]; give the probability with which the '
+      'logged action was chosen'
+    )
 
 
 def _check_lengths(columns: dict[str, ArrayLike], q_hat: ArrayLike | None) -> None:
@@ -80,21 +97,6 @@ def _check_index(name: str, index: np.ndarray, size: int) -> None:
     raise InputError(
       f'{name}, row {row}: {index[row]} is not in 0..{size - 1}; number the {name}s as the axis of '
       'action_dist does'
-    )
-
-
-def _check_finite(name: str, values: np.ndarray, remedy: str) -> None:
-  row = _first(~np.isfinite(values).reshape(len(values), -1).all(1))
-  if row is not None:
-    raise InputError(f'{name}, row {row}: a value is NaN or infinite; {remedy}')
-
-
-def _check_propensities(pscore: np.ndarray) -> None:
-  row = _first(np.asarray(~((pscore > 0) & (pscore <= 1))))
-  if row is not None:
-    raise InputError(
-      f'pscore, row {row}: {pscore[row]:g} is not in (0, 1]; give the probability with which the '
-      'logged action was chosen'
     )
 
 
