@@ -7,6 +7,8 @@ is consumed. All semantics are for one decision; batches come from `jax.vmap`.
   state = policy.init(key, ArmSpec(num_arms=N, num_candidates=K, query_dim=D, arm_dim=F))
   decision = policy.select(key, state, context)      # one context
   state = policy.update(key, state, feedback)        # B outcomes, rows in order
+
+Nothing can be raised under jit; `rec_jax.bandits.host` decides and learns with checked input.
 """
 
 from collections.abc import Callable

@@ -64,16 +64,26 @@ def test_the_state_keeps_its_structure_and_types(name):
       assert np.isfinite(new).all()
 
 
-def test_padding_changes_no_bit_and_nan_is_only_counted(name):
+def test_padding_changes_no_bit_and_what_is_not_finite_is_only_counted(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(102, SPEC)
   decision = policy.select(jax.random.key(0), state, context)
   padding = problems.outcome(context, decision, reward=0.7, weight=0.0)
   assert problems.same_bits(state, policy.update(jax.random.key(1), state, padding))
-  broken = problems.outcome(context, decision, reward=np.nan)
-  after = policy.update(jax.random.key(1), state, broken)
-  assert after.num_rejected == SPEC.slate_size
-  assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
+  rows = problems.outcome(context, decision, reward=0.7)
+  for column, value in (
+    ('reward', jnp.nan),
+    ('reward', jnp.inf),
+    ('weight', jnp.nan),
+    ('query', jnp.nan),
+    ('features', jnp.nan),
+    ('features', -jnp.inf),
+  ):
+    spoilt = jnp.full_like(getattr(rows, column), value)
+    broken = dataclasses.replace(rows, **{column: spoilt})
+    after = policy.update(jax.random.key(1), state, broken)
+    assert after.num_rejected == SPEC.slate_size
+    assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
 
 
 def test_all_masked_gives_the_sentinel(name):
