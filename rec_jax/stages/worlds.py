@@ -1,4 +1,4 @@
-"""The synthetic worlds of a sweep, by name."""
+"""The worlds of a sweep, by name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rec_jax.data.classification import read_classification
+from rec_jax.data.sources import CLASSIFICATION_TABLES, classification_file
 from rec_jax.environments.base import Environment
+from rec_jax.environments.classification import classification_data, classification_environment
 from rec_jax.environments.nonstationary import (
   DriftingData,
   PiecewiseData,
@@ -144,6 +147,26 @@ def _wheel(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
+def _classification(key: jax.Array, config: SweepConfig) -> World:
+  del key
+  if config.table not in CLASSIFICATION_TABLES:
+    known = ', '.join(CLASSIFICATION_TABLES)
+    raise InputError(f'unknown table {config.table!r}; known: {known}: set --config.table')
+  table = read_classification(classification_file(config.table))
+  data = classification_data(table.attributes, table.labels)
+  num_rows, query_dim = data.queries.shape
+  num_classes = len(table.classes)
+  return World(
+    environment=classification_environment(num_classes),
+    data=data,
+    spec=ArmSpec(num_classes, num_classes, query_dim, num_classes * query_dim),
+    description=(
+      f'{config.table}, {num_rows:,} rows of {query_dim - 1} attributes in an order of each '
+      f"seed's own; reward 1 for the right one of {num_classes} classes, else 0"
+    ),
+  )
+
+
 def _weights(key: jax.Array, config: SweepConfig) -> jax.Array:
   """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
   direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
@@ -174,4 +197,5 @@ WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
   'drifting': _drifting,
   'piecewise': _piecewise,
   'wheel': _wheel,
+  'classification': _classification,
 }

@@ -76,6 +76,7 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
   ('change', 'message'),
   [
     ({'environment': 'liner'}, "unknown environment 'liner'; known: linear, logistic"),
+    ({'environment': 'classification', 'table': 'iris'}, "unknown table 'iris'; known: digits, "),
     ({'environment': 'piecewise', 'num_changes': 9, 'num_rounds': 9}, 'num_changes is 9; .*=9'),
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
@@ -101,7 +102,7 @@ def test_every_world_fits_its_sizes(name):
   spec = world.spec
   assert context.features.shape == (1, spec.num_candidates, spec.arm_dim)
   assert context.query.shape == (1, spec.query_dim)
-  assert 'standard deviation 1' in world.description or name == 'logistic'
+  assert 'standard deviation 1' in world.description or name in ('logistic', 'classification')
 
 
 def test_blocks_have_one_shape_and_fit_the_memory():
