@@ -1,4 +1,4 @@
-"""Rolls out bandit policies: on the feedback after the cut, or in a synthetic world."""
+"""Rolls out bandit policies: on the feedback after the cut, or in one world of `stages.worlds`."""
 
 import pathlib
 

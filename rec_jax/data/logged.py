@@ -175,6 +175,37 @@ def to_obp(log: LoggedFeedback) -> dict[str, Any]:
   }
 
 
+def policy_inputs(
+  log: LoggedFeedback, num_train: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """What a policy reads of a log: users, queries and features of the actions.
+
+  Args:
+    log: whose context is the query, and whose action context holds the features; a column of ones
+      and a column an action where there is none.
+    num_train: rounds that say how to scale the context; None takes all.
+
+  Returns:
+    user [n] int32, numbered from 0; query [n, D] and features [K, F] float32, of mean 0 and
+    variance 1.
+  """
+  user = np.unique(log.user_id, return_inverse=True)[1].astype(np.int32)
+  query = np.ones((len(log.action), 1), np.float32)
+  if log.context is not None:
+    query = scaled(log.context, num_train).astype(np.float32)
+  features = np.eye(len(log.item_ids), dtype=np.float32)
+  if log.action_context is not None:
+    features = scaled(log.action_context).astype(np.float32)
+  return user, query, features
+
+
+def scaled(values: np.ndarray, num_train: int | None = None) -> np.ndarray:
+  """Columns by the mean and the standard deviation of the first rows; constant ones are 0."""
+  known = np.asarray(values[:num_train], np.float64)
+  spread = known.std(0)
+  return (values - known.mean(0)) / np.where(spread > 0, spread, 1)
+
+
 def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   """The log itself, once no row of it can mislead an estimator.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from rec_jax.types import Context, Decision, Feedback
@@ -65,11 +66,19 @@ def known_metrics(
   """
   return Metrics(
     reward=reward,
-    expected_reward=jax.numpy.take_along_axis(expected, decision.index, axis=1),
+    expected_reward=jnp.take_along_axis(expected, decision.index, axis=1),
     best_expected_reward=jax.lax.top_k(expected, decision.index.shape[1])[0],
     arm_id=decision.arm_id,
     user_id=context.user_id,
   )
+
+
+def best_rewards(rewards: jax.Array, mask: jax.Array, slate_size: int) -> jax.Array:
+  """[L] the highest rewards among the candidates, 0 where there are fewer."""
+  rewards = jnp.where(mask, rewards, -jnp.inf)
+  # A maximum is far cheaper than a sort.
+  best = jnp.max(rewards)[None] if slate_size == 1 else jax.lax.top_k(rewards, slate_size)[0]
+  return jnp.where(jnp.isneginf(best), 0.0, best)
 
 
 def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Feedback:
@@ -85,7 +94,7 @@ def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Fee
   features = jax.vmap(lambda features, index: features[index])(context.features, decision.index)
 
   def per_position(x: jax.Array) -> jax.Array:
-    return jax.numpy.repeat(x, slate_size, axis=0)
+    return jnp.repeat(x, slate_size, axis=0)
 
   def flat(x: jax.Array) -> jax.Array:
     return x.reshape(num_users * slate_size, *x.shape[2:])
@@ -94,9 +103,9 @@ def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Fee
     user_id=per_position(context.user_id),
     query=per_position(context.query),
     features=flat(features),
-    arm_id=flat(jax.numpy.where(shown, decision.arm_id, 0)),
+    arm_id=flat(jnp.where(shown, decision.arm_id, 0)),
     propensity=flat(decision.propensity),
     reward=flat(reward),
-    weight=flat(shown.astype(jax.numpy.float32)),
+    weight=flat(shown.astype(jnp.float32)),
     info=jax.tree.map(flat, decision.info),
   )

@@ -9,6 +9,7 @@ from rec_jax.environments.visits import (
   check_events,
   compact_rewards,
   last_events,
+  left_aligned,
   rows_of,
   stream_visits,
 )
@@ -64,7 +65,7 @@ def rated_data(
     met = ~np.isnan(worth)
     met[row[before][known[before]], item[before][known[before]]] = True
     worth = _with_negatives(worth, met, negatives_ratio, seed)
-  items, mask = _left_aligned(~np.isnan(worth))
+  items, mask = left_aligned(~np.isnan(worth))
   return VisitData(
     visits=visits,
     rewards=compact_rewards(np.where(mask, np.take_along_axis(worth, items, 1), 0)),
@@ -85,11 +86,3 @@ def _with_negatives(worth: np.ndarray, met: np.ndarray, ratio: float, seed: int)
   order[met] = np.inf
   rank = np.argsort(np.argsort(order, axis=1), axis=1)
   return np.where((rank < wanted[:, None]) & ~met, np.float32(0), worth)
-
-
-def _left_aligned(candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """items [U, K] and mask [U, K] of the True columns [U, N] of each row, K the most in a row."""
-  count = candidate.sum(axis=1)
-  order = np.argsort(~candidate, axis=1, kind='stable')[:, : count.max()]
-  mask = np.arange(count.max()) < count[:, None]
-  return np.where(mask, order, 0).astype(np.int32), mask

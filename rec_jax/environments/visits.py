@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 
 from rec_jax.bandits.rows import put_row, take_row
-from rec_jax.environments.base import Environment, Metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, best_rewards, outcome_rows
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 EncodeUser = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
@@ -117,7 +117,7 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
     user, index, mask = data.visits[t], decision.index[0], context.mask[0]
     rewards = data.rewards[user].astype(jnp.float32)
     reward = jnp.where(index < 0, 0.0, rewards[index])
-    best = _best(rewards, mask, len(index))
+    best = best_rewards(rewards, mask, len(index))
     # Always true, and it makes the write wait for the last read of the row: without it XLA copies
     # the rows of all users at every round.
     mask &= jnp.max(reward) <= best[0]
@@ -207,6 +207,14 @@ def rows_of(users: np.ndarray, user: np.ndarray) -> tuple[np.ndarray, np.ndarray
   return row, users[row] == user
 
 
+def left_aligned(candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """items [U, K] and mask [U, K] of the True columns [U, N] of each row, K the most in a row."""
+  count = candidate.sum(axis=1)
+  order = np.argsort(~candidate, axis=1, kind='stable')[:, : count.max()]
+  mask = np.arange(count.max()) < count[:, None]
+  return np.where(mask, order, 0).astype(np.int32), mask
+
+
 def check_events(
   user: np.ndarray, item: np.ndarray, reward: np.ndarray, num_before: int, features: np.ndarray
 ) -> None:
@@ -242,14 +250,6 @@ def _query(
     return jnp.zeros(num_features) if data.queries is None else data.queries[user]
   history = take_row(state.history, user)
   return encode_user(data.params, history.items, history.rewards, history.mask)
-
-
-def _best(rewards: jax.Array, mask: jax.Array, slate_size: int) -> jax.Array:
-  """[L] the highest rewards among the candidates, 0 where there are fewer."""
-  rewards = jnp.where(mask, rewards, -jnp.inf)
-  # A maximum is far cheaper than a sort.
-  best = jnp.max(rewards)[None] if slate_size == 1 else jax.lax.top_k(rewards, slate_size)[0]
-  return jnp.where(jnp.isneginf(best), 0.0, best)
 
 
 def _append(

@@ -142,6 +142,45 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
   return Estimate(mean, mean - half, mean + half, values.size)
 
 
+def ratio_interval(
+  numerator: ArrayLike, denominator: ArrayLike, *, level: float = 0.95
+) -> Estimate:
+  """sum(numerator) / sum(denominator) over n independent units, with the linearised interval.
+
+  Cochran (1977), Sampling Techniques, chapter 6: the ratio varies like the mean of
+  (numerator - ratio * denominator) / mean(denominator).
+
+  Args:
+    numerator: [n], such as the reward in each block of rounds.
+    denominator: [n], such as the rounds that count in it; not all 0.
+    level: probability that the interval covers the ratio.
+
+  Returns:
+    The estimate; its ends are NaN for n = 1.
+  """
+  ratio, residual = _linearised(numerator, denominator)
+  half = float(t_half_width(residual, level=level))
+  return Estimate(ratio, ratio - half, ratio + half, len(residual))
+
+
+def ratio_difference(
+  ratio: tuple[ArrayLike, ArrayLike],
+  baseline: tuple[ArrayLike, ArrayLike],
+  *,
+  level: float = 0.95,
+) -> Estimate:
+  """One ratio minus another, paired by unit; see `ratio_interval`.
+
+  Args:
+    ratio: numerator and denominator, [n] each.
+    baseline: the same of what is subtracted.
+    level: probability that the interval covers the difference.
+  """
+  (value, residual), (other, other_residual) = _linearised(*ratio), _linearised(*baseline)
+  half = float(t_half_width(residual - other_residual, level=level))
+  return Estimate(value - other, value - other - half, value - other + half, len(residual))
+
+
 def t_half_width(values: ArrayLike, *, level: float = 0.95) -> np.ndarray:
   """Half of Student's interval for means over the first axis, [n, ...] -> [...]; NaN for n = 1."""
   values = np.asarray(values, np.float64)
@@ -158,6 +197,13 @@ def seed_spread(values: ArrayLike) -> float:
   """
   means = np.asarray(values, np.float64).mean(1)
   return float(means.std(ddof=1)) if means.size > 1 else float('nan')
+
+
+def _linearised(numerator: ArrayLike, denominator: ArrayLike) -> tuple[float, np.ndarray]:
+  """The ratio of the sums, and [n] of mean 0 whose mean varies like it."""
+  numerator, denominator = (np.asarray(x, np.float64) for x in (numerator, denominator))
+  ratio = numerator.sum() / denominator.sum()
+  return float(ratio), (numerator - ratio * denominator) / denominator.mean()
 
 
 def _per_user(values: ArrayLike) -> np.ndarray:

@@ -212,6 +212,12 @@ class SweepConfig:
     hidden_dim: of 'neural', hidden units of the network.
     delta: of 'wheel', radius of the inner disc.
     table: of 'classification', a name of `sources.CLASSIFICATION_TABLES`, such as 'digits'.
+    rewards: of 'matrix', an .npz file with rewards [users, items], NaN where unknown, and, where
+      there are any, user_features and item_features.
+    log: of 'replay', a uniform log in our Parquet format, or 'all', 'men' or 'women', a campaign of
+      the Open Bandit sample.
+    delay: mean rounds until an outcome is known, geometrically distributed; 0 is none. An update
+      then costs about 7 * delay times as much.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
     memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
       after another.
@@ -233,5 +239,8 @@ class SweepConfig:
   hidden_dim: int = 32
   delta: float = 0.5
   table: str = 'digits'
+  rewards: str = ''
+  log: str = 'all'
+  delay: float = 0.0
   refresh_every: int = 50
   memory_bound: float = 2e9

@@ -129,6 +129,7 @@ _LIMITS = {
   'num_changes': _Limit(0),
   'hidden_dim': _COUNT,
   'delta': _Limit(0, 1, open_low=True, open_high=True),
+  'delay': _Limit(0),
   'refresh_every': _Limit(0),
 }
 _WORDS = {

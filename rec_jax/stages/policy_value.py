@@ -166,14 +166,7 @@ def frozen_policy(log: LoggedFeedback, name: str, num_train: int, seed: int) -> 
   an action where there is none; both are scaled to mean 0 and variance 1.
   """
   num_rounds, num_actions = len(log.action), len(log.item_ids)
-  query = jnp.ones((num_rounds, 1))
-  if log.context is not None:
-    query = jnp.asarray(_scaled(log.context, num_train), jnp.float32)
-  features = jnp.eye(num_actions)
-  if log.action_context is not None:
-    features = jnp.asarray(_scaled(log.action_context), jnp.float32)
-  users, number = np.unique(log.user_id, return_inverse=True)
-  user = jnp.asarray(number, jnp.int32)
+  user, query, features = map(jnp.asarray, logged.policy_inputs(log, num_train))
   policy = bandits.make(name)
   spec = ArmSpec(
     num_arms=num_actions,
@@ -181,7 +174,7 @@ def frozen_policy(log: LoggedFeedback, name: str, num_train: int, seed: int) -> 
     query_dim=query.shape[1],
     arm_dim=features.shape[1],
     slate_size=int(log.position.max()) + 1,
-    num_users=len(users),
+    num_users=int(user.max()) + 1,
   )
   init_key, update_key, refresh_key, choice_key = jax.random.split(jax.random.key(seed), 4)
   action = jnp.asarray(log.action[:num_train], jnp.int32)
@@ -250,9 +243,9 @@ def _expected_rewards(
     return None
   reward, num_rounds = log.reward[rest], len(log.reward[rest])
   is_probability = ((reward >= 0) & (reward <= 1)).all()
-  context = np.zeros((num_rounds, 0)) if log.context is None else _scaled(log.context)[rest]
+  context = np.zeros((num_rounds, 0)) if log.context is None else logged.scaled(log.context)[rest]
   num_actions = len(log.item_ids)
-  actions = np.eye(num_actions) if log.action_context is None else _scaled(log.action_context)
+  actions = np.eye(num_actions) if log.action_context is None else logged.scaled(log.action_context)
   return cross_fit(
     jax.random.key(seed),
     logistic() if is_probability else ridge(),
@@ -264,13 +257,6 @@ def _expected_rewards(
     position=log.position[rest],
     num_positions=num_positions,
   )
-
-
-def _scaled(values: np.ndarray, num_train: int | None = None) -> np.ndarray:
-  """Columns by the mean and the standard deviation of the first rows; constant ones are 0."""
-  known = np.asarray(values[:num_train], np.float64)
-  spread = known.std(0)
-  return (values - known.mean(0)) / np.where(spread > 0, spread, 1)
 
 
 def _advice(values: dict[str, PolicyValue], logged_mean: float) -> str:

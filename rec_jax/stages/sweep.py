@@ -1,8 +1,8 @@
-"""Policies x hyperparameters x seeds in a synthetic world, in one call.
+"""Policies x hyperparameters x seeds in one world, in one call.
 
-Writes `regret/POLICY.parquet` (regret of every setting and seed at thinned rounds) as soon as a
-policy is done, so that a killed sweep resumes, then `regret.svg`, `regret_others.svg` (without the
-baseline) and `metrics.json`.
+Writes `regret/POLICY.parquet` (regret of every setting and seed at thinned rounds; of a replay the
+reward and the matched rounds) as soon as a policy is done, so that a killed sweep resumes, then
+`regret.svg`, `regret_others.svg` (without the baseline) and `metrics.json`.
 """
 
 import functools
@@ -18,20 +18,23 @@ import polars as pl
 
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
-from rec_jax.environments.base import Metrics
+from rec_jax.environments.base import Environment
+from rec_jax.environments.delayed import delayed, geometric_delay, longest_geometric_delay
 from rec_jax.environments.rollout import rollout
-from rec_jax.evaluation import intervals, regret
 from rec_jax.report import figures, terminal
 from rec_jax.stages import grid, limits, worlds
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import SweepConfig
 from rec_jax.stages.grid import Setting
+from rec_jax.stages.measures import Measure, Sums
 from rec_jax.stages.worlds import World
 from rec_jax.training.tracking import Advance, progress
 from rec_jax.types import InputError
 
-# Of one round of one seed on the host: metrics, and regret in float64 while it is summed.
+# Of one round of one seed on the host: metrics, and sums in float64.
 _BYTES_A_ROUND = 64
+# Policy, setting, seed and round.
+_NUM_KEYS = 4
 # At least as many steps of the progress bar a policy, if there are as many seeds.
 _MIN_BLOCKS = 20
 
@@ -40,8 +43,8 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   """Runs what `workdir` lacks, prints the table and writes the figure and the metrics.
 
   Raises:
-    InputError: an unknown policy, hyperparameter or environment, a value out of its range, or a
-      workdir of another run.
+    InputError: an unknown policy, hyperparameter or environment, a value out of its range, a file
+      of the world that cannot be used, or a workdir of another run.
   """
   limits.check_numbers(config)
   settings = grid.settings_of(config.policies, config.grid, config.baseline)
@@ -50,33 +53,47 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   directory = Path(workdir) / 'regret'
   runs.claim(config, workdir, directory)
   with progress('sweep', config.seeds * sum(map(len, settings.values()))) as advance:
-    curves = {
-      label: curve
+    sums = {
+      label: each_sum
       for policy, each in settings.items()
-      for label, curve in _once(config, world, policy, each, directory, advance).items()
+      for label, each_sum in _once(config, world, policy, each, directory, advance).items()
     }
-  final = {label: intervals.t_interval(curve[:, -1]) for label, curve in curves.items()}
+  measure = world.measure
+  final = {label: measure.final(each) for label, each in sums.items()}
   baseline = grid.label(config.baseline, settings[config.baseline][0])
-  _draw(Path(workdir), config, curves, baseline)
   difference = {
-    label: intervals.t_interval(curve[:, -1] - curves[baseline][:, -1])
-    for label, curve in curves.items()
+    label: measure.difference(each, sums[baseline])
+    for label, each in sums.items()
     if label != baseline
   }
+  details = {label: measure.details(each) for label, each in sums.items()}
+  _draw(Path(workdir), config, measure, sums, baseline)
   protocol = (
-    f'{config.environment}: {world.description}; {config.num_rounds:,} rounds; regret is the sum '
-    "of the best minus the chosen expected reward; 95 % intervals (Student's t) over "
-    f'{config.seeds:,} seeds, which share the truth of the world; differences paired by seed'
+    f'{config.environment}: {world.description}{_delay(config)}; {config.num_rounds:,} rounds; '
+    f'{measure.protocol(config.seeds)}'
   )
   rows = [
     runs.estimate_row('sweep', label, metric, estimate, protocol)
-    for metric, column in (('regret', final), (f'regret minus {baseline}', difference))
+    for metric, column in (
+      (measure.name, final),
+      (f'{measure.name} minus {baseline}', difference),
+      *((name, {label: of[name] for label, of in details.items()}) for name in details[baseline]),
+    )
     for label, estimate in column.items()
   ]
   runs.write_json(Path(workdir) / 'metrics.json', rows)
-  columns = ['policy', f'regret after {config.num_rounds:,} rounds', f'minus {baseline}']
-  best_first = sorted(final, key=lambda label: final[label].value)
-  print(terminal.table(columns, [[name, final[name], difference.get(name)] for name in best_first]))
+  columns = [
+    'policy',
+    f'{measure.name} after {config.num_rounds:,} rounds',
+    f'minus {baseline}',
+    *details[baseline],
+  ]
+  sign = -1 if measure.higher_is_better else 1
+  best_first = sorted(final, key=lambda label: sign * final[label].value)
+  cells = [
+    [label, final[label], difference.get(label), *details[label].values()] for label in best_first
+  ]
+  print(terminal.table(columns, cells))
   print(protocol)
 
 
@@ -101,29 +118,30 @@ def _once(
   settings: list[Setting],
   directory: Path,
   advance: Advance,
-) -> dict[str, np.ndarray]:
-  """Label -> regret [S, points] of each setting, from its file where there is one."""
+) -> dict[str, Sums]:
+  """Label -> sums [S, points] of each setting, from the file of the policy where there is one."""
   path = directory / f'{policy}.parquet'
   labels = [grid.label(policy, setting) for setting in settings]
   if path.exists():
     advance(config.seeds * len(settings), policy)
   else:
-    regrets = np.concatenate(
-      [
-        _regrets(config, world, policy, list(same_shape), advance)
-        for _, same_shape in itertools.groupby(settings, _structure)
-      ]
-    )
-    _write(path, _frame(config, policy, labels, regrets))
-  values = pl.read_parquet(path)['regret'].to_numpy()
-  return dict(zip(labels, values.reshape(len(settings), config.seeds, -1), strict=True))
+    parts = [
+      _play(config, world, policy, list(same_shape), advance)
+      for _, same_shape in itertools.groupby(settings, _structure)
+    ]
+    _write(path, _frame(config, policy, labels, _joined(parts)))
+  frame = pl.read_parquet(path)
+  shape = (len(settings), config.seeds, -1)
+  values = {name: frame[name].to_numpy().reshape(shape) for name in frame.columns[_NUM_KEYS:]}
+  return {label: {name: x[i] for name, x in values.items()} for i, label in enumerate(labels)}
 
 
-def _regrets(
+def _play(
   config: SweepConfig, world: World, policy: str, settings: list[Setting], advance: Advance
-) -> np.ndarray:
+) -> Sums:
   """[settings, S, points] of settings of one structure, compiled once."""
   make = functools.partial(_make, policy, _structure(settings[0]))
+  environment = _environment(config, world, bandits.make(policy, **settings[0]))
   keys = jnp.tile(jax.random.split(jax.random.key(config.seed), config.seeds), len(settings))
   traced = {
     name: jnp.repeat(jnp.array([setting[name] for setting in settings]), config.seeds)
@@ -135,7 +153,7 @@ def _regrets(
     trajectory = rollout(
       keys[rows],
       make,
-      world.environment,
+      environment,
       world.data,
       world.spec,
       config.num_rounds,
@@ -143,9 +161,37 @@ def _regrets(
       refresh_every=config.refresh_every,
       memory_bound=config.memory_bound,
     )
-    parts.append(_thinned(config, trajectory.metrics)[:num_new])
+    kept = _kept_rounds(config) - 1
+    sums = world.measure.sums(trajectory.metrics)
+    parts.append({name: x[:num_new, kept] for name, x in sums.items()})
     advance(num_new, policy)
-  return np.concatenate(parts).reshape(len(settings), config.seeds, -1)
+  shape = (len(settings), config.seeds, -1)
+  return {name: x.reshape(shape) for name, x in _joined(parts).items()}
+
+
+def _joined(parts: list[Sums]) -> Sums:
+  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _environment(config: SweepConfig, world: World, policy: Policy) -> Environment:
+  if not config.delay:
+    return world.environment
+  sample_delay = geometric_delay(config.delay)
+  return delayed(world.environment, sample_delay, _max_delay(config), policy, world.spec)
+
+
+def _max_delay(config: SweepConfig) -> int:
+  # What waits as long as the run never arrives.
+  return min(longest_geometric_delay(config.delay), config.num_rounds)
+
+
+def _delay(config: SweepConfig) -> str:
+  if not config.delay:
+    return ''
+  return (
+    f', known after a geometric delay with mean {config.delay:g} rounds, cut at '
+    f'{_max_delay(config):,}'
+  )
 
 
 def _make(policy: str, structure: tuple[tuple[str, int], ...], traced: Setting) -> Policy:
@@ -166,34 +212,23 @@ def _blocks(num_runs: int, config: SweepConfig) -> Iterator[tuple[np.ndarray, in
     yield np.minimum(rows, num_runs - 1), min(size, num_runs - first)
 
 
-def _thinned(config: SweepConfig, metrics: Metrics) -> np.ndarray:
-  """[runs, points] cumulative regret."""
-  expected, best = (
-    np.asarray(x)[:, :, 0, 0] for x in (metrics.expected_reward, metrics.best_expected_reward)
-  )
-  return regret.cumulative_regret(expected, best)[:, _kept_rounds(config) - 1]
-
-
 def _kept_rounds(config: SweepConfig) -> np.ndarray:
   """[points] int, counted from 1; the last is T."""
   points = min(config.num_points, config.num_rounds)
   return np.arange(1, points + 1) * config.num_rounds // points
 
 
-def _frame(
-  config: SweepConfig, policy: str, labels: list[str], regrets: np.ndarray
-) -> pl.DataFrame:
-  rounds = _kept_rounds(config)
-  setting, seed, point = np.indices(regrets.shape).reshape(3, -1)
-  return pl.DataFrame(
-    {
-      'policy': pl.repeat(policy, regrets.size, eager=True),
-      'setting': pl.Series(labels).gather(setting),
-      'seed': seed.astype(np.int32),
-      'round': rounds[point].astype(np.int32),
-      'regret': regrets.ravel(),
-    }
-  )
+def _frame(config: SweepConfig, policy: str, labels: list[str], sums: Sums) -> pl.DataFrame:
+  """A row for each setting, seed and kept round: `_NUM_KEYS` columns that name it, then sums."""
+  first = next(iter(sums.values()))
+  setting, seed, point = np.indices(first.shape).reshape(3, -1)
+  keys = {
+    'policy': pl.repeat(policy, first.size, eager=True),
+    'setting': pl.Series(labels).gather(setting),
+    'seed': seed.astype(np.int32),
+    'round': _kept_rounds(config)[point].astype(np.int32),
+  }
+  return pl.DataFrame(keys | {name: x.ravel() for name, x in sums.items()})
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:
@@ -202,17 +237,19 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
   temporary.replace(path)
 
 
-def _draw(workdir: Path, config: SweepConfig, curves: dict[str, np.ndarray], baseline: str) -> None:
+def _draw(
+  workdir: Path, config: SweepConfig, measure: Measure, sums: dict[str, Sums], baseline: str
+) -> None:
   """A panel of all, and one of all but the baseline, which can dwarf the rest."""
   rounds = _kept_rounds(config)
-  bands = {label: regret.band(curve) for label, curve in curves.items()}
+  bands = {label: measure.band(each) for label, each in sums.items()}
   every = {
     label: figures.Curve(rounds, band.value, band.low, band.high) for label, band in bands.items()
   }
-  panels = {'cumulative regret': every}
+  panels = {measure.title: every}
   if len(every) > 1:
     others = {label: curve for label, curve in every.items() if label != baseline}
-    panels[f'cumulative regret, without {baseline}'] = others
+    panels[f'{measure.title}, without {baseline}'] = others
   figure = figures.curves(config.environment, panels, xlabel='round')
   for name, svg in zip(('regret.svg', 'regret_others.svg'), figure.panels, strict=False):
     runs.write_atomic(workdir / name, svg)

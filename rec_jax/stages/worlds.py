@@ -1,21 +1,29 @@
 """The worlds of a sweep, by name."""
 
+import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from rec_jax.data import logged, open_bandit
 from rec_jax.data.classification import read_classification
-from rec_jax.data.sources import CLASSIFICATION_TABLES, classification_file
+from rec_jax.data.sources import (
+  CLASSIFICATION_TABLES,
+  classification_file,
+  open_bandit_folder,
+)
 from rec_jax.environments.base import Environment
 from rec_jax.environments.classification import classification_data, classification_environment
+from rec_jax.environments.matrix import matrix_environment, matrix_spec, read_matrix
 from rec_jax.environments.nonstationary import (
   DriftingData,
   PiecewiseData,
   drifting_environment,
   piecewise_environment,
 )
+from rec_jax.environments.replay import replay_data, replay_environment, replay_spec
 from rec_jax.environments.synthetic import (
   LinearData,
   LogisticData,
@@ -27,6 +35,7 @@ from rec_jax.environments.synthetic import (
 )
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.stages.config import SweepConfig
+from rec_jax.stages.measures import REGRET, REPLAY, Measure
 from rec_jax.types import ArmSpec, InputError
 
 
@@ -38,19 +47,21 @@ class World(NamedTuple):
     data: its truth.
     spec: the sizes of a policy for it.
     description: what it is, for the protocol.
+    measure: what is reported of it.
   """
 
   environment: Environment
   data: Any
   spec: ArmSpec
   description: str
+  measure: Measure = REGRET
 
 
 def build(config: SweepConfig) -> World:
   """The world that a sweep plays in; its truth is drawn from the seed of the config.
 
   Raises:
-    InputError: the environment is unknown.
+    InputError: the environment is unknown, or a file that it needs is not as it must be.
   """
   if config.environment not in WORLDS:
     raise InputError(
@@ -167,6 +178,59 @@ def _classification(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
+def _matrix(key: jax.Array, config: SweepConfig) -> World:
+  del key
+  if not config.rewards:
+    raise InputError('no reward matrix given; set --config.rewards=FILE.npz')
+  data = read_matrix(config.rewards)
+  spec = matrix_spec(data)
+  return World(
+    environment=matrix_environment(),
+    data=data,
+    spec=spec,
+    description=(
+      f'{spec.num_users:,} users, of whom one is drawn in each round, and {spec.num_arms:,} items; '
+      f'candidates are the items with a known reward, {data.mask.sum(axis=1).mean():.4g} on '
+      'average; rewards as they stand'
+    ),
+  )
+
+
+def _replay(key: jax.Array, config: SweepConfig) -> World:
+  del key
+  log = _uniform_log(config.log)
+  try:
+    data = replay_data(log)
+  except InputError as error:
+    raise InputError(f'{config.log}: {error}') from error
+  num_logged = len(log.action)
+  if config.num_rounds > num_logged:
+    raise InputError(
+      f'num_rounds is {config.num_rounds} and the log has {num_logged} rounds; set '
+      f'--config.num_rounds to {num_logged} or less'
+    )
+  spec = replay_spec(data)
+  return World(
+    environment=replay_environment(),
+    data=data,
+    spec=spec,
+    description=(
+      f'the uniform log {config.log} of {spec.num_arms:,} items, replayed by rejection: rounds in '
+      'which the policy chooses another item than the log teach nothing and do not count'
+    ),
+    measure=REPLAY,
+  )
+
+
+def _uniform_log(name: str) -> logged.LoggedFeedback:
+  """A file in our format, or the random log of a campaign of the Open Bandit sample."""
+  if name not in open_bandit.CAMPAIGNS:
+    return logged.read(name)
+  with tempfile.TemporaryDirectory() as directory:
+    open_bandit.write(open_bandit_folder(), 'random', name, directory)
+    return open_bandit.read(directory, 'random', name)
+
+
 def _weights(key: jax.Array, config: SweepConfig) -> jax.Array:
   """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
   direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
@@ -198,4 +262,6 @@ WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
   'piecewise': _piecewise,
   'wheel': _wheel,
   'classification': _classification,
+  'matrix': _matrix,
+  'replay': _replay,
 }

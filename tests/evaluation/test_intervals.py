@@ -39,6 +39,17 @@ def student(key, values):
   return intervals.t_interval(values)
 
 
+def ratio(key, values):
+  del key
+  return intervals.ratio_interval(*values)
+
+
+def blocks(rng):
+  """Reward and matched rounds of 50 blocks: the more rounds match, the more is earned."""
+  matched = rng.poisson(4, size=50)
+  return rng.binomial(matched, 0.3), matched
+
+
 def skewed(rng):
   return rng.random(200) < 0.2
 
@@ -48,13 +59,29 @@ def normal(rng):
 
 
 @pytest.mark.parametrize(
-  ('make_interval', 'draw', 'truth'), [(bootstrap, skewed, 0.2), (student, normal, 3.0)]
+  ('make_interval', 'draw', 'truth'),
+  [(bootstrap, skewed, 0.2), (student, normal, 3.0), (ratio, blocks, 0.3)],
 )
 def test_coverage_is_right_and_a_narrower_interval_is_found_out(make_interval, draw, truth):
   estimates = simulated(make_interval, draw)
   assert plausible(coverage(estimates, truth))
   assert not plausible(coverage(estimates, truth, shrink=1.5))
   assert not plausible(coverage(estimates, truth, shrink=1 / 1.5))
+
+
+def test_ratios_with_equal_denominators_are_means_and_differences_are_paired():
+  one, other = np.random.default_rng(0).normal(size=(2, 9))
+  twos = np.full(9, 2)
+  ratio = intervals.ratio_interval(2 * one, twos)
+  difference = intervals.ratio_difference((2 * one, twos), (2 * other, twos))
+  for found, expected in (
+    (ratio, intervals.t_interval(one)),
+    (difference, intervals.t_interval(one - other)),
+  ):
+    np.testing.assert_allclose(
+      (found.value, found.low, found.high), (expected.value, expected.low, expected.high)
+    )
+    assert found.n == 9
 
 
 def test_bootstrap_has_the_standard_error_of_the_mean():

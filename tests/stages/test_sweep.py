@@ -1,5 +1,6 @@
 """A sweep: its numbers are those of plain rollouts, with one compilation a policy."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from rec_jax import bandits
+from rec_jax.data import logged
 from rec_jax.environments import rollout
 from rec_jax.stages import sweep, worlds
 from rec_jax.stages.config import SweepConfig
@@ -17,6 +19,23 @@ CONFIG = SweepConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', seeds=23, num_rounds=30, num_points=4, dim=3
 )
 PROTOCOL = '23 seeds, which share the truth of the world'
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+  """Those that worlds read."""
+  folder = tmp_path_factory.mktemp('files')
+  np.savez(folder / 'matrix.npz', rewards=[[1.0, np.nan, 2.0], [0.5, 1.0, 0.0]])
+  rng = np.random.default_rng(0)
+  feedback = {
+    'n_actions': 3,
+    'action': rng.integers(3, size=60),
+    'reward': rng.random(60),
+    'pscore': np.full(60, 1 / 3),
+    'context': rng.normal(size=(60, 2)),
+  }
+  logged.write(folder / 'log.parquet', logged.from_obp(feedback))
+  return {'rewards': str(folder / 'matrix.npz'), 'log': str(folder / 'log.parquet')}
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +91,41 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
     assert (swept[0] / name).read_text().startswith('<svg')
 
 
+def test_outcomes_that_never_arrive_teach_nothing(swept, tmp_path):
+  late = dataclasses.replace(CONFIG, grid='lin_ucb.alpha=0.1', delay=1e9)
+  sweep.run(late, tmp_path)
+  known, unknown = (
+    {
+      setting: rows['regret'].to_numpy()
+      for (setting,), rows in pl.read_parquet(path / 'regret/*.parquet').group_by('setting')
+    }
+    for path in (swept[0], tmp_path)
+  )
+  np.testing.assert_array_equal(known['uniform'], unknown['uniform'])
+  assert unknown['lin_ucb, alpha=0.1'].mean() > 1.2 * known['lin_ucb, alpha=0.1'].mean()
+  protocol = json.loads((tmp_path / 'metrics.json').read_text())[0]['protocol']
+  assert 'geometric delay with mean 1e+09 rounds, cut at 30' in protocol
+
+
+def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
+  config = SweepConfig(
+    environment='replay', policies='uniform', log=files['log'], num_rounds=60, num_points=3, seeds=4
+  )
+  sweep.run(config, tmp_path)
+  world = worlds.build(config)
+  keys = jax.random.split(jax.random.key(config.seed), 4)
+  policy = bandits.make('uniform')
+  metrics = rollout.rollout(keys, policy, world.environment, world.data, world.spec, 60).metrics
+  matched = metrics.arm_id >= 0
+  (value, count) = json.loads((tmp_path / 'metrics.json').read_text())
+  assert (value['metric'], count['metric']) == ('reward per matched round', 'matched rounds')
+  assert value['value'] == pytest.approx(metrics.reward.sum() / matched.sum())
+  assert (value['n'], count['value']) == (3, pytest.approx(matched.sum() / 4))
+  assert value['low'] < value['value'] < value['high']
+  assert 'matched rounds' in capsys.readouterr().out
+  assert (tmp_path / 'regret.svg').read_text().startswith('<svg')
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -81,6 +135,8 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
     ({'grid': 'lin_ucb.alfa=1'}, 'known: '),
+    ({'environment': 'matrix'}, 'no reward matrix given; set --config.rewards=FILE.npz'),
+    ({'environment': 'replay', 'log': 'girls.parquet'}, 'girls.parquet: cannot be read'),
     (
       {'environment': 'wheel', 'policies': 'two_tower_greedy'},
       "'two_tower_greedy' does not fit .*query_dim is 2, arm_dim is 15",
@@ -94,15 +150,17 @@ def test_bad_input_writes_nothing(tmp_path, change, message):
 
 
 @pytest.mark.parametrize('name', list(worlds.WORLDS))
-def test_every_world_fits_its_sizes(name):
-  world = worlds.build(SweepConfig(environment=name))
+def test_every_world_fits_its_sizes(name, files):
+  config = SweepConfig(environment=name, num_rounds=60, **files)
+  world = worlds.build(config)
   key = jax.random.key(0)
   state = world.environment.init(key, world.data)
   context = world.environment.observe(key, world.data, state, 0)
   spec = world.spec
   assert context.features.shape == (1, spec.num_candidates, spec.arm_dim)
   assert context.query.shape == (1, spec.query_dim)
-  assert 'standard deviation 1' in world.description or name in ('logistic', 'classification')
+  noisy = name not in ('logistic', 'classification', 'matrix', 'replay')
+  assert ('standard deviation 1' in world.description) == noisy
 
 
 def test_blocks_have_one_shape_and_fit_the_memory():
