@@ -39,6 +39,7 @@ setup(
     'tqdm',
   ],
   extras_require={
-    'dev': ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff'],
+    'gymnasium': ['gymnasium>=1.0'],
+    'dev': ['gymnasium>=1.0', 'hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff'],
   },
 )
