@@ -32,7 +32,7 @@ def test_an_unknown_row_is_one_line():
   result = subprocess.run(command, capture_output=True, text=True, env=variables)
   assert result.returncode == 1
   assert result.stderr.splitlines() == [
-    'error: --row: expected obd_small, got obd; --list explains them'
+    f'error: --row: expected {", ".join(reproductions.NAMES)}, got obd; --list explains them'
   ]
 
 
@@ -42,3 +42,13 @@ def test_an_unknown_row_is_one_line():
 def test_the_open_bandit_sample_is_reproduced():
   figures = importlib.import_module('experiments.reproductions.obd_small').run()
   assert [figure.name for figure in figures if not figure.is_reproduced] == []
+
+
+def test_the_first_synthetic_run_is_that_of_the_source(monkeypatch):
+  row = importlib.import_module('experiments.reproductions.obp_synthetic')
+  monkeypatch.setattr(row, 'NUM_RUNS', 1)
+  measured = {figure.name: figure.measured.value for figure in row.run()}
+  # Run 0 of examples/synthetic by OBP 0.5.10 with its logits standardised and SLOPE at 0.05.
+  expected = {'dm': 0.09548, 'ipw': 0.00639, 'snipw': 0.00145, 'dr': 0.00271, 'sndr': 0.00343}
+  for name, value in expected.items():
+    assert measured[name] == pytest.approx(value, abs=5e-5), name

@@ -6,6 +6,7 @@ and positions are one `vmap`.
 Shape letters: n rounds, K actions, L positions, D context features, A action features, F = D + A.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -80,16 +81,7 @@ def cross_fit(
   inputs = jnp.concatenate([context, action_context[action]], axis=1)
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
-  fitted = jax.jit(jax.vmap(model.fit, in_axes=(0, None, None, 0)))(
-    keys, inputs, reward, jnp.asarray(weight, inputs.dtype)
-  )
-
-  def predict_round(params: Params, row: jax.Array) -> jax.Array:
-    rows = jnp.broadcast_to(row, (len(action_context), len(row)))
-    everything = jnp.concatenate([rows, action_context], axis=1)
-    return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
-
-  predict = jax.jit(jax.vmap(predict_round, in_axes=(None, 0)))
+  fitted = _fit(model, keys, inputs, reward, jnp.asarray(weight, inputs.dtype))
   q_hat = np.empty((num_rounds, len(action_context), num_positions), inputs.dtype)
   for f in range(num_folds):
     params = jax.tree.map(
@@ -100,7 +92,7 @@ def cross_fit(
       chunk = rows[start : start + CHUNK_SIZE]
       # Padded, so that a shorter last chunk is not compiled for.
       padded = np.resize(chunk, min(CHUNK_SIZE, num_rounds))
-      q_hat[chunk] = predict(params, context[padded])[: len(chunk)]
+      q_hat[chunk] = _predict(model, params, context[padded], action_context)[: len(chunk)]
   return q_hat
 
 
@@ -196,6 +188,29 @@ def network(
     return hidden @ params['output'] + params['mean']
 
   return RewardModel(fit, predict)
+
+
+# The model is static, so that logs of one shape with one model are compiled for once.
+@functools.partial(jax.jit, static_argnames='model')
+def _fit(
+  model: RewardModel, keys: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array
+) -> Params:
+  """Parameters with a leading axis of folds x positions, as keys [m] and weight [m, n] have."""
+  return jax.vmap(model.fit, in_axes=(0, None, None, 0))(keys, inputs, reward, weight)
+
+
+@functools.partial(jax.jit, static_argnames='model')
+def _predict(
+  model: RewardModel, params: Params, context: jax.Array, action_context: jax.Array
+) -> jax.Array:
+  """[n, K, L] from contexts [n, D] and parameters with a leading axis of L positions."""
+
+  def one(row: jax.Array) -> jax.Array:
+    rows = jnp.broadcast_to(row, (len(action_context), len(row)))
+    everything = jnp.concatenate([rows, action_context], axis=1)
+    return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
+
+  return jax.vmap(one)(context)
 
 
 def _with_intercept(inputs: jax.Array) -> jax.Array:
