@@ -40,6 +40,15 @@ setup(
   ],
   extras_require={
     'gymnasium': ['gymnasium>=1.0'],
-    'dev': ['gymnasium>=1.0', 'hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff'],
+    'reproduce': ['scikit-learn'],
+    'dev': [
+      'gymnasium>=1.0',
+      'hypothesis',
+      'mypy',
+      'pytest',
+      'pytest-xdist',
+      'ruff',
+      'scikit-learn',
+    ],
   },
 )

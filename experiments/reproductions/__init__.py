@@ -12,7 +12,7 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import terminal
 from rec_jax.types import InputError
 
-NAMES = ('obd_small', 'obp_synthetic')
+NAMES = ('obd_small', 'obp_synthetic', 'obp_digits')
 
 
 @dataclasses.dataclass(frozen=True)
