@@ -19,13 +19,13 @@ class GymnasiumEnvironment(gymnasium.Env):
   """One user a round, for T rounds; then the episode is truncated.
 
   Observations are the `Context` as a dictionary: user_id, query [D], features [K, F], arm_ids [K],
-  mask [K]. An action is the position of a candidate, or L different ones for slates. `reset` with a
-  seed begins the run of `rollout` under `jax.random.key(seed)`: the same actions are answered by
-  the same rewards.
+  mask [K]. An action is the position of a candidate, or L different ones for slates; what is masked
+  or comes twice is not shown and earns nothing. `reset` with a seed begins the run of `rollout`
+  under `jax.random.key(seed)`: the same actions are answered by the same rewards.
 
   The reward of a step is the sum of what became known in that round, which is of earlier actions
-  where feedback is delayed. `info` holds the rows that it consists of as `feedback`, and
-  expected_reward and best_expected_reward [L] of the action where they are known.
+  where feedback is delayed. `info` holds the rows that it consists of as `feedback`, which
+  positions were shown [L], and expected_reward and best_expected_reward [L] where they are known.
   """
 
   def __init__(self, environment: Environment, data: Any, spec: ArmSpec, num_rounds: int):
@@ -81,11 +81,13 @@ class GymnasiumEnvironment(gymnasium.Env):
     """Shows what the agent chose.
 
     Raises:
-      ValueError: the episode is over, or a position is masked or chosen twice.
+      ValueError: the episode is over.
     """
     if self._round == self._num_rounds:
       raise ValueError(f'the episode of {self._num_rounds} rounds is over; call reset')
-    index = jnp.asarray(self._checked(action), jnp.int32)[None]
+    position = np.atleast_1d(np.asarray(action))
+    shown = self._shown(position)
+    index = jnp.asarray(np.where(shown, position, -1), jnp.int32)[None]
     arm_id = jnp.where(index < 0, -1, self._context.arm_ids[0][index])
     decision = Decision(index, arm_id, jnp.full(index.shape, jnp.nan), info=None)
     self._state, feedback, metrics = self._step(
@@ -97,13 +99,10 @@ class GymnasiumEnvironment(gymnasium.Env):
       decision,
     )
     known = _known_rows(feedback)
-    expected = {
-      name: np.array(getattr(metrics, name)[0])
-      for name in ('expected_reward', 'best_expected_reward')
-    }
-    info = {'feedback': known} | {
-      name: values for name, values in expected.items() if not np.isnan(values).any()
-    }
+    info = {'feedback': known, 'shown': shown}
+    if not np.isnan(metrics.best_expected_reward).any():
+      info['expected_reward'] = np.where(shown, metrics.expected_reward[0], 0)
+      info['best_expected_reward'] = np.array(metrics.best_expected_reward[0])
     self._begin_round(self._round + 1)
     reward = float(np.sum(known['weight'] * known['reward']))
     return _observation(self._context), reward, False, self._round == self._num_rounds, info
@@ -115,14 +114,10 @@ class GymnasiumEnvironment(gymnasium.Env):
       key = _round_keys(self._key, number)[0]
       self._context = self._observe(key, self._data, self._state, jnp.int32(number))
 
-  def _checked(self, action: Any) -> np.ndarray:
-    """[L] positions; a masked one is -1 where there are fewer candidates than positions."""
-    index = np.atleast_1d(np.asarray(action))
-    mask = np.asarray(self._context.mask[0])
-    allowed = mask[index]
-    if len(np.unique(index[allowed])) < min(self._slate_size, mask.sum()):
-      raise ValueError(f'action {action} has a masked position or one twice; see mask')
-    return np.where(allowed, index, -1)
+  def _shown(self, position: np.ndarray) -> np.ndarray:
+    """[L] whether each position is that of a candidate, and not one of an earlier position."""
+    is_first = np.isin(np.arange(len(position)), np.unique(position, return_index=True)[1])
+    return is_first & np.asarray(self._context.mask[0])[position]
 
 
 def _first_keys(key: jax.Array) -> tuple[jax.Array, jax.Array]:

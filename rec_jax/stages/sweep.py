@@ -44,7 +44,7 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
 
   Raises:
     InputError: an unknown policy, hyperparameter or environment, a value out of its range, a file
-      of the world that cannot be used, or a workdir of another run.
+      of the world that cannot be used or has changed, or a workdir of another run.
   """
   limits.check_numbers(config)
   settings = grid.settings_of(config.policies, config.grid, config.baseline)
@@ -52,6 +52,8 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   _check_fit(settings, world)
   directory = Path(workdir) / 'regret'
   runs.claim(config, workdir, directory)
+  if world.file:
+    runs.claim_file(workdir, world.file)
   with progress('sweep', config.seeds * sum(map(len, settings.values()))) as advance:
     sums = {
       label: each_sum

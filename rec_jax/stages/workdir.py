@@ -11,6 +11,7 @@ Every file is replaced whole, so a process may be killed at any moment.
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import json
 import logging
 import math
@@ -83,6 +84,19 @@ def claim(
     raise InputError(
       f'workdir {workdir} cannot be written ({error.strerror}): give another --workdir'
     ) from error
+
+
+def claim_file(workdir: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+  """Records the sha256 of a file that a run reads, as the fingerprint of its data.
+
+  Raises:
+    InputError: the file is not what it was when the run began.
+  """
+  with open(path, 'rb') as file:
+    digest = hashlib.file_digest(file, 'sha256').hexdigest()
+  if read_manifest(workdir).get('fingerprint', digest) != digest:
+    raise InputError(f'{path} has changed since {workdir} was begun: give another --workdir')
+  record(workdir, fingerprint=digest)
 
 
 def finish(stage_dir: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -48,6 +48,7 @@ class World(NamedTuple):
     spec: the sizes of a policy for it.
     description: what it is, for the protocol.
     measure: what is reported of it.
+    file: that of the user's own from which it was read, if any.
   """
 
   environment: Environment
@@ -55,6 +56,7 @@ class World(NamedTuple):
   spec: ArmSpec
   description: str
   measure: Measure = REGRET
+  file: str = ''
 
 
 def build(config: SweepConfig) -> World:
@@ -193,6 +195,7 @@ def _matrix(key: jax.Array, config: SweepConfig) -> World:
       f'candidates are the items with a known reward, {data.mask.sum(axis=1).mean():.4g} on '
       'average; rewards as they stand'
     ),
+    file=config.rewards,
   )
 
 
@@ -219,6 +222,7 @@ def _replay(key: jax.Array, config: SweepConfig) -> World:
       'which the policy chooses another item than the log teach nothing and do not count'
     ),
     measure=REPLAY,
+    file='' if config.log in open_bandit.CAMPAIGNS else config.log,
   )
 
 

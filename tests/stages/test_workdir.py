@@ -1,5 +1,6 @@
 """The workdir of a run: manifest, metrics, timings."""
 
+import hashlib
 import json
 import os
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from rec_jax.stages import STAGES, workdir
-from rec_jax.stages.config import Config
+from rec_jax.stages.config import Config, SweepConfig
 from rec_jax.types import InputError
 
 
@@ -34,6 +35,18 @@ def test_the_first_stage_writes_the_manifest(tmp_path):
   # A second start neither renews it nor loses what was recorded.
   assert workdir.start(Config(seed=3), run, 'pretrain') == run / 'pretrain'
   assert workdir.read_manifest(run) == manifest
+
+
+def test_a_file_that_has_changed_is_refused(tmp_path):
+  workdir.claim(SweepConfig(), tmp_path, tmp_path / 'regret')
+  file = tmp_path / 'matrix.npz'
+  file.write_bytes(b'one')
+  for _ in range(2):
+    workdir.claim_file(tmp_path, file)
+  assert workdir.read_manifest(tmp_path)['fingerprint'] == hashlib.sha256(b'one').hexdigest()
+  file.write_bytes(b'two')
+  with pytest.raises(InputError, match=f'^{file} has changed since .*: give another --workdir$'):
+    workdir.claim_file(tmp_path, file)
 
 
 def test_another_config_is_refused_by_name(tmp_path):
