@@ -17,9 +17,11 @@ import numpy as np
 from flax import struct
 
 from rec_jax import bandits, checkpoint
-from rec_jax.bandits.base import Policy
 from rec_jax.data.logged import LoggedFeedback
-from rec_jax.types import ArmSpec, InputError
+from rec_jax.types import ArmSpec, Context, InputError
+
+# Rounds whose distributions are computed at once.
+CHUNK_SIZE = 256
 
 
 @struct.dataclass
@@ -102,9 +104,29 @@ def load(directory: Path | str) -> FrozenPolicy:
   )
 
 
-def policy_of(frozen: FrozenPolicy) -> Policy:
-  """The policy of the registry whose state is held."""
-  return bandits.make(frozen.name, **frozen.hyperparameters)
+def distributions(
+  key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback, first: int
+) -> np.ndarray:
+  """[n - first, K, L] what the policy would do in the rounds of a log from `first` on.
+
+  Raises:
+    InputError: as `seen_by`.
+  """
+  policy = bandits.make(frozen.name, **frozen.hyperparameters)
+  query, features = map(jnp.asarray, seen_by(frozen, log))
+  arms, mask = jnp.arange(len(features)), jnp.ones(len(features), bool)
+
+  @jax.jit
+  def found(rows: jax.Array) -> jax.Array:
+    def one(row: jax.Array) -> jax.Array:
+      context = Context(jnp.int32(0), query[row], features, arms, mask)
+      return policy.probabilities(jax.random.fold_in(key, row), frozen.state, context)
+
+    return jax.lax.map(one, rows, batch_size=CHUNK_SIZE)
+
+  probabilities = np.asarray(found(jnp.arange(first, len(log.action))), np.float64)
+  # Sums of float32 are off in the last digits.
+  return probabilities / probabilities.sum(1, keepdims=True)
 
 
 def seen_by(frozen: FrozenPolicy, log: LoggedFeedback) -> tuple[np.ndarray, np.ndarray]:
@@ -127,11 +149,12 @@ def seen_by(frozen: FrozenPolicy, log: LoggedFeedback) -> tuple[np.ndarray, np.n
         f'{name} has {values.shape[1]} columns in the log, and the policy learnt from '
         f'{len(known.matrix)}; give a log with the same columns'
       )
-  query, features = (
-    np.asarray(values, np.float32) @ np.asarray(known.matrix) + np.asarray(known.offset)
-    for values, known in zip(columns, (frozen.query, frozen.features), strict=True)
-  )
-  return query, features
+  return apply(frozen.query, columns[0]), apply(frozen.features, columns[1])
+
+
+def apply(affine: Affine, values: np.ndarray) -> np.ndarray:
+  """values [..., C] -> [..., D] float32."""
+  return np.asarray(values, np.float32) @ np.asarray(affine.matrix) + np.asarray(affine.offset)
 
 
 def context_of(log: LoggedFeedback) -> np.ndarray:

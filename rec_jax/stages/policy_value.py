@@ -25,6 +25,7 @@ from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logist
 from rec_jax.evaluation.off_policy.tuning import slope
 from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
+from rec_jax.stages import policy_checkpoint
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 LOGGED = 'logged'
@@ -55,7 +56,8 @@ def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path
 
   Args:
     path: of a log, see `data.logged`.
-    name: of the registry, or 'logged': the policy that logged, to check the log.
+    name: of the registry, the directory of a checkpoint that holds a frozen policy, or 'logged':
+      the policy that logged, to check the log.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
@@ -92,7 +94,8 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
 
   Args:
     log: with all its actions to choose from in every round, unless the policy needs no learning.
-    name: of the registry, or 'logged': the policy that logged, to check the log.
+    name: of the registry, the directory of a checkpoint that holds a frozen policy, or 'logged':
+      the policy that logged, to check the log.
     train_share: as in `run`.
     seed: likewise.
 
@@ -112,16 +115,23 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
       'and the log does not say which; give a log in which every item could be chosen, or take '
       f'--policy={LOGGED} or uniform'
     )
+  frozen = policy_checkpoint.load(name) if Path(name).is_dir() else None
   num_train = round(train_share * num_rounds)
+  if frozen is not None:
+    num_train = policy_checkpoint.first_to_judge(frozen, log)
   rest = slice(num_train, num_rounds)
-  if min(num_train, num_rounds - num_train) < NUM_FOLDS:
+  fewest = num_rounds - num_train if frozen is not None else min(num_train, num_rounds - num_train)
+  if fewest < NUM_FOLDS:
     raise InputError(
       f'the log has {num_rounds} rounds: row {num_rounds} and later are needed for at least '
       f'{NUM_FOLDS} to learn from and {NUM_FOLDS} to judge by'
     )
-  action_dist = frozen_policy(log, name, num_train, seed)
+  if frozen is None:
+    action_dist = frozen_policy(log, name, num_train, seed)
+  else:
+    action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log, num_train)
   with jax.enable_x64():
-    q_hat = _expected_rewards(log, rest, action_dist.shape[2], seed)
+    q_hat = expected_rewards(log, rest, action_dist.shape[2], seed)
     columns: dict[str, Any] = {
       'reward': log.reward[rest],
       'action': log.action[rest],
@@ -235,7 +245,7 @@ def tuned(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
   return table
 
 
-def _expected_rewards(
+def expected_rewards(
   log: LoggedFeedback, rest: slice, num_positions: int, seed: int
 ) -> np.ndarray | None:
   """[n, K, L] by cross-fitting on the rounds that judge; None where there is nothing to read."""
