@@ -1,5 +1,9 @@
 """Any environment as a Gymnasium one, so that an agent from outside can play it.
 
+  world = worlds.build(SweepConfig(environment='wheel'))
+  environment = GymnasiumEnvironment(world.environment, world.data, world.spec, num_rounds=1000)
+  observation, info = environment.reset(seed=0)
+
 Needs the extra: `pip install rec_jax[gymnasium]`. Nothing else in the package imports this module.
 """
 

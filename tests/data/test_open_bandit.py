@@ -12,8 +12,8 @@ from rec_jax.types import InputError
 NUM_ROUNDS, NUM_ITEMS = 25, 4
 
 
-def folder(tmp_path, **changed):
-  """A user's folder with one log, columns replaced by `changed`; times repeat and are unsorted."""
+def folder(tmp_path, policy='bts', **changed):
+  """A folder with the log of one policy, columns replaced; times repeat and are unsorted."""
   rng = np.random.default_rng(0)
   columns = {
     '': np.arange(NUM_ROUNDS),
@@ -30,7 +30,7 @@ def folder(tmp_path, **changed):
   items = {'item_id': [2, 0, 1, 3], 'item_feature_0': [0.5, -1.0, 2.0, 0.0]} | {
     f'item_feature_{i}': ['y', 'x', 'z', 'x'] for i in (1, 2, 3)
   }
-  path = tmp_path / 'raw/bts/men'
+  path = tmp_path / 'raw' / policy / 'men'
   path.mkdir(parents=True)
   frame = pl.DataFrame(columns | changed)
   frame.write_csv(path / 'men.csv')

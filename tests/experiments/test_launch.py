@@ -101,10 +101,12 @@ def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
   assert (tmp_path / 'new/prepare/metrics.json').exists()
 
 
-def test_a_sweep_of_an_unknown_policy_leaves_no_trace(tmp_path):
+def test_a_sweep_that_cannot_be_leaves_no_trace(tmp_path):
   config = ('--config=configs/bandits/linear.py', f'--workdir={tmp_path}/new')
   result = run('explore', *config, '--config.policies=lin_ucb,lin_tss')
   assert_one_line_error(result, "unknown policy 'lin_tss'", 'lin_ts, lin_ucb')
+  result = run('explore', '--config=configs/bandits/matrix.py', f'--workdir={tmp_path}/new')
+  assert_one_line_error(result, 'no reward matrix given; set --config.rewards=FILE.npz')
   assert not list(tmp_path.iterdir())
 
 

@@ -14,6 +14,7 @@ from rec_jax.environments import rollout
 from rec_jax.stages import sweep, worlds
 from rec_jax.stages.config import SweepConfig
 from rec_jax.types import InputError
+from tests.data.test_open_bandit import folder
 
 CONFIG = SweepConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', seeds=23, num_rounds=30, num_points=4, dim=3
@@ -161,6 +162,16 @@ def test_every_world_fits_its_sizes(name, files):
   assert context.query.shape == (1, spec.query_dim)
   noisy = name not in ('logistic', 'classification', 'matrix', 'replay')
   assert ('standard deviation 1' in world.description) == noisy
+
+
+def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkeypatch):
+  raw, frame = folder(tmp_path, 'random', propensity_score=np.full(25, 1 / 4))
+  monkeypatch.setattr(worlds, 'open_bandit_folder', lambda: raw)
+  config = SweepConfig(environment='replay', log='men', num_rounds=25)
+  frame = frame.sort('timestamp', maintain_order=True)
+  np.testing.assert_array_equal(worlds.build(config).data.action, frame['item_id'])
+  with pytest.raises(InputError, match='num_rounds is 26 and the log has 25 rounds; set .* 25 or'):
+    worlds.build(dataclasses.replace(config, num_rounds=26))
 
 
 def test_blocks_have_one_shape_and_fit_the_memory():
