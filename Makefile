@@ -1,6 +1,7 @@
 # make demo                    the main job on MovieLens-100k, with a report in runs/demo/report
 # make test                    format, lint, types, doctests and tests
 # make test PYTHON=python3.13  the same on another Python
+# make bench                   the peers of experiments/benchmark.py, in .venv-bench
 #
 # Each sets up .venv first, once for a Python and for a state of the three files of requirements.
 
@@ -18,7 +19,12 @@ PYTHON := $(shell $(FIND))
 READY := $(or $(wildcard .venv/ready-*),.venv/ready-$(VERSION))
 endif
 
-.PHONY: demo test
+# OBP asks for a Python below 3.13.
+FIND_PEERS := for python in python3.12 python3.11 python3; do \
+  $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
+PEERS := experiments/benchmarks/requirements.txt
+
+.PHONY: bench demo test
 
 demo: $(READY)
 	@$(RUN) experiments.pipeline --config=configs/movielens.py --workdir=runs/demo
@@ -28,6 +34,15 @@ test: $(READY)
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) pytest -n auto
+
+bench: $(READY) .venv-bench/ready
+	@$(RUN) experiments.benchmark --list
+
+.venv-bench/ready: $(PEERS)
+	@echo 'Setting up .venv-bench: some minutes, once.'
+	@$$($(FIND_PEERS)) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install -qq -r $(PEERS)
+	@touch .venv-bench/ready
 
 $(READY): setup.py constraints.txt data-requirements.txt
 	@$(PYTHON) -c '$(CHECK)' 2>/dev/null || \

@@ -98,6 +98,15 @@ def _refuse_arguments(argv: Sequence[str]) -> None:
     _fail(f'unexpected argument {argv[1]!r}: flags are given as --name=value')
 
 
+def run_sweep(config: SweepConfig, workdir: pathlib.Path) -> None:
+  """Runs a sweep of policies; bad input leaves `workdir` as it was."""
+  from rec_jax.stages import sweep
+  from rec_jax.stages import workdir as workdirs
+
+  with workdirs.unchanged_on_bad_input(workdir):
+    sweep.run(config, workdir)
+
+
 def _define_flags(argv: Sequence[str]) -> None:
   _check_config(argv)
   config_flags.DEFINE_config_file(

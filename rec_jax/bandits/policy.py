@@ -1,6 +1,7 @@
 """A belief and an explorer make a policy."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -148,7 +149,7 @@ def _select_slate(
     # An index of -1 clears the last candidate, which is harmless: all are masked already.
     return mask.at[index].set(False), index
 
-  return jax.lax.scan(position, mask, jax.random.split(key, state.slate_size))[1]
+  return _scan(position, mask, jax.random.split(key, state.slate_size))[1]
 
 
 def _conditional(
@@ -166,7 +167,7 @@ def _conditional(
     row = explorer.probabilities(key, state.explorer, outlook, mask)
     return mask.at[index].set(False), (jnp.where(index < 0, 0.0, row[index]), row)
 
-  return jax.lax.scan(position, mask, (jax.random.split(key, len(index)), index))[1]
+  return _scan(position, mask, (jax.random.split(key, len(index)), index))[1]
 
 
 def _marginals(
@@ -182,6 +183,14 @@ def _marginals(
   if state.slate_size == 1:
     return explorer.probabilities(key, state.explorer, outlook, mask)[:, None]
   return jnp.mean(jax.vmap(one)(jax.random.split(key, _NUM_PREFIXES)), axis=0).T
+
+
+def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any) -> tuple[Any, Any]:
+  """`jax.lax.scan`, but one step is no loop: only outside loops can a rollout draw beforehand."""
+  if len(jax.tree.leaves(rows)[0]) > 1:
+    return jax.lax.scan(step, carry, rows)
+  carry, out = step(carry, jax.tree.map(lambda x: x[0], rows))
+  return carry, jax.tree.map(lambda x: x[None], out)
 
 
 def _chosen_means(belief: Belief, state: State, feedback: Feedback) -> jax.Array:

@@ -1,5 +1,6 @@
 """The contract of an environment."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -64,10 +65,11 @@ def known_metrics(
     expected: [B, K] of all candidates.
     reward: [B, L] of what was shown.
   """
+  best = functools.partial(best_rewards, slate_size=decision.index.shape[1])
   return Metrics(
     reward=reward,
     expected_reward=jnp.take_along_axis(expected, decision.index, axis=1),
-    best_expected_reward=jax.lax.top_k(expected, decision.index.shape[1])[0],
+    best_expected_reward=jax.vmap(best)(expected, context.mask),
     arm_id=decision.arm_id,
     user_id=context.user_id,
   )

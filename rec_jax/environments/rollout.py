@@ -11,10 +11,15 @@ import numpy as np
 from flax import struct
 
 from rec_jax.bandits.base import Policy
+from rec_jax.environments import hoist
 from rec_jax.environments.base import Environment, Metrics
 from rec_jax.types import ArmSpec
 
 Settings = Any
+
+# Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
+_DRAWN_BYTES = 2**22
+_MOST_ROUNDS_A_BLOCK = 256
 
 
 @struct.dataclass
@@ -128,20 +133,29 @@ def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) ->
   policy_state, env_state = jax.vmap(functools.partial(_init, options, data))(
     start._replace(keys=init_keys)
   )
-  one_round = functools.partial(_round, options)
-  over_seeds = jax.vmap(one_round, in_axes=(None, None, 0, 0, 0, 0))
+  over_seeds = _mapped(functools.partial(_round, options), (None, 0, (None, 0, 0, 0)), len(keys))
 
-  def body(carry: tuple[Any, Any], t: jax.Array) -> tuple[tuple[Any, Any], Any]:
+  def rest(policy_state: Any, env_state: Any) -> tuple[Any, Settings, Any, Any]:
+    return data, start.settings, policy_state, env_state
+
+  halves = hoist.split(over_seeds, jnp.int32(0), keys, rest(policy_state, env_state))
+
+  def one_round(carry: tuple[Any, Any], step: tuple[jax.Array, Any]) -> tuple[tuple[Any, Any], Any]:
+    t, drawn = step
     policy_state, env_state = carry
     policy_state = _refresh(options, t, keys, start.settings, policy_state)
-    policy_state, env_state, *out = over_seeds(
-      data, t, keys, start.settings, policy_state, env_state
-    )
+    policy_state, env_state, *out = halves.finish(drawn, t, rest(policy_state, env_state))
     return (policy_state, env_state), out
 
+  def block(carry: tuple[Any, Any], rounds: jax.Array) -> tuple[tuple[Any, Any], Any]:
+    drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
+    return jax.lax.scan(one_round, carry, (rounds, drawn))
+
+  blocks = (-1, _rounds_a_block(options.num_rounds, jax.eval_shape(halves.draw, 0, keys)))
   rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
-  (policy_state, env_state), out = jax.lax.scan(body, (policy_state, env_state), rounds)
-  metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), out)
+  carry, out = jax.lax.scan(block, (policy_state, env_state), rounds.reshape(blocks))
+  policy_state, env_state = carry
+  metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, *x.shape[2:]), 0, 1), out)
   return Trajectory(
     metrics=metrics,
     propensity=propensity,
@@ -161,15 +175,10 @@ def _init(options: _Options, data: Any, start: _Start) -> tuple[Any, Any]:
 
 
 def _round(
-  options: _Options,
-  data: Any,
-  t: jax.Array,
-  key: jax.Array,
-  settings: Settings,
-  policy_state: Any,
-  env_state: Any,
+  options: _Options, t: jax.Array, key: jax.Array, rest: tuple[Any, Settings, Any, Any]
 ) -> tuple[Any, Any, Metrics, jax.Array | None]:
-  """One round of one seed."""
+  """One round of one seed; `rest` is (data, settings, policy state, environment's state)."""
+  data, settings, policy_state, env_state = rest
   policy, environment = _policy(options, settings), options.environment
   observe_key, select_key, log_key, step_key, update_key = jax.random.split(
     jax.random.fold_in(key, t), 5
@@ -188,6 +197,13 @@ def _round(
     user_id=metrics.user_id.astype(_id_type(options.spec.num_users)),
   )
   return policy_state, env_state, metrics, propensity
+
+
+def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
+  """Rounds whose random numbers are drawn at once: a divisor of T, so that one scan serves all."""
+  size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn))
+  most = min(num_rounds, _MOST_ROUNDS_A_BLOCK, max(1, _DRAWN_BYTES // max(1, size)))
+  return max(block for block in range(1, most + 1) if num_rounds % block == 0)
 
 
 def _refresh(
@@ -214,12 +230,26 @@ def _refresh(
 def _over_users(function: Callable, key: jax.Array, state: Any, *args: Any) -> Any:
   """`function(key, state, ...)` for each of B users with the state shared."""
   num_users = len(jax.tree.leaves(args)[0])
-  keys = jax.random.split(key, num_users)
-  if num_users == 1:
-    # Not a vmap of one: that turns the slice of a user's row of state into a general gather.
-    out = function(keys[0], state, *jax.tree.map(lambda x: x[0], args))
-    return jax.tree.map(lambda x: x[None], out)
-  return jax.vmap(function, in_axes=(0, None, *(0 for _ in args)))(keys, state, *args)
+  in_axes = (0, None, *(0 for _ in args))
+  return _mapped(function, in_axes, num_users)(jax.random.split(key, num_users), state, *args)
+
+
+def _mapped(function: Callable, in_axes: tuple[Any, ...], size: int) -> Callable:
+  """`jax.vmap(function, in_axes)`, but not a vmap of one.
+
+  That turns the slice of a row of state into a general gather, which costs more than the slice.
+  """
+  if size > 1:
+    return jax.vmap(function, in_axes)
+
+  def one(axes: Any, args: Any) -> Any:
+    return args if axes is None else jax.tree.map(lambda x: x[0], args)
+
+  def call(*args: Any) -> Any:
+    only = jax.tree.map(one, in_axes, args, is_leaf=lambda axes: axes is None or axes == 0)
+    return jax.tree.map(lambda x: x[None], function(*only))
+
+  return call
 
 
 def _policy(options: _Options, settings: Settings) -> Policy:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import (
+  FuncFormatter,
   LogLocator,
   MaxNLocator,
   NullLocator,
   PercentFormatter,
-  StrMethodFormatter,
 )
 
 from rec_jax.evaluation.intervals import Estimate
@@ -82,7 +83,12 @@ class Frontier:
 
 
 def curves(
-  title: str, panels: Mapping[str, Mapping[str, Curve]], *, xlabel: str, caption: str = ''
+  title: str,
+  panels: Mapping[str, Mapping[str, Curve]],
+  *,
+  xlabel: str,
+  caption: str = '',
+  logarithmic: bool = False,
 ) -> Figure:
   """Curves with bands: learning, reward and regret by round.
 
@@ -94,6 +100,7 @@ def curves(
       all panels.
     xlabel: what the steps are.
     caption: how to read it.
+    logarithmic: both axes, for what grows over orders of magnitude.
 
   Returns:
     The figure, a panel for each quantity.
@@ -103,7 +110,9 @@ def curves(
   has_legend = max(map(len, names)) > MAX_END_LABEL and len(names) <= len(PALETTE)
   with style():
     svgs = [
-      _curves_panel(quantity, xlabel, series, looks, label_ends=not has_legend)
+      _curves_panel(
+        quantity, xlabel, series, looks, label_ends=not has_legend, logarithmic=logarithmic
+      )
       for quantity, series in panels.items()
     ]
   legend = tuple(LegendEntry(name, looks[name][0], True) for name in names) if has_legend else ()
@@ -178,6 +187,7 @@ def _curves_panel(
   looks: Mapping[str, tuple],
   *,
   label_ends: bool,
+  logarithmic: bool,
 ) -> str:
   figure, axes = panel(3.5, xlabel, quantity)
   for name, curve in series.items():
@@ -188,7 +198,12 @@ def _curves_panel(
       low, high = curve.low[kept], curve.high[kept]
       axes.fill_between(curve.x[kept], low, high, color=colour, alpha=0.1, linewidth=0)
   axes.margins(x=0)
-  axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+  if logarithmic:
+    axes.set(xscale='log', yscale='log')
+    for axis in (axes.xaxis, axes.yaxis):
+      _label_logarithmic(axis, (1,))
+  else:
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
   if label_ends:
     figure.draw_without_rendering()
     ends = np.array([(curve.x[-1], curve.value[-1]) for curve in series.values()], float)
@@ -232,14 +247,19 @@ def _balance_panel(
 
 
 def _scale(axes: Axes, field: str) -> None:
-  """Items over orders of magnitude on a logarithmic scale, labelled with plain numbers."""
+  """Items over orders of magnitude on a logarithmic scale."""
   if field == 'cold_share':
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    return
-  axes.set_xscale('log')
-  axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-  axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-  axes.xaxis.set_minor_locator(NullLocator())
+  else:
+    axes.set_xscale('log')
+    _label_logarithmic(axes.xaxis, (1, 2, 5))
+
+
+def _label_logarithmic(axis: Axis, subs: tuple[int, ...]) -> None:
+  """Plain numbers at each decade times each of `subs`."""
+  axis.set_major_locator(LogLocator(subs=subs))
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}'))
+  axis.set_minor_locator(NullLocator())
 
 
 def _position(balance: Balance, field: str) -> tuple[float, float]:

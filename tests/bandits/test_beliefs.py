@@ -20,6 +20,7 @@ from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
 from rec_jax.bandits.beliefs.residual import ResidualInfo, residual
+from rec_jax.types import ArmSpec, Context
 from tests.bandits import problems
 
 SPEC = problems.SPEC
@@ -187,6 +188,28 @@ def test_disjoint_arms_are_regressions_on_the_query(gamma):
   prior = belief.predict(belief.init(KEY, SPEC), context)
   for after, before in zip(belief.predict(reset, context), prior, strict=True):
     np.testing.assert_allclose(after[0], before[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize('dim', [1, 2, 5, 6])
+def test_the_covariances_that_decisions_read_are_those_of_the_roots(dim):
+  """Wide prior and large, nearly collinear queries: plain subtraction loses every digit there."""
+  belief = linear_disjoint(1e-4, 1.0)
+  spec = ArmSpec(2, 2, query_dim=dim, arm_dim=1)
+  rng = np.random.default_rng(dim)
+  queries = 100 * (rng.normal(size=(1, dim)) + 0.1 * rng.normal(size=(400, dim)))
+  feedback = problems.feedback(0, 400, binary=False)
+  feedback = dataclasses.replace(
+    feedback,
+    query=jnp.asarray(queries, jnp.float32),
+    arm_id=jnp.asarray(rng.integers(2, size=400), jnp.int32),
+  )
+  state = jax.jit(belief.update)(KEY, belief.init(KEY, spec), feedback)
+  for query in np.asarray(rng.normal(size=(5, dim)), np.float32):
+    context = Context(jnp.int32(0), query, jnp.zeros((2, 1)), jnp.arange(2), jnp.ones(2, bool))
+    variance = belief.predict(state, context)[1]
+    root = np.asarray(state.posterior.root, np.float64)
+    exact = np.sum(np.einsum('ndr,d->nr', root, query.astype(np.float64)) ** 2, axis=1)
+    np.testing.assert_allclose(variance, exact, rtol=1e-3)
 
 
 def test_per_user_equals_independent_runs():

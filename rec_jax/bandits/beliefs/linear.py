@@ -123,8 +123,20 @@ def learn(
     The posterior after.
   """
   projected = state.root.T @ features
+  return absorb(state, features, reward, weight, noise_variance, projected, state.root @ projected)
+
+
+def absorb(
+  state: LinearState,
+  features: jax.Array,
+  reward: jax.Array,
+  weight: jax.Array,
+  noise_variance: ArrayLike,
+  projected: jax.Array,
+  direction: jax.Array,
+) -> LinearState:
+  """`learn`, given `projected` = root^T features [F] and `direction` = root projected [F]."""
   innovation_variance = weight * jnp.dot(projected, projected) + noise_variance
-  direction = state.root @ projected
   gain = weight / innovation_variance
   shrink = gain / (1 + jnp.sqrt(noise_variance / innovation_variance))
   surprise = reward - jnp.dot(features, state.mean)

@@ -4,13 +4,33 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.beliefs.linear import LinearState, forget, learn, normal
+from rec_jax.bandits.beliefs.linear import LinearState, absorb, forget, normal
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
+
+
+@struct.dataclass
+class LinearDisjointState:
+  """A posterior an arm.
+
+  A decision reads the covariances of all arms, an update the row of one; so what a decision reads
+  is kept once more, as small as it can be.
+
+  Attributes:
+    posterior: leading [N], what is learnt; a decision reads its mean alone.
+    covariance: [N, (D // 2 + 1) D], root root^T, see `_packed`.
+    num_rows: [N] int32, rows of non-zero weight.
+  """
+
+  posterior: LinearState
+  covariance: jax.Array
+  num_rows: jax.Array
 
 
 def linear_disjoint(
@@ -18,14 +38,16 @@ def linear_disjoint(
 ) -> Belief:
   """LinUCB's and linear Thompson sampling's disjoint model (Li et al. 2010, section 3.1).
 
-  The reward of arm n is query . w_n + noise, w_n ~ N(0, I / lambda_). The state is that of
-  `linear` with a leading [N], without compensated sums, which would double what a decision moves.
-  Arms are independent, so a draw is one normal number an arm, not D.
+  The reward of arm n is query . w_n + noise, w_n ~ N(0, I / lambda_). Each arm learns as in
+  `linear`. The covariance that decisions read is updated by the same rank-one step and, because
+  rounding would add up there, one of its D rows is computed anew from the root at each update, so
+  an update costs O(D^2) and no entry is older than D updates. Arms are independent, so a draw is
+  one normal number an arm, not D.
 
   Args:
     lambda_: prior precision.
     noise_variance: of one reward around its expectation.
-    gamma: forgetting, by the rows of each arm.
+    gamma: forgetting, by the rows of each arm. The number 1 costs nothing, another value O(D^3).
 
   Returns:
     A belief that reads `query` and `arm_ids`.
@@ -38,46 +60,127 @@ def linear_disjoint(
   check_range('gamma', gamma, 0, 1, open_low=True)
   forgets = not (isinstance(gamma, int | float) and gamma == 1)
 
-  def init(key: jax.Array, spec: ArmSpec) -> LinearState:
+  def prior(num_arms: int, dim: int) -> LinearDisjointState:
+    eye = jnp.eye(dim, dtype=jnp.float32)
+    one = normal(jnp.zeros(dim), eye / jnp.sqrt(lambda_), compensated=False)
+    arm = LinearDisjointState(one, _packed(eye / lambda_), jnp.int32(0))
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_arms, *leaf.shape)), arm)
+
+  def init(key: jax.Array, spec: ArmSpec) -> LinearDisjointState:
     del key
-    eye = jnp.eye(spec.query_dim, dtype=jnp.float32) / jnp.sqrt(lambda_)
-    mean = jnp.zeros((spec.num_arms, spec.query_dim), jnp.float32)
-    return normal(mean, jnp.broadcast_to(eye, (spec.num_arms, *eye.shape)), compensated=False)
+    return prior(spec.num_arms, spec.query_dim)
 
-  def predict(state: LinearState, context: Context) -> tuple[jax.Array, jax.Array]:
-    mean, root = state.mean[context.arm_ids], state.root[context.arm_ids]
-    projected = jnp.einsum('kij,i->kj', root, context.query)
-    return mean @ context.query, jnp.sum(projected**2, axis=-1)
+  def predict(state: LinearDisjointState, context: Context) -> tuple[jax.Array, jax.Array]:
+    mean, covariance, ids = state.posterior.mean, state.covariance, context.arm_ids
+    if 2 * len(ids) < len(mean):
+      return _moments(mean[ids], covariance[ids], context.query)
+    # Gathering the results of all arms moves less than gathering the rows of nearly all.
+    of_all = _moments(mean, covariance, context.query)
+    return of_all[0][ids], of_all[1][ids]
 
-  def sample(key: jax.Array, state: LinearState, context: Context, num_samples: int) -> jax.Array:
+  def sample(
+    key: jax.Array, state: LinearDisjointState, context: Context, num_samples: int
+  ) -> jax.Array:
     mean, variance = predict(state, context)
     return mean + jnp.sqrt(variance) * jax.random.normal(key, (num_samples, len(mean)))
 
-  def update(key: jax.Array, state: LinearState, feedback: Feedback) -> LinearState:
+  def update(key: jax.Array, state: LinearDisjointState, feedback: Feedback) -> LinearDisjointState:
     del key
 
-    def row(state: LinearState, row: tuple[jax.Array, ...]) -> tuple[LinearState, None]:
+    def row(
+      state: LinearDisjointState, row: tuple[jax.Array, ...]
+    ) -> tuple[LinearDisjointState, None]:
       arm, query, reward, weight = row
       # A padded row may name any arm, or none by -1, which must not wrap around.
       arm = jnp.maximum(arm, 0)
       old = take_row(state, arm)
-      prior = old
+      before = old.posterior
       if forgets:
-        kept = forget(old, lambda_, 0.0, gamma)
-        prior = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
-      return put_row(state, arm, learn(prior, query, reward, weight, noise_variance)), None
+        kept = forget(before, lambda_, 0.0, gamma)
+        before = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, before)
+      projected = before.root.T @ query
+      direction = before.root @ projected
+      after = absorb(before, query, reward, weight, noise_variance, projected, direction)
+      if forgets:
+        covariance = _packed(after.root @ after.root.T)
+      else:
+        gain = weight / (weight * jnp.dot(projected, projected) + noise_variance)
+        index = old.num_rows % len(query)
+        exact = before.root @ jax.lax.dynamic_index_in_dim(before.root, index, keepdims=False)
+        covariance = _with_row(old.covariance, exact, index) - gain * _packed_square(direction)
+        # Never so, but XLA does not know: it writes the root in place once `exact` has been read.
+        after = dataclasses.replace(after, root=jnp.where(index < 0, exact, after.root))
+      new = LinearDisjointState(
+        posterior=after,
+        covariance=jnp.where(weight == 0, old.covariance, covariance),
+        num_rows=old.num_rows + (weight != 0),
+      )
+      return put_row(state, arm, new), None
 
     rows = (feedback.arm_id, feedback.query, feedback.reward, feedback.weight)
     return jax.lax.scan(row, state, rows)[0]
 
-  def reset_arms(state: LinearState, ids: jax.Array, features: jax.Array) -> LinearState:
+  def reset_arms(
+    state: LinearDisjointState, ids: jax.Array, features: jax.Array
+  ) -> LinearDisjointState:
     del features
-    eye = jnp.eye(state.mean.shape[1], dtype=state.root.dtype) / jnp.sqrt(lambda_)
-    empty = jax.tree.map(lambda leaf: leaf.at[ids].set(0), state)
-    return dataclasses.replace(empty, root=empty.root.at[ids].set(eye))
+    fresh = prior(len(ids), state.posterior.mean.shape[1])
+    return jax.tree.map(lambda leaf, fresh: leaf.at[ids].set(fresh), state, fresh)
 
-  def cdf(state: LinearState, context: Context, x: jax.Array) -> jax.Array:
+  def cdf(state: LinearDisjointState, context: Context, x: jax.Array) -> jax.Array:
     mean, variance = predict(state, context)
     return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(jnp.maximum(variance, 1e-30)))
 
   return Belief(init, predict, sample, update, reset_arms=reset_arms, cdf=cdf)
+
+
+def _moments(
+  mean: jax.Array, covariance: jax.Array, query: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Mean and variance [n] of query . w for n arms, the covariances packed."""
+  pairs = _packed_square(query) * np.repeat(_multiplicity(len(query)), len(query))
+  return mean @ query, jnp.maximum(covariance @ pairs, 0)
+
+
+def _with_row(packed: jax.Array, exact: jax.Array, index: jax.Array) -> jax.Array:
+  """The packed matrix with row and column `index` [] replaced by `exact` [D]."""
+  row, column = np.arange(len(exact)), _columns(len(exact))
+  turned = jax.lax.dynamic_slice(jnp.concatenate([exact, exact]), (index,), (len(column),))
+  matrix = jnp.where(row == index, turned[:, None], packed.reshape(column.shape))
+  return jnp.where(column == index, exact, matrix).ravel()
+
+
+def _packed_square(x: jax.Array) -> jax.Array:
+  """The packed x x^T."""
+  return (x * _windows(x)).ravel()
+
+
+def _packed(matrix: jax.Array) -> jax.Array:
+  """A symmetric [D, D] by its diagonals, wrapped around: entry (k, i) is that at (i, i + k mod D).
+
+  Of two diagonals that are each other's transpose one is enough, so k goes from 0 to D / 2.
+  """
+  return matrix[np.arange(len(matrix)), _columns(len(matrix))].ravel()
+
+
+def _windows(x: jax.Array) -> jax.Array:
+  """[D // 2 + 1, D], row k is x [D] turned by k: x[i + k mod D]."""
+  dim = len(x)
+  # Rows one longer than x start one later each; a gather would cost more.
+  turns = dim // 2 + 1
+  return jnp.tile(x, turns + 2)[: turns * (dim + 1)].reshape(turns, dim + 1)[:, :dim]
+
+
+def _columns(dim: int) -> np.ndarray:
+  """[D // 2 + 1, D] int, i + k mod D."""
+  return (np.arange(dim) + np.arange(dim // 2 + 1)[:, None]) % dim
+
+
+def _multiplicity(dim: int) -> np.ndarray:
+  """[D / 2 + 1] how often an entry of each kept diagonal counts in the sum over the matrix."""
+  twice = np.full(dim // 2 + 1, 2, np.float32)
+  twice[0] = 1
+  if dim % 2 == 0:
+    # Diagonal D / 2 is its own transpose, so it holds each entry twice already.
+    twice[-1] = 1
+  return twice
