@@ -72,6 +72,15 @@ def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pat
         importlib.import_module('rec_jax.stages.explore').check_visitors(config, workdir)
 
 
+def run_sweep(config: SweepConfig, workdir: pathlib.Path) -> None:
+  """Runs a sweep of policies; bad input leaves `workdir` as it was."""
+  from rec_jax.stages import sweep
+  from rec_jax.stages import workdir as workdirs
+
+  with workdirs.unchanged_on_bad_input(workdir):
+    sweep.run(config, workdir)
+
+
 def _run(run: Callable[[Any, pathlib.Path], None], argv: Sequence[str]) -> None:
   _refuse_arguments(argv)
   import jax
@@ -96,15 +105,6 @@ def _run(run: Callable[[Any, pathlib.Path], None], argv: Sequence[str]) -> None:
 def _refuse_arguments(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     _fail(f'unexpected argument {argv[1]!r}: flags are given as --name=value')
-
-
-def run_sweep(config: SweepConfig, workdir: pathlib.Path) -> None:
-  """Runs a sweep of policies; bad input leaves `workdir` as it was."""
-  from rec_jax.stages import sweep
-  from rec_jax.stages import workdir as workdirs
-
-  with workdirs.unchanged_on_bad_input(workdir):
-    sweep.run(config, workdir)
 
 
 def _define_flags(argv: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Benchmarks: what rec_jax costs beside its peers, both sides measured in one run.
 
-Each is a module of this package with `DESCRIPTION` and `run(peers_python) -> rows`, and, where it has
-a figure, `draw(rows) -> panel -> SVG`.
+Each is a module of this package with `DESCRIPTION`, `run(peers_python) -> rows` and, where it has a
+figure, `draw(rows) -> panel -> SVG`.
 """
 
 import dataclasses
