@@ -200,8 +200,8 @@ def _curves_panel(
   axes.margins(x=0)
   if logarithmic:
     axes.set(xscale='log', yscale='log')
-    for axis in (axes.xaxis, axes.yaxis):
-      _label_logarithmic(axis, (1,))
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+      _label_logarithmic(axis, (1,) if high > 100 * low else (1, 2, 5))
   else:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
   if label_ends:

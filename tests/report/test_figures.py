@@ -1,6 +1,7 @@
 """Figures: well formed, repeatable, and drawn as said."""
 
 import dataclasses
+import re
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -105,3 +106,12 @@ def test_only_differences_clear_of_zero_are_filled():
   assert f'stroke: {colour}' not in hollow
   assert f'stroke: {MUTED}' in hollow
   assert f'stroke: {colour}' in plain
+
+
+def test_cost_over_orders_of_magnitude_has_a_tick_a_decade():
+  x = np.array([10.0, 100.0, 1_000.0])
+  cost = {'time': {'measured': Curve(x, x**2), 'floor': Curve(x, x)}}
+  (svg,) = figures.curves('cost', cost, xlabel='arms', logarithmic=True).panels
+  texts = set(re.findall(r'>([\d,.]+)</text>', svg)) | set(re.findall(r'<!-- ([\d,.]+) -->', svg))
+  assert {'10', '100', '1,000'} <= texts
+  assert '500' not in texts
