@@ -4,10 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
+from rec_jax.bandits import packed
 from rec_jax.bandits.base import Belief
 from rec_jax.bandits.beliefs.linear import LinearState, absorb, forget, normal
 from rec_jax.bandits.hyperparameters import check_range
@@ -24,7 +24,7 @@ class LinearDisjointState:
 
   Attributes:
     posterior: leading [N], what is learnt; a decision reads its mean alone.
-    covariance: [N, (D // 2 + 1) D], root root^T, see `_packed`.
+    covariance: [N, (D // 2 + 1) D], root root^T, packed.
     num_rows: [N] int32, rows of non-zero weight.
   """
 
@@ -63,7 +63,7 @@ def linear_disjoint(
   def prior(num_arms: int, dim: int) -> LinearDisjointState:
     eye = jnp.eye(dim, dtype=jnp.float32)
     one = normal(jnp.zeros(dim), eye / jnp.sqrt(lambda_), compensated=False)
-    arm = LinearDisjointState(one, _packed(eye / lambda_), jnp.int32(0))
+    arm = LinearDisjointState(one, packed.pack(eye / lambda_), jnp.int32(0))
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_arms, *leaf.shape)), arm)
 
   def init(key: jax.Array, spec: ArmSpec) -> LinearDisjointState:
@@ -72,11 +72,13 @@ def linear_disjoint(
 
   def predict(state: LinearDisjointState, context: Context) -> tuple[jax.Array, jax.Array]:
     mean, covariance, ids = state.posterior.mean, state.covariance, context.arm_ids
-    if 2 * len(ids) < len(mean):
-      return _moments(mean[ids], covariance[ids], context.query)
-    # Gathering the results of all arms moves less than gathering the rows of nearly all.
-    of_all = _moments(mean, covariance, context.query)
-    return of_all[0][ids], of_all[1][ids]
+    # Unless the candidates are few, gathering the results of all arms moves less than their rows.
+    gathers_rows = 2 * len(ids) < len(mean)
+    if gathers_rows:
+      mean, covariance = mean[ids], covariance[ids]
+    mean = mean @ context.query
+    variance = jnp.maximum(packed.quadratic_forms(covariance, context.query), 0)
+    return (mean, variance) if gathers_rows else (mean[ids], variance[ids])
 
   def sample(
     key: jax.Array, state: LinearDisjointState, context: Context, num_samples: int
@@ -102,12 +104,12 @@ def linear_disjoint(
       direction = before.root @ projected
       after = absorb(before, query, reward, weight, noise_variance, projected, direction)
       if forgets:
-        covariance = _packed(after.root @ after.root.T)
+        covariance = packed.pack(after.root @ after.root.T)
       else:
         gain = weight / (weight * jnp.dot(projected, projected) + noise_variance)
         index = old.num_rows % len(query)
         exact = before.root @ jax.lax.dynamic_index_in_dim(before.root, index, keepdims=False)
-        covariance = _with_row(old.covariance, exact, index) - gain * _packed_square(direction)
+        covariance = packed.with_row(old.covariance, exact, index) - gain * packed.square(direction)
         # Never so, but XLA does not know: it writes the root in place once `exact` has been read.
         after = dataclasses.replace(after, root=jnp.where(index < 0, exact, after.root))
       new = LinearDisjointState(
@@ -132,55 +134,3 @@ def linear_disjoint(
     return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(jnp.maximum(variance, 1e-30)))
 
   return Belief(init, predict, sample, update, reset_arms=reset_arms, cdf=cdf)
-
-
-def _moments(
-  mean: jax.Array, covariance: jax.Array, query: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Mean and variance [n] of query . w for n arms, the covariances packed."""
-  pairs = _packed_square(query) * np.repeat(_multiplicity(len(query)), len(query))
-  return mean @ query, jnp.maximum(covariance @ pairs, 0)
-
-
-def _with_row(packed: jax.Array, exact: jax.Array, index: jax.Array) -> jax.Array:
-  """The packed matrix with row and column `index` [] replaced by `exact` [D]."""
-  row, column = np.arange(len(exact)), _columns(len(exact))
-  turned = jax.lax.dynamic_slice(jnp.concatenate([exact, exact]), (index,), (len(column),))
-  matrix = jnp.where(row == index, turned[:, None], packed.reshape(column.shape))
-  return jnp.where(column == index, exact, matrix).ravel()
-
-
-def _packed_square(x: jax.Array) -> jax.Array:
-  """The packed x x^T."""
-  return (x * _windows(x)).ravel()
-
-
-def _packed(matrix: jax.Array) -> jax.Array:
-  """A symmetric [D, D] by its diagonals, wrapped around: entry (k, i) is that at (i, i + k mod D).
-
-  Of two diagonals that are each other's transpose one is enough, so k goes from 0 to D / 2.
-  """
-  return matrix[np.arange(len(matrix)), _columns(len(matrix))].ravel()
-
-
-def _windows(x: jax.Array) -> jax.Array:
-  """[D // 2 + 1, D], row k is x [D] turned by k: x[i + k mod D]."""
-  dim = len(x)
-  # Rows one longer than x start one later each; a gather would cost more.
-  turns = dim // 2 + 1
-  return jnp.tile(x, turns + 2)[: turns * (dim + 1)].reshape(turns, dim + 1)[:, :dim]
-
-
-def _columns(dim: int) -> np.ndarray:
-  """[D // 2 + 1, D] int, i + k mod D."""
-  return (np.arange(dim) + np.arange(dim // 2 + 1)[:, None]) % dim
-
-
-def _multiplicity(dim: int) -> np.ndarray:
-  """[D / 2 + 1] how often an entry of each kept diagonal counts in the sum over the matrix."""
-  twice = np.full(dim // 2 + 1, 2, np.float32)
-  twice[0] = 1
-  if dim % 2 == 0:
-    # Diagonal D / 2 is its own transpose, so it holds each entry twice already.
-    twice[-1] = 1
-  return twice
