@@ -147,7 +147,7 @@ def dm(rounds: Rounds) -> Terms:
 
 
 def dr(rounds: Rounds, *, lambda_: ArrayLike = jnp.inf) -> Terms:
-  """Doubly robust (Dudik et al. 2014, equation 8), weights clipped at `lambda_`."""
+  """Doubly robust (Dudik et al. 2014), weights clipped at `lambda_`."""
   return _doubly_robust(rounds, jnp.minimum(rounds.weight, lambda_))
 
 
@@ -162,14 +162,14 @@ def switch_dr(rounds: Rounds, *, lambda_: ArrayLike = jnp.inf) -> Terms:
 
 
 def dr_os(rounds: Rounds, *, lambda_: ArrayLike = jnp.inf) -> Terms:
-  """DR with optimistic shrinkage (Su et al. 2020, equation 7): lambda w / (w^2 + lambda)."""
+  """DR with optimistic shrinkage (Su et al. 2020): lambda w / (w^2 + lambda)."""
   # Divided by lambda, so that infinity gives the weight itself; 0 gives the direct method.
   shrunk = rounds.weight / (rounds.weight**2 / lambda_ + 1)
   return _doubly_robust(rounds, jnp.where(jnp.asarray(lambda_) > 0, shrunk, 0))
 
 
 def sg_ipw(rounds: Rounds, *, lambda_: ArrayLike = 0.0) -> Terms:
-  """Sub-Gaussian IPW (Metelli et al. 2021, equation 7 with s = -1), `lambda_` in [0, 1]."""
+  """Sub-Gaussian IPW (Metelli et al. 2021, with s = -1), `lambda_` in [0, 1]."""
   return _weighted(rounds.reward, _sub_gaussian(rounds.weight, lambda_))
 
 

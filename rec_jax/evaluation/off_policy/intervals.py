@@ -199,7 +199,7 @@ def _around(values: np.ndarray, half: float) -> Estimate:
 
 
 def _bets(unit: np.ndarray, alpha: float) -> np.ndarray:
-  """[n] predictable stakes (equation 26): each from the rows before it only."""
+  """[n] predictable plug-in stakes of the paper: each from the rows before it only."""
   time = np.arange(1, unit.size + 1)
   mean = (0.5 + np.cumsum(unit)) / (time + 1)
   variance = (0.25 + np.cumsum((unit - mean) ** 2)) / (time + 1)

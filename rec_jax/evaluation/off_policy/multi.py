@@ -19,7 +19,7 @@ from rec_jax.evaluation.off_policy.estimators import (
 
 
 def naive_multi(rounds: Rounds, *, lambda_: ArrayLike = jnp.inf) -> Terms:
-  """Each round weighted by its own logger (Agarwal et al. 2017, section 3): plain IPW or DR.
+  """Each round weighted by its own logger (Agarwal et al. 2017): plain IPW or DR.
 
   Args:
     rounds: from `match` with the propensities of each round's own logger; without `q_hat` the
@@ -32,7 +32,7 @@ def naive_multi(rounds: Rounds, *, lambda_: ArrayLike = jnp.inf) -> Terms:
 def balanced_multi(
   rounds: Rounds, average_pscore: ArrayLike, *, lambda_: ArrayLike = jnp.inf
 ) -> Terms:
-  """Each round weighted by the mixture of all loggers (Agarwal et al. 2017, section 4).
+  """Each round weighted by the mixture of all loggers (Agarwal et al. 2017).
 
   Args:
     rounds: as in `naive_multi`; their weights are not used.
@@ -46,7 +46,7 @@ def balanced_multi(
 def weighted_multi(
   rounds: Rounds, stratum: ArrayLike, num_strata: int, *, lambda_: ArrayLike = jnp.inf
 ) -> Terms:
-  """Loggers weighted by their inverse variance (Agarwal et al. 2017, section 5).
+  """Loggers weighted by their inverse variance (Agarwal et al. 2017).
 
   The corrections are weighted; the direct part, which needs no weights, is averaged over all.
 
@@ -105,7 +105,7 @@ def marginal_weight(
   p_e_a: ArrayLike,
   position: ArrayLike | None = None,
 ) -> jax.Array:
-  """Weights of MIPS (Saito & Joachims 2022, equation 7): p(e|x, pi_e) / p(e|x, pi_b).
+  """Weights of MIPS (Saito & Joachims 2022): p(e|x, pi_e) / p(e|x, pi_b).
 
   IPW with these as its weights is MIPS. The probability of an embedding is that of all its
   dimensions together given the action, then summed over actions; with one dimension this is what

@@ -56,7 +56,7 @@ def cascade_dr(
   action_dist: ArrayLike,
   q_hat: ArrayLike,
 ) -> Terms:
-  """Cascade doubly robust (Kiyohara et al. 2022, section 3.1): cascade weights with a model.
+  """Cascade doubly robust (Kiyohara et al. 2022): cascade weights with a model.
 
   Args:
     reward: [n, L].

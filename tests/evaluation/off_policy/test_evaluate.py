@@ -40,6 +40,27 @@ def test_all_that_apply_are_reported_with_diagnostics():
   assert set(evaluate(KEY, **log | {'q_hat': None}, resamples=50)) == {'ipw', 'snipw', 'sg_ipw'}
 
 
+def test_what_is_cut_off_the_weights_is_said():
+  log = binary(500)
+  weight = np.asarray(estimators.match(**log).weight, np.float64)
+  for name, kept in {
+    'ipw': np.minimum(weight, 0.8),
+    'dr': np.minimum(weight, 0.8),
+    'switch_dr': np.where(weight <= 0.8, weight, 0),
+    'dr_os': weight / (weight**2 / 0.8 + 1),
+    'sg_ipw': weight / (0.2 + 0.8 * weight),
+  }.items():
+    cut = functools.partial(estimators.ESTIMATORS[name], lambda_=0.8)
+    found = evaluate(KEY, **log, estimators={'cut': cut, 'whole': estimators.ipw}, interval='t')
+    assert found['whole'].warning == ''
+    assert found['cut'].warning == (
+      f'{1 - kept.sum() / weight.sum():.0%} of the weight is cut off: the interval leaves out the '
+      'bias of that'
+    )
+  little = functools.partial(estimators.ipw, lambda_=np.quantile(weight, 0.999))
+  assert evaluate(KEY, **log, estimators={'': little}, interval='t')[''].warning == ''
+
+
 def test_a_deterministic_policy_has_replay():
   log = binary(100)
   log['action_dist'] = np.tile(np.eye(3)[1][None, :, None], (100, 1, 1))
