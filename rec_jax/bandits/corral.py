@@ -57,9 +57,9 @@ def corral(
 
   def init(num_policies: int) -> CorralState:
     return CorralState(
-      shares=jnp.full(num_policies, 1 / num_policies),
+      shares=jnp.full(num_policies, 1 / num_policies, jnp.float32),
       rates=jnp.full(num_policies, jnp.asarray(learning_rate, jnp.float32)),
-      thresholds=jnp.full(num_policies, 2.0 * num_policies),
+      thresholds=jnp.full(num_policies, 2.0 * num_policies, jnp.float32),
     )
 
   def smooth(shares: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from rec_jax import bandits
+from rec_jax import bandits, checkpoint
 from rec_jax.types import InputError
 from tests.bandits import problems
 
@@ -61,6 +61,8 @@ def test_the_state_keeps_its_structure_and_types(name):
     assert jax.tree.structure(first) == jax.tree.structure(after)
     for old, new in zip(jax.tree.leaves(first), jax.tree.leaves(after), strict=True):
       assert (old.shape, old.dtype) == (new.shape, new.dtype)
+      # A weakly typed leaf that an update makes strong is traced and compiled for once more.
+      assert old.weak_type == new.weak_type
       assert np.isfinite(new).all()
 
 
@@ -108,6 +110,24 @@ def test_nothing_is_traced_again_when_arms_come_and_go(name):
   assert [function._cache_size() for function in (policy.select, policy.update)] == before
 
 
+def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
+  policy, state = problems.learnt(name, SPEC)
+  arm = int(problems.context(0, SPEC).arm_ids[2])
+  features = jnp.ones((1, SPEC.arm_dim))
+  reset = policy.reset_arms(state, jnp.array([arm]), features)
+  # What the prior draws by chance is drawn by the key that `learnt` began with.
+  fresh = policy.init(jax.random.key(0), SPEC)
+  for new, old, after in zip(*map(jax.tree.leaves, (fresh, state, reset)), strict=True):
+    per_arm = [axis for axis, size in enumerate(old.shape) if size == SPEC.num_arms]
+    if not per_arm:
+      np.testing.assert_array_equal(after, old)
+      continue
+    new, old, after = (np.moveaxis(np.asarray(x), per_arm[0], 0) for x in (new, old, after))
+    np.testing.assert_array_equal(np.delete(after, arm, axis=0), np.delete(old, arm, axis=0))
+    # EXP3 only knows weights in proportion to each other: a new arm has their mean.
+    np.testing.assert_allclose(after[arm], old.mean() if name == 'exp3' else new[arm], rtol=1e-6)
+
+
 def test_a_sweep_is_a_vmap_over_the_factory(name):
   defaults = bandits.hyperparameters(name)
   numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
@@ -135,6 +155,24 @@ def test_settings_take_a_schedule(name):
     state = policy.init(key, SPEC)
     decision = jax.eval_shape(policy.select, key, state, problems.context(0, SPEC))
     assert decision.arm_id.shape == (SPEC.slate_size,)
+
+
+def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name, tmp_path):
+  policy, state = problems.learnt(name, SPEC)
+  with checkpoint.open(tmp_path, {}) as checkpointer:
+    checkpointer.save(1, state, None)
+  # Another run knows the shapes alone.
+  shapes = jax.eval_shape(lambda: bandits.make(name).init(jax.random.key(1), SPEC))
+  restored = checkpoint.load_state(tmp_path, shapes)
+  assert jax.tree.structure(restored) == jax.tree.structure(state)
+  assert problems.same_bits(restored, state)
+  # As NumPy, since what is bound to a device is compiled for anew.
+  context, ends = problems.context(130, SPEC), []
+  for start in (state, jax.device_get(restored)):
+    decision = policy.select(jax.random.key(7), start, context)
+    feedback = problems.outcome(context, decision, 1.0)
+    ends.append((decision, policy.update(jax.random.key(8), start, feedback)))
+  assert problems.same_bits(*ends)
 
 
 def test_unknown_hyperparameters_list_the_known_ones(name):
