@@ -62,7 +62,6 @@ class GymnasiumEnvironment(gymnasium.Env):
         'mask': spaces.MultiBinary(num_candidates),
       }
     )
-    self._slate_size = spec.slate_size
     self.action_space = (
       spaces.Discrete(num_candidates)
       if spec.slate_size == 1
