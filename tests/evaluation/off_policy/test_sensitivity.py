@@ -158,6 +158,19 @@ def test_intervals_cover_the_bounds_as_often_as_they_say():
     assert abs(covered - 0.8) < 0.06
 
 
+def test_rounds_of_a_user_count_as_the_few_they_are():
+  reward, pscore, target, other = log(7, n=60)
+  alone = effect_bounds(reward, pscore, target, other, gamma=1.3)
+  each = effect_bounds(reward, pscore, target, other, gamma=1.3, cluster=np.arange(60).astype(str))
+  thrice = [np.repeat(column, 3) for column in (reward, pscore, target, other)]
+  copies = effect_bounds(*thrice, gamma=1.3, cluster=np.repeat(np.arange(60), 3))
+  for bounds, end in itertools.product((each, copies), ('least', 'most')):
+    left, right = getattr(bounds, end), getattr(alone, end)
+    assert (left.low, left.high, left.n) == pytest.approx((right.low, right.high, 60), rel=1e-9)
+  naive = effect_bounds(*thrice, gamma=1.3).least
+  assert naive.high - naive.low < 0.7 * (alone.least.high - alone.least.low)
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
