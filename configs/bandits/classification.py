@@ -12,5 +12,5 @@ def get_config() -> SweepConfig:
   return SweepConfig(
     environment='classification',
     policies='disjoint_lin_ts,disjoint_lin_ucb,bernoulli_ts',
-    grid='disjoint_lin_ts.noise_variance=0.1,disjoint_lin_ucb.alpha=0.1|1',
+    grid='disjoint_lin_ts.noise_variance=0.01|0.1,disjoint_lin_ucb.alpha=0.1|1',
   )

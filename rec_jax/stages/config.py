@@ -218,6 +218,8 @@ class SweepConfig:
       the Open Bandit sample.
     delay: mean rounds until an outcome is known, geometrically distributed; 0 is none. An update
       then costs about 7 * delay times as much.
+    attraction: of 'taste', more than -1: the step with which what is shown draws a taste that likes
+      it; below 0 the user has enough of it instead.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
     memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
       after another.
@@ -242,5 +244,6 @@ class SweepConfig:
   rewards: str = ''
   log: str = 'all'
   delay: float = 0.0
+  attraction: float = 0.05
   refresh_every: int = 50
   memory_bound: float = 2e9

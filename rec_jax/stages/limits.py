@@ -130,6 +130,8 @@ _LIMITS = {
   'hidden_dim': _COUNT,
   'delta': _Limit(0, 1, open_low=True, open_high=True),
   'delay': _Limit(0),
+  # At -1 a taste could lose all of its length.
+  'attraction': _Limit(-1, open_low=True),
   'refresh_every': _Limit(0),
 }
 _WORDS = {

@@ -45,7 +45,10 @@ def _regret_sums(metrics: Metrics) -> Sums:
   expected, best = (
     np.asarray(x)[:, :, 0, 0] for x in (metrics.expected_reward, metrics.best_expected_reward)
   )
-  return {'regret': regret.cumulative_regret(expected, best)}
+  return {
+    'regret': regret.cumulative_regret(expected, best),
+    'expected_reward': np.cumsum(expected, axis=1, dtype=np.float64),
+  }
 
 
 REGRET = Measure(
@@ -58,10 +61,12 @@ REGRET = Measure(
   difference=lambda sums, baseline: intervals.t_interval(
     sums['regret'][:, -1] - baseline['regret'][:, -1]
   ),
-  details=lambda sums: {},
+  details=lambda sums: {
+    'expected reward': intervals.t_interval(sums['expected_reward'][:, -1]),
+  },
   protocol=lambda seeds: (
-    'regret is the sum of the best minus the chosen expected reward; 95 % intervals '
-    f"(Student's t) over {seeds:,} seeds, which share the truth of the world; differences paired "
+    'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
+    f"the chosen; 95 % intervals (Student's t) over {seeds:,} seeds, which share the truth of the world; differences paired "
     'by seed'
   ),
 )

@@ -1,8 +1,8 @@
 """Policies x hyperparameters x seeds in one world, in one call.
 
-Writes `regret/POLICY.parquet` (regret of every setting and seed at thinned rounds; of a replay the
-reward and the matched rounds) as soon as a policy is done, so that a killed sweep resumes, then
-`regret.svg`, `regret_others.svg` (without the baseline) and `metrics.json`.
+Writes `regret/POLICY.parquet` (regret and expected reward of every setting and seed at thinned
+rounds; of a replay the reward and the matched rounds) as soon as a policy is done, so that a killed
+sweep resumes, then `regret.svg`, `regret_others.svg` (without the baseline) and `metrics.json`.
 """
 
 import functools

@@ -31,8 +31,9 @@ from rec_jax.environments.synthetic import (
   linear_environment,
   logistic_environment,
   neural_environment,
-  neural_variance,
+  neural_moments,
 )
+from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.stages.config import SweepConfig
 from rec_jax.stages.measures import REGRET, REPLAY, Measure
@@ -135,17 +136,19 @@ def _neural(key: jax.Array, config: SweepConfig) -> World:
   weights_key, output_key = jax.random.split(key)
   weights = jax.random.normal(weights_key, (config.hidden_dim, config.dim))
   output = jax.random.normal(output_key, (config.hidden_dim,))
+  mean, variance = neural_moments(weights, output)
   return World(
     environment=neural_environment(config.num_arms),
     data=NeuralData(
       weights=weights,
-      output=output / jnp.sqrt(neural_variance(weights, output)),
+      output=output / jnp.sqrt(variance),
+      bias=-mean / jnp.sqrt(variance),
       noise_variance=jnp.float32(config.noise**2),
     ),
     spec=_spec(config),
     description=(
-      f'{_arms(config)}, reward a network of them with {config.hidden_dim} rectified linear units '
-      f'and variance 1 among arms{_noise(config)}'
+      f'{_arms(config)}, reward a network of them with {config.hidden_dim} rectified linear '
+      f'units, with mean 0 and variance 1 among arms{_noise(config)}'
     ),
   )
 
@@ -176,6 +179,24 @@ def _classification(key: jax.Array, config: SweepConfig) -> World:
     description=(
       f'{config.table}, {num_rows:,} rows of {query_dim - 1} attributes in an order of each '
       f"seed's own; reward 1 for the right one of {num_classes} classes, else 0"
+    ),
+  )
+
+
+def _taste(key: jax.Array, config: SweepConfig) -> World:
+  items = jax.random.normal(key, (config.num_arms, config.dim))
+  return World(
+    environment=taste_environment(),
+    data=TasteData(
+      items=items / jnp.linalg.norm(items, axis=1, keepdims=True),
+      noise_variance=jnp.float32(config.noise**2),
+      attraction=jnp.float32(config.attraction),
+    ),
+    spec=_spec(config)._replace(query_dim=1),
+    description=(
+      f'{config.num_arms} items and a user a seed, all directions in {config.dim} dimensions, '
+      f"reward their cosine{_noise(config)}; each item moves the user's taste by "
+      f'{config.attraction:g} of its cosine'
     ),
   )
 
@@ -266,6 +287,7 @@ WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
   'piecewise': _piecewise,
   'wheel': _wheel,
   'classification': _classification,
+  'taste': _taste,
   'matrix': _matrix,
   'replay': _replay,
 }

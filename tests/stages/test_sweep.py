@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from rec_jax import bandits
-from rec_jax.data import logged
 from rec_jax.environments import rollout
 from rec_jax.stages import sweep, worlds
 from rec_jax.stages.config import SweepConfig
 from rec_jax.types import InputError
 from tests.data.test_open_bandit import folder
+from tests.stages import world_files
 
 CONFIG = SweepConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', seeds=23, num_rounds=30, num_points=4, dim=3
@@ -25,18 +25,7 @@ PROTOCOL = '23 seeds, which share the truth of the world'
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
   """Those that worlds read."""
-  folder = tmp_path_factory.mktemp('files')
-  np.savez(folder / 'matrix.npz', rewards=[[1.0, np.nan, 2.0], [0.5, 1.0, 0.0]])
-  rng = np.random.default_rng(0)
-  feedback = {
-    'n_actions': 3,
-    'action': rng.integers(3, size=60),
-    'reward': rng.random(60),
-    'pscore': np.full(60, 1 / 3),
-    'context': rng.normal(size=(60, 2)),
-  }
-  logged.write(folder / 'log.parquet', logged.from_obp(feedback))
-  return {'rewards': str(folder / 'matrix.npz'), 'log': str(folder / 'log.parquet')}
+  return world_files.write(tmp_path_factory.mktemp('files'))
 
 
 @pytest.fixture(scope='module')
@@ -62,7 +51,10 @@ def test_regret_is_that_of_a_plain_rollout_of_one_seed(swept):
   expected = np.cumsum(metrics.best_expected_reward - metrics.expected_reward)
   rows = frame.filter((pl.col('setting') == 'lin_ucb, alpha=2') & (pl.col('seed') == seed))
   assert rows['round'].to_list() == [7, 15, 22, 30]
-  np.testing.assert_allclose(rows['regret'], expected[rows['round'].to_numpy() - 1], rtol=1e-4)
+  last = rows['round'].to_numpy()
+  np.testing.assert_allclose(rows['regret'], expected[last - 1], rtol=1e-4)
+  reward = np.cumsum(metrics.expected_reward)[last - 1]
+  np.testing.assert_allclose(rows['expected_reward'], reward, rtol=1e-4)
 
 
 def test_metrics_are_means_with_paired_differences(swept):
@@ -70,7 +62,7 @@ def test_metrics_are_means_with_paired_differences(swept):
   of = {setting: rows['regret'].to_numpy() for (setting,), rows in frame.group_by('setting')}
   rows = json.loads((swept[0] / 'metrics.json').read_text())
   found = {(row['subject'], row['metric']): row for row in rows}
-  assert len(found) == 3 + 2
+  assert len(found) == 3 + 2 + 3
   difference = of['lin_ucb, alpha=2'] - of['uniform']
   row = found['lin_ucb, alpha=2', 'regret minus uniform']
   assert row['value'] == pytest.approx(difference.mean())
@@ -148,20 +140,6 @@ def test_bad_input_writes_nothing(tmp_path, change, message):
   with pytest.raises(InputError, match=message):
     sweep.run(SweepConfig(**change), tmp_path / 'run')
   assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize('name', list(worlds.WORLDS))
-def test_every_world_fits_its_sizes(name, files):
-  config = SweepConfig(environment=name, num_rounds=60, **files)
-  world = worlds.build(config)
-  key = jax.random.key(0)
-  state = world.environment.init(key, world.data)
-  context = world.environment.observe(key, world.data, state, 0)
-  spec = world.spec
-  assert context.features.shape == (1, spec.num_candidates, spec.arm_dim)
-  assert context.query.shape == (1, spec.query_dim)
-  noisy = name not in ('logistic', 'classification', 'matrix', 'replay')
-  assert ('standard deviation 1' in world.description) == noisy
 
 
 def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkeypatch):

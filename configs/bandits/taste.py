@@ -1,0 +1,17 @@
+"""A user whose taste moves with what is shown: `--config.attraction=-0.05` for one who tires of it.
+
+Regret is against the best item for the taste of that round; the sum of expected rewards tells what
+a policy made of the whole path.
+"""
+
+from rec_jax.stages.config import SweepConfig
+
+
+def get_config() -> SweepConfig:
+  """The defaults of a sweep, in this world."""
+  return SweepConfig(
+    environment='taste',
+    policies='lin_ts,lin_ucb,lin_greedy',
+    grid='lin_ts.gamma=1|0.99,lin_ucb.gamma=1|0.99',
+    noise=0.3,
+  )
