@@ -41,12 +41,14 @@ class NeuralData:
 
   Attributes:
     weights: [H, F] float32, of the hidden units.
-    output: [H] float32, expected reward = relu(features @ weights.T) @ output.
+    output: [H] float32, expected reward = relu(features @ weights.T) @ output + bias.
+    bias: [] float32.
     noise_variance: [] of one reward around it.
   """
 
   weights: jax.Array
   output: jax.Array
+  bias: jax.Array
   noise_variance: jax.Array
 
 
@@ -95,22 +97,23 @@ def neural_environment(num_candidates: int, num_users: int = 1) -> Environment:
   Returns:
     An environment over `NeuralData`.
   """
-  return fresh_arms_environment(
-    num_candidates,
-    num_users,
-    mean=lambda data, state, t, features: jax.nn.relu(features @ data.weights.T) @ data.output,
-  )
+
+  def mean(data: NeuralData, state: tuple[()], t: jax.Array, features: jax.Array) -> jax.Array:
+    del state, t
+    return jax.nn.relu(features @ data.weights.T) @ data.output + data.bias
+
+  return fresh_arms_environment(num_candidates, num_users, mean=mean)
 
 
-def neural_variance(weights: jax.Array, output: jax.Array) -> jax.Array:
-  """Variance [] among arms of the expected reward of `neural_environment`.
+def neural_moments(weights: jax.Array, output: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Mean [] and variance [] among arms of the expected reward of `neural_environment`.
 
-  Two units are jointly normal over arms, so that the covariance of their rectified values is that
-  of Cho & Saul (2009), Kernel Methods for Deep Learning: the arc-cosine kernel of order 1.
+  Two units are jointly normal over arms, so that the second moment of their rectified values is
+  the arc-cosine kernel of order 1 of Cho & Saul (2009), Kernel Methods for Deep Learning.
 
   Args:
     weights: [H, F], of the hidden units.
-    output: [H].
+    output: [H], with a bias of 0.
   """
   scale = jnp.linalg.norm(weights, axis=1) / jnp.sqrt(weights.shape[1])
   directions = weights / jnp.linalg.norm(weights, axis=1, keepdims=True)
@@ -119,7 +122,7 @@ def neural_variance(weights: jax.Array, output: jax.Array) -> jax.Array:
   angle = jnp.arccos(cosine)
   covariance = (jnp.sin(angle) + (jnp.pi - angle) * cosine - 1) / (2 * jnp.pi)
   scaled = scale * output
-  return scaled @ covariance @ scaled
+  return jnp.sum(scaled) / jnp.sqrt(2 * jnp.pi), scaled @ covariance @ scaled
 
 
 def _normal_reward(key: jax.Array, data: Any, mean: jax.Array) -> jax.Array:

@@ -93,18 +93,22 @@ def test_each_piece_has_its_own_weights_from_its_first_round_on():
     np.testing.assert_allclose(feedback.reward, expected[:1], rtol=1e-5)
 
 
-def test_a_network_has_its_closed_form_of_the_variance_among_arms():
+def test_a_network_has_the_mean_and_the_variance_among_arms_of_their_closed_forms():
   first_key, second_key, key = jax.random.split(jax.random.key(3), 3)
   weights, output = jax.random.normal(first_key, (5, 4)), jax.random.normal(second_key, (5,))
-  data = synthetic.NeuralData(weights, output, jnp.float32(0.01))
+  data = synthetic.NeuralData(weights, output, jnp.float32(0.7), jnp.float32(0.01))
   environment = synthetic.neural_environment(50_000)
   context = environment.observe(key, data, (), 0)
   index = jnp.arange(50_000)[None]
   decision = Decision(index, index, jnp.ones(index.shape))
   _, _, metrics = environment.step(key, data, (), 0, context, decision)
   mean = np.asarray(metrics.expected_reward[0])
-  by_hand = np.maximum(np.asarray(context.features[0], float) @ np.asarray(weights).T, 0) @ output
+  by_hand = (
+    np.maximum(np.asarray(context.features[0], float) @ np.asarray(weights).T, 0) @ output + 0.7
+  )
   np.testing.assert_allclose(mean, by_hand, atol=1e-5)
   # Of 50,000 arms the variance is known to about 1 %.
-  assert np.var(mean) == pytest.approx(float(synthetic.neural_variance(weights, output)), rel=0.05)
+  expected, variance = map(float, synthetic.neural_moments(weights, output))
+  assert np.mean(mean) - 0.7 == pytest.approx(expected, abs=4 * np.sqrt(variance / 50_000))
+  assert np.var(mean) == pytest.approx(variance, rel=0.05)
   assert np.var(metrics.reward[0] - mean) == pytest.approx(0.01, rel=0.05)
