@@ -66,8 +66,8 @@ REGRET = Measure(
   },
   protocol=lambda seeds: (
     'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
-    f"the chosen; 95 % intervals (Student's t) over {seeds:,} seeds, which share the truth of the world; differences paired "
-    'by seed'
+    f"the chosen; 95 % intervals (Student's t) over {seeds:,} seeds, which share the truth of the "
+    'world; differences paired by seed'
   ),
 )
 
