@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -117,3 +119,10 @@ def test_a_seed_is_the_same_alone_and_nothing_is_traced_twice(world, play):
     jax.tree.map(lambda x: x[2:], several),
     play(KEYS[2:], world.data),
   )
+
+
+def test_the_documentation_and_the_configs_have_every_world():
+  root = Path(__file__).parents[2]
+  rows = re.findall(r'^\| `(\w+)` \|', (root / 'docs/bandits.md').read_text(), re.MULTILINE)
+  assert sorted(rows) == sorted(worlds.WORLDS)
+  assert {path.stem for path in (root / 'configs/bandits').glob('*.py')} == set(worlds.WORLDS)
