@@ -54,6 +54,25 @@ class Environment(NamedTuple):
   ]
 
 
+def one_user(query: jax.Array, features: jax.Array, user_id: jax.Array | int = 0) -> Context:
+  """Context with B = 1, in which every arm may be chosen and candidate k is arm k.
+
+  Args:
+    query: [D].
+    features: [K, F].
+    user_id: [].
+  """
+  num_arms = len(features)
+  context = Context(
+    user_id=jnp.int32(user_id),
+    query=query,
+    features=features,
+    arm_ids=jnp.arange(num_arms),
+    mask=jnp.ones(num_arms, bool),
+  )
+  return jax.tree.map(lambda x: x[None], context)
+
+
 def known_metrics(
   context: Context, decision: Decision, expected: jax.Array, reward: jax.Array
 ) -> Metrics:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rec_jax.environments.base import Environment, Metrics, known_metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, known_metrics, one_user, outcome_rows
 from rec_jax.types import Context, Decision, Feedback
 
 
@@ -56,14 +56,7 @@ def classification_environment(num_classes: int) -> Environment:
   def observe(key: jax.Array, data: ClassificationData, order: jax.Array, t: jax.Array) -> Context:
     del key
     query = data.queries[_row(order, t)]
-    context = Context(
-      user_id=jnp.int32(0),
-      query=query,
-      features=jnp.kron(jnp.eye(num_classes), query),
-      arm_ids=jnp.arange(num_classes),
-      mask=jnp.ones(num_classes, bool),
-    )
-    return jax.tree.map(lambda x: x[None], context)
+    return one_user(query, jnp.kron(jnp.eye(num_classes), query))
 
   def step(
     key: jax.Array,

@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 
 from rec_jax.data.logged import LoggedFeedback, policy_inputs
-from rec_jax.environments.base import Environment, Metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, one_user, outcome_rows
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 # Of a propensity, relative to that of the uniform policy; logs may hold single precision.
@@ -54,15 +54,7 @@ def replay_environment() -> Environment:
 
   def observe(key: jax.Array, data: ReplayData, state: tuple[()], t: jax.Array) -> Context:
     del key, state
-    num_actions = len(data.features)
-    context = Context(
-      user_id=data.user[t],
-      query=data.query[t],
-      features=data.features,
-      arm_ids=jnp.arange(num_actions),
-      mask=jnp.ones(num_actions, bool),
-    )
-    return jax.tree.map(lambda x: x[None], context)
+    return one_user(data.query[t], data.features, data.user[t])
 
   def step(
     key: jax.Array,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.environments.base import Environment, Metrics, known_metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, known_metrics, one_user, outcome_rows
 from rec_jax.types import Context, Decision, Feedback
 
 
@@ -45,15 +45,7 @@ def taste_environment() -> Environment:
 
   def observe(key: jax.Array, data: TasteData, taste: jax.Array, t: jax.Array) -> Context:
     del key, taste, t
-    num_items = len(data.items)
-    context = Context(
-      user_id=jnp.int32(0),
-      query=jnp.ones(1),
-      features=data.items,
-      arm_ids=jnp.arange(num_items),
-      mask=jnp.ones(num_items, bool),
-    )
-    return jax.tree.map(lambda x: x[None], context)
+    return one_user(jnp.ones(1), data.items)
 
   def step(
     key: jax.Array,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.environments.base import Environment, Metrics, known_metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, known_metrics, one_user, outcome_rows
 from rec_jax.types import Context, Decision, Feedback
 
 NUM_ARMS = 5
@@ -52,14 +52,7 @@ def wheel_environment() -> Environment:
     angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
     point = radius * jnp.array([jnp.cos(angle), jnp.sin(angle)])
     features = jnp.kron(jnp.eye(NUM_ARMS), jnp.concatenate([jnp.ones(1), point]))
-    context = Context(
-      user_id=jnp.int32(0),
-      query=point,
-      features=features,
-      arm_ids=jnp.arange(NUM_ARMS),
-      mask=jnp.ones(NUM_ARMS, bool),
-    )
-    return jax.tree.map(lambda x: x[None], context)
+    return one_user(point, features)
 
   def step(
     key: jax.Array,
