@@ -20,7 +20,7 @@ from rec_jax.report import terminal
 from rec_jax.stages import workdir as runs
 from rec_jax.types import InputError
 
-NAMES = ('compile', 'linear_thompson', 'linear_ucb', 'scaling', 'squarecb')
+NAMES = ('compile', 'linear_thompson', 'linear_ucb', 'ope', 'scaling', 'squarecb')
 # Both sides are measured in turn, so that what else the machine does falls on both.
 REPEATS = 5
 PEERS = pathlib.Path(__file__).parent / 'peers'
