@@ -17,10 +17,10 @@ _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure go
 
 def main() -> None:
   """Prints the table and the advice, and writes the figure."""
-  from rec_jax.stages import policy_value
+  from rec_jax.stages import value_report
 
   figure = pathlib.Path(_FIGURE.value)
-  policy_value.run(_LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure)
+  value_report.run(_LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure)
 
 
 if __name__ == '__main__':

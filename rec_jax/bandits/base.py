@@ -54,6 +54,8 @@ class Policy(NamedTuple):
       unbatched round index.
     reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
     propensity_is_exact: False where `propensity` is a Monte Carlo estimate.
+    info: (state, context, index [L]) -> the info of a decision for these candidates, so that a
+      policy can learn from choices that another one made; None where its own chance is in it.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -64,6 +66,7 @@ class Policy(NamedTuple):
   refresh: Callable[[jax.Array, State], State]
   reset_arms: Callable[[State, jax.Array, jax.Array], State]
   propensity_is_exact: bool
+  info: Callable[[State, Context, jax.Array], Info] | None = None
 
 
 class Belief(NamedTuple):

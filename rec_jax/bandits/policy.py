@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.bandits.base import Belief, Explorer, Outlook, Policy, State
+from rec_jax.bandits.base import Belief, Explorer, Info, Outlook, Policy, State
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 _NUM_PREFIXES = 64
@@ -62,8 +62,11 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
       index=index,
       arm_id=jnp.where(index < 0, -1, context.arm_ids[index]),
       propensity=jnp.full(index.shape, jnp.nan, jnp.float32),
-      info=jax.vmap(belief.info, in_axes=(None, None, 0))(state.belief, context, index),
+      info=info(state, context, index),
     )
+
+  def info(state: PolicyState, context: Context, index: jax.Array) -> Info:
+    return jax.vmap(belief.info, in_axes=(None, None, 0))(state.belief, context, index)
 
   def update(key: jax.Array, state: PolicyState, feedback: Feedback) -> PolicyState:
     feedback, num_rejected = reject_non_finite(feedback)
@@ -102,6 +105,7 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     refresh=refresh,
     reset_arms=reset_arms,
     propensity_is_exact=explorer.is_exact(belief),
+    info=info,
   )
 
 

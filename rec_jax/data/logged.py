@@ -4,7 +4,8 @@ Both become one `LoggedFeedback` and are written from it. Parquet holds a row a 
 dictionary knows beyond that in columns of fixed length; what belongs to the actions is in the
 metadata of the file.
 
-Shape letters: n rounds, K actions, L positions, D context features, A action features.
+Shape letters: n rounds, K actions, C candidates of a round at most, L positions, D context
+features, A action features.
 """
 
 import dataclasses
@@ -37,8 +38,11 @@ class LoggedFeedback:
     reward: [n] float64.
     context: [n, D] or None.
     action_context: [K, A] or None.
-    expected_reward: [n, K] true expected rewards, known of synthetic data, or None.
+    expected_reward: [n, K] true expected rewards, known of synthetic data and where every outcome
+      is, or None; [n, C] in the order of `candidates` where those are given.
     pi_b: [n, K, L] the whole policy that logged, or None.
+    candidates: [n, C] int64, what there was to choose from, as indices into `item_ids`, -1 where
+      there were fewer than C; None where these are all actions, or unknown.
   """
 
   round: np.ndarray
@@ -53,10 +57,14 @@ class LoggedFeedback:
   action_context: np.ndarray | None = None
   expected_reward: np.ndarray | None = None
   pi_b: np.ndarray | None = None
+  candidates: np.ndarray | None = None
 
 
 def read(path: Path | str) -> LoggedFeedback:
   """Reads a log in our Parquet format, or one with at least its six columns.
+
+  A column `candidates` of lists of item ids says what there was to choose from where that changes;
+  `expected_reward` is then a list in the same order.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
@@ -72,9 +80,18 @@ def read(path: Path | str) -> LoggedFeedback:
     if frame[column].null_count():
       row = int(frame[column].is_null().to_numpy().argmax())
       raise InputError(f'{path}: column "{column}", row {row}: empty; fill it or leave the row out')
-  item = frame['item_id'].cast(pl.String)
-  known = json.loads(metadata.get('item_ids', 'null')) or item.unique(maintain_order=True).to_list()
+  item, lists = frame['item_id'].cast(pl.String), _lists(str(path), frame)
+  offered = lists['candidates'].explode().cast(pl.String) if lists else item
+  known = json.loads(metadata.get('item_ids', 'null'))
+  known = known or pl.concat([item, offered]).unique(maintain_order=True).to_list()
   slot = {item_id: index for index, item_id in enumerate(known)}
+  extra = {name: frame[name].to_numpy() for name in PER_ROUND if name in frame.columns}
+  if lists:
+    slots = offered.replace_strict(slot, default=-1, return_dtype=pl.Int64)
+    extra['candidates'] = _padded(lists['candidates'].list.len(), slots, -1)
+    if 'expected_reward' in lists:
+      values = lists['expected_reward'].explode().cast(pl.Float64)
+      extra['expected_reward'] = _padded(lists['expected_reward'].list.len(), values, 0.0)
   action_context = json.loads(metadata.get('action_context', 'null'))
   return checked(
     str(path),
@@ -88,7 +105,7 @@ def read(path: Path | str) -> LoggedFeedback:
       propensity=frame['propensity'].cast(pl.Float64).to_numpy(),
       reward=frame['reward'].cast(pl.Float64).to_numpy(),
       action_context=None if action_context is None else np.array(action_context),
-      **{name: frame[name].to_numpy() for name in PER_ROUND if name in frame.columns},
+      **extra,
     ),
   )
 
@@ -109,6 +126,11 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
     values = getattr(log, name)
     if values is not None:
       columns[name] = np.asarray(values, np.float64)
+  if log.candidates is not None:
+    held = log.candidates >= 0
+    columns['candidates'] = _ragged(held, log.item_ids[log.candidates])
+    if log.expected_reward is not None:
+      columns['expected_reward'] = _ragged(held, columns['expected_reward'])
   metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
@@ -160,7 +182,13 @@ def from_obp(feedback: Mapping[str, Any]) -> LoggedFeedback:
 
 
 def to_obp(log: LoggedFeedback) -> dict[str, Any]:
-  """The dictionary that OBP's estimators and learners take; actions are indices of `item_ids`."""
+  """The dictionary that OBP's estimators and learners take; actions are indices of `item_ids`.
+
+  Raises:
+    InputError: the candidates change from round to round, which the dictionary cannot say.
+  """
+  if log.candidates is not None:
+    raise InputError('candidates: they differ by round, which a bandit feedback cannot say')
   return {
     'n_rounds': len(log.action),
     'n_actions': len(log.item_ids),
@@ -173,6 +201,13 @@ def to_obp(log: LoggedFeedback) -> dict[str, Any]:
     'pi_b': log.pi_b,
     'pscore': log.propensity,
   }
+
+
+def chosen_index(log: LoggedFeedback) -> np.ndarray:
+  """[n] the place of each logged action among the candidates of its round."""
+  if log.candidates is None:
+    return log.action
+  return np.argmax(log.candidates == log.action[:, None], axis=1)
 
 
 def policy_inputs(
@@ -215,7 +250,7 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   num_rounds, num_actions = len(log.action), len(log.item_ids)
   if num_rounds == 0:
     raise InputError(f'{source}: the log is empty; give at least one round')
-  for name in ('propensity', 'reward', 'position', *PER_ROUND):
+  for name in ('propensity', 'reward', 'position', *PER_ROUND, 'candidates'):
     values = getattr(log, name)
     if values is not None and len(values) != num_rounds:
       raise InputError(f'{source}: {name} has {len(values)} rows and action {num_rounds}')
@@ -230,7 +265,63 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
     if rows.any():
       row = int(np.argmax(rows))
       raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
+  if log.candidates is not None:
+    _check_candidates(source, log)
   return log
+
+
+def _check_candidates(source: str, log: LoggedFeedback) -> None:
+  candidates = np.asarray(log.candidates)
+  expected = log.expected_reward
+  if expected is not None and expected.shape != candidates.shape:
+    raise InputError(
+      f'{source}: expected_reward has shape {expected.shape} and candidates {candidates.shape}'
+    )
+  ordered = np.sort(candidates, axis=1)
+  wrong = {
+    'an item is not among the item ids': (candidates >= len(log.item_ids)).any(1),
+    'num_candidates counts other items than are known': (candidates >= 0).sum(1)
+    != log.num_candidates,
+    'an item is there twice': ((np.diff(ordered, axis=1) == 0) & (ordered[:, 1:] >= 0)).any(1),
+    'the chosen item is not there': (candidates != log.action[:, None]).all(1),
+  }
+  for what, rows in wrong.items():
+    if rows.any():
+      raise InputError(f'{source}: candidates, row {int(np.argmax(rows))}: {what}')
+
+
+def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
+  """The columns of one list a row in the order of the candidates, where those are given."""
+  if 'candidates' not in frame.columns:
+    return {}
+  columns = ('candidates', 'expected_reward')
+  lists = {name: frame[name] for name in columns if name in frame.columns}
+  for name, column in lists.items():
+    if not isinstance(column.dtype, pl.List):
+      raise InputError(f'{source}: column "{name}" is {column.dtype}; give a list in each row')
+    wrong = (column.list.len() != lists['candidates'].list.len()).fill_null(True)
+    wrong |= column.list.len().fill_null(0) == 0
+    if wrong.any():
+      row = int(wrong.to_numpy().argmax())
+      raise InputError(
+        f'{source}: column "{name}", row {row}: empty, or of another length than the candidates'
+      )
+  return lists
+
+
+def _padded(length: pl.Series, values: pl.Series, fill: float) -> np.ndarray:
+  """[n, C] of the elements of lists, one after another, with `fill` behind the end of each list."""
+  held = np.arange(length.max()) < length.to_numpy()[:, None]
+  padded = np.full(held.shape, fill)
+  padded[held] = values.to_numpy()
+  return padded
+
+
+def _ragged(held: np.ndarray, values: np.ndarray) -> pl.Series:
+  """The elements of [n, C] that are held, as a list a row."""
+  count = held.sum(1)
+  flat = pl.DataFrame({'row': np.repeat(np.arange(len(held)), count), 'value': values[held]})
+  return flat.group_by('row', maintain_order=True).agg('value')['value']
 
 
 def _positions(frame: pl.DataFrame) -> np.ndarray:

@@ -76,13 +76,17 @@ class VisitState:
   history: History | None
 
 
-def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
+def visit_environment(
+  encode_user: EncodeUser | None = None, num_offered: int | None = None, seed: int = 0
+) -> Environment:
   """One user at each round (B = 1), never shown the same item twice.
 
   Args:
     encode_user: (params, items [H], rewards [H], mask [H]) -> query [D]. The history that it sees
       is the last H events before the cut and the items shown since with their rewards, nothing
       else. None gives the queries of the data, or zeros with D = F.
+    num_offered: candidates of a visit, drawn from those that there are; None offers all of them.
+    seed: of that draw, which is the same for all policies: see `offered`.
 
   Returns:
     An environment over `VisitData` whose outcomes are all known, so regret is exact.
@@ -96,12 +100,13 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
   def observe(key: jax.Array, data: VisitData, state: VisitState, t: jax.Array) -> Context:
     del key
     user = data.visits[t]
+    mask = take_row(state.available, user)
     context = Context(
       user_id=user,
       query=_query(encode_user, data, state, user),
       features=data.features if data.items is None else data.features[data.items[user]],
       arm_ids=jnp.arange(len(data.features)) if data.items is None else data.items[user],
-      mask=take_row(state.available, user),
+      mask=mask if num_offered is None else offered(seed, t, mask, num_offered),
     )
     return jax.tree.map(lambda x: x[None], context)
 
@@ -121,8 +126,9 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
     # Always true, and it makes the write wait for the last read of the row: without it XLA copies
     # the rows of all users at every round.
     mask &= jnp.max(reward) <= best[0]
+    available = mask if num_offered is None else take_row(state.available, user)
     state = VisitState(
-      available=put_row(state.available, user, _without(mask, index)),
+      available=put_row(state.available, user, _without(available, index)),
       history=_append(state.history, user, decision.arm_id[0], reward),
     )
     metrics = Metrics(
@@ -135,6 +141,13 @@ def visit_environment(encode_user: EncodeUser | None = None) -> Environment:
     return state, outcome_rows(context, decision, reward[None]), metrics
 
   return Environment(init, observe, step)
+
+
+def offered(seed: int, t: jax.Array, available: jax.Array, number: int) -> jax.Array:
+  """[K] bool, `number` of the available candidates of round t, all where there are fewer."""
+  key = jax.random.fold_in(jax.random.key(seed), t)
+  draw = jnp.where(available, jax.random.uniform(key, available.shape), -1.0)
+  return available & (draw >= jax.lax.top_k(draw, min(number, len(draw)))[0][-1])
 
 
 def visit_spec(data: VisitData, query_dim: int | None = None, slate_size: int = 1) -> ArmSpec:

@@ -6,7 +6,7 @@ from typing import Any
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import numbers
 from rec_jax.report.page import Headline, Summary
-from rec_jax.stages import cost, judging, results
+from rec_jax.stages import cost, estimated, judging, results
 from rec_jax.stages.contenders import EASE, ID_ONLY, POPULARITY, STUDENT, TEACHER, ZERO_SHOT
 from rec_jax.stages.problems import CATALOGUE, RATED
 from rec_jax.stages.results import Results
@@ -26,6 +26,8 @@ def summarise(found: Results) -> Summary:
     findings += _balance(environment)
   findings += _differences(explored['cold_start'], 'With nothing learnt before the cut')
   findings += _differences(explored['payoff'], 'In the second half of the stream')
+  if explored['off_policy']['rows']:
+    findings.append((True, estimated.conclusion(explored['off_policy'])))
   return Summary(
     headlines=headlines(found),
     conclusions=[sentence for is_settled, sentence in findings if is_settled],

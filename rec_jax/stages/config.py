@@ -148,6 +148,7 @@ class ExploreConfig:
     tuning_visitors: likewise, for tuning before the cut.
     tuning_seeds: runs of each setting in tuning.
     payoff_seeds: runs of the payoff.
+    log_candidates: candidates of a visit in the log, drawn from the rated ones.
     log_epsilon: share of uniform exploration of the policy whose log is written.
     memory_bound: bytes that the states of one rollout may take; more seeds run one after another.
   """
@@ -163,6 +164,7 @@ class ExploreConfig:
   tuning_visitors: int = 150
   tuning_seeds: int = 1
   payoff_seeds: int = 8
+  log_candidates: int = 10
   log_epsilon: float = 0.2
   memory_bound: float = 2e9
 

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.stages import chain, logs, outcomes, payoff, policies, prepare, problems, vectors
+from rec_jax.stages import (
+  chain,
+  logs,
+  outcomes,
+  payoff,
+  policies,
+  prepare,
+  problems,
+  valued,
+  vectors,
+)
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.chain import Chain
 from rec_jax.stages.comparison import Parts, compare, describe
@@ -38,7 +48,7 @@ _METRICS = (
 )
 # Of the progress bar: rollouts of one environment; then tuning, two teachers, the other studies.
 _COMPARED = 11
-_NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff.ARMS) + 1
+_NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff.ARMS) + 2
 
 
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -114,10 +124,11 @@ def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts)
     'payoff': payoff.compare(config, catalogue, settings, parts),
   }
   rated = models.problem(problems.RATED)
-  log = functools.partial(
-    logs.write, stage_dir / 'log.parquet', config, rated, chosen[problems.RATED], models.dataset
-  )
-  return summary | {'log': parts.once('log', log)}
+  path, settings = stage_dir / 'log.parquet', chosen[problems.RATED]
+  log = functools.partial(logs.write, path, config, rated, settings, models.dataset)
+  summary['log'] = parts.once('log', log)
+  value = functools.partial(valued.compare, config, rated, settings, path)
+  return summary | {'off_policy': parts.once('off policy', value)}
 
 
 def _tune(config: Config, models: Chain, name: str) -> dict[str, tuple[Settings, float]]:
@@ -183,6 +194,10 @@ def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
       for metric, value in row.items():
         if metric != 'name':
           yield row['name'], metric, value, summary[part]['protocol']
+  off_policy = summary.get('off_policy', {'rows': []})
+  for row in off_policy['rows']:
+    for metric, value in {'truth': row['truth'], **row['estimates']}.items():
+      yield row['name'], f'value, {metric}', value, off_policy['protocol']
 
 
 def _estimate(value: dict[str, Any]) -> Estimate:

@@ -26,7 +26,7 @@ from rec_jax.data import logged
 from rec_jax.data.logged import LoggedFeedback
 from rec_jax.evaluation.off_policy.estimators import at_position
 from rec_jax.losses import off_policy
-from rec_jax.stages import policy_checkpoint, policy_value
+from rec_jax.stages import policy_checkpoint, policy_value, value_report
 from rec_jax.stages.policy_checkpoint import Affine, FrozenPolicy
 from rec_jax.training import optimizers
 from rec_jax.training.fit import fit
@@ -103,7 +103,7 @@ def run(path: str | Path, settings: Settings, train_share: float, seed: int, out
   out.mkdir(parents=True, exist_ok=True)
   policy_checkpoint.save(out / 'policy', frozen)
   print(f'learnt by {settings.objective}: {out / "policy"}')
-  policy_value.run(path, str(out / 'policy'), train_share, seed, out / 'policy_value.svg')
+  value_report.run(path, str(out / 'policy'), train_share, seed, out / 'policy_value.svg')
 
 
 def learn(log: LoggedFeedback, settings: Settings, num_train: int, seed: int) -> FrozenPolicy:
@@ -128,8 +128,8 @@ def learn(log: LoggedFeedback, settings: Settings, num_train: int, seed: int) ->
   items = policy_checkpoint.apply(features, policy_checkpoint.action_context_of(log))
   rows = Rows(
     query=jnp.asarray(seen),
-    candidates=None,
-    index=jnp.asarray(train.action, jnp.int32),
+    candidates=None if train.candidates is None else jnp.asarray(train.candidates, jnp.int32),
+    index=jnp.asarray(logged.chosen_index(train), jnp.int32),
     propensity=jnp.asarray(train.propensity, jnp.float32),
     reward=jnp.asarray(train.reward, jnp.float32),
     model=_model(train, settings, seen, seed),
@@ -263,8 +263,7 @@ def _model(
 ) -> jax.Array | None:
   """[n, C] what 'dr' and 'pessimistic' take each candidate to be worth."""
   if settings.objective == 'dr':
-    num_positions = int(train.position.max()) + 1
-    q_hat = policy_value.expected_rewards(train, slice(None), num_positions, seed)
+    q_hat = policy_value.expected_rewards(train, 0, seed)
     if q_hat is None:
       raise InputError(
         '--objective: dr needs a model of the reward, and the log has neither context nor '
@@ -272,12 +271,15 @@ def _model(
       )
     return at_position(jnp.asarray(q_hat, jnp.float32), jnp.asarray(train.position))
   if settings.objective == 'pessimistic':
-    return _lower_bounds(train, query, settings.penalty)
+    bounds = _lower_bounds(train, query, settings.penalty)
+    if train.candidates is None:
+      return bounds
+    return jnp.take_along_axis(bounds, jnp.maximum(jnp.asarray(train.candidates), 0), axis=1)
   return None
 
 
 def _lower_bounds(train: LoggedFeedback, query: np.ndarray, penalty: float) -> jax.Array:
-  """[n, C] mean minus `penalty` standard deviations of a linear posterior for each action."""
+  """[n, K] mean minus `penalty` standard deviations of a linear posterior for each action."""
   num_rounds, num_actions = len(train.action), len(train.item_ids)
   queries = jnp.concatenate([jnp.asarray(query), jnp.ones((num_rounds, 1))], axis=1)
   belief = linear_disjoint(noise_variance=max(float(train.reward.var()), 1e-6))

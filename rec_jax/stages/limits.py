@@ -119,6 +119,8 @@ _LIMITS = {
   'explore.min_events_rated': _Limit(2),
   # Without any, every candidate of implicit feedback would be a reward.
   'explore.negatives_ratio': _POSITIVE,
+  # Of a single one there is nothing to choose.
+  'explore.log_candidates': _Limit(2),
   'explore.log_epsilon': _Limit(0, 1, open_low=True),
   'memory_bound': _POSITIVE,
   **dict.fromkeys(('seeds', 'num_rounds', 'num_points'), _COUNT),

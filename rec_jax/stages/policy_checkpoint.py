@@ -18,10 +18,9 @@ from flax import struct
 
 from rec_jax import bandits, checkpoint
 from rec_jax.data.logged import LoggedFeedback
-from rec_jax.types import ArmSpec, Context, InputError
-
-# Rounds whose distributions are computed at once.
-CHUNK_SIZE = 256
+from rec_jax.stages import frozen_policy
+from rec_jax.stages.frozen_policy import Inputs
+from rec_jax.types import ArmSpec, InputError
 
 
 @struct.dataclass
@@ -107,26 +106,15 @@ def load(directory: Path | str) -> FrozenPolicy:
 def distributions(
   key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback, first: int
 ) -> np.ndarray:
-  """[n - first, K, L] what the policy would do in the rounds of a log from `first` on.
+  """[n - first, C, L] what the policy would do in the rounds of a log from `first` on.
 
   Raises:
     InputError: as `seen_by`.
   """
+  query, features = seen_by(frozen, log)
+  inputs = Inputs(np.zeros(len(query), np.int32), query, features)
   policy = bandits.make(frozen.name, **frozen.hyperparameters)
-  query, features = map(jnp.asarray, seen_by(frozen, log))
-  arms, mask = jnp.arange(len(features)), jnp.ones(len(features), bool)
-
-  @jax.jit
-  def found(rows: jax.Array) -> jax.Array:
-    def one(row: jax.Array) -> jax.Array:
-      context = Context(jnp.int32(0), query[row], features, arms, mask)
-      return policy.probabilities(jax.random.fold_in(key, row), frozen.state, context)
-
-    return jax.lax.map(one, rows, batch_size=CHUNK_SIZE)
-
-  probabilities = np.asarray(found(jnp.arange(first, len(log.action))), np.float64)
-  # Sums of float32 are off in the last digits.
-  return probabilities / probabilities.sum(1, keepdims=True)
+  return frozen_policy.distributions(key, log, policy, inputs, frozen.state, first)
 
 
 def seen_by(frozen: FrozenPolicy, log: LoggedFeedback) -> tuple[np.ndarray, np.ndarray]:

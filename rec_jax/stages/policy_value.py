@@ -1,13 +1,17 @@
-"""What a policy of the registry would have earned on a log: a table, a figure, a line of advice.
+"""What a policy would have earned on a log, by every estimator that applies.
 
-The policy learns from the first part of the log, is frozen, and is evaluated on the rest, so the
-rounds that judge it have taught it nothing. Two policies need neither learning nor the candidates,
-only the probability of the logged action, and are valued on all rounds: the logging policy itself,
-of which IPW is the mean reward, and the uniform one where the candidates change.
+A policy learns from the first part of the log, is frozen, and is valued on the rest, so the rounds
+that judge it have taught it nothing. Two policies need neither learning nor the candidates, only
+the probability of the logged action, and are valued on all rounds: the logging policy itself, of
+which IPW is the mean reward, and the uniform one where the candidates change and are not known.
+
+The unit of an interval is the user where the log knows more than one: visits of one user depend on
+each other, so users are resampled. Else it is the round.
 """
 
 import dataclasses
 import functools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +27,11 @@ from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Es
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
 from rec_jax.evaluation.off_policy.tuning import slope
-from rec_jax.report import figures, terminal
-from rec_jax.report.numbers import Cell
-from rec_jax.stages import policy_checkpoint
-from rec_jax.types import ArmSpec, Context, Feedback, InputError
+from rec_jax.stages import frozen_policy, policy_checkpoint
+from rec_jax.types import InputError
 
 LOGGED = 'logged'
 NUM_FOLDS = 3
-# Rounds whose distributions are computed at once.
-CHUNK_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,192 +40,184 @@ class Evaluation:
 
   Attributes:
     values: estimator -> value with interval and overlap; settings chosen by SLOPE in the label.
+    truth: what the policy really earns in the contexts of these rounds, None where it is not known.
     logged_mean: what the logging policy earned on the same rounds.
     num_train: rounds that the policy learnt from; 0 where it has nothing to learn.
-    advice: one line.
+    unit: of the intervals, 'users' or 'rounds'.
   """
 
   values: dict[str, PolicyValue]
+  truth: float | None
   logged_mean: float
   num_train: int
-  advice: str
-
-
-def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path) -> None:
-  """Prints the evaluation of a policy on a log and draws it.
-
-  Args:
-    path: of a log, see `data.logged`.
-    name: of the registry, the directory of a checkpoint that holds a frozen policy, or 'logged':
-      the policy that logged, to check the log.
-    train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
-    seed: of the policy, the folds and the bootstrap.
-    figure: the SVG that is written.
-
-  Raises:
-    InputError: bad input, one line that names the row.
-  """
-  if not 0 < train_share < 1:
-    raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
-  if not figure.parent.is_dir():
-    raise InputError(f'--figure: no directory {figure.parent}')
-  result = assess(logged.read(path), name, train_share, seed)
-  columns = ['estimator', 'value [95 % interval]', 'effective sample size', 'largest weight']
-  rows: list[list[Cell]] = [
-    [label, value, round(value.effective_sample_size), value.max_weight]
-    for label, value in result.values.items()
-  ]
-  protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
-  print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
-  print(terminal.table(columns, rows))
-  print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
-  warning = next(iter(result.values.values())).warning
-  if warning:
-    print(f'warning: {warning}')
-  drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
-  temporary = figure.with_name(f'.{figure.name}')
-  temporary.write_text(drawn.panels[0])
-  temporary.replace(figure)
-  print(f'advice: {result.advice}\nfigure: {figure}')
+  unit: str
 
 
 def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Evaluation:
   """Evaluates a policy on the rounds after those that it learnt from.
 
   Args:
-    log: with all its actions to choose from in every round, unless the policy needs no learning.
+    log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
     name: of the registry, the directory of a checkpoint that holds a frozen policy, or 'logged':
       the policy that logged, to check the log.
-    train_share: as in `run`.
-    seed: likewise.
+    train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
+    seed: of the policy, the folds and the bootstrap.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
-  num_rounds, num_actions = len(log.action), len(log.item_ids)
-  partial = log.num_candidates != num_actions
+  partial = log.num_candidates != len(log.item_ids)
+  if log.candidates is not None:
+    partial = np.zeros(1, bool)
   if name == LOGGED:
     return _without_learning(log, log.propensity, seed)
   if name == 'uniform' and partial.any():
     return _without_learning(log, 1 / log.num_candidates, seed)
+  frozen = policy_checkpoint.load(name) if Path(name).is_dir() else None
   if partial.any():
     row = int(np.argmax(partial))
     raise InputError(
-      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {num_actions} items, '
-      'and the log does not say which; give a log in which every item could be chosen, or take '
+      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
+      'items, and the log does not say which; give a log with a column "candidates", or take '
       f'--policy={LOGGED} or uniform'
     )
-  frozen = policy_checkpoint.load(name) if Path(name).is_dir() else None
+  num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
   if frozen is not None:
     num_train = policy_checkpoint.first_to_judge(frozen, log)
-  rest = slice(num_train, num_rounds)
   fewest = num_rounds - num_train if frozen is not None else min(num_train, num_rounds - num_train)
   if fewest < NUM_FOLDS:
     raise InputError(
       f'the log has {num_rounds} rounds: row {num_rounds} and later are needed for at least '
       f'{NUM_FOLDS} to learn from and {NUM_FOLDS} to judge by'
     )
-  if frozen is None:
-    action_dist = frozen_policy(log, name, num_train, seed)
+  learn_key, choice_key = jax.random.split(jax.random.key(seed))
+  if frozen is not None:
+    action_dist = policy_checkpoint.distributions(choice_key, frozen, log, num_train)
   else:
-    action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log, num_train)
+    policy, inputs = bandits.make(name), frozen_policy.scaled_inputs(log, num_train)
+    state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
+    action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
+  q_hat = expected_rewards(log, num_train, seed)
+  return value_of(log, name, action_dist, q_hat, num_train, seed)
+
+
+def value_of(
+  log: LoggedFeedback,
+  name: str,
+  action_dist: np.ndarray,
+  q_hat: np.ndarray | None,
+  num_train: int,
+  seed: int,
+  names: Collection[str] = tuple(ESTIMATORS),
+) -> Evaluation:
+  """The value of a frozen policy on the rounds after the first `num_train`.
+
+  Args:
+    log: of n rounds.
+    name: of the policy, for messages.
+    action_dist: [n - num_train, C, L] what it would do, over the candidates of each round.
+    q_hat: [n - num_train, C, L] from `expected_rewards`.
+    num_train: rounds that it learnt from.
+    seed: of the bootstrap.
+    names: of the estimators.
+
+  Raises:
+    InputError: no overlap, or bad input, one line that names the row.
+  """
+  rest = slice(num_train, len(log.action))
+  reward, position = log.reward[rest], log.position[rest]
+  index = logged.chosen_index(log)[rest]
+  if not action_dist[np.arange(len(index)), index, position].any():
+    raise InputError(
+      f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
+      'action probability 0; log with more exploration near this policy'
+    )
+  unit, cluster = _unit(log, rest)
   with jax.enable_x64():
-    q_hat = expected_rewards(log, rest, action_dist.shape[2], seed)
     columns: dict[str, Any] = {
-      'reward': log.reward[rest],
-      'action': log.action[rest],
+      'reward': reward,
+      'action': index,
       'pscore': log.propensity[rest],
       'action_dist': action_dist,
-      'position': log.position[rest],
+      'position': position,
       'q_hat': q_hat,
     }
-    rounds = estimators.match(**columns)
-    table = tuned(rounds, q_hat is not None)
-    values = evaluate(jax.random.key(seed), **columns, estimators=table)
-  logged_mean = float(log.reward[rest].mean())
-  return Evaluation(values, logged_mean, num_train, _advice(values, logged_mean))
+    table = tuned(estimators.match(**columns), q_hat is not None, names)
+    values = evaluate(jax.random.key(seed), **columns, estimators=table, cluster=cluster)
+  truth = true_value(log, action_dist, num_train)
+  return Evaluation(values, truth, float(reward.mean()), num_train, unit)
+
+
+def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float | None:
+  """Mean over the rounds of sum over candidates of pi(a|x) r(x, a); None where r is not known."""
+  if log.expected_reward is None:
+    return None
+  position = log.position[num_train:, None, None]
+  chosen = np.take_along_axis(action_dist, position, axis=2)[:, :, 0]
+  return float(np.mean(np.sum(chosen * log.expected_reward[num_train:], axis=1)))
+
+
+def expected_rewards(
+  log: LoggedFeedback, num_train: int, seed: int, item_features: np.ndarray | None = None
+) -> np.ndarray | None:
+  """What a reward model expects in the rounds after the first, by cross-fitting on them.
+
+  Args:
+    log: of n rounds.
+    num_train: how many rounds come before.
+    seed: of the folds.
+    item_features: [K, A] what the model reads of an action; the action context if not given.
+
+  Returns:
+    [n - num_train, C, L]; None where there is neither a context nor anything known of actions.
+  """
+  rest = slice(num_train, len(log.action))
+  if item_features is None:
+    item_features = log.action_context
+  if log.context is None and item_features is None:
+    return None
+  reward, num_rounds = log.reward[rest], len(log.reward[rest])
+  is_probability = ((reward >= 0) & (reward <= 1)).all()
+  context = np.zeros((num_rounds, 0)) if log.context is None else logged.scaled(log.context)[rest]
+  num_actions = len(log.item_ids)
+  actions = np.eye(num_actions) if item_features is None else logged.scaled(item_features)
+  with jax.enable_x64():
+    return cross_fit(
+      jax.random.key(seed),
+      logistic() if is_probability else ridge(),
+      context=context,
+      action_context=actions,
+      action=log.action[rest],
+      reward=reward,
+      fold=folds(seed, num_rounds, NUM_FOLDS),
+      position=log.position[rest],
+      num_positions=int(log.position.max()) + 1,
+      candidates=None if log.candidates is None else log.candidates[rest],
+    )
 
 
 def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Evaluation:
   """The estimators without a model, from the probability [n] of each logged action."""
+  unit, cluster = _unit(log, slice(None))
   with jax.enable_x64():
     none = jnp.zeros(len(target))
     rounds = Rounds(
       jnp.asarray(log.reward), jnp.asarray(target / log.propensity), jnp.asarray(target), none, none
     )
     terms = {label: estimator(rounds) for label, estimator in tuned(rounds, False).items()}
-    found = intervals.bootstrap(jax.random.key(seed), terms)
+    found = intervals.bootstrap(jax.random.key(seed), terms, cluster=cluster)
   overlap = dataclasses.asdict(overlap_of(rounds.weight))
   values = {
     label: PolicyValue(**dataclasses.asdict(estimate), interval='bootstrap', **overlap)
     for label, estimate in found.items()
   }
-  logged_mean = float(log.reward.mean())
-  if target is log.propensity:
-    advice = 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
-  else:
-    advice = _advice(values, logged_mean)
-  return Evaluation(values, logged_mean, 0, advice)
+  return Evaluation(values, None, float(log.reward.mean()), 0, unit)
 
 
-def frozen_policy(log: LoggedFeedback, name: str, num_train: int, seed: int) -> np.ndarray:
-  """[n - num_train, K, L] distributions of a policy that learnt from the first rounds only.
-
-  Its query is the context of the log, its candidate features are the action context, or one column
-  an action where there is none; both are scaled to mean 0 and variance 1.
-  """
-  num_rounds, num_actions = len(log.action), len(log.item_ids)
-  user, query, features = map(jnp.asarray, logged.policy_inputs(log, num_train))
-  policy = bandits.make(name)
-  spec = ArmSpec(
-    num_arms=num_actions,
-    num_candidates=num_actions,
-    query_dim=query.shape[1],
-    arm_dim=features.shape[1],
-    slate_size=int(log.position.max()) + 1,
-    num_users=int(user.max()) + 1,
-  )
-  init_key, update_key, refresh_key, choice_key = jax.random.split(jax.random.key(seed), 4)
-  action = jnp.asarray(log.action[:num_train], jnp.int32)
-  arms = jnp.arange(num_actions, dtype=jnp.int32)
-
-  def context(row: jax.Array) -> Context:
-    return Context(user[row], query[row], features, arms, jnp.ones(num_actions, bool))
-
-  state = policy.init(init_key, spec)
-  info = jax.eval_shape(policy.select, choice_key, state, context(jnp.int32(0))).info
-  if jax.tree.leaves(info):
-    raise InputError(
-      f'--policy: {name} learns from its own decisions only, and this log is of another policy'
-    )
-  feedback = Feedback(
-    user_id=user[:num_train],
-    query=query[:num_train],
-    features=features[action],
-    arm_id=action,
-    propensity=jnp.asarray(log.propensity[:num_train], jnp.float32),
-    reward=jnp.asarray(log.reward[:num_train], jnp.float32),
-    weight=jnp.ones(num_train, jnp.float32),
-    info=info,
-  )
-  state = jax.jit(policy.update)(update_key, state, feedback)
-  state = jax.jit(policy.refresh)(refresh_key, state)
-
-  @jax.jit
-  def distributions(rows: jax.Array) -> jax.Array:
-    return jax.lax.map(
-      lambda row: policy.probabilities(jax.random.fold_in(choice_key, row), state, context(row)),
-      rows,
-      batch_size=CHUNK_SIZE,
-    )
-
-  probabilities = np.asarray(distributions(jnp.arange(num_train, num_rounds)), np.float64)
-  # Sums of float32 are off in the last digits.
-  return probabilities / probabilities.sum(1, keepdims=True)
-
-
-def tuned(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
+def tuned(
+  rounds: Rounds, has_model: bool, names: Collection[str] = tuple(ESTIMATORS)
+) -> dict[str, Estimator]:
   """The estimators that apply, those with `lambda_` also at the value that SLOPE chooses."""
   deterministic = bool(np.isin(np.asarray(rounds.target), (0, 1)).all())
   weight = np.asarray(rounds.weight)
@@ -235,6 +227,8 @@ def tuned(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
   grids |= dict.fromkeys(('sg_ipw', 'sg_dr'), np.array([0, 0.001, 0.01, 0.03, 0.1, 0.3, 1]))
   table: dict[str, Estimator] = {}
   for name, estimator in ESTIMATORS.items():
+    if name not in names:
+      continue
     if (name in MODEL_BASED and not has_model) or (name == 'replay' and not deterministic):
       continue
     if name not in ('switch_dr', 'dr_os', 'sg_ipw', 'sg_dr'):
@@ -245,46 +239,7 @@ def tuned(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
   return table
 
 
-def expected_rewards(
-  log: LoggedFeedback, rest: slice, num_positions: int, seed: int
-) -> np.ndarray | None:
-  """[n, K, L] by cross-fitting on the rounds that judge; None where there is nothing to read."""
-  if log.context is None and log.action_context is None:
-    return None
-  reward, num_rounds = log.reward[rest], len(log.reward[rest])
-  is_probability = ((reward >= 0) & (reward <= 1)).all()
-  context = np.zeros((num_rounds, 0)) if log.context is None else logged.scaled(log.context)[rest]
-  num_actions = len(log.item_ids)
-  actions = np.eye(num_actions) if log.action_context is None else logged.scaled(log.action_context)
-  return cross_fit(
-    jax.random.key(seed),
-    logistic() if is_probability else ridge(),
-    context=context,
-    action_context=actions,
-    action=log.action[rest],
-    reward=reward,
-    fold=folds(seed, num_rounds, NUM_FOLDS),
-    position=log.position[rest],
-    num_positions=num_positions,
-  )
-
-
-def _advice(values: dict[str, PolicyValue], logged_mean: float) -> str:
-  name = 'dr' if 'dr' in values else 'snipw'
-  best = values[name]
-  if best.warning:
-    prefix = 'dr_os' if 'dr' in values else 'ipw, lambda'
-    shrunk = next(label for label in values if label.startswith(prefix))
-    return (
-      f'do not decide by these numbers; of them, {shrunk} leans least on single rounds. Log with '
-      'more exploration near this policy first'
-    )
-  if 'dm' in values and not values['dm'].low <= best.value <= values['dm'].high:
-    model = ' The reward model disagrees (dm): do not use it alone.'
-  else:
-    model = ''
-  if best.low > logged_mean:
-    return f'by {name} the policy is better than the one that logged.{model}'
-  if best.high < logged_mean:
-    return f'by {name} the policy is worse than the one that logged.{model}'
-  return f'by {name} the policy cannot be told from the one that logged: log more rounds.{model}'
+def _unit(log: LoggedFeedback, rows: slice) -> tuple[str, np.ndarray | None]:
+  """What is resampled, and which unit each round belongs to where that is not the round."""
+  users = log.user_id[rows]
+  return ('users', users) if (users != users[0]).any() else ('rounds', None)

@@ -178,6 +178,15 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   )
 
 
+def with_offers(problem: Problem, number: int, seed: int) -> Problem:
+  """The same problem in which only some candidates, drawn anew at each visit, are offered."""
+  return dataclasses.replace(
+    problem,
+    protocol=f'{problem.protocol}; at each visit {number} of them are offered, drawn at random',
+    environment=visit_environment(num_offered=number, seed=seed),
+  )
+
+
 def with_history(problem: Problem, encode_user: EncodeUser, params: Any) -> Problem:
   """The same problem whose queries are user vectors encoded from the history of the rollout."""
   return dataclasses.replace(

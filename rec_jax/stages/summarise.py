@@ -7,13 +7,14 @@ from typing import Any
 from rec_jax.report import page, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Facts, Section, Table
-from rec_jax.stages import conclusions, explored, judging, learnt, results
+from rec_jax.stages import conclusions, estimated, explored, judging, learnt, results
 from rec_jax.stages.results import Results
 
 
 def write(found: Results, path: str | os.PathLike[str]) -> None:
   """Writes the page of a run to `path`."""
-  sections = [_data(found), *learnt.sections(found), *explored.sections(found), _settings(found)]
+  sections = [_data(found), *learnt.sections(found), *explored.sections(found)]
+  sections += [*estimated.sections(found.exploration['off_policy']), _settings(found)]
   page.write_page(
     path,
     f'rec_jax on {found.dataset["name"]}',

@@ -100,6 +100,51 @@ def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
   assert '\n' not in str(error.value)
 
 
+def offered(**changes):
+  """Two rows of changing candidates, with what each would have been worth."""
+  columns = {'candidates': [['c', 'b'], ['a'], ['a', 'b', 'c']], 'num_candidates': [2, 1, 3]}
+  columns['expected_reward'] = [[0.5, 1.0], [0.0], [0.0, 1.0, 0.25]]
+  return plain(**(columns | changes))
+
+
+def test_candidates_that_change_from_row_to_row(tmp_path):
+  path = tmp_path / 'log.parquet'
+  offered().write_parquet(path)
+  log = logged.read(path)
+  assert log.item_ids.tolist() == ['b', 'a', 'c']
+  assert log.candidates.tolist() == [[2, 0, -1], [1, -1, -1], [1, 0, 2]]
+  assert log.expected_reward.tolist() == [[0.5, 1, 0], [0, 0, 0], [0, 1, 0.25]]
+  logged.write(path, log)
+  assert pl.read_parquet(path)['candidates'].to_list() == offered()['candidates'].to_list()
+  again = logged.read(path)
+  np.testing.assert_array_equal(again.candidates, log.candidates)
+  np.testing.assert_array_equal(again.expected_reward, log.expected_reward)
+  with pytest.raises(InputError, match='candidates: they differ by round'):
+    logged.to_obp(log)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'candidates': [['c', 'b'], ['a'], ['a', 'c']]},
+      '"expected_reward", row 2: .* another length',
+    ),
+    ({'candidates': [['c', 'b'], [], ['a']]}, '"candidates", row 1: empty'),
+    ({'candidates': ['c', 'a', 'b']}, '"candidates" is String; give a list'),
+    ({'num_candidates': [2, 2, 3]}, 'row 1: num_candidates counts other items'),
+    ({'item_id': ['b', 'b', 'b']}, 'row 1: the chosen item is not there'),
+    ({'candidates': [['c', 'b'], ['a'], ['a', 'b', 'b']]}, 'row 2: an item is there twice'),
+  ],
+)
+def test_bad_candidates_are_named_with_their_row(tmp_path, changes, message):
+  path = tmp_path / 'log.parquet'
+  offered(**changes).write_parquet(path)
+  with pytest.raises(InputError, match=message) as error:
+    logged.read(path)
+  assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
 def test_a_file_that_is_not_parquet(tmp_path):
   path = tmp_path / 'log.parquet'
   path.write_text('round,user_id\n')

@@ -11,6 +11,7 @@ from rec_jax.stages import contenders, cost, judging
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import Config
 from rec_jax.stages.results import Results
+from rec_jax.stages.valued import ESTIMATORS
 
 MODELS = (
   contenders.POPULARITY,
@@ -79,6 +80,18 @@ def frontier(name='linear Thompson'):
   return {'name': name, 'strength': 'prior scale', 'points': points}
 
 
+def valued(name='greedy', truth=0.5, warning='', **estimates):
+  """A policy valued from a log: every estimate is right unless another one is given."""
+  found = dict.fromkeys(ESTIMATORS, truth) | estimates
+  return {
+    'name': name,
+    'truth': json_estimate(truth, None),
+    'estimates': {key: json_estimate(value, 0.03) for key, value in found.items()},
+    'effective_sample_size': 321.4,
+    'warning': warning,
+  }
+
+
 def exploration(environments=None):
   """What `summary.json` holds."""
   greedy = {'name': 'greedy', 'reward': json_estimate(0.2), 'difference': json_estimate(0.0, 0.0)}
@@ -91,6 +104,7 @@ def exploration(environments=None):
     'environments': environments,
     'cold_start': {'protocol': 'nothing learnt', 'rows': [greedy | shown, other | shown]},
     'payoff': {'protocol': 'two halves', 'rows': [greedy | halves, other | halves]},
+    'off_policy': {'protocol': 'learnt from one half', 'rows': [valued(), valued('other', dm=0.6)]},
     'tuning': {
       'protocol': 'users before the cut',
       'chosen': {'whole catalogue': {'Thompson': {'scale': 0.3}}},

@@ -1,5 +1,7 @@
 """Small made-up tables and a run on them that takes seconds."""
 
+import types
+
 import numpy as np
 import polars as pl
 from flax import nnx
@@ -8,6 +10,7 @@ from rec_jax.data import splits
 from rec_jax.data.config import DataConfig
 from rec_jax.models.text_encoder import TextEncoder, TextEncoderConfig
 from rec_jax.models.transformer import TransformerConfig
+from rec_jax.stages import problems
 from rec_jax.stages.config import (
   Config,
   DistilConfig,
@@ -89,6 +92,35 @@ def encoder(*_, vocab_size=VOCAB_SIZE):
   blocks = TransformerConfig(num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16)
   sizes = TextEncoderConfig(vocab_size=vocab_size, max_length=8, transformer=blocks)
   return TextEncoder(sizes, rngs=nnx.Rngs(0))
+
+
+def rated(num_users=40, num_items=30, num_events=900):
+  """A problem on rated candidates with random ratings, and the ids of its users and items."""
+  rng = np.random.default_rng(0)
+  pairs = rng.choice(num_users * num_items, num_events, replace=False)
+  interactions = Interactions(
+    user=(pairs // num_items).astype(np.int32),
+    item=(pairs % num_items).astype(np.int32),
+    timestamp=np.arange(num_events),
+    rating=rng.integers(1, 6, num_events).astype(np.float32),
+    user_ids=np.array([f'u{i}' for i in range(num_users)]),
+  )
+  features = rng.normal(size=(num_items, 2)).astype(np.float32)
+  problem = problems.build(
+    problems.RATED,
+    interactions,
+    num_events // 3,
+    num_items,
+    features,
+    4.0,
+    num_users,
+    ExploreConfig(min_events_rated=4),
+    0,
+  )
+  ids = np.array([f'i{i}' for i in range(num_items)])
+  return problem, types.SimpleNamespace(
+    interactions=interactions, items=types.SimpleNamespace(ids=ids)
+  )
 
 
 def dataset(num_users=20, num_items=24, num_events=300, text_length=8):

@@ -1,38 +1,21 @@
 """The written log: its propensities are those of the policy that logged."""
 
-import types
-
 import numpy as np
 import polars as pl
 import pytest
 
-from rec_jax.stages import logs, policies, problems
+from rec_jax.stages import logs, policies
 from rec_jax.stages.config import Config, ExploreConfig
-from rec_jax.types import Interactions
+from tests.stages import small
 
-U, N, E, EPSILON = 40, 30, 900, 0.3
+EPSILON, OFFERED = 0.3, 6
 
 
 @pytest.fixture(scope='module')
 def written(tmp_path_factory):
   """(problem, log)."""
-  rng = np.random.default_rng(0)
-  pairs = rng.choice(U * N, E, replace=False)
-  user_ids = np.array([f'u{i}' for i in range(U)])
-  item_ids = np.array([f'i{i}' for i in range(N)])
-  interactions = Interactions(
-    user=(pairs // N).astype(np.int32),
-    item=(pairs % N).astype(np.int32),
-    timestamp=np.arange(E),
-    rating=rng.integers(1, 6, E).astype(np.float32),
-    user_ids=user_ids,
-  )
-  explore = ExploreConfig(min_events_rated=4, log_epsilon=EPSILON)
-  features = rng.normal(size=(N, 2)).astype(np.float32)
-  problem = problems.build(problems.RATED, interactions, E // 3, N, features, 4.0, U, explore, 0)
-  dataset = types.SimpleNamespace(
-    interactions=interactions, items=types.SimpleNamespace(ids=item_ids)
-  )
+  problem, dataset = small.rated()
+  explore = ExploreConfig(log_epsilon=EPSILON, log_candidates=OFFERED)
   chosen = {policies.PER_USER_GREEDY.label: {'lambda_': 20.0}}
   path = tmp_path_factory.mktemp('logs') / 'log.parquet'
   summary = logs.write(path, Config(explore=explore), problem, chosen, dataset)
@@ -41,10 +24,11 @@ def written(tmp_path_factory):
   return problem, log
 
 
-def test_candidates_are_what_a_user_was_not_shown(written):
+def test_candidates_are_drawn_from_what_a_user_was_not_shown(written):
   problem, log = written
   left = {}
   users = [f'u{user}' for user in np.asarray(problem.data.users)]
+  offered = np.zeros(2)
   for row in log.iter_rows(named=True):
     user = users.index(row['user_id'])
     if user not in left:
@@ -52,8 +36,14 @@ def test_candidates_are_what_a_user_was_not_shown(written):
       worth = np.asarray(problem.data.rewards[user])[mask]
       left[user] = dict(zip(items[mask].tolist(), worth.tolist(), strict=True))
     assert int(problem.data.visits[row['round']]) == user
-    assert row['num_candidates'] == len(left[user])
+    candidates = [int(item[1:]) for item in row['candidates']]
+    assert row['num_candidates'] == len(candidates) == min(OFFERED, len(left[user]))
+    assert row['expected_reward'] == [left[user][item] for item in candidates]
+    first_half = np.array(candidates) < np.median(list(left[user]))
+    offered += [first_half.sum(), len(candidates)]
     assert left[user].pop(int(row['item_id'][1:])) == row['reward']
+  # Drawn without regard to their number.
+  assert abs(offered[0] / offered[1] - 0.5) < 2 / np.sqrt(offered[1])
 
 
 def test_propensities_are_those_of_epsilon_greedy(written):

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
+from rec_jax import bandits
 from rec_jax.data import logged
-from rec_jax.stages import policy_value
+from rec_jax.stages import frozen_policy, policy_value, value_report
 from rec_jax.types import InputError
 
 
@@ -28,7 +30,7 @@ def log(num_rounds=400, seed=0):
 def test_table_figure_and_advice(tmp_path, capsys):
   path, figure = tmp_path / 'log.parquet', tmp_path / 'value.svg'
   logged.write(path, log())
-  policy_value.run(path, 'popularity_greedy', 0.5, 0, figure)
+  value_report.run(path, 'popularity_greedy', 0.5, 0, figure)
   output = capsys.readouterr().out
   for name in ('replay', 'ipw', 'snipw', 'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr'):
     assert f'\n{name}' in output
@@ -37,15 +39,53 @@ def test_table_figure_and_advice(tmp_path, capsys):
   assert sorted(path.name for path in tmp_path.iterdir()) == ['log.parquet', 'value.svg']
 
 
+def distributions(data, num_train=200):
+  """Of a policy that chooses what has been liked most."""
+  policy, inputs = bandits.make('popularity_greedy'), frozen_policy.scaled_inputs(data, num_train)
+  key = jax.random.key(0)
+  state = frozen_policy.learn(key, data, policy, inputs, num_train)
+  return frozen_policy.distributions(key, data, policy, inputs, state, num_train)
+
+
 def test_the_policy_is_frozen_before_the_rounds_that_judge_it():
   data = log()
-  before = policy_value.frozen_policy(data, 'popularity_greedy', 200, 0)
+  before = distributions(data)
   reward = np.where(np.arange(400) < 200, data.reward, 1 - data.reward)
-  after = policy_value.frozen_policy(
-    dataclasses.replace(data, reward=reward), 'popularity_greedy', 200, 0
-  )
+  after = distributions(dataclasses.replace(data, reward=reward))
   np.testing.assert_array_equal(before, after)
-  assert (before[:, 1, 0] == 1).all()
+  assert before.shape == (200, 3, 1) and (before[:, 1, 0] == 1).all()
+
+
+def test_candidates_that_are_all_actions_change_nothing():
+  data = log()
+  named = dataclasses.replace(data, candidates=np.tile([2, 0, 1], (400, 1)))
+  np.testing.assert_array_equal(distributions(named), distributions(data)[:, [2, 0, 1]])
+  both = [policy_value.assess(x, 'popularity_greedy', 0.5, 0).values for x in (data, named)]
+  for label, value in both[0].items():
+    assert both[1][label].value == pytest.approx(value.value, rel=1e-9), label
+
+
+def test_the_truth_is_a_sum_over_candidates():
+  data = dataclasses.replace(log(), expected_reward=np.tile([0.1, 0.8, 0.2], (400, 1)))
+  result = policy_value.assess(data, 'popularity_greedy', 0.5, 0)
+  assert result.truth == pytest.approx(0.8, rel=1e-9)
+  assert result.values['dr'].low < 0.8 < result.values['dr'].high
+  assert policy_value.assess(log(), 'popularity_greedy', 0.5, 0).truth is None
+
+
+def test_users_are_the_unit_where_they_are_known():
+  data = dataclasses.replace(log(), user_id=np.repeat(np.arange(40), 10).astype(str))
+  result = policy_value.assess(data, 'popularity_greedy', 0.5, 0)
+  assert (result.unit, result.values['ipw'].n) == ('users', 20)
+  assert policy_value.assess(log(), 'popularity_greedy', 0.5, 0).unit == 'rounds'
+
+
+def test_no_overlap_is_one_line_that_names_the_policy():
+  data = log()
+  never = dataclasses.replace(data, action=np.where(np.arange(400) < 200, data.action, 0))
+  with pytest.raises(InputError, match='popularity_greedy: no overlap.* from row 200') as error:
+    policy_value.assess(never, 'popularity_greedy', 0.5, 0)
+  assert '\n' not in str(error.value)
 
 
 def test_ipw_of_the_logging_policy_is_the_mean_reward():
@@ -80,8 +120,8 @@ def test_what_cannot_be_evaluated_is_one_line(changes, share, message):
 
 def test_settings_are_checked(tmp_path):
   with pytest.raises(InputError, match=r'--train_share: 1 is not in \(0, 1\)'):
-    policy_value.run('absent', 'uniform', 1.0, 0, tmp_path / 'figure.svg')
+    value_report.run('absent', 'uniform', 1.0, 0, tmp_path / 'figure.svg')
   with pytest.raises(InputError, match='--figure: no directory'):
-    policy_value.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
+    value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
   with pytest.raises(InputError, match='absent: cannot be read as Parquet'):
-    policy_value.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')
+    value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')

@@ -79,6 +79,7 @@ def evaluate(
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
   estimators: Mapping[str, Estimator] | None = None,
+  cluster: ArrayLike | None = None,
   interval: Interval = 'bootstrap',
   level: float = 0.95,
   resamples: int = intervals.RESAMPLES,
@@ -97,6 +98,8 @@ def evaluate(
     q_hat: [n, K, L] expected rewards by a model that was not fitted on the same rows.
     estimators: label -> function of `Rounds`, settings bound; if not given, all of `ESTIMATORS`
       that the arguments allow, unclipped.
+    cluster: [n] which rounds depend on each other, such as those of a user, for the bootstrap; the
+      other intervals take rounds for independent.
     interval: 'bootstrap' and 't' are asymptotic, the others hold for any n, given `max_weight`.
     level: probability that each interval, by itself, covers the mean of its estimator.
     resamples: number of bootstrap resamples.
@@ -113,13 +116,18 @@ def evaluate(
   check_log(reward, action, pscore, action_dist, position, q_hat)
   if interval not in ('bootstrap', 't', *RANGED):
     raise InputError(f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(RANGED)}')
+  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != np.shape(reward)):
+    raise InputError(
+      f'cluster: needs interval "bootstrap", not "{interval}", and one label for each of the '
+      f'{len(np.asarray(reward))} rounds, not {list(np.shape(cluster))}'
+    )
   rounds = _match(reward, action, pscore, action_dist, position, q_hat)
   if estimators is None:
     estimators = _applicable(rounds, q_hat is not None)
   overlap = overlap_of(rounds.weight)
   table = {label: estimator(rounds) for label, estimator in estimators.items()}
   if interval == 'bootstrap':
-    found = intervals.bootstrap(key, table, level=level, resamples=resamples)
+    found = intervals.bootstrap(key, table, cluster=cluster, level=level, resamples=resamples)
   elif interval == 't':
     found = {label: intervals.student(terms, level=level) for label, terms in table.items()}
   else:

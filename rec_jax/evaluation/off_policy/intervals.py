@@ -30,6 +30,7 @@ def bootstrap(
   key: jax.Array,
   table: Mapping[str, Terms],
   *,
+  cluster: ArrayLike | None = None,
   level: float = 0.95,
   resamples: int = RESAMPLES,
 ) -> dict[str, Estimate]:
@@ -44,26 +45,32 @@ def bootstrap(
   Args:
     key: typed key.
     table: name -> terms of n rounds, the same rounds for all.
+    cluster: [n] which rounds belong together, such as those of a user: whole clusters are resampled
+      (Davison & Hinkley 1997, section 3.8); if not given, rounds are.
     level: probability that each interval, by itself, covers.
     resamples: number of resamples.
 
   Returns:
-    name -> the estimate, in the order of the table; ends are NaN for n = 1, and where no resample
-    has anything to divide by.
+    name -> the estimate, in the order of the table, with n the number of rounds or clusters; ends
+    are NaN for n = 1, and where no resample has anything to divide by.
   """
   host = {name: _double(terms) for name, terms in table.items()}
   values = {name: float(reduce(terms)) for name, terms in host.items()}
   num_rounds = next(iter(host.values())).direct.shape[0]
-  if num_rounds == 1:
+  unit = np.arange(num_rounds) if cluster is None else np.unique(cluster, return_inverse=True)[1]
+  num_units = int(unit.max()) + 1
+  if num_units == 1:
     return {name: Estimate(value, np.nan, np.nan, 1) for name, value in values.items()}
   columns, layout = [np.ones(num_rounds)], {}
   for name, terms in host.items():
     added, layout[name] = _columns(terms, len(columns))
     columns += added
+  if cluster is not None:
+    columns = [np.bincount(unit, column) for column in columns]
   scale = np.array([max(np.abs(column).max(), 1e-300) for column in columns])
   matrix = jnp.asarray(np.stack(columns, axis=1) / scale, jnp.float32)
   seeds = jax.random.bits(key, (resamples, 2), jnp.uint32)
-  chunk = min(max(1, CHUNK_SIZE // num_rounds), resamples)
+  chunk = min(max(1, CHUNK_SIZE // num_units), resamples)
   totals = scale * np.asarray(_totals(seeds, matrix, chunk), np.float64)
   tails = [(1 - level) / 2, (1 + level) / 2]
   result = {}
@@ -71,7 +78,7 @@ def bootstrap(
     shifts = _shifts(totals, *layout[name])
     known = shifts[np.isfinite(shifts)]
     low, high = value + np.quantile(known, tails) if known.size else (np.nan, np.nan)
-    result[name] = Estimate(value, float(low), float(high), num_rounds)
+    result[name] = Estimate(value, float(low), float(high), num_units)
   return result
 
 

@@ -3,7 +3,8 @@
 A model is a pair of pure functions. Rows are left out by weight 0, so that the fits to all folds
 and positions are one `vmap`.
 
-Shape letters: n rounds, K actions, L positions, D context features, A action features, F = D + A.
+Shape letters: n rounds, K actions, C candidates of a round, L positions, D context features, A
+action features, F = D + A.
 """
 
 import functools
@@ -48,8 +49,9 @@ def cross_fit(
   fold: ArrayLike,
   position: ArrayLike | None = None,
   num_positions: int = 1,
+  candidates: ArrayLike | None = None,
 ) -> np.ndarray:
-  """Expected rewards of all actions, each round by the model of the folds that lack it.
+  """Expected rewards of all candidates, each round by the model of the folds that lack it.
 
   Each position has a model of its own, as in OBP.
 
@@ -63,9 +65,11 @@ def cross_fit(
     fold: [n] int from 0, see `folds`; at least two.
     position: [n] int in [0, L); 0 if not given.
     num_positions: L.
+    candidates: [n, C] int, the actions of each round to predict; all K if not given. What is
+      predicted of a negative one means nothing.
 
   Returns:
-    [n, K, L], the `q_hat` of the estimators.
+    [n, C, L], the `q_hat` of the estimators.
 
   Raises:
     ValueError: if there are fewer than two folds.
@@ -82,7 +86,9 @@ def cross_fit(
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
   fitted = _fit(model, keys, inputs, reward, jnp.asarray(weight, inputs.dtype))
-  q_hat = np.empty((num_rounds, len(action_context), num_positions), inputs.dtype)
+  offered = np.arange(len(action_context))[None] if candidates is None else np.asarray(candidates)
+  offered = np.broadcast_to(offered, (num_rounds, offered.shape[1]))
+  q_hat = np.empty((num_rounds, offered.shape[1], num_positions), inputs.dtype)
   for f in range(num_folds):
     params = jax.tree.map(
       lambda leaf, f=f: leaf[f * num_positions : (f + 1) * num_positions], fitted
@@ -92,7 +98,8 @@ def cross_fit(
       chunk = rows[start : start + CHUNK_SIZE]
       # Padded, so that a shorter last chunk is not compiled for.
       padded = np.resize(chunk, min(CHUNK_SIZE, num_rounds))
-      q_hat[chunk] = _predict(model, params, context[padded], action_context)[: len(chunk)]
+      found = _predict(model, params, context[padded], action_context, offered[padded])
+      q_hat[chunk] = found[: len(chunk)]
   return q_hat
 
 
@@ -201,16 +208,20 @@ def _fit(
 
 @functools.partial(jax.jit, static_argnames='model')
 def _predict(
-  model: RewardModel, params: Params, context: jax.Array, action_context: jax.Array
+  model: RewardModel,
+  params: Params,
+  context: jax.Array,
+  action_context: jax.Array,
+  offered: jax.Array,
 ) -> jax.Array:
-  """[n, K, L] from contexts [n, D] and parameters with a leading axis of L positions."""
+  """[n, C, L] from contexts [n, D], actions [n, C], and parameters of L positions."""
 
-  def one(row: jax.Array) -> jax.Array:
-    rows = jnp.broadcast_to(row, (len(action_context), len(row)))
-    everything = jnp.concatenate([rows, action_context], axis=1)
+  def one(row: jax.Array, actions: jax.Array) -> jax.Array:
+    rows = jnp.broadcast_to(row, (len(actions), len(row)))
+    everything = jnp.concatenate([rows, action_context[actions]], axis=1)
     return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
 
-  return jax.vmap(one)(context)
+  return jax.vmap(one)(context, offered)
 
 
 def _with_intercept(inputs: jax.Array) -> jax.Array:

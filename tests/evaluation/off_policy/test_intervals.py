@@ -37,6 +37,34 @@ def test_bootstrap_agrees_with_rows_drawn_with_replacement(name):
   assert estimate.n == 300
 
 
+def test_clusters_are_resampled_whole():
+  rounds = estimators.match(**problems.log(0, num_rounds=300))
+  terms = estimators.ESTIMATORS['sndr'](rounds)
+  cluster = np.arange(300) // 3
+  estimate = intervals.bootstrap(
+    jax.random.key(0), {'': terms}, cluster=[f'u{c}' for c in cluster], resamples=20_000
+  )['']
+  rng, leaves = np.random.default_rng(0), [np.asarray(leaf) for leaf in jax.tree.leaves(terms)]
+  drawn = rng.integers(100, size=(5_000, 100, 1)) * 3 + np.arange(3)
+  plain = [estimators.reduce(Terms(*(leaf[row.ravel()] for leaf in leaves))) for row in drawn]
+  expected = np.quantile(plain, [0.025, 0.975])
+  width = expected[1] - expected[0]
+  np.testing.assert_allclose([estimate.low, estimate.high], expected, atol=0.05 * width)
+  assert estimate.n == 100
+
+
+def test_rounds_that_are_there_twice_tell_nothing_new_of_their_cluster():
+  rounds = estimators.match(**problems.log(0, num_rounds=100))
+  terms = estimators.ESTIMATORS['snipw'](rounds)
+  twice = jax.tree.map(lambda leaf: np.tile(leaf, 2), terms)
+  cluster = np.tile(np.arange(100), 2)
+  once = intervals.bootstrap(jax.random.key(0), {'': terms})['']
+  found = intervals.bootstrap(jax.random.key(0), {'': twice}, cluster=cluster)['']
+  np.testing.assert_allclose([found.low, found.high], [once.low, once.high], rtol=1e-5)
+  narrow = intervals.bootstrap(jax.random.key(0), {'': twice})['']
+  assert narrow.high - narrow.low < 0.8 * (found.high - found.low)
+
+
 def test_law_of_the_counts():
   """Moments of the byte law in closed form, and of the counts that are drawn."""
   share = np.diff([0, *intervals.THRESHOLDS, 256]) / 256

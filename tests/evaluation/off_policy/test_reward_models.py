@@ -44,6 +44,15 @@ def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
       np.testing.assert_allclose(q_hat[i, :, place], every @ params, rtol=1e-8)
 
 
+def test_candidates_are_looked_up():
+  data = log()
+  candidates = np.random.default_rng(1).integers(4, size=(60, 2))
+  everything = cross_fit(jax.random.key(0), ridge(2.0), **data)
+  found = cross_fit(jax.random.key(0), ridge(2.0), candidates=candidates, **data)
+  expected = np.take_along_axis(everything, candidates[:, :, None], axis=1)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_logistic_solves_its_equations(x64):
   rng = np.random.default_rng(3)
   # Rare rewards and a feature of another scale, as in the Open Bandit data.

@@ -1,0 +1,139 @@
+"""A policy that learns from the first rounds of a log and is frozen: what it would do on the rest.
+
+Shape letters: n rounds, K actions, C candidates of a round at most, L positions, D query features,
+F features of an action.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rec_jax.bandits.base import Policy, State
+from rec_jax.data import logged
+from rec_jax.data.logged import LoggedFeedback
+from rec_jax.types import ArmSpec, Context, Feedback, InputError
+
+# Rounds whose distributions are computed at once.
+CHUNK_SIZE = 256
+
+
+class Inputs(NamedTuple):
+  """What a policy reads of a log.
+
+  Attributes:
+    user: [n] int32 in [0, U).
+    query: [n, D] float32.
+    features: [K, F] float32.
+  """
+
+  user: np.ndarray
+  query: np.ndarray
+  features: np.ndarray
+
+
+def spec_of(log: LoggedFeedback, inputs: Inputs) -> ArmSpec:
+  """The sizes of a policy for a log."""
+  num_actions, arm_dim = inputs.features.shape
+  return ArmSpec(
+    num_arms=num_actions,
+    num_candidates=num_actions if log.candidates is None else log.candidates.shape[1],
+    query_dim=inputs.query.shape[1],
+    arm_dim=arm_dim,
+    slate_size=int(log.position.max()) + 1,
+    num_users=int(inputs.user.max()) + 1,
+  )
+
+
+def scaled_inputs(log: LoggedFeedback, num_train: int) -> Inputs:
+  """Context and action context, scaled by what is known when the policy is frozen."""
+  return Inputs(*logged.policy_inputs(log, num_train))
+
+
+def learn(
+  key: jax.Array, log: LoggedFeedback, policy: Policy, inputs: Inputs, num_train: int
+) -> State:
+  """The state of a policy after the first rounds of a log.
+
+  Raises:
+    InputError: it can learn from its own decisions only.
+  """
+  if policy.info is None:
+    raise InputError(
+      '--policy: it learns from its own decisions only, and this log is of another policy'
+    )
+  init_key, update_key, refresh_key = jax.random.split(key, 3)
+  action = log.action[:num_train].astype(np.int32)
+  feedback = Feedback(
+    user_id=jnp.asarray(inputs.user[:num_train]),
+    query=jnp.asarray(inputs.query[:num_train]),
+    features=jnp.asarray(inputs.features[action]),
+    arm_id=jnp.asarray(action),
+    propensity=jnp.asarray(log.propensity[:num_train], jnp.float32),
+    reward=jnp.asarray(log.reward[:num_train], jnp.float32),
+    weight=jnp.ones(num_train, jnp.float32),
+  )
+  state = jax.jit(_learn, static_argnames='policy')(
+    update_key, policy.init(init_key, spec_of(log, inputs)), feedback, policy=policy
+  )
+  return jax.jit(policy.refresh)(refresh_key, state)
+
+
+def distributions(
+  key: jax.Array, log: LoggedFeedback, policy: Policy, inputs: Inputs, state: State, first: int
+) -> np.ndarray:
+  """[n - first, C, L] what a frozen policy would do in the rounds from `first` on.
+
+  Over the candidates of each round; these are all K actions where the log does not name them.
+  """
+  num_rounds = len(log.action) - first
+  # Whole chunks only: a shorter last one would be compiled for on its own.
+  size = min(CHUNK_SIZE, num_rounds)
+  rows = np.arange(-(-num_rounds // size) * size) % num_rounds
+  offered = np.arange(len(inputs.features))[None] if log.candidates is None else log.candidates
+  rounds = (
+    jax.random.split(key, len(rows)),
+    inputs.user[first:][rows],
+    inputs.query[first:][rows],
+    np.broadcast_to(offered, (len(log.action), offered.shape[1]))[first:][rows],
+  )
+  chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rounds)
+  found = jax.jit(_distributions, static_argnames='policy')(
+    state, inputs.features, chunks, policy=policy
+  )
+  probabilities = np.asarray(found, np.float64).reshape(len(rows), *found.shape[2:])[:num_rounds]
+  # Sums of float32 are off in the last digits.
+  return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def _distributions(state: State, features: jax.Array, chunks: Any, *, policy: Policy) -> jax.Array:
+  """[chunks, size, C, L] from the key, the user, the query and the candidates of each round."""
+
+  def one(key: jax.Array, user: jax.Array, query: jax.Array, arms: jax.Array) -> jax.Array:
+    context = Context(user, query, features[arms], jnp.maximum(arms, 0), arms >= 0)
+    return policy.probabilities(key, state, context)
+
+  return jax.lax.map(lambda chunk: jax.vmap(one)(*chunk), chunks)
+
+
+def _learn(
+  key: jax.Array, state: State, feedback: Feedback, *, policy: Policy
+) -> State:
+  """The state after all rows; one after the other where a row carries what was believed before."""
+  index = jnp.zeros(1, jnp.int32)
+
+  def informed(state: State, row: Feedback) -> Feedback:
+    context = Context(row.user_id, row.query, row.features[None], row.arm_id[None], index == 0)
+    rows = jax.tree.map(lambda x: x[None], row)
+    return dataclasses.replace(rows, info=policy.info(state, context, index))
+
+  def step(state: State, round_: tuple[jax.Array, Feedback]) -> tuple[State, None]:
+    key, row = round_
+    return policy.update(key, state, informed(state, row)), None
+
+  first = jax.eval_shape(informed, state, jax.tree.map(lambda x: x[0], feedback))
+  if not jax.tree.leaves(first.info):
+    return policy.update(key, state, dataclasses.replace(feedback, info=first.info))
+  return jax.lax.scan(step, state, (jax.random.split(key, len(feedback.reward)), feedback))[0]

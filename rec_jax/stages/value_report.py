@@ -1,0 +1,90 @@
+"""Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
+
+from pathlib import Path
+
+from rec_jax.data import logged
+from rec_jax.evaluation.off_policy.evaluate import PolicyValue
+from rec_jax.report import figures, terminal
+from rec_jax.report.numbers import Cell
+from rec_jax.stages import policy_value
+from rec_jax.stages.policy_value import LOGGED, Evaluation
+from rec_jax.types import InputError
+
+
+def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path) -> None:
+  """Prints the evaluation of a policy on a log and draws it.
+
+  Args:
+    path: of a log, see `data.logged`.
+    name: as in `policy_value.assess`.
+    train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
+    seed: of the policy, the folds and the bootstrap.
+    figure: the SVG that is written.
+
+  Raises:
+    InputError: bad input, one line that names the row.
+  """
+  if not 0 < train_share < 1:
+    raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
+  if not figure.parent.is_dir():
+    raise InputError(f'--figure: no directory {figure.parent}')
+  result = policy_value.assess(logged.read(path), name, train_share, seed)
+  protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
+  print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
+  print(terminal.table(*_table(result)))
+  print(f'intervals: 95 %, {result.unit} are resampled')
+  if result.truth is not None:
+    print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
+  print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
+  warning = next(iter(result.values.values())).warning
+  if warning:
+    print(f'warning: {warning}')
+  drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
+  temporary = figure.with_name(f'.{figure.name}')
+  temporary.write_text(drawn.panels[0])
+  temporary.replace(figure)
+  print(f'advice: {advice(name, result)}\nfigure: {figure}')
+
+
+def advice(name: str, result: Evaluation) -> str:
+  """One line: what the numbers allow to conclude."""
+  values, logged_mean = result.values, result.logged_mean
+  if name == LOGGED:
+    return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
+  estimator = 'dr' if 'dr' in values else 'snipw'
+  best = values[estimator]
+  if best.warning:
+    prefix = 'dr_os' if 'dr' in values else 'ipw, lambda'
+    shrunk = next(label for label in values if label.startswith(prefix))
+    return (
+      f'do not decide by these numbers; of them, {shrunk} leans least on single rounds. Log with '
+      'more exploration near this policy first'
+    )
+  if 'dm' in values and not values['dm'].low <= best.value <= values['dm'].high:
+    model = ' The reward model disagrees (dm): do not use it alone.'
+  else:
+    model = ''
+  if best.low > logged_mean:
+    return f'by {estimator} the policy is better than the one that logged.{model}'
+  if best.high < logged_mean:
+    return f'by {estimator} the policy is worse than the one that logged.{model}'
+  return (
+    f'by {estimator} the policy cannot be told from the one that logged: log more rounds.{model}'
+  )
+
+
+def _table(result: Evaluation) -> tuple[list[str], list[list[Cell]]]:
+  columns = ['estimator', 'value [95 % interval]', 'effective sample size', 'largest weight']
+  rows: list[list[Cell]] = [
+    [label, value, round(value.effective_sample_size), value.max_weight]
+    for label, value in result.values.items()
+  ]
+  if result.truth is not None:
+    columns.append('holds the truth')
+    for row, value in zip(rows, result.values.values(), strict=True):
+      row.append(_holds(value, result.truth))
+  return columns, rows
+
+
+def _holds(value: PolicyValue, truth: float) -> str:
+  return 'yes' if value.low <= truth <= value.high else 'no'
