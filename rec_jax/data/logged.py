@@ -311,7 +311,8 @@ def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
 
 def _padded(length: pl.Series, values: pl.Series, fill: float) -> np.ndarray:
   """[n, C] of the elements of lists, one after another, with `fill` behind the end of each list."""
-  held = np.arange(length.max()) < length.to_numpy()[:, None]
+  count = length.to_numpy()
+  held = np.arange(count.max()) < count[:, None]
   padded = np.full(held.shape, fill)
   padded[held] = values.to_numpy()
   return padded

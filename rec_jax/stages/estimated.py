@@ -65,7 +65,7 @@ def _policies(part: Json) -> Table:
     columns,
     rows,
     'IPW: inverse propensity weighting; SN: self-normalised; DM: the reward model alone; DR: '
-    'doubly robust; DRos: DR with optimistic shrinkage. Effective sample size: of how many rounds of '
+    'doubly robust; DRos: DR with optimistic shrinkage. Effective sample size: how many rounds of '
     f'the policy itself the log is worth.{warned} {results.sentence(part["protocol"])}',
   )
 

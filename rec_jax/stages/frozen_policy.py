@@ -5,16 +5,19 @@ F features of an action.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rec_jax.bandits.base import Policy, State
+from rec_jax.bandits.base import Info, Policy, State
 from rec_jax.data import logged
 from rec_jax.data.logged import LoggedFeedback
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
+
+InfoOf = Callable[[State, Context, jax.Array], Info]
 
 # Rounds whose distributions are computed at once.
 CHUNK_SIZE = 256
@@ -75,8 +78,12 @@ def learn(
     reward=jnp.asarray(log.reward[:num_train], jnp.float32),
     weight=jnp.ones(num_train, jnp.float32),
   )
-  state = jax.jit(_learn, static_argnames='policy')(
-    update_key, policy.init(init_key, spec_of(log, inputs)), feedback, policy=policy
+  state = jax.jit(_learn, static_argnames=('policy', 'info_of'))(
+    update_key,
+    policy.init(init_key, spec_of(log, inputs)),
+    feedback,
+    policy=policy,
+    info_of=policy.info,
   )
   return jax.jit(policy.refresh)(refresh_key, state)
 
@@ -119,7 +126,7 @@ def _distributions(state: State, features: jax.Array, chunks: Any, *, policy: Po
 
 
 def _learn(
-  key: jax.Array, state: State, feedback: Feedback, *, policy: Policy
+  key: jax.Array, state: State, feedback: Feedback, *, policy: Policy, info_of: InfoOf
 ) -> State:
   """The state after all rows; one after the other where a row carries what was believed before."""
   index = jnp.zeros(1, jnp.int32)
@@ -127,7 +134,7 @@ def _learn(
   def informed(state: State, row: Feedback) -> Feedback:
     context = Context(row.user_id, row.query, row.features[None], row.arm_id[None], index == 0)
     rows = jax.tree.map(lambda x: x[None], row)
-    return dataclasses.replace(rows, info=policy.info(state, context, index))
+    return dataclasses.replace(rows, info=info_of(state, context, index))
 
   def step(state: State, round_: tuple[jax.Array, Feedback]) -> tuple[State, None]:
     key, row = round_

@@ -145,17 +145,15 @@ def value_of(
     }
     table = tuned(estimators.match(**columns), q_hat is not None, names)
     values = evaluate(jax.random.key(seed), **columns, estimators=table, cluster=cluster)
-  truth = true_value(log, action_dist, num_train)
+  truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
   return Evaluation(values, truth, float(reward.mean()), num_train, unit)
 
 
-def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float | None:
-  """Mean over the rounds of sum over candidates of pi(a|x) r(x, a); None where r is not known."""
-  if log.expected_reward is None:
-    return None
+def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float:
+  """Mean over rounds of sum over candidates of pi(a|x) r(x, a), where the log knows r."""
   position = log.position[num_train:, None, None]
   chosen = np.take_along_axis(action_dist, position, axis=2)[:, :, 0]
-  return float(np.mean(np.sum(chosen * log.expected_reward[num_train:], axis=1)))
+  return float(np.mean(np.sum(chosen * np.asarray(log.expected_reward)[num_train:], axis=1)))
 
 
 def expected_rewards(

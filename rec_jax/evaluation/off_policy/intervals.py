@@ -66,7 +66,7 @@ def bootstrap(
     added, layout[name] = _columns(terms, len(columns))
     columns += added
   if cluster is not None:
-    columns = [np.bincount(unit, column) for column in columns]
+    columns = [np.asarray(np.bincount(unit, column), np.float64) for column in columns]
   scale = np.array([max(np.abs(column).max(), 1e-300) for column in columns])
   matrix = jnp.asarray(np.stack(columns, axis=1) / scale, jnp.float32)
   seeds = jax.random.bits(key, (resamples, 2), jnp.uint32)
