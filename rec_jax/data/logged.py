@@ -1,5 +1,7 @@
 """Logged feedback: our Parquet log and the feedback dictionary of the Open Bandit Pipeline.
 
+A dictionary is kept as `.npz`, without pickled objects: keys that are None are left out.
+
 Both become one `LoggedFeedback` and are written from it. Parquet holds a row a round and what the
 dictionary knows beyond that in columns of fixed length; what belongs to the actions is in the
 metadata of the file.
@@ -10,6 +12,7 @@ features, A action features.
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ import polars as pl
 from rec_jax.types import InputError
 
 COLUMNS = ('round', 'user_id', 'item_id', 'num_candidates', 'propensity', 'reward')
+# Sums of float32 probabilities over some thousand actions are off by less.
+TOLERANCE = 1e-4
 PER_ROUND = ('context', 'expected_reward', 'pi_b')
 
 
@@ -61,7 +66,7 @@ class LoggedFeedback:
 
 
 def read(path: Path | str) -> LoggedFeedback:
-  """Reads a log in our Parquet format, or one with at least its six columns.
+  """Reads a log in our Parquet format, one with at least its six columns, or a `.npz` dictionary.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
   `expected_reward` is then a list in the same order.
@@ -69,6 +74,8 @@ def read(path: Path | str) -> LoggedFeedback:
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
+  if Path(path).suffix == '.npz':
+    return _read_npz(path)
   try:
     frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
   except (OSError, pl.exceptions.PolarsError) as error:
@@ -111,8 +118,17 @@ def read(path: Path | str) -> LoggedFeedback:
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
-  """Writes a log that `read` gives back exactly; the file appears whole or not at all."""
+  """Writes a log that `read` gives back exactly; the file appears whole or not at all.
+
+  A file named `.npz` becomes the dictionary, which holds neither users nor item ids.
+
+  Raises:
+    InputError: the dictionary cannot hold the log.
+  """
   path = Path(path)
+  if path.suffix == '.npz':
+    _write_npz(path, log)
+    return
   columns: dict[str, Any] = {
     'round': log.round,
     'user_id': log.user_id,
@@ -139,24 +155,25 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   temporary.replace(path)
 
 
-def from_obp(feedback: Mapping[str, Any]) -> LoggedFeedback:
+def from_obp(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFeedback:
   """Takes the dictionary that OBP's data sets return; its own key names.
 
   Args:
     feedback: n_rounds, n_actions, action, reward, pscore; and position, context, action_context,
       expected_reward, pi_b, each of which may be absent or None.
+    source: what to call it in messages.
 
   Raises:
     InputError: one line with the key and the first offending row, from 0.
   """
   for name in ('n_actions', 'action', 'reward', 'pscore'):
     if feedback.get(name) is None:
-      raise InputError(f'feedback: no "{name}"; a bandit feedback has it')
+      raise InputError(f'{source}: no "{name}"; a bandit feedback has it')
   num_actions, action = int(feedback['n_actions']), np.asarray(feedback['action'])
   num_rounds = len(action)
   if feedback.get('n_rounds', num_rounds) != num_rounds:
     raise InputError(
-      f'feedback: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
+      f'{source}: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
     )
   position = feedback.get('position')
   extra = {
@@ -164,7 +181,7 @@ def from_obp(feedback: Mapping[str, Any]) -> LoggedFeedback:
     for name in (*PER_ROUND, 'action_context')
   }
   return checked(
-    'feedback',
+    source,
     LoggedFeedback(
       round=np.arange(num_rounds),
       user_id=np.full(num_rounds, ''),
@@ -265,9 +282,42 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
     if rows.any():
       row = int(np.argmax(rows))
       raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
+  if log.pi_b is not None:
+    _check_pi_b(source, log)
   if log.candidates is not None:
     _check_candidates(source, log)
   return log
+
+
+def _read_npz(path: Path | str) -> LoggedFeedback:
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      feedback = {name: archive[name] for name in archive.files}
+  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    reason = str(error).splitlines()[0]
+    raise InputError(
+      f'{path}: cannot be read as a .npz of plain arrays ({reason}); leave out keys that are None'
+    ) from error
+  return from_obp(feedback, str(path))
+
+
+def _write_npz(path: Path, log: LoggedFeedback) -> None:
+  plain = {name: value for name, value in to_obp(log).items() if value is not None}
+  temporary = path.with_name(f'.{path.name}')
+  with temporary.open('wb') as stream:
+    np.savez_compressed(stream, **plain)
+  temporary.replace(path)
+
+
+def _check_pi_b(source: str, log: LoggedFeedback) -> None:
+  total = np.asarray(log.pi_b).sum(1)
+  wrong = ~(np.abs(total - 1) <= TOLERANCE) | (np.asarray(log.pi_b) < 0).any(1)
+  if wrong.any():
+    row, position = np.argwhere(wrong)[0]
+    raise InputError(
+      f'{source}: pi_b, row {row}: sums to {total[row, position]:.6g} at position {position}, or '
+      'has a negative probability; give a distribution over actions for each position'
+    )
 
 
 def _check_candidates(source: str, log: LoggedFeedback) -> None:

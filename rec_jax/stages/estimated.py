@@ -56,6 +56,8 @@ def _policies(part: Json) -> Table:
     estimates = [results.cell(row['estimates'].get(name)) for name in _LABELS]
     missed = [label for name, label in _LABELS.items() if not _holds(row, name)]
     names = ', '.join(missed) or 'none'
+    if not row['estimates']:
+      names = 'no overlap'
     size = round(row['effective_sample_size'])
     rows.append([row['name'], row['truth']['value'], *estimates, names, size])
   poor = [row['name'] for row in part['rows'] if row['warning']]

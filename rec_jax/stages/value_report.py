@@ -1,17 +1,26 @@
 """Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
 
 from pathlib import Path
+from typing import Any
 
 from rec_jax.data import logged
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.stages import policy_value
+from rec_jax.stages import workdir as runs
 from rec_jax.stages.policy_value import LOGGED, Evaluation
 from rec_jax.types import InputError
 
 
-def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path) -> None:
+def run(
+  path: str | Path,
+  name: str,
+  train_share: float,
+  seed: int,
+  figure: Path,
+  out: Path | None = None,
+) -> None:
   """Prints the evaluation of a policy on a log and draws it.
 
   Args:
@@ -20,14 +29,16 @@ def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
+    out: JSON with a row an estimator, as in metrics.json, with overlap and truth beside it.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
   if not 0 < train_share < 1:
     raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
-  if not figure.parent.is_dir():
-    raise InputError(f'--figure: no directory {figure.parent}')
+  for flag, file in (('figure', figure), ('out', out)):
+    if file is not None and not file.parent.is_dir():
+      raise InputError(f'--{flag}: no directory {file.parent}')
   result = policy_value.assess(logged.read(path), name, train_share, seed)
   protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
   print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
@@ -39,11 +50,31 @@ def run(path: str | Path, name: str, train_share: float, seed: int, figure: Path
   warning = next(iter(result.values.values())).warning
   if warning:
     print(f'warning: {warning}')
+  if out is not None:
+    runs.write_json(out, rows(name, result))
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
   temporary = figure.with_name(f'.{figure.name}')
   temporary.write_text(drawn.panels[0])
   temporary.replace(figure)
   print(f'advice: {advice(name, result)}\nfigure: {figure}')
+
+
+def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:
+  """A row an estimator, as JSON."""
+  protocol = (
+    f'off-policy, learnt from the first {result.num_train} rounds; over {result.unit}; '
+    f'the policy that logged earned {result.logged_mean:.6g}'
+  )
+  return [
+    runs.estimate_row('evaluate_policy', name, label, value, protocol)
+    | {
+      'effective_sample_size': value.effective_sample_size,
+      'max_weight': value.max_weight,
+      'warning': value.warning,
+      'truth': result.truth,
+    }
+    for label, value in result.values.items()
+  ]
 
 
 def advice(name: str, result: Evaluation) -> str:

@@ -162,8 +162,32 @@ def test_a_file_that_is_not_parquet(tmp_path):
     ({'action': np.full(12, 3)}, 'action, row 0: 3 is not in 0..2'),
     ({'reward': np.zeros(11)}, 'reward has 11 rows and action 12'),
     ({'position': np.array([0] * 11 + [-1])}, 'position, row 11: -1 is negative'),
+    ({'pscore': np.r_[np.full(11, 0.5), 1.5]}, r'propensity, row 11: 1.5 is not in \(0, 1\]'),
+    ({'reward': np.r_[np.zeros(11), np.nan]}, 'reward, row 11: nan is NaN or infinite'),
+    ({'pi_b': np.full((12, 3, 2), 0.5)}, 'pi_b, row 0: sums to 1.5 at position 0'),
   ],
 )
-def test_a_bad_dictionary_is_named(changes, message):
+def test_a_bad_dictionary_is_named(tmp_path, changes, message):
+  bad = feedback() | changes
   with pytest.raises(InputError, match=message):
-    logged.from_obp(feedback() | changes)
+    logged.from_obp(bad)
+  path = tmp_path / 'feedback.npz'
+  np.savez(path, **{name: value for name, value in bad.items() if value is not None})
+  with pytest.raises(InputError, match=message.replace('feedback', 'feedback.npz')) as error:
+    logged.read(path)
+  assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
+def test_the_dictionary_survives_npz(tmp_path):
+  expected = feedback() | {'expected_reward': None}
+  path = tmp_path / 'feedback.npz'
+  logged.write(path, logged.from_obp(expected))
+  assert_same(logged.to_obp(logged.read(path)), expected)
+  assert [p.name for p in tmp_path.iterdir()] == ['feedback.npz']
+
+
+def test_pickled_objects_are_refused(tmp_path):
+  np.savez(tmp_path / 'feedback.npz', **feedback() | {'position': None})
+  with pytest.raises(InputError, match='leave out keys that are None') as error:
+    logged.read(tmp_path / 'feedback.npz')
+  assert '\n' not in str(error.value)

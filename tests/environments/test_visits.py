@@ -9,7 +9,7 @@ from rec_jax import bandits
 from rec_jax.environments.catalogue import catalogue_data
 from rec_jax.environments.rated import rated_data
 from rec_jax.environments.rollout import rollout
-from rec_jax.environments.visits import visit_environment, visit_spec
+from rec_jax.environments.visits import offered, visit_environment, visit_spec
 from rec_jax.types import InputError
 
 NUM_USERS, NUM_ITEMS, CUT = 8, 12, 30
@@ -176,3 +176,15 @@ def test_bad_streams_are_named(change, message):
         given['features'],
         min_events=given['min_events'],
       )
+
+
+def test_offers_are_drawn_evenly_from_what_is_available():
+  available = np.arange(9) != 4
+  drawn = np.asarray(jax.vmap(lambda t: offered(3, t, available, 5))(np.arange(2_000)))
+  assert (drawn.sum(1) == 5).all() and not drawn[:, 4].any()
+  share, error = drawn[:, available].mean(0), np.sqrt(5 / 8 * 3 / 8 / 2_000)
+  assert (np.abs(share - 5 / 8) < 4 * error).all()
+  assert not (np.abs(share - 1.5 * 5 / 8) < 4 * error).any()
+  few = np.arange(9) < 3
+  np.testing.assert_array_equal(offered(3, 0, few, 5), few)
+  np.testing.assert_array_equal(offered(3, 0, few, 20), few)

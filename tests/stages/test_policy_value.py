@@ -1,6 +1,7 @@
 """Evaluating a policy of the registry on a log."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -37,6 +38,19 @@ def test_table_figure_and_advice(tmp_path, capsys):
   assert 'advice: by dr the policy is better than the one that logged' in output
   assert figure.read_text().startswith('<?xml') or '<svg' in figure.read_text()
   assert sorted(path.name for path in tmp_path.iterdir()) == ['log.parquet', 'value.svg']
+
+
+def test_rows_as_json(tmp_path):
+  logged.write(tmp_path / 'log.npz', log())
+  out = tmp_path / 'rows.json'
+  value_report.run(tmp_path / 'log.npz', 'uniform', 0.5, 0, tmp_path / 'value.svg', out)
+  rows = {row['metric']: row for row in json.loads(out.read_text())}
+  assert rows['ipw']['subject'] == 'uniform' and rows['ipw']['n'] == 200
+  assert rows['ipw']['low'] < rows['ipw']['value'] < rows['ipw']['high']
+  assert rows['ipw']['effective_sample_size'] == pytest.approx(200)
+  assert rows['ipw']['truth'] is None and rows['ipw']['warning'] == ''
+  with pytest.raises(InputError, match='--out: no directory'):
+    value_report.run('absent', 'uniform', 0.5, 0, out, tmp_path / 'absent' / 'rows.json')
 
 
 def distributions(data, num_train=200):
