@@ -10,8 +10,9 @@ _LOG = flags.DEFINE_string(
   'log', None, 'Parquet log or .npz of OBP, see rec_jax/data/logged.py', required=True
 )
 _POLICY = flags.DEFINE_string(
-  'policy', None, 'of the registry, a checkpoint of learn_policy, or "logged"', required=True
+  'policy', None, 'of the registry, a checkpoint of learn_policy, item:ID or logged', required=True
 )
+_AGAINST = flags.DEFINE_string('against', 'logged', 'another one, in place of which it is')
 _SHARE = flags.DEFINE_float('train_share', 0.5, 'first part of the log, which the policy learns')
 _SEED = flags.DEFINE_integer('seed', 0, 'of the policy, the folds and the bootstrap')
 _OUT = flags.DEFINE_string('out', None, 'JSON file that gets the rows of the table')
@@ -23,7 +24,9 @@ def main() -> None:
   from rec_jax.stages import value_report
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
-  value_report.run(_LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out)
+  value_report.run(
+    _LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value
+  )
 
 
 if __name__ == '__main__':

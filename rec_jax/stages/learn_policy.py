@@ -119,6 +119,7 @@ def learn(log: LoggedFeedback, settings: Settings, num_train: int, seed: int) ->
     InputError: a setting out of range, a log that does not serve, or parameters not finite.
   """
   _check(settings)
+  policy_value.check_candidates(log)
   train = _first_rounds(log, num_train)
   query = policy_checkpoint.scale(policy_checkpoint.context_of(train))
   features = Affine(jnp.eye(len(log.item_ids)), jnp.zeros(len(log.item_ids)))
@@ -313,7 +314,7 @@ def _frozen(
   num_actions, arm_dim = len(log.item_ids), len(learnt.offset)
   spec = ArmSpec(
     num_arms=num_actions,
-    num_candidates=num_actions,
+    num_candidates=num_actions if log.candidates is None else log.candidates.shape[1],
     query_dim=arm_dim,
     arm_dim=arm_dim,
     slate_size=int(log.position.max()) + 1,

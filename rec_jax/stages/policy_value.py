@@ -1,9 +1,10 @@
 """What a policy would have earned on a log, by every estimator that applies.
 
 A policy learns from the first part of the log, is frozen, and is valued on the rest, so the rounds
-that judge it have taught it nothing. Two policies need neither learning nor the candidates, only
+that judge it have taught it nothing. Some policies need neither learning nor the candidates, only
 the probability of the logged action, and are valued on all rounds: the logging policy itself, of
-which IPW is the mean reward, and the uniform one where the candidates change and are not known.
+which IPW is the mean reward, the one that always shows one item, and the uniform one where the
+candidates change and are not known.
 
 The unit of an interval is the user where the log knows more than one: visits of one user depend on
 each other, so users are resampled. Else it is the round.
@@ -31,6 +32,7 @@ from rec_jax.stages import frozen_policy, policy_checkpoint
 from rec_jax.types import InputError
 
 LOGGED = 'logged'
+ITEM = 'item:'
 NUM_FOLDS = 3
 
 
@@ -44,6 +46,8 @@ class Evaluation:
     logged_mean: what the logging policy earned on the same rounds.
     num_train: rounds that the policy learnt from; 0 where it has nothing to learn.
     unit: of the intervals, 'users' or 'rounds'.
+    target: [m] probability of the logged action under the policy, in the m rounds that judge it,
+      which are the last of the log.
   """
 
   values: dict[str, PolicyValue]
@@ -51,6 +55,7 @@ class Evaluation:
   logged_mean: float
   num_train: int
   unit: str
+  target: np.ndarray
 
 
 def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Evaluation:
@@ -58,29 +63,22 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
 
   Args:
     log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
-    name: of the registry, the directory of a checkpoint that holds a frozen policy, or 'logged':
-      the policy that logged, to check the log.
+    name: of the registry, the directory of a checkpoint that holds a frozen policy, 'item:ID': the
+      policy that always shows one item, or 'logged': the one that logged, to check the log.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
-  partial = log.num_candidates != len(log.item_ids)
-  if log.candidates is not None:
-    partial = np.zeros(1, bool)
   if name == LOGGED:
     return _without_learning(log, log.propensity, seed)
-  if name == 'uniform' and partial.any():
+  if name.startswith(ITEM):
+    return _without_learning(log, _always(log, name.removeprefix(ITEM)), seed)
+  if name == 'uniform' and are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed)
   frozen = policy_checkpoint.load(name) if Path(name).is_dir() else None
-  if partial.any():
-    row = int(np.argmax(partial))
-    raise InputError(
-      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
-      'items, and the log does not say which; give a log with a column "candidates", or take '
-      f'--policy={LOGGED} or uniform'
-    )
+  check_candidates(log)
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
   if frozen is not None:
@@ -128,12 +126,13 @@ def value_of(
   rest = slice(num_train, len(log.action))
   reward, position = log.reward[rest], log.position[rest]
   index = logged.chosen_index(log)[rest]
-  if not action_dist[np.arange(len(index)), index, position].any():
+  target = action_dist[np.arange(len(index)), index, position]
+  if not target.any():
     raise InputError(
       f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
       'action probability 0; log with more exploration near this policy'
     )
-  unit, cluster = _unit(log, rest)
+  unit, cluster = unit_of(log, rest)
   with jax.enable_x64():
     columns: dict[str, Any] = {
       'reward': reward,
@@ -146,7 +145,23 @@ def value_of(
     table = tuned(estimators.match(**columns), q_hat is not None, names)
     values = evaluate(jax.random.key(seed), **columns, estimators=table, cluster=cluster)
   truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
-  return Evaluation(values, truth, float(reward.mean()), num_train, unit)
+  return Evaluation(values, truth, float(reward.mean()), num_train, unit, target)
+
+
+def check_candidates(log: LoggedFeedback) -> None:
+  """Raises unless the log says what there was to choose from in every round."""
+  if are_candidates_unknown(log):
+    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
+    raise InputError(
+      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
+      'items, and the log does not say which; give a log with a column "candidates", or take '
+      f'--policy={LOGGED} or uniform'
+    )
+
+
+def are_candidates_unknown(log: LoggedFeedback) -> bool:
+  """Whether there was less to choose from than all items, and the log does not say what."""
+  return log.candidates is None and bool((log.num_candidates != len(log.item_ids)).any())
 
 
 def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float:
@@ -195,9 +210,17 @@ def expected_rewards(
     )
 
 
+def _always(log: LoggedFeedback, item_id: str) -> np.ndarray:
+  """[n] probability of the logged action under the policy that always shows one item."""
+  target = (log.item_ids[log.action] == item_id).astype(np.float64)
+  if not target.any():
+    raise InputError(f'--policy: item {item_id!r} is in no round of the log, from row 0 on')
+  return target
+
+
 def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Evaluation:
   """The estimators without a model, from the probability [n] of each logged action."""
-  unit, cluster = _unit(log, slice(None))
+  unit, cluster = unit_of(log, slice(None))
   with jax.enable_x64():
     none = jnp.zeros(len(target))
     rounds = Rounds(
@@ -210,7 +233,7 @@ def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Eva
     label: PolicyValue(**dataclasses.asdict(estimate), interval='bootstrap', **overlap)
     for label, estimate in found.items()
   }
-  return Evaluation(values, None, float(log.reward.mean()), 0, unit)
+  return Evaluation(values, None, float(log.reward.mean()), 0, unit, target)
 
 
 def tuned(
@@ -237,7 +260,7 @@ def tuned(
   return table
 
 
-def _unit(log: LoggedFeedback, rows: slice) -> tuple[str, np.ndarray | None]:
+def unit_of(log: LoggedFeedback, rows: slice) -> tuple[str, np.ndarray | None]:
   """What is resampled, and which unit each round belongs to where that is not the round."""
   users = log.user_id[rows]
   return ('users', users) if (users != users[0]).any() else ('rounds', None)

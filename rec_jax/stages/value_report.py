@@ -1,11 +1,14 @@
 """Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from rec_jax.data import logged
+from rec_jax.data.logged import LoggedFeedback
+from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue
-from rec_jax.report import figures, terminal
+from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.stages import policy_value
 from rec_jax.stages import workdir as runs
@@ -20,6 +23,7 @@ def run(
   seed: int,
   figure: Path,
   out: Path | None = None,
+  against: str = policy_value.LOGGED,
 ) -> None:
   """Prints the evaluation of a policy on a log and draws it.
 
@@ -30,6 +34,7 @@ def run(
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
     out: JSON with a row an estimator, as in metrics.json, with overlap and truth beside it.
+    against: likewise a policy, in place of which the first one is.
 
   Raises:
     InputError: bad input, one line that names the row.
@@ -39,7 +44,9 @@ def run(
   for flag, file in (('figure', figure), ('out', out)):
     if file is not None and not file.parent.is_dir():
       raise InputError(f'--{flag}: no directory {file.parent}')
-  result = policy_value.assess(logged.read(path), name, train_share, seed)
+  log = logged.read(path)
+  result = policy_value.assess(log, name, train_share, seed)
+  other = None if against == LOGGED else policy_value.assess(log, against, train_share, seed)
   protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
   print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
   print(terminal.table(*_table(result)))
@@ -52,6 +59,8 @@ def run(
     print(f'warning: {warning}')
   if out is not None:
     runs.write_json(out, rows(name, result))
+  if name != LOGGED:
+    print(f'effect of {name} in place of {against}: {effect_line(log, result, other)}')
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
   temporary = figure.with_name(f'.{figure.name}')
   temporary.write_text(drawn.panels[0])
@@ -75,6 +84,29 @@ def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:
     }
     for label, value in result.values.items()
   ]
+
+
+def effect_line(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> str:
+  """What a policy earns more than another, or the one that logged, and what could undo it."""
+  targets = [result.target] + ([] if other is None else [other.target])
+  # Those that judge both policies are the last ones.
+  rest = slice(len(log.action) - min(map(len, targets)), None)
+  found = sensitivity.effect(
+    log.reward[rest],
+    log.propensity[rest],
+    *(target[-len(log.reward[rest]) :] for target in targets),
+    cluster=policy_value.unit_of(log, rest)[1],
+  )
+  if found.gamma_of_interval == 1:
+    reading = 'no conclusion, which hidden confounding could undo'
+  elif found.gamma_of_interval == math.inf:
+    reading = 'hidden confounding of no gamma up to 10,000 undoes its sign'
+  else:
+    reading = (
+      f'its sign holds under hidden confounding of gamma below {found.gamma_of_interval:.3g}, that '
+      f'of the estimate alone below {found.gamma:.3g}'
+    )
+  return f'{numbers.plain(found, sign=True)}; {reading}'
 
 
 def advice(name: str, result: Evaluation) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
@@ -139,3 +140,21 @@ def test_settings_are_checked(tmp_path):
     value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
   with pytest.raises(InputError, match='absent: cannot be read as Parquet'):
     value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')
+
+
+def test_an_effect_says_what_hidden_confounding_could_undo(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  logged.write(path, log())
+  for name, against in (('item:1', 'logged'), ('item:1', 'item:0'), ('item:2', 'item:2')):
+    value_report.run(path, name, 0.5, 0, tmp_path / 'value.svg', against=against)
+  lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('effect')]
+  data = log()
+  mean = [data.reward[data.action == action].mean() for action in range(3)]
+  for line, expected in zip(lines, (mean[1] - data.reward.mean(), mean[1] - mean[0]), strict=False):
+    assert f': +{expected:.2f} [' in line
+    undone, alone = map(float, re.findall(r'below ([\d.]+)', line))
+    assert 1.5 < undone < alone
+  assert lines[0].startswith('effect of item:1 in place of logged')
+  assert lines[2].endswith('no conclusion, which hidden confounding could undo')
+  with pytest.raises(InputError, match="item '9' is in no round"):
+    policy_value.assess(data, 'item:9', 0.5, 0)
