@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import coverage
 from rec_jax.evaluation.intervals import Estimate
+from rec_jax.stages import coverage
 
 
 def test_estimators_mean_the_value_that_has_to_be_covered():
