@@ -54,9 +54,8 @@ def run(
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
-  warning = next(iter(result.values.values())).warning
-  if warning:
-    print(f'warning: {warning}')
+  for line in warnings(result):
+    print(f'warning: {line}')
   if out is not None:
     runs.write_json(out, rows(name, result))
   if name != LOGGED:
@@ -66,6 +65,18 @@ def run(
   temporary.write_text(drawn.panels[0])
   temporary.replace(figure)
   print(f'advice: {advice(name, result)}\nfigure: {figure}')
+
+
+def warnings(result: Evaluation) -> list[str]:
+  """Each warning once, with the estimators that it concerns unless it concerns them all."""
+  labels: dict[str, list[str]] = {}
+  for label, value in result.values.items():
+    for part in filter(None, value.warning.split('; ')):
+      labels.setdefault(part, []).append(label)
+  return [
+    warning if len(each) == len(result.values) else f'{", ".join(each)}: {warning}'
+    for warning, each in labels.items()
+  ]
 
 
 def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:

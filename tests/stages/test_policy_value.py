@@ -54,6 +54,22 @@ def test_rows_as_json(tmp_path):
     value_report.run('absent', 'uniform', 0.5, 0, out, tmp_path / 'absent' / 'rows.json')
 
 
+def test_each_warning_stands_once_with_the_estimators_that_it_concerns():
+  result = policy_value.assess(log(), 'bernoulli_ts', 0.5, 0)
+  first, *others = result.values
+  values = {
+    label: dataclasses.replace(
+      value, warning='poor overlap; weight cut off' if label == first else 'poor overlap'
+    )
+    for label, value in result.values.items()
+  }
+  found = value_report.warnings(dataclasses.replace(result, values=values))
+  assert found == ['poor overlap', f'{first}: weight cut off']
+  values[first] = dataclasses.replace(values[first], warning='')
+  found = value_report.warnings(dataclasses.replace(result, values=values))
+  assert found == [f'{", ".join(others)}: poor overlap']
+
+
 def distributions(data, num_train=200):
   """Of a policy that chooses what has been liked most."""
   policy, inputs = bandits.make('popularity_greedy'), frozen_policy.scaled_inputs(data, num_train)
