@@ -20,7 +20,7 @@ READY := $(or $(wildcard .venv/ready-*),.venv/ready-$(VERSION))
 endif
 
 # OBP asks for a Python below 3.13.
-FIND_PEERS := for python in python3.12 python3.11 python3; do \
+FIND_PEERS := for python in python3.11 python3.12 python3; do \
   $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
 PEERS := experiments/benchmarks/requirements.txt
 

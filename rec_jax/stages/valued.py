@@ -15,7 +15,7 @@ from rec_jax.bandits.base import Policy
 from rec_jax.data import logged
 from rec_jax.data.logged import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.stages import frozen_policy, logs, outcomes, policies, policy_value
+from rec_jax.stages import frozen_policy, logs, outcomes, policies, policy_value, problems
 from rec_jax.stages.config import Config
 from rec_jax.stages.frozen_policy import Inputs
 from rec_jax.stages.policies import Settings
@@ -52,8 +52,9 @@ def compare(
       {'name': label} | _row(config.seed, log, label, policy, q_hat, num_train)
       for label, policy in _policies(config, problem, chosen).items()
     ]
+  offered = problems.with_offers(problem, config.explore.log_candidates, config.seed)
   protocol = (
-    f'{problem.name}: {problem.protocol}; logged by {logs.LOGGED.label}, with a share of '
+    f'{problem.name}: {offered.protocol}; logged by {logs.LOGGED.label}, with a share of '
     f'{config.explore.log_epsilon:g} of uniform choices; each policy learns from the first '
     f'{num_train:,} rounds of the log, is frozen, and is valued on the other '
     f'{len(log.action) - num_train:,}; intervals: 95 %, over users; truth: the sum over '

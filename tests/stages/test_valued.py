@@ -31,6 +31,7 @@ def test_estimates_stand_beside_the_truth(written, monkeypatch):
   monkeypatch.setattr(policies, 'comparison', lambda problem: compared)
   part = valued.compare(CONFIG, problem, CHOSEN, path)
   assert json.loads(json.dumps(part, allow_nan=False)) == part
+  assert 'at each visit 5 of them are offered' in part['protocol']
   log = logged.read(path)
   half = slice(len(log.action) // 2, None)
   # Without those that need a query or whose probabilities are drawn.
