@@ -74,7 +74,7 @@ def execute(name: str | None, peers_python: str, out: str | None) -> None:
   columns = ['subject', 'value', 'peer', "peer's value", 'ratio']
   cells = [[row.subject, row.value, row.peer, row.peer_value, row.ratio] for row in rows]
   print(terminal.table(columns, cells))
-  print(f'{rows[0].unit}; medians of {rows[0].n}, both sides in turn')
+  print(f'{rows[0].unit}; each the median of {rows[0].n}')
   if out is not None:
     runs.write_json(pathlib.Path(out), [dataclasses.asdict(row) for row in rows])
     for panel, svg in benchmark.draw(rows).items() if hasattr(benchmark, 'draw') else ():

@@ -8,7 +8,7 @@ from flax import struct
 
 from experiments.benchmarks import rate
 from rec_jax.bandits.base import Policy
-from rec_jax.environments.base import Environment, Metrics, known_metrics, outcome_rows
+from rec_jax.environments.base import Environment, Metrics, known_metrics, one_user, outcome_rows
 from rec_jax.environments.rollout import rollout
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
@@ -77,14 +77,8 @@ def _environment(spec: ArmSpec, by_query: bool, shape: tuple[int, ...]) -> Envir
   def observe(key: jax.Array, data: Stream, state: tuple[()], t: jax.Array) -> Context:
     del state
     drawn = _contexts(key, shape) if data.contexts is None else data.contexts[t]
-    context = Context(
-      user_id=jnp.int32(0),
-      query=drawn if by_query else jnp.zeros(spec.query_dim),
-      features=jnp.zeros((num_arms, 1)) if by_query else drawn,
-      arm_ids=jnp.arange(num_arms),
-      mask=jnp.ones(num_arms, bool),
-    )
-    return jax.tree.map(lambda x: x[None], context)
+    query = drawn if by_query else jnp.zeros(spec.query_dim)
+    return one_user(query, jnp.zeros((num_arms, 1)) if by_query else drawn)
 
   def step(
     key: jax.Array,

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rec_jax.environments.base import Environment
+from rec_jax.environments.rollout import round_keys, seed_keys
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 
@@ -75,8 +76,9 @@ class GymnasiumEnvironment(gymnasium.Env):
     super().reset(seed=seed)
     del options
     seed = int(self.np_random.integers(2**31)) if seed is None else seed
-    env_key, self._key = _first_keys(jax.random.key(seed))
-    self._state = self._environment.init(env_key, self._data)
+    keys = seed_keys(jax.random.key(seed))
+    self._key = keys.rounds
+    self._state = self._environment.init(keys.environment, self._data)
     self._begin_round(0)
     return _observation(self._context), {}
 
@@ -94,7 +96,7 @@ class GymnasiumEnvironment(gymnasium.Env):
     arm_id = jnp.where(index < 0, -1, self._context.arm_ids[0][index])
     decision = Decision(index, arm_id, jnp.full(index.shape, jnp.nan), info=None)
     self._state, feedback, metrics = self._step(
-      _round_keys(self._key, self._round)[1],
+      round_keys(self._key, self._round).step,
       self._data,
       self._state,
       jnp.int32(self._round),
@@ -114,25 +116,13 @@ class GymnasiumEnvironment(gymnasium.Env):
     """Observes, unless the episode is over: its last observation is that of the last round."""
     self._round = number
     if number < self._num_rounds:
-      key = _round_keys(self._key, number)[0]
+      key = round_keys(self._key, number).observe
       self._context = self._observe(key, self._data, self._state, jnp.int32(number))
 
   def _shown(self, position: np.ndarray) -> np.ndarray:
     """[L] whether each position is that of a candidate, and not one of an earlier position."""
     is_first = np.isin(np.arange(len(position)), np.unique(position, return_index=True)[1])
     return is_first & np.asarray(self._context.mask[0])[position]
-
-
-def _first_keys(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """(key to init the environment, key of all rounds) of one seed of `rollout`."""
-  init_key, rounds_key = jax.random.split(key)
-  return jax.random.split(init_key)[1], rounds_key
-
-
-def _round_keys(key: jax.Array, t: int) -> tuple[jax.Array, jax.Array]:
-  """(to observe, to step) of round t of `rollout`."""
-  observe_key, _, _, step_key, _ = jax.random.split(jax.random.fold_in(key, t), 5)
-  return observe_key, step_key
 
 
 def _observation(context: Context) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Policy
 from rec_jax.environments import hoist
@@ -105,6 +106,36 @@ def rollout(
   return parts[0] if len(parts) == 1 else jax.tree.map(_concatenate, *parts)
 
 
+class SeedKeys(NamedTuple):
+  """What the key of a seed is split into."""
+
+  policy: jax.Array
+  environment: jax.Array
+  rounds: jax.Array
+
+
+class RoundKeys(NamedTuple):
+  """What the key of all rounds of a seed gives for one of them."""
+
+  observe: jax.Array
+  select: jax.Array
+  log: jax.Array
+  step: jax.Array
+  update: jax.Array
+
+
+def seed_keys(key: jax.Array) -> SeedKeys:
+  """The keys of one seed."""
+  init_key, rounds_key = jax.random.split(key)
+  policy_key, env_key = jax.random.split(init_key)
+  return SeedKeys(policy_key, env_key, rounds_key)
+
+
+def round_keys(key: jax.Array, t: ArrayLike) -> RoundKeys:
+  """The keys of round t, from `SeedKeys.rounds`."""
+  return RoundKeys(*jax.random.split(jax.random.fold_in(key, t), 5))
+
+
 class _Start(NamedTuple):
   """What differs between seeds; every leaf has a leading [S]."""
 
@@ -129,10 +160,8 @@ class _Options(NamedTuple):
 @functools.partial(jax.jit, static_argnames='options')
 def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) -> Trajectory:
   """All rounds of one chunk of seeds."""
-  init_keys, keys = jnp.unstack(jax.vmap(jax.random.split)(start.keys), axis=1)
-  policy_state, env_state = jax.vmap(functools.partial(_init, options, data))(
-    start._replace(keys=init_keys)
-  )
+  policy_state, env_state = jax.vmap(functools.partial(_init, options, data))(start)
+  keys = jax.vmap(seed_keys)(start.keys).rounds
   over_seeds = _mapped(functools.partial(_round, options), (None, 0, (None, 0, 0, 0)), len(keys))
 
   def rest(policy_state: Any, env_state: Any) -> tuple[Any, Settings, Any, Any]:
@@ -165,12 +194,12 @@ def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) ->
 
 
 def _init(options: _Options, data: Any, start: _Start) -> tuple[Any, Any]:
-  policy_key, env_key = jax.random.split(start.keys)
+  keys = seed_keys(start.keys)
   policy_state, env_state = start.policy_state, start.env_state
   if policy_state is None:
-    policy_state = _policy(options, start.settings).init(policy_key, options.spec)
+    policy_state = _policy(options, start.settings).init(keys.policy, options.spec)
   if env_state is None:
-    env_state = options.environment.init(env_key, data)
+    env_state = options.environment.init(keys.environment, data)
   return policy_state, env_state
 
 
@@ -180,17 +209,15 @@ def _round(
   """One round of one seed; `rest` is (data, settings, policy state, environment's state)."""
   data, settings, policy_state, env_state = rest
   policy, environment = _policy(options, settings), options.environment
-  observe_key, select_key, log_key, step_key, update_key = jax.random.split(
-    jax.random.fold_in(key, t), 5
-  )
-  context = environment.observe(observe_key, data, env_state, t)
-  decision = _over_users(policy.select, select_key, policy_state, context)
+  keys = round_keys(key, t)
+  context = environment.observe(keys.observe, data, env_state, t)
+  decision = _over_users(policy.select, keys.select, policy_state, context)
   propensity = None
   if options.record_log:
-    propensity = _over_users(policy.propensity, log_key, policy_state, context, decision)
+    propensity = _over_users(policy.propensity, keys.log, policy_state, context, decision)
     decision = dataclasses.replace(decision, propensity=propensity)
-  env_state, feedback, metrics = environment.step(step_key, data, env_state, t, context, decision)
-  policy_state = policy.update(update_key, policy_state, feedback)
+  env_state, feedback, metrics = environment.step(keys.step, data, env_state, t, context, decision)
+  policy_state = policy.update(keys.update, policy_state, feedback)
   metrics = dataclasses.replace(
     metrics,
     arm_id=metrics.arm_id.astype(_id_type(options.spec.num_arms)),
