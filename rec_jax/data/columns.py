@@ -4,6 +4,7 @@ Rows are counted from 1, the header of a CSV file not included.
 """
 
 import os
+import re
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ _DATE_FORMATS = (
   '%Y-%m-%d %H:%M:%S%.f',
   '%Y-%m-%d %H:%M:%S%.f%z',
   '%Y-%m-%d',
+  '%Y%m%d',
   '%Y-%m-%d %H:%M',
   '%Y-%m-%d %H:%M%z',
 )
@@ -57,6 +59,8 @@ def names(lazy: pl.LazyFrame, path: str) -> list[str]:
 
 def require(column: str, found: list[str], path: str, field: str) -> None:
   """Stops with the list of columns when `column` is not among them."""
+  if len(found) == 1 and column in re.split('[;|\t]', found[0]):
+    raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
   if column not in found:
     raise InputError(
       f'{path}: no column "{column}" among {shown(*found)}; '
@@ -97,7 +101,8 @@ def times(series: pl.Series, path: str) -> pl.Series:
   """Times in microseconds since 1970 (UTC where no zone is given), int64.
 
   Numbers may be in seconds, milliseconds, microseconds or nanoseconds: the magnitude of the
-  median decides for the whole column. Dates are ISO 8601 (also with slashes, year first).
+  median decides for the whole column. Dates are ISO 8601 (also with slashes, year first); numbers
+  like 19970920 are dates as well.
   """
   if series.dtype == pl.Date or series.dtype == pl.Datetime:
     parsed = series.cast(pl.Datetime('us')).cast(pl.Int64)
@@ -129,10 +134,19 @@ def numbers(series: pl.Series, path: str) -> pl.Series:
   return parsed
 
 
+def texts(series: pl.Series, path: str) -> pl.Series:
+  """Cells as strings with single spaces; lists of strings are joined by commas."""
+  if series.dtype == pl.List(pl.String):
+    series = series.list.join(', ', ignore_nulls=True)
+  if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+    raise InputError(f'{path}: column "{series.name}" holds {series.dtype}, not text; convert it')
+  return series.cast(pl.String).str.replace_all(r'\s+', ' ').str.strip_chars()
+
+
 def is_text(series: pl.Series) -> bool:
-  """True for a column of strings that are not all numbers (a CSV file has only strings)."""
+  """True for strings that are not all numbers (a CSV file has only strings), or lists of them."""
   if series.dtype not in _STRINGS:
-    return False
+    return series.dtype == pl.List(pl.String)
   text = series.cast(pl.String).str.strip_chars()
   text = text.filter((text != '').fill_null(False))
   return text.cast(pl.Float64, strict=False).null_count() > 0
@@ -155,6 +169,8 @@ _STRINGS = (pl.String, pl.Categorical, pl.Enum)
 def _times_of_numbers(series: pl.Series) -> pl.Series:
   value = series.cast(pl.Float64, strict=False)
   value = value.set(~value.is_finite().fill_null(False), None)
+  if value.is_between(19_000_101, 21_001_231).all():  # as seconds, three weeks of August 1970
+    return _times_of_dates(value.cast(pl.Int64).cast(pl.String))
   finite = value.drop_nulls().abs().to_numpy()
   magnitude = np.median(finite) if len(finite) else 0.0
   scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
@@ -163,8 +179,9 @@ def _times_of_numbers(series: pl.Series) -> pl.Series:
 
 
 def _times_of_dates(text: pl.Series) -> pl.Series:
-  text = text.str.replace('T', ' ', literal=True).str.replace_all('/', '-', literal=True)
+  text = text.str.replace(r'(\d)T', '$1 ').str.replace_all('/', '-', literal=True)
   text = text.str.replace(r' ?(Z|UTC)$', '+0000').str.replace(r' ([+-]\d\d:?\d\d)$', '$1')
+  text = text.str.replace(r'(:\S*[+-]\d\d)$', '${1}00')  # +02, as PostgreSQL writes zones
   parsed = pl.Series(text.name, [None] * len(text), dtype=pl.Int64)
   for form in _DATE_FORMATS:
     if parsed.null_count() == 0:
@@ -184,4 +201,6 @@ def _stop_at(bad: pl.Series, series: pl.Series, path: str, what: str, remedy: st
 
 def _unreadable(path: str, error: Exception) -> InputError:
   reason = str(error).strip().splitlines()[0]
-  return InputError(f'{path}: cannot be read ({reason}); write it again as CSV or Parquet')
+  return InputError(
+    f'{path}: cannot be read ({reason}); write it again as CSV in UTF-8 or as Parquet'
+  )

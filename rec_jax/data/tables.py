@@ -189,6 +189,7 @@ def _items(lazy: pl.LazyFrame, config: DataConfig) -> tuple[pl.DataFrame, list[s
   found = columns.names(lazy, path)
   columns.require(config.item_column, found, path, 'item_column')
   named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
+  named = list(dict.fromkeys(named))
   for column in named:
     columns.require(column, found, path, 'text_columns')
   wanted = dict.fromkeys([config.item_column, *named]) if named else found
@@ -203,7 +204,7 @@ def _items(lazy: pl.LazyFrame, config: DataConfig) -> tuple[pl.DataFrame, list[s
       f'{path}: no text column among {shown(*found)}; add one, or name the columns to use '
       'with --config.data.text_columns'
     )
-  text = _joined(raw.select(chosen))
+  text = _joined([columns.texts(raw[column], path) for column in chosen])
   row = columns.first_row(text == '')
   if row is not None:
     raise InputError(
@@ -222,10 +223,7 @@ def _require_distinct(ids: pl.Series, config: DataConfig) -> None:
     )
 
 
-def _joined(frame: pl.DataFrame) -> pl.Series:
-  cells = [
-    pl.col(column).cast(pl.String).str.replace_all(r'\s+', ' ').str.strip_chars()
-    for column in frame.columns
-  ]
-  filled = [pl.when(cell != '').then(cell) for cell in cells]
+def _joined(texts: list[pl.Series]) -> pl.Series:
+  filled = [pl.when(pl.col(text.name) != '').then(pl.col(text.name)) for text in texts]
+  frame = pl.DataFrame(texts)
   return frame.select(text=pl.concat_str(filled, separator='. ', ignore_nulls=True))['text']

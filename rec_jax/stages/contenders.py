@@ -46,7 +46,7 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Contender]:
   events, train = dataset.interactions, dataset.split.train_mask
   user, item, num_items = events.user[train], events.item[train], dataset.items.num_items
   counts = popularity.fit(item, np.ones(len(item)), events.num_users, num_items)
-  validation = validation_queries(config, dataset)
+  validation = finetune.validation_queries(config, dataset)
 
   def linear_models() -> Iterable[tuple[dict[str, float], jax.Array]]:
     for lambda_ in LAMBDAS:
@@ -72,15 +72,6 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   """The models of the stage `distil`."""
   models = (distil.load(config, workdir, seed, num_items) for seed in finetune.seeds(config))
   return Contender([_scorer(_student_scores, model) for model in models])
-
-
-def validation_queries(config: Config, dataset: Dataset) -> Queries:
-  """The queries on which baselines are tuned; at most as many as models are validated on."""
-  events, most = dataset.split.validation_event, config.finetune.num_validation_users
-  if len(events) > most:
-    events = np.random.default_rng(config.seed).choice(events, most, replace=False)
-  length, threshold = config.finetune.history_length, config.data.positive_rating
-  return ranking.queries(dataset, np.sort(events), length, threshold)
 
 
 def text_similarity(dataset: Dataset) -> jax.Array:

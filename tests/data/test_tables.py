@@ -94,6 +94,10 @@ def test_the_magnitude_tells_the_unit_of_a_time(tmp_path, unit):
     ('1997-09-20T03:05:10Z', 874_724_710),
     ('1997/09/20 03:05:10.25', 874_724_710),
     ('1997-09-20T05:05:10+02:00', 874_724_710),
+    ('1997-09-20 05:05:10+02', 874_724_710),
+    ('1997-09-20 03:05:10.25+00', 874_724_710),
+    ('1997-09-20 03:05:10 UTC', 874_724_710),
+    ('19970920', 874_713_600),
     ('1997-09-20 03:05', 874_724_700),
     ('1997-09-20', 874_713_600),
     ('874724710.0', 874_724_710),
@@ -148,6 +152,17 @@ def test_duplicates_are_dropped_on_demand(tmp_path):
   assert kept['rating'].to_list() == [5.0]
 
 
+def test_lists_of_strings_are_text(tmp_path):
+  items = pl.DataFrame({'item_id': [7, 8], 'title': ['Seven', None], 'tags': [['a', 'b'], ['c']]})
+  tables = read_tables(_config(tmp_path, _frame(), items))
+  assert tables.items['text'].to_list() == ['Seven. a, b', 'c']
+
+
+def test_a_text_column_named_twice_is_used_once(tmp_path):
+  tables = read_tables(_config(tmp_path, text_columns='title,title'))
+  assert tables.items['text'].to_list() == ['Seven', 'Eight']
+
+
 def test_chosen_text_columns_and_other_names(tmp_path):
   config = _config(
     tmp_path,
@@ -189,6 +204,7 @@ _HEADER = 'user_id,item_id,timestamp\n'
     (_EVENTS + 'cat,7,100,good\n', 'column "rating", row 4: "good" is not a finite number'),
     (_HEADER + '1,7,5\n1,008,6\n', 'every event is of the one user "1"'),
     (_HEADER, 'the table has no rows'),
+    (_HEADER.replace(',', ';') + '1;7;5\n', 'columns are not separated by commas'),
     ('', 'cannot be read'),
     (_HEADER + '1,7,5\n2,7,6,extra\n', 'cannot be read'),
     (
@@ -255,6 +271,20 @@ def test_wrong_fields_name_what_to_set(tmp_path, fields, message):
 )
 def test_wrong_types_of_parquet(tmp_path, columns, message):
   _assert_input_error(_config(tmp_path, _frame(**columns), _ITEMS.replace('008', '8')), message)
+
+
+@pytest.mark.parametrize('cells', [[b'\xff', b'a'], [{'a': 1}, {'a': 2}], [[1], [2]]])
+def test_text_of_a_wrong_type_is_one_line(tmp_path, cells):
+  items = pl.DataFrame({'item_id': [7, 8], 'plot': cells})
+  config = _config(tmp_path, _frame(), items, text_columns='plot')
+  _assert_input_error(config, 'items.parquet: column "plot" holds .*, not text')
+
+
+def test_text_that_is_not_utf_8_says_so(tmp_path):
+  config = _config(tmp_path)
+  with open(config.items, 'ab') as file:
+    file.write(b'9,Am\xe9lie,1,\n')
+  _assert_input_error(config, 'items.csv: cannot be read .*CSV in UTF-8')
 
 
 def test_a_damaged_parquet_file(tmp_path):

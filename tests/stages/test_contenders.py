@@ -77,14 +77,6 @@ def test_zero_shot_scores_are_similarities_to_a_recency_weighted_history(vectors
   np.testing.assert_allclose(model.scores[0](asked)[0], expected, atol=1e-4)
 
 
-def test_validation_is_no_larger_than_that_of_models():
-  config = Config()
-  config.finetune.num_validation_users = 7
-  queries = contenders.validation_queries(config, dataset())
-  assert len(queries) == 7
-  assert len(set(queries.user.tolist())) == 7
-
-
 def test_popularity_counts_training_events(vectors):
   data = dataset()
   asked = ranking.queries(data, data.split.test_event, 50, 4.0)

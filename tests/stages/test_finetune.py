@@ -143,3 +143,12 @@ def test_when_the_encoder_is_done_its_average_and_the_cache_are_its_own(trained)
     dataset = trained.dataset
     scratch = encoding.text_vectors(model.encoder, dataset.input_ids, dataset.attention_mask)
     np.testing.assert_allclose(state['carry'], scratch, atol=1e-5)
+
+
+def test_validation_is_on_a_sample_where_users_are_many(tmp_path):
+  config, data = small.config(tmp_path), small.dataset()
+  everybody = finetune.validation_queries(config, data).user.tolist()
+  config.finetune.num_validation_users = 7
+  sample = finetune.validation_queries(config, data).user.tolist()
+  assert len(everybody) > 7 == len(set(sample)) == len(sample)
+  assert set(sample) < set(everybody)
