@@ -35,7 +35,8 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
   """The policy that chooses by `explorer` from what `belief` holds.
 
   A slate of L positions is chosen one position after the other, each with the positions before it
-  masked. Where every candidate is masked, `index` and `arm_id` are -1 and the propensity is 0.
+  masked. A candidate whose mean is not finite, as that of NaN features is, counts as masked. Where
+  every candidate is masked, `index` and `arm_id` are -1 and the propensity is 0.
 
   Args:
     belief: what is known of each candidate.
@@ -57,7 +58,8 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
 
   def select(key: jax.Array, state: PolicyState, context: Context) -> Decision:
     _check_shapes(context)
-    index = _select_slate(key, explorer, state, _look(belief, state.belief, context), context.mask)
+    outlook = _look(belief, state.belief, context)
+    index = _select_slate(key, explorer, state, outlook, _open(outlook, context))
     return Decision(
       index=index,
       arm_id=jnp.where(index < 0, -1, context.arm_ids[index]),
@@ -82,13 +84,13 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
 
   def probabilities(key: jax.Array, state: PolicyState, context: Context) -> jax.Array:
     outlook = _look(belief, state.belief, context)
-    return _marginals(key, explorer, state, outlook, context.mask)
+    return _marginals(key, explorer, state, outlook, _open(outlook, context))
 
   def propensity(
     key: jax.Array, state: PolicyState, context: Context, decision: Decision
   ) -> jax.Array:
     outlook = _look(belief, state.belief, context)
-    return _conditional(key, explorer, state, outlook, context.mask, decision.index)[0]
+    return _conditional(key, explorer, state, outlook, _open(outlook, context), decision.index)[0]
 
   def refresh(key: jax.Array, state: PolicyState) -> PolicyState:
     return dataclasses.replace(state, belief=belief.refresh(key, state.belief))
@@ -141,6 +143,11 @@ def _look(belief: Belief, state: State, context: Context) -> Outlook:
     cdf=None if cdf is None else lambda x: cdf(state, context, x),
     members=None if belief.members is None else belief.members(state, context),
   )
+
+
+def _open(outlook: Outlook, context: Context) -> jax.Array:
+  """[K] what may be chosen: one NaN would spoil what explorers say of all the others."""
+  return context.mask & jnp.isfinite(outlook.mean)
 
 
 def _select_slate(

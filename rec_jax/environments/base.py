@@ -76,7 +76,7 @@ def one_user(query: jax.Array, features: jax.Array, user_id: jax.Array | int = 0
 def known_metrics(
   context: Context, decision: Decision, expected: jax.Array, reward: jax.Array
 ) -> Metrics:
-  """Metrics of slates of which every position was shown, where all expected rewards are known.
+  """Metrics where all expected rewards are known.
 
   Args:
     context: [B].
@@ -84,10 +84,11 @@ def known_metrics(
     expected: [B, K] of all candidates.
     reward: [B, L] of what was shown.
   """
+  shown = decision.index >= 0
   best = functools.partial(best_rewards, slate_size=decision.index.shape[1])
   return Metrics(
-    reward=reward,
-    expected_reward=jnp.take_along_axis(expected, decision.index, axis=1),
+    reward=jnp.where(shown, reward, 0.0),
+    expected_reward=jnp.where(shown, jnp.take_along_axis(expected, decision.index, axis=1), 0.0),
     best_expected_reward=jax.vmap(best)(expected, context.mask),
     arm_id=decision.arm_id,
     user_id=context.user_id,

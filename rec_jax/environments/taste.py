@@ -57,7 +57,8 @@ def taste_environment() -> Environment:
   ) -> tuple[jax.Array, Feedback, Metrics]:
     del t
     expected = data.items @ taste
-    liking = expected[decision.index[0]]
+    # Where nothing is shown nothing moves.
+    liking = jnp.where(decision.index[0] < 0, 0.0, expected[decision.index[0]])
     reward = liking + jnp.sqrt(data.noise_variance) * jax.random.normal(key, liking.shape)
     metrics = known_metrics(context, decision, expected[None], reward[None])
     moved = taste + data.attraction * liking @ data.items[decision.index[0]]

@@ -98,6 +98,26 @@ def test_all_masked_gives_the_sentinel(name):
   np.testing.assert_array_equal(propensity, 0)
 
 
+def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_them(name):
+  policy, state = problems.learnt(name, SPEC)
+  context = problems.context(101, SPEC)
+  spoilt = dataclasses.replace(context, features=context.features.at[3].set(jnp.nan))
+  without = dataclasses.replace(context, mask=context.mask.at[3].set(False))
+  key = jax.random.key(2)
+  chosen, masked, unread = (
+    policy.select(key, state, seen).index for seen in (spoilt, without, context)
+  )
+  propensity, *others = (
+    policy.propensity(key, state, seen, policy.select(key, state, spoilt))
+    for seen in (spoilt, without, context)
+  )
+  assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
+  # Of the policies that a mixture follows, only some read features.
+  if name not in ('corral', 'exp4'):
+    assert any(np.array_equal(chosen, index) for index in (masked, unread))
+    assert any(np.array_equal(propensity, other) for other in others)
+
+
 def test_nothing_is_traced_again_when_arms_come_and_go(name):
   policy, state = problems.learnt(name, SPEC)
   before = [function._cache_size() for function in (policy.select, policy.update)]

@@ -13,11 +13,12 @@ from rec_jax.types import ArmSpec, Decision
 KEY = jax.random.key(0)
 
 
-def show(data, taste, item):
+def show(data, taste, *items):
   environment = taste_environment()
   context = environment.observe(KEY, data, taste, 0)
-  chosen = jnp.full((1, 1), item)
-  return environment.step(KEY, data, taste, 0, context, Decision(chosen, chosen, jnp.ones((1, 1))))
+  chosen = jnp.array([items])
+  decision = Decision(chosen, chosen, jnp.ones(chosen.shape))
+  return environment.step(KEY, data, taste, 0, context, decision)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,18 @@ def test_two_steps_by_hand(attraction, first, second):
   taste, feedback, metrics = show(data, taste, 1)
   assert feedback.reward[0] == pytest.approx(first[1] / np.linalg.norm(first))
   np.testing.assert_allclose(taste, np.array(second) / np.linalg.norm(second), rtol=1e-6)
+
+
+def test_a_position_without_an_item_earns_and_moves_nothing():
+  items = jnp.array([[0.6, 0.8], [0.0, 1.0]])
+  data = TasteData(items, jnp.float32(0.3), jnp.float32(0.5))
+  taste = jnp.array([1.0, 0.0])
+  alone, _, _ = show(data, taste, 0)
+  moved, feedback, metrics = show(data, taste, 0, -1)
+  np.testing.assert_array_equal(moved, alone)
+  np.testing.assert_array_equal(feedback.weight, [1, 0])
+  for values in (metrics.reward, metrics.expected_reward):
+    assert values[0, 0] > values[0, 1] == 0
 
 
 def test_attraction_rewards_sticking_to_an_item_and_satiation_punishes_it():
