@@ -21,8 +21,8 @@ def run(peers_python: str) -> list[Row]:
     'vowpalwabbit 9.11.9, contexts parsed beforehand': functools.partial(ask, parsed=True),
   }
   rows = []
-  for num_seeds, shared in ((32, True), (32, False), (1, True)):
-    ours = streams.measure(bandits.make('lin_squarecb'), SPEC, num_seeds, 1_000, shared=shared)
+  for num_seeds, num_rounds, shared in ((32, 2_000, True), (32, 1_000, False), (1, 10_000, True)):
+    ours = streams.measure(bandits.make('lin_squarecb'), SPEC, num_seeds, num_rounds, shared=shared)
     subject = f'SquareCB, linear oracle, K={NUM_ARMS}, d={DIM}, {streams.state(num_seeds, shared)}'
     rows += compare('squarecb', subject, ours, peers)
   return rows

@@ -1,5 +1,6 @@
 """The worlds of the benchmarks: fresh contexts a round, drawn beforehand or in the loop."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -21,10 +22,12 @@ class Stream:
     weights: [K, D] of each arm for the query, or [F] for the candidates' features.
     contexts: [T, D] queries or [T, K, F] features that all seeds see; None has each seed draw its
       own in the loop.
+    expected: [T, K] expected rewards of all arms under them, or None likewise.
   """
 
   weights: jax.Array
   contexts: jax.Array | None
+  expected: jax.Array | None
 
 
 def measure(
@@ -52,11 +55,11 @@ def measure(
   key = jax.random.key(0)
   by_query = spec.arm_dim == 1
   shape = (spec.query_dim,) if by_query else (spec.num_candidates, spec.arm_dim)
-  weights = (spec.num_arms, spec.query_dim) if by_query else (spec.arm_dim,)
-  data = Stream(
-    weights=jax.random.normal(key, weights),
-    contexts=_contexts(key, (num_rounds, *shape)) if shared else None,
-  )
+  weights = jax.random.normal(key, (spec.num_arms, *shape) if by_query else (spec.arm_dim,))
+  data = Stream(weights, None, None)
+  if shared:
+    contexts = _contexts(key, (num_rounds, *shape))
+    data = Stream(weights, contexts, jax.vmap(functools.partial(_expected, weights))(contexts))
   environment = _environment(spec, by_query, shape)
   keys = jax.random.split(key, num_seeds)
 
@@ -88,17 +91,20 @@ def _environment(spec: ArmSpec, by_query: bool, shape: tuple[int, ...]) -> Envir
     context: Context,
     decision: Decision,
   ) -> tuple[tuple[()], Feedback, Metrics]:
-    del t
-    if by_query:
-      expected = (data.weights @ context.query[0])[None]
-    else:
-      expected = context.features @ data.weights
+    drawn = context.query[0] if by_query else context.features[0]
+    expected = _expected(data.weights, drawn) if data.expected is None else data.expected[t]
+    expected = expected[None]
     mean = jnp.take_along_axis(expected, decision.index, axis=1)
     reward = mean + jax.random.normal(key, mean.shape)
     metrics = known_metrics(context, decision, expected, reward)
     return state, outcome_rows(context, decision, reward), metrics
 
   return Environment(lambda key, data: (), observe, step)
+
+
+def _expected(weights: jax.Array, drawn: jax.Array) -> jax.Array:
+  """[K] of all arms: of weights [K, D] for one query [D], or [F] for features [K, F]."""
+  return weights @ drawn if weights.ndim == 2 else drawn @ weights
 
 
 def state(num_seeds: int, shared: bool, record_log: bool = False) -> str:

@@ -1,5 +1,6 @@
 """The scripts: flags, one-line errors, and the order of the stages."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 
+from experiments import launch
 from rec_jax.stages import STAGES
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -157,3 +159,18 @@ def test_help_names_the_flags_of_every_script():
     result = run(script, '--help')
     assert '--config' in result.stdout
     assert '--workdir' in result.stdout
+
+
+@pytest.mark.parametrize(
+  ('version', 'own', 'expected'),
+  [
+    ('0.10.2', None, '--xla_cpu_enable_concurrency_optimized_scheduler=false'),
+    ('0.10.2', '--xla_cpu_enable_fast_math=false', '--xla_cpu_enable_fast_math=false'),
+    ('0.12.0.1', None, None),
+  ],
+)
+def test_jax_0_10_schedules_in_order_unless_told_otherwise(monkeypatch, version, own, expected):
+  monkeypatch.setattr(importlib.metadata, 'version', lambda name: version)
+  monkeypatch.setattr(os, 'environ', {'XLA_FLAGS': own} if own else {})
+  launch._schedule_in_order()
+  assert os.environ.get('XLA_FLAGS') == expected

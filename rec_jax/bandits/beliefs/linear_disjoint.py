@@ -24,13 +24,11 @@ class LinearDisjointState:
 
   Attributes:
     posterior: leading [N], what is learnt; a decision reads its mean alone.
-    covariance: [N, (D // 2 + 1) D], root root^T, packed.
-    num_rows: [N] int32, rows of non-zero weight.
+    covariance: leading [N], root root^T, packed: D (D + 1) / 2 numbers an arm.
   """
 
   posterior: LinearState
   covariance: jax.Array
-  num_rows: jax.Array
 
 
 def linear_disjoint(
@@ -40,9 +38,9 @@ def linear_disjoint(
 
   The reward of arm n is query . w_n + noise, w_n ~ N(0, I / lambda_). Each arm learns as in
   `linear`. The covariance that decisions read is updated by the same rank-one step and, because
-  rounding would add up there, one of its D rows is computed anew from the root at each update, so
-  an update costs O(D^2) and no entry is older than D updates. Arms are independent, so a draw is
-  one normal number an arm, not D.
+  rounding would add up there, one of its D rows, picked by chance, is computed anew from the root
+  at each update: an update costs O(D^2), and an entry is D / 2 updates old on average. Arms are
+  independent, so a draw is one normal number an arm, not D.
 
   Args:
     lambda_: prior precision.
@@ -63,7 +61,7 @@ def linear_disjoint(
   def prior(num_arms: int, dim: int) -> LinearDisjointState:
     eye = jnp.eye(dim, dtype=jnp.float32)
     one = normal(jnp.zeros(dim), eye / jnp.sqrt(lambda_), compensated=False)
-    arm = LinearDisjointState(one, packed.pack(eye / lambda_), jnp.int32(0))
+    arm = LinearDisjointState(one, packed.pack(eye / lambda_))
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_arms, *leaf.shape)), arm)
 
   def init(key: jax.Array, spec: ArmSpec) -> LinearDisjointState:
@@ -87,12 +85,13 @@ def linear_disjoint(
     return mean + jnp.sqrt(variance) * jax.random.normal(key, (num_samples, len(mean)))
 
   def update(key: jax.Array, state: LinearDisjointState, feedback: Feedback) -> LinearDisjointState:
-    del key
+    dim = feedback.query.shape[1]
+    renewed = (jax.random.bits(key, feedback.reward.shape) % dim).astype(jnp.int32)
 
     def row(
       state: LinearDisjointState, row: tuple[jax.Array, ...]
     ) -> tuple[LinearDisjointState, None]:
-      arm, query, reward, weight = row
+      arm, query, reward, weight, index = row
       # A padded row may name any arm, or none by -1, which must not wrap around.
       arm = jnp.maximum(arm, 0)
       old = take_row(state, arm)
@@ -107,19 +106,14 @@ def linear_disjoint(
         covariance = packed.pack(after.root @ after.root.T)
       else:
         gain = weight / (weight * jnp.dot(projected, projected) + noise_variance)
-        index = old.num_rows % len(query)
         exact = before.root @ jax.lax.dynamic_index_in_dim(before.root, index, keepdims=False)
         covariance = packed.with_row(old.covariance, exact, index) - gain * packed.square(direction)
         # Never so, but XLA does not know: it writes the root in place once `exact` has been read.
         after = dataclasses.replace(after, root=jnp.where(index < 0, exact, after.root))
-      new = LinearDisjointState(
-        posterior=after,
-        covariance=jnp.where(weight == 0, old.covariance, covariance),
-        num_rows=old.num_rows + (weight != 0),
-      )
+      new = LinearDisjointState(after, jnp.where(weight == 0, old.covariance, covariance))
       return put_row(state, arm, new), None
 
-    rows = (feedback.arm_id, feedback.query, feedback.reward, feedback.weight)
+    rows = (feedback.arm_id, feedback.query, feedback.reward, feedback.weight, renewed)
     return jax.lax.scan(row, state, rows)[0]
 
   def reset_arms(
