@@ -59,11 +59,11 @@ class Chain:
     problem = dataclasses.replace(
       self.problem(problems.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
     )
-    return _with_features(problem, self.text_vectors, self.config)
+    return with_features(problem, self.text_vectors, self.config)
 
   def with_teacher(self, problem: Problem) -> Problem:
     """The problem with the teacher's features."""
-    return _with_features(problem, self.teacher_vectors, self.config)
+    return with_features(problem, self.teacher_vectors, self.config)
 
   def encoded(self, problem: Problem) -> Problem:
     """The problem whose queries are the student's user vectors, to go with its item vectors."""
@@ -87,7 +87,7 @@ class Chain:
       self.config.explore,
       self.config.seed,
     )
-    return _with_features(problem, items, self.config)
+    return with_features(problem, items, self.config)
 
 
 def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
@@ -108,9 +108,11 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
   )
 
 
-def _with_features(problem: Problem, items: np.ndarray, config: Config) -> Problem:
+def with_features(problem: Problem, items: np.ndarray, config: Config) -> Problem:
+  """The problem whose candidate features are made of item vectors [N, D] of any scale."""
   mean_reward = np.asarray(problem.a0 / (problem.a0 + problem.b0))
-  return problem.with_features(candidate_features(items, mean_reward, config.explore.num_features))
+  num_features = min(config.explore.num_features, items.shape[1])
+  return problem.with_features(candidate_features(items, mean_reward, num_features))
 
 
 def _encoder(graphdef: Any) -> EncodeUser:

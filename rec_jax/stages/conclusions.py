@@ -1,6 +1,6 @@
 """What the numbers of a run say in words: every sentence is chosen by an interval."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rec_jax.evaluation.intervals import Estimate
@@ -35,9 +35,25 @@ def summarise(found: Results) -> Summary:
   )
 
 
+def of_vectors(environment: Json) -> Summary:
+  """The same for exploration on the user's own vectors alone."""
+  findings = list(_balance(environment))
+  limits = [sentence for is_settled, sentence in findings if not is_settled]
+  limits += [*_named_after([environment])]
+  limits.append(
+    'Where rewards are drawn from the vectors, the vectors are right by construction: policies '
+    'that trust them look better than on real feedback.'
+  )
+  return Summary(
+    headlines=[*_policy_headlines([environment])],
+    conclusions=[sentence for is_settled, sentence in findings if is_settled],
+    limits=limits,
+  )
+
+
 def headlines(found: Results) -> list[Headline]:
   """The main numbers, each with what to compare it with."""
-  return [*_model_headlines(found), *_policy_headlines(found)]
+  return [*_model_headlines(found), *_policy_headlines(found.exploration['environments'])]
 
 
 def best_policy(environment: Json) -> tuple[Json, Json] | None:
@@ -80,8 +96,8 @@ def _model_headlines(found: Results) -> Iterator[Headline]:
     yield Headline('Teacher, recall@10 among unseen items', teacher, note)
 
 
-def _policy_headlines(found: Results) -> Iterator[Headline]:
-  for environment in found.exploration['environments']:
+def _policy_headlines(environments: Sequence[Json]) -> Iterator[Headline]:
+  for environment in environments:
     pair = best_policy(environment)
     if pair:
       best, baseline = pair
@@ -212,12 +228,7 @@ def _limits(found: Results) -> Iterator[str]:
       else 'Feedback is implicit: the rated candidates mix what the user met after the cut with '
       'sampled items that the user never touched, and these count as 0.'
     )
-  policies = max((len(environment['policies']) for environment in explored), default=0)
-  if policies > 2:
-    yield (
-      f'The best of {policies} policies is named after the fact and no interval is corrected for '
-      'the number of comparisons, so it looks a little better than it is.'
-    )
+  yield from _named_after(explored)
   yield (
     f'One data set, {found.dataset["name"]}, and one time cut: other data may order the methods '
     'differently.'
@@ -228,6 +239,15 @@ def _limits(found: Results) -> Iterator[str]:
     if seeds == 1
     else f'{seeds} training seeds: intervals are over users; the spread over seeds stands apart.'
   )
+
+
+def _named_after(environments: Sequence[Json]) -> Iterator[str]:
+  policies = max((len(environment['policies']) for environment in environments), default=0)
+  if policies > 2:
+    yield (
+      f'The best of {policies} policies is named after the fact and no interval is corrected for '
+      'the number of comparisons, so it looks a little better than it is.'
+    )
 
 
 def _next_item(found: Results, subject: str, metric: str) -> Estimate | None:

@@ -178,7 +178,7 @@ class Config:
     num_seeds: models of each kind that are trained, with the seeds seed, seed + 1, ...; numbers
       are averaged over them, and exploration uses the first.
     vectors: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N] (NaN where
-      unknown): the stage `explore` then runs on them alone.
+      unknown): the stage `explore` then runs on them alone. Their scale does not matter.
   """
 
   seed: int = 0

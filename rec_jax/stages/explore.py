@@ -22,6 +22,7 @@ from rec_jax.stages import (
   policies,
   prepare,
   problems,
+  summarise,
   valued,
   vectors,
 )
@@ -52,24 +53,26 @@ _NUM_PARTS = 2 * (1 + _COMPARED + 2) + 2 + len(policies.COLD_START) + len(payoff
 
 
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
-  """Writes `workdir/explore`, unless it is finished."""
+  """Writes `workdir/explore`, unless it is finished; on vectors alone, a report beside it."""
   if config.vectors:
     arrays = vectors.read(config.vectors)
   else:
     runs.require(workdir, 'distil')
     check_visitors(config, workdir)
   stage_dir = runs.start(config, workdir, 'explore')
-  if stage_dir is None:
-    return
-  with progress('explore', _COMPARED if config.vectors else _NUM_PARTS) as advance:
-    parts = Parts(stage_dir / 'parts', advance)
-    if config.vectors:
-      problem = problems.from_vectors(arrays, config.explore.min_events_catalogue, config.seed)
-      summary = {'environments': [compare(config, problem, {}, parts, problem, {})]}
-    else:
-      summary = _explore_chain(config, chain.load(config, workdir), stage_dir, parts)
-  runs.write_json(stage_dir / 'summary.json', summary)
-  runs.finish(stage_dir, _rows(summary))
+  if config.vectors:
+    runs.claim_file(workdir, config.vectors)
+  if stage_dir is not None:
+    with progress('explore', _COMPARED if config.vectors else _NUM_PARTS) as advance:
+      parts = Parts(stage_dir / 'parts', advance)
+      if config.vectors:
+        summary = _explore_vectors(config, arrays, parts)
+      else:
+        summary = _explore_chain(config, chain.load(config, workdir), stage_dir, parts)
+    runs.write_json(stage_dir / 'summary.json', summary)
+    runs.finish(stage_dir, _rows(summary))
+  if config.vectors:
+    summarise.report_exploration(workdir)
 
 
 def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -96,6 +99,13 @@ def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
           f'no user has {wanted} events {where} (the most is {most}): '
           f'set --config.explore.{field} to {most} or less, or give more events'
         )
+
+
+def _explore_vectors(config: Config, arrays: dict[str, np.ndarray], parts: Parts) -> dict[str, Any]:
+  """The study on the user's own vectors."""
+  encoded = problems.from_vectors(arrays, config.explore.min_events_catalogue, config.seed)
+  problem = chain.with_features(encoded, np.asarray(encoded.data.features), config)
+  return {'environments': [compare(config, problem, {}, parts, encoded, {})]}
 
 
 def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts) -> dict[str, Any]:

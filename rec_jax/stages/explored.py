@@ -33,7 +33,7 @@ _ABOUT = {
 def sections(found: Results) -> Iterator[Section]:
   """One section for each environment, and one for cold start and payoff."""
   for environment in found.exploration['environments']:
-    yield _environment(environment)
+    yield section(environment)
   tables = [*_cold_start(found.exploration['cold_start']), *_payoff(found.exploration['payoff'])]
   if tables:
     yield Section(
@@ -44,7 +44,8 @@ def sections(found: Results) -> Iterator[Section]:
     )
 
 
-def _environment(environment: Json) -> Section:
+def section(environment: Json) -> Section:
+  """The tables and figures of one environment."""
   name = environment['name']
   policies = sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
   if not policies:

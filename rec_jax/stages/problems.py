@@ -58,8 +58,8 @@ class Problem:
     return len(self.data.visits)
 
   def with_features(self, features: np.ndarray) -> 'Problem':
-    """The same problem with other candidate features [N, F]."""
-    data = dataclasses.replace(self.data, features=jnp.asarray(features))
+    """The same problem with other candidate features [N, F], which given queries do not fit."""
+    data = dataclasses.replace(self.data, features=jnp.asarray(features), queries=None)
     return dataclasses.replace(self, data=data)
 
 
@@ -134,13 +134,14 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   """A problem of the user's own vectors: the reward of every item is known or drawn once.
 
   Args:
-    vectors: items [N, F] and users [U, F]; rewards [U, N] with NaN where unknown, or nothing, and
-      then the reward is 1 with probability sigmoid(standardised u·M̂ - 2).
+    vectors: items [N, F] and users [U, F], each divided by its root mean squared norm, which leaves
+      the order of u·M̂ as it was; rewards [U, N] with NaN where unknown, or nothing, and then the
+      reward is 1 with probability sigmoid(standardised u·M̂ - 2).
     num_visits: of each user, in random order; at most half of the items whose reward is known, as
       every policy would end equal if all were shown.
     seed: of the order and of drawn rewards.
   """
-  items, users = vectors['items'], vectors['users']
+  items, users = (_at_unit_scale(vectors[name]) for name in ('items', 'users'))
   rng = np.random.default_rng(seed)
   rewards = vectors.get('rewards')
   if rewards is None:
@@ -166,14 +167,16 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     name='own vectors',
     protocol=(
       f'{num_visits} visits a user, or half as many as the items of known reward, in random order, '
-      f'no item twice; reward {drawn}'
+      f'no item twice; reward {drawn}; linear policies read the leading directions of the items '
+      'less their mean, at a mean squared norm of 1'
     ),
     baseline='popularity greedy',
     data=jax.tree.map(jnp.asarray, data),
     environment=visit_environment(),
     a0=jnp.ones(len(items)),
     b0=jnp.full(len(items), 9.0),
-    is_new=np.ones(len(users), bool),
+    # All of them are new: there is nobody to tell them apart from.
+    is_new=np.zeros(len(users), bool),
     is_cold=np.ones(len(items), bool),
   )
 
@@ -194,6 +197,13 @@ def with_history(problem: Problem, encode_user: EncodeUser, params: Any) -> Prob
     data=dataclasses.replace(problem.data, params=params),
     environment=visit_environment(encode_user),
   )
+
+
+def _at_unit_scale(vectors: np.ndarray) -> np.ndarray:
+  """[n, F] float64 with a mean squared norm of 1; zeros stay zeros."""
+  vectors = vectors.astype(np.float64)
+  mean_squared_norm = np.mean(np.sum(vectors**2, axis=1))
+  return vectors / np.sqrt(mean_squared_norm or 1.0)
 
 
 def _sample_visitors(

@@ -1,6 +1,8 @@
 """The report of a run: its page, and its main numbers for the terminal."""
 
+import json
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +10,7 @@ from rec_jax.report import page, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Facts, Section, Table
 from rec_jax.stages import conclusions, estimated, explored, judging, learnt, results
+from rec_jax.stages import workdir as runs
 from rec_jax.stages.results import Results
 
 
@@ -22,6 +25,36 @@ def write(found: Results, path: str | os.PathLike[str]) -> None:
     conclusions.summarise(found),
     sections,
   )
+
+
+def report_exploration(workdir: str | os.PathLike[str]) -> None:
+  """Writes the page of exploration on the user's own vectors, and prints its policies."""
+  workdir = pathlib.Path(workdir)
+  manifest = runs.read_manifest(workdir)
+  summary = json.loads((workdir / 'explore' / 'summary.json').read_text())
+  [environment] = summary['environments']
+  name = pathlib.Path(manifest['config']['vectors']).stem
+  path = workdir / 'report' / 'index.html'
+  page.write_page(
+    path,
+    f'rec_jax on {name}',
+    [_run(manifest), *_details(manifest)],
+    conclusions.of_vectors(environment),
+    [explored.section(environment)],
+  )
+  columns = ['reward', 'difference', 'distinct_items', 'items_10_exposures']
+  headings = [
+    'reward a visit',
+    f'less {environment["baseline"]}',
+    'distinct items',
+    'shown ≥ 10 times',
+  ]
+  best_first = sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
+  rows = [
+    [policy['name'], *(results.cell(policy[key]) for key in columns)] for policy in best_first
+  ]
+  print(terminal.table(['policy', *headings], rows))
+  print(f'\nreport: {path}')
 
 
 def terminal_tables(found: Results) -> str:
@@ -48,7 +81,7 @@ def terminal_tables(found: Results) -> str:
 
 
 def _facts(found: Results) -> list[Facts]:
-  manifest, dataset = found.manifest, found.dataset
+  dataset = found.dataset
   data = {
     'data set': dataset['name'],
     'licence': dataset['licence'],
@@ -56,18 +89,30 @@ def _facts(found: Results) -> list[Facts]:
     'feedback': 'explicit ratings' if found.has_ratings else 'implicit: an event is a reward',
     'fingerprint': dataset['fingerprint'][:12],
   }
-  run = {
-    'seed': manifest['seed'],
-    'training seeds': manifest['config']['num_seeds'],
-    'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
-    'code': manifest['code_revision'][:12],
-  }
   totals = {stage: times['total'] for stage, times in found.timings.items() if 'total' in times}
   seconds: dict[str, Cell] = {stage: f'{value:.0f} s' for stage, value in totals.items()}
   return [
     Facts('Data', data | {k.replace('_', ' '): v for k, v in dataset['notes'].items()}),
-    Facts('Run', run),
+    _run(found.manifest),
     *([Facts('Time of each earlier stage', seconds)] if seconds else []),
+    *_details(found.manifest),
+  ]
+
+
+def _run(manifest: Mapping[str, Any]) -> Facts:
+  return Facts(
+    'Run',
+    {
+      'seed': manifest['seed'],
+      'training seeds': manifest['config']['num_seeds'],
+      'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
+      'code': manifest['code_revision'][:12],
+    },
+  )
+
+
+def _details(manifest: Mapping[str, Any]) -> list[Facts]:
+  return [
     Facts('Versions', manifest['versions'], is_long=True),
     Facts('Whole configuration', _flat(manifest['config']), is_long=True),
   ]

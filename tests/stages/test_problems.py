@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rec_jax.stages import problems
-from rec_jax.stages.config import ExploreConfig
+from rec_jax.stages import chain, problems
+from rec_jax.stages.config import Config, ExploreConfig
 from rec_jax.types import Interactions
 
 # (user, item, rating); the cut is after five events. Item 4 and user 3 are new, and nobody has an
@@ -117,7 +117,9 @@ def test_given_rewards_are_taken_and_unknown_ones_are_no_candidates():
   np.testing.assert_array_equal(problem.data.rewards, np.nan_to_num(rewards))
   # Three visits each, but no more than half of what is known, and at least one.
   assert np.bincount(problem.data.visits).tolist() == [1, 1, *[3] * 198]
-  np.testing.assert_array_equal(problem.data.queries, vectors()['users'].astype(np.float32))
+  users = vectors()['users']
+  scaled = users / np.sqrt((users**2).sum(1).mean())
+  np.testing.assert_allclose(problem.data.queries, scaled, rtol=1e-6)
 
 
 def test_rewards_are_drawn_from_the_inner_products():
@@ -138,3 +140,22 @@ def test_rewards_are_drawn_from_the_inner_products():
   again = problems.from_vectors(made, 3, 0)
   np.testing.assert_array_equal(again.data.rewards, drawn)
   assert not np.array_equal(problems.from_vectors(made, 3, 1).data.rewards, drawn)
+
+
+def test_neither_the_scale_of_vectors_nor_what_all_items_share_matters():
+  made = vectors()
+  config = Config(explore=ExploreConfig(num_features=2))
+
+  def features(scale, shift):
+    scaled = {'items': scale * made['items'] + shift, 'users': made['users'] / scale}
+    encoded = problems.from_vectors(scaled, 3, 0)
+    problem = chain.with_features(encoded, np.asarray(encoded.data.features), config)
+    assert problem.data.queries is None  # They do not fit these features.
+    assert problem.data.features.shape == (8, 2)  # Of three directions, as the config wants.
+    return np.asarray(problem.data.features), np.asarray(encoded.data.rewards)
+
+  (plain, rewards), (large, same) = features(1.0, 0.0), features(1e3, 0.0)
+  np.testing.assert_allclose((plain**2).sum(1).mean(), 1, rtol=1e-5)
+  np.testing.assert_array_equal(rewards, same)
+  for others in (large, features(1.0, 5.0)[0]):
+    np.testing.assert_allclose(others @ others.T, plain @ plain.T, atol=1e-4)

@@ -1,12 +1,13 @@
 """The user's own vectors: every bad file is one line, and exploration runs on a good one."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
 
-from rec_jax.stages import explore, vectors
+from rec_jax.stages import explore, policies, vectors
 from rec_jax.stages.config import Config, ExploreConfig
 from rec_jax.types import InputError
 
@@ -102,20 +103,29 @@ def test_unreadable_files_are_one_line(tmp_path, write):
   assert '\n' not in str(error.value)
 
 
-def test_exploration_runs_on_vectors_alone(tmp_path):
-  rng = np.random.default_rng(1)
-  path = tmp_path / 'v.npz'
-  np.savez(path, items=rng.normal(size=(20, 4)), users=rng.normal(size=(30, 4)))
-  config = Config(
-    vectors=str(path),
-    explore=ExploreConfig(num_seeds=2, frontier_seeds=2, min_events_catalogue=5),
+def test_exploration_runs_on_vectors_alone(tmp_path, capsys, monkeypatch):
+  ucb = dataclasses.replace(policies.PER_USER_UCB, frontier=())
+  monkeypatch.setattr(
+    policies,
+    'comparison',
+    lambda problem: (policies.UNIFORM, policies.baseline(problem), policies.MODEL_GREEDY, ucb),
   )
+  rng = np.random.default_rng(1)
+  path = tmp_path / 'mine.npz'
+  np.savez(path, items=rng.normal(size=(20, 4)), users=rng.normal(size=(30, 4)))
+  config = Config(vectors=str(path), explore=ExploreConfig(num_seeds=2, min_events_catalogue=5))
   explore.run(config, tmp_path / 'run')
   rows = json.loads((tmp_path / 'run/metrics.json').read_text())
   summary = json.loads((tmp_path / 'run/explore/summary.json').read_text())
   [environment] = summary['environments']
   assert environment['rounds'] == 30 * 5
   reward = {row['subject']: row['value'] for row in rows if row['metric'] == 'reward'}
-  assert len(environment['policies']) == 9 and reward.keys() > {'uniform', 'popularity greedy'}
+  assert reward.keys() == {'uniform', 'popularity greedy', 'model greedy', ucb.label}
   # The rewards were drawn from these very vectors.
   assert reward['model greedy'] > reward['uniform'] + 0.05
+  told, page = capsys.readouterr().out, (tmp_path / 'run/report/index.html').read_text()
+  assert all(name in told and name in page for name in reward)
+  assert 'rec_jax on mine' in page
+  np.savez(path, items=rng.normal(size=(20, 4)), users=rng.normal(size=(30, 4)))
+  with pytest.raises(InputError, match=r'mine.npz has changed since'):
+    explore.run(config, tmp_path / 'run')
