@@ -22,7 +22,14 @@ import polars as pl
 
 from rec_jax.types import InputError
 
-COLUMNS = ('round', 'user_id', 'item_id', 'num_candidates', 'propensity', 'reward')
+COLUMNS = {
+  'round': pl.Int64,
+  'user_id': pl.String,
+  'item_id': pl.String,
+  'num_candidates': pl.Int64,
+  'propensity': pl.Float64,
+  'reward': pl.Float64,
+}
 # Sums of float32 probabilities over some thousand actions are off by less.
 TOLERANCE = 1e-4
 PER_ROUND = ('context', 'expected_reward', 'pi_b')
@@ -84,10 +91,8 @@ def read(path: Path | str) -> LoggedFeedback:
   for column in COLUMNS:
     if column not in frame.columns:
       raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
-    if frame[column].null_count():
-      row = int(frame[column].is_null().to_numpy().argmax())
-      raise InputError(f'{path}: column "{column}", row {row}: empty; fill it or leave the row out')
-  item, lists = frame['item_id'].cast(pl.String), _lists(str(path), frame)
+  frame = _typed(str(path), frame)
+  item, lists = frame['item_id'], _lists(str(path), frame)
   offered = lists['candidates'].explode().cast(pl.String) if lists else item
   known = json.loads(metadata.get('item_ids', 'null'))
   known = known or pl.concat([item, offered]).unique(maintain_order=True).to_list()
@@ -103,14 +108,14 @@ def read(path: Path | str) -> LoggedFeedback:
   return checked(
     str(path),
     LoggedFeedback(
-      round=frame['round'].cast(pl.Int64).to_numpy(),
-      user_id=frame['user_id'].cast(pl.String).to_numpy().astype(str),
+      round=frame['round'].to_numpy(),
+      user_id=frame['user_id'].to_numpy().astype(str),
       item_ids=np.array(known, str),
       action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
-      num_candidates=frame['num_candidates'].cast(pl.Int64).to_numpy(),
-      position=_positions(frame),
-      propensity=frame['propensity'].cast(pl.Float64).to_numpy(),
-      reward=frame['reward'].cast(pl.Float64).to_numpy(),
+      num_candidates=frame['num_candidates'].to_numpy(),
+      position=frame['position'].to_numpy(),
+      propensity=frame['propensity'].to_numpy(),
+      reward=frame['reward'].to_numpy(),
       action_context=None if action_context is None else np.array(action_context),
       **extra,
     ),
@@ -175,6 +180,10 @@ def from_obp(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFee
     raise InputError(
       f'{source}: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
     )
+  whole = action == np.floor(action)
+  if not whole.all():
+    row = int(np.argmin(whole))
+    raise InputError(f'{source}: action, row {row}: {action[row]} is not a whole number')
   position = feedback.get('position')
   extra = {
     name: None if feedback.get(name) is None else np.asarray(feedback[name])
@@ -271,6 +280,7 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
     values = getattr(log, name)
     if values is not None and len(values) != num_rounds:
       raise InputError(f'{source}: {name} has {len(values)} rows and action {num_rounds}')
+  _check_shapes(source, log)
   wrong = {
     'action': ((log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
     'position': (log.position < 0, 'negative'),
@@ -309,6 +319,43 @@ def _write_npz(path: Path, log: LoggedFeedback) -> None:
   temporary.replace(path)
 
 
+def _check_shapes(source: str, log: LoggedFeedback) -> None:
+  num_rounds, num_actions = len(log.action), len(log.item_ids)
+  expected: dict[str, tuple[int | str, ...]] = {
+    'propensity': (num_rounds,),
+    'reward': (num_rounds,),
+    'position': (num_rounds,),
+    'context': (num_rounds, 'D'),
+    'action_context': (num_actions, 'A'),
+    'expected_reward': (num_rounds, num_actions if log.candidates is None else 'C'),
+    'pi_b': (num_rounds, num_actions, 'L'),
+  }
+  for name, shape in expected.items():
+    values = getattr(log, name)
+    if values is None:
+      continue
+    found = np.shape(values)
+    if len(found) != len(shape) or any(
+      isinstance(size, int) and size != other for size, other in zip(shape, found, strict=True)
+    ):
+      raise InputError(
+        f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}], numbers '
+        'in each place'
+      )
+    if name in ('context', 'action_context', 'expected_reward'):
+      wrong = ~np.isfinite(np.asarray(values, np.float64)).all(1)
+      if wrong.any():
+        raise InputError(
+          f'{source}: {name}, row {int(np.argmax(wrong))}: a value is NaN or infinite'
+        )
+  if log.pi_b is not None and log.position.max() >= log.pi_b.shape[2]:
+    row = int(np.argmax(log.position >= log.pi_b.shape[2]))
+    raise InputError(
+      f'{source}: position, row {row}: {log.position[row]} is not in 0..{log.pi_b.shape[2] - 1}, '
+      'the positions of pi_b'
+    )
+
+
 def _check_pi_b(source: str, log: LoggedFeedback) -> None:
   total = np.asarray(log.pi_b).sum(1)
   wrong = ~(np.abs(total - 1) <= TOLERANCE) | (np.asarray(log.pi_b) < 0).any(1)
@@ -338,6 +385,29 @@ def _check_candidates(source: str, log: LoggedFeedback) -> None:
   for what, rows in wrong.items():
     if rows.any():
       raise InputError(f'{source}: candidates, row {int(np.argmax(rows))}: {what}')
+
+
+def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
+  """Columns of one value a row in their types, a position, and lists of one length as arrays."""
+  if 'position' not in frame.columns:
+    frame = frame.with_columns(position=pl.lit(0))
+  for name, dtype in (COLUMNS | {'position': pl.Int64}).items():
+    column = frame[name].cast(dtype, strict=False)
+    if column.null_count():
+      row = int(column.is_null().to_numpy().argmax())
+      what = 'empty' if frame[name][row] is None else f'{frame[name][row]!r} is no {dtype}'
+      raise InputError(
+        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out'
+      )
+    frame = frame.with_columns(column)
+  # Beside candidates, expected rewards are as many as these.
+  fixed = set(PER_ROUND) - ({'expected_reward'} if 'candidates' in frame.columns else set())
+  for name in fixed & set(frame.columns):
+    if isinstance(frame[name].dtype, pl.List):
+      lengths = frame[name].list.len()
+      if lengths.n_unique() == 1:
+        frame = frame.with_columns(frame[name].list.to_array(lengths[0]))
+  return frame
 
 
 def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
@@ -373,9 +443,3 @@ def _ragged(held: np.ndarray, values: np.ndarray) -> pl.Series:
   count = held.sum(1)
   flat = pl.DataFrame({'row': np.repeat(np.arange(len(held)), count), 'value': values[held]})
   return flat.group_by('row', maintain_order=True).agg('value')['value']
-
-
-def _positions(frame: pl.DataFrame) -> np.ndarray:
-  if 'position' in frame.columns:
-    return frame['position'].cast(pl.Int64).to_numpy()
-  return np.zeros(len(frame), np.int64)

@@ -87,6 +87,11 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(num_candidates=[4, 0, 3]), 'num_candidates, row 1: 0 is not positive'),
     (plain(reward=[0.5, 0.0, np.nan]), 'reward, row 2: nan is NaN or infinite'),
     (plain(reward=[0.5, None, 1.0]), 'column "reward", row 1: empty'),
+    (plain(reward=['0', 'one', '1']), 'column "reward", row 1: \'one\' is no Float64'),
+    (plain(position=[0, None, 1]), 'column "position", row 1: empty'),
+    (plain(context=[[0.0, 1.0], [1.0], [0.0, 1.0]]), r'context has shape \[3\]; give \[3, D\]'),
+    (plain(context=[0.0, 1.0, 0.0]), r'context has shape \[3\]'),
+    (plain(context=[[0.0], [np.nan], [0.0]]), 'context, row 1: a value is NaN or infinite'),
     (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
     (plain().clear(), 'the log is empty'),
   ],
@@ -98,6 +103,12 @@ def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
     logged.read(path)
   assert str(error.value).startswith(str(path))
   assert '\n' not in str(error.value)
+
+
+def test_a_context_of_lists_of_one_length_is_read(tmp_path):
+  plain(context=[[0.0, 1.0], [1.0, 2.0], [0.0, 3.0]]).write_parquet(tmp_path / 'log.parquet')
+  context = logged.read(tmp_path / 'log.parquet').context
+  np.testing.assert_array_equal(context, [[0, 1], [1, 2], [0, 3]])
 
 
 def offered(**changes):
@@ -165,6 +176,14 @@ def test_a_file_that_is_not_parquet(tmp_path):
     ({'pscore': np.r_[np.full(11, 0.5), 1.5]}, r'propensity, row 11: 1.5 is not in \(0, 1\]'),
     ({'reward': np.r_[np.zeros(11), np.nan]}, 'reward, row 11: nan is NaN or infinite'),
     ({'pi_b': np.full((12, 3, 2), 0.5)}, 'pi_b, row 0: sums to 1.5 at position 0'),
+    ({'pi_b': np.full((12, 3), 1 / 3)}, r'pi_b has shape \[12, 3\]; give \[12, 3, L\]'),
+    ({'pi_b': np.full((12, 3, 1), 1 / 3)}, 'position, row 1: 1 is not in 0..0'),
+    ({'action': np.r_[np.zeros(11), 0.5]}, 'action, row 11: 0.5 is not a whole number'),
+    ({'reward': np.zeros((12, 1))}, r'reward has shape \[12, 1\]; give \[12\]'),
+    ({'context': np.zeros(12)}, r'context has shape \[12\]; give \[12, D\]'),
+    ({'action_context': np.zeros((2, 2))}, r'action_context has shape \[2, 2\]; give \[3, A\]'),
+    ({'action_context': np.full((3, 2), np.nan)}, 'action_context, row 0: a value is NaN'),
+    ({'expected_reward': np.zeros((12, 3, 1))}, 'expected_reward has shape'),
   ],
 )
 def test_a_bad_dictionary_is_named(tmp_path, changes, message):
