@@ -98,8 +98,14 @@ def run(path: str | Path, settings: Settings, train_share: float, seed: int, out
   """
   if not 0 < train_share < 1:
     raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
+  if out.exists() and not out.is_dir():
+    raise InputError(f'--out: {out} is a file; give a directory')
   log = logged.read(path)
-  frozen = learn(log, settings, round(train_share * len(log.action)), seed)
+  num_rounds = len(log.action)
+  num_train = round(train_share * num_rounds)
+  # Before anything is written, which the valuation would not take back.
+  policy_value.check_parts(num_rounds, num_train, num_rounds - num_train)
+  frozen = learn(log, settings, num_train, seed)
   out.mkdir(parents=True, exist_ok=True)
   policy_checkpoint.save(out / 'policy', frozen)
   print(f'learnt by {settings.objective}: {out / "policy"}')

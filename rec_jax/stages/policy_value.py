@@ -83,12 +83,7 @@ def assess(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Eva
   num_train = round(train_share * num_rounds)
   if frozen is not None:
     num_train = policy_checkpoint.first_to_judge(frozen, log)
-  fewest = num_rounds - num_train if frozen is not None else min(num_train, num_rounds - num_train)
-  if fewest < NUM_FOLDS:
-    raise InputError(
-      f'the log has {num_rounds} rounds: row {num_rounds} and later are needed for at least '
-      f'{NUM_FOLDS} to learn from and {NUM_FOLDS} to judge by'
-    )
+  check_parts(num_rounds, num_rounds - num_train, *(() if frozen is not None else (num_train,)))
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
   if frozen is not None:
     action_dist = policy_checkpoint.distributions(choice_key, frozen, log, num_train)
@@ -146,6 +141,15 @@ def value_of(
     values = evaluate(jax.random.key(seed), **columns, estimators=table, cluster=cluster)
   truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
   return Evaluation(values, truth, float(reward.mean()), num_train, unit, target)
+
+
+def check_parts(num_rounds: int, *parts: int) -> None:
+  """Raises unless each part of a log of so many rounds is enough to learn from or to judge by."""
+  if min(parts) < NUM_FOLDS:
+    raise InputError(
+      f'the log has {num_rounds} rounds: row {num_rounds} and later are needed for at least '
+      f'{NUM_FOLDS} to learn from and {NUM_FOLDS} to judge by'
+    )
 
 
 def check_candidates(log: LoggedFeedback) -> None:

@@ -44,6 +44,8 @@ def run(
   for flag, file in (('figure', figure), ('out', out)):
     if file is not None and not file.parent.is_dir():
       raise InputError(f'--{flag}: no directory {file.parent}')
+    if file is not None and file.is_dir():
+      raise InputError(f'--{flag}: {file} is a directory; name a file in it')
   log = logged.read(path)
   result = policy_value.assess(log, name, train_share, seed)
   other = None if against == LOGGED else policy_value.assess(log, against, train_share, seed)

@@ -125,3 +125,15 @@ def test_the_checkpoint_is_valued_on_the_rounds_that_did_not_teach_it(tmp_path, 
 def test_settings_are_checked(settings, message):
   with pytest.raises(InputError, match=message):
     learn_policy.learn(world()[0], settings, 10, 0)
+
+
+@pytest.mark.parametrize('share', [1e-4, 0.9999])
+def test_what_cannot_be_valued_is_not_written(tmp_path, share):
+  path, out = tmp_path / 'log.parquet', tmp_path / 'out'
+  logged.write(path, world()[0])
+  with pytest.raises(InputError, match='the log has 2000 rounds'):
+    learn_policy.run(path, Settings('ipw'), share, 0, out)
+  assert not out.exists()
+  out.write_text('')
+  with pytest.raises(InputError, match='--out: .* is a file'):
+    learn_policy.run(path, Settings('ipw'), 0.5, 0, out)

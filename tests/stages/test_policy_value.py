@@ -10,6 +10,7 @@ import pytest
 
 from rec_jax import bandits
 from rec_jax.data import logged
+from rec_jax.evaluation.off_policy import evaluate
 from rec_jax.stages import frozen_policy, policy_value, value_report
 from rec_jax.types import InputError
 
@@ -68,6 +69,13 @@ def test_each_warning_stands_once_with_the_estimators_that_it_concerns():
   values[first] = dataclasses.replace(values[first], warning='')
   found = value_report.warnings(dataclasses.replace(result, values=values))
   assert found == [f'{", ".join(others)}: poor overlap']
+
+
+def test_poor_overlap_is_one_warning():
+  result = policy_value.assess(log(), 'bernoulli_ts', 0.5, 0)
+  warning = evaluate.overlap_of(np.r_[100.0, np.full(99, 1e-3)]).warning
+  values = {'ipw': dataclasses.replace(result.values['ipw'], warning=warning)}
+  assert len(value_report.warnings(dataclasses.replace(result, values=values))) == 1
 
 
 def distributions(data, num_train=200):
@@ -154,6 +162,8 @@ def test_settings_are_checked(tmp_path):
     value_report.run('absent', 'uniform', 1.0, 0, tmp_path / 'figure.svg')
   with pytest.raises(InputError, match='--figure: no directory'):
     value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
+  with pytest.raises(InputError, match='--figure: .* is a directory'):
+    value_report.run('absent', 'uniform', 0.5, 0, tmp_path)
   with pytest.raises(InputError, match='absent: cannot be read as Parquet'):
     value_report.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')
 

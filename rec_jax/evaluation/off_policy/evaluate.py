@@ -170,7 +170,7 @@ def overlap_of(weight: ArrayLike) -> Overlap:
   if size < LEAST_EFFECTIVE_SIZE or size < LEAST_EFFECTIVE_SHARE * n:
     complaints.append(
       f'poor overlap: {n} rounds weigh as much as {size:.0f}, the largest weight is '
-      f'{weight.max():.3g}; intervals may be too narrow'
+      f'{weight.max():.3g}, intervals may be too narrow'
     )
   error = weight.std() / np.sqrt(n)
   if abs(weight.mean() - 1) > MEAN_WEIGHT_TOLERANCE * error + 1e-6:
