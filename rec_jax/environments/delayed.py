@@ -112,6 +112,16 @@ def geometric_delay(mean: float) -> SampleDelay:
   return sample
 
 
+def fixed_delay(mean: float) -> SampleDelay:
+  """Every delay the same, a whole number of rounds."""
+  return lambda key, shape: jnp.full(shape, mean, jnp.int32)
+
+
+def uniform_delay(mean: float) -> SampleDelay:
+  """Delays of 0 to 2 * mean rounds, a whole number, all equally likely."""
+  return lambda key, shape: jax.random.randint(key, shape, 0, round(2 * mean) + 1)
+
+
 def longest_geometric_delay(mean: float, share: float = 1e-3) -> int:
   """The least number of rounds that at most a `share` of geometric delays exceeds."""
   return max(0, math.ceil(math.log(share) / math.log(mean / (1 + mean))) - 1)

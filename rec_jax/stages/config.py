@@ -218,8 +218,9 @@ class SweepConfig:
       there are any, user_features and item_features.
     log: of 'replay', a uniform log in our Parquet format, or 'all', 'men' or 'women', a campaign of
       the Open Bandit sample.
-    delay: mean rounds until an outcome is known, geometrically distributed; 0 is none. An update
-      then costs about 7 * delay times as much.
+    delay: mean rounds until an outcome is known; 0 is none. An update costs as many times as much
+      as the longest delay has rounds, which is about 7 * delay if it is geometric.
+    delay_distribution: 'geometric', 'fixed' or 'uniform', from 0 to 2 * delay.
     attraction: of 'taste', more than -1: the step with which what is shown draws a taste that likes
       it; below 0 the user has enough of it instead.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
@@ -246,6 +247,7 @@ class SweepConfig:
   rewards: str = ''
   log: str = 'all'
   delay: float = 0.0
+  delay_distribution: str = 'geometric'
   attraction: float = 0.05
   refresh_every: int = 50
   memory_bound: float = 2e9

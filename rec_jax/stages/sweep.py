@@ -19,7 +19,13 @@ import polars as pl
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
 from rec_jax.environments.base import Environment
-from rec_jax.environments.delayed import delayed, geometric_delay, longest_geometric_delay
+from rec_jax.environments.delayed import (
+  delayed,
+  fixed_delay,
+  geometric_delay,
+  longest_geometric_delay,
+  uniform_delay,
+)
 from rec_jax.environments.rollout import rollout
 from rec_jax.report import figures, terminal
 from rec_jax.stages import grid, limits, worlds
@@ -35,6 +41,7 @@ from rec_jax.types import InputError
 _BYTES_A_ROUND = 64
 # Policy, setting, seed and round.
 _NUM_KEYS = 4
+_DELAYS = {'geometric': geometric_delay, 'fixed': fixed_delay, 'uniform': uniform_delay}
 # At least as many steps of the progress bar a policy, if there are as many seeds.
 _MIN_BLOCKS = 20
 
@@ -47,6 +54,7 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
       of the world that cannot be used or has changed, or a workdir of another run.
   """
   limits.check_numbers(config)
+  _check_delay(config)
   settings = grid.settings_of(config.policies, config.grid, config.baseline)
   world = worlds.build(config)
   _check_fit(settings, world)
@@ -97,6 +105,21 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   ]
   print(terminal.table(columns, cells))
   print(protocol)
+
+
+def _check_delay(config: SweepConfig) -> None:
+  """Raises InputError where the distribution is unknown or cannot have that mean."""
+  kind = config.delay_distribution
+  if kind not in _DELAYS:
+    raise InputError(
+      f'unknown delay_distribution {kind!r}; known: {", ".join(_DELAYS)}: '
+      'set --config.delay_distribution'
+    )
+  if kind != 'geometric' and _longest(config) % 1:
+    raise InputError(
+      f'delay is {config.delay:g}, and with it the longest {kind} delay {_longest(config):g} '
+      'rounds; set --config.delay so that it is a whole number'
+    )
 
 
 def _check_fit(settings: dict[str, list[Setting]], world: World) -> None:
@@ -178,20 +201,26 @@ def _joined(parts: list[Sums]) -> Sums:
 def _environment(config: SweepConfig, world: World, policy: Policy) -> Environment:
   if not config.delay:
     return world.environment
-  sample_delay = geometric_delay(config.delay)
+  sample_delay = _DELAYS[config.delay_distribution](config.delay)
   return delayed(world.environment, sample_delay, _max_delay(config), policy, world.spec)
+
+
+def _longest(config: SweepConfig) -> float:
+  if config.delay_distribution == 'geometric':
+    return longest_geometric_delay(config.delay)
+  return 2 * config.delay if config.delay_distribution == 'uniform' else config.delay
 
 
 def _max_delay(config: SweepConfig) -> int:
   # What waits as long as the run never arrives.
-  return min(longest_geometric_delay(config.delay), config.num_rounds)
+  return int(min(_longest(config), config.num_rounds))
 
 
 def _delay(config: SweepConfig) -> str:
   if not config.delay:
     return ''
   return (
-    f', known after a geometric delay with mean {config.delay:g} rounds, cut at '
+    f', known after a {config.delay_distribution} delay with mean {config.delay:g} rounds, cut at '
     f'{_max_delay(config):,}'
   )
 

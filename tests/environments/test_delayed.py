@@ -4,9 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from rec_jax import bandits
-from rec_jax.environments.delayed import delayed, geometric_delay, longest_geometric_delay
+from rec_jax.environments.delayed import (
+  delayed,
+  fixed_delay,
+  geometric_delay,
+  longest_geometric_delay,
+  uniform_delay,
+)
 from rec_jax.environments.rollout import rollout
 from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec, Decision
@@ -105,3 +112,11 @@ def test_geometric_delays_have_their_mean_and_their_tail():
   assert abs(np.mean(delays == 0) - 0.25) < 0.0125
   longest = longest_geometric_delay(3.0)
   assert 0.75 ** (longest + 1) <= 1e-3 < 0.75**longest
+
+
+def test_fixed_delays_are_all_the_same_and_uniform_ones_equally_likely():
+  assert set(fixed_delay(3.0)(jax.random.key(0), (50,)).tolist()) == {3}
+  counts = np.bincount(uniform_delay(1.5)(jax.random.key(0), (20_000,)), minlength=4)
+  assert len(counts) == 4
+  assert stats.chisquare(counts).pvalue > 1e-3
+  assert stats.chisquare(counts, counts.sum() * np.array([0.375, 0.25, 0.25, 0.125])).pvalue < 1e-4
