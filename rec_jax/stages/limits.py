@@ -131,7 +131,8 @@ _LIMITS = {
   'num_changes': _Limit(0),
   'hidden_dim': _COUNT,
   'delta': _Limit(0, 1, open_low=True, open_high=True),
-  'delay': _Limit(0),
+  # Rounds are counted in 32 bits, up to twice as many.
+  'delay': _Limit(0, 2**30 - 1),
   # At -1 a taste could lose all of its length.
   'attraction': _Limit(-1, open_low=True),
   'refresh_every': _Limit(0),

@@ -127,6 +127,7 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
     ({'environment': 'piecewise', 'num_changes': 9, 'num_rounds': 9}, 'num_changes is 9; .*=9'),
     ({'seeds': 0}, 'seeds is 0; set --config.seeds to 1 or more'),
     ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
+    ({'delay': 1e17}, r'delay is 1e\+17; set --config.delay to 0 or more and at most 1073741823'),
     ({'delay': 2.0, 'delay_distribution': 'normal'}, "'normal'; known: geometric, fixed, uniform"),
     ({'delay': 2.5, 'delay_distribution': 'fixed'}, 'delay is 2.5, .* fixed delay 2.5 rounds; set'),
     ({'delay': 0.7, 'delay_distribution': 'uniform'}, 'longest uniform delay 1.4 rounds'),
