@@ -167,9 +167,11 @@ def _newest_whole(directory: pathlib.Path) -> int | None:
       return step
     damaged.append(step)
   if damaged:
+    # Less than the whole stage would not do: a finished one is not run again.
+    stage_dirs = (path for path in directory.parents if (path.parent / 'manifest.json').exists())
     raise InputError(
       f'every checkpoint in {directory} is damaged (steps {damaged}): '
-      f'delete {directory.parent} and run its stage again'
+      f'delete {next(stage_dirs, directory.parent)} and run its stage again'
     )
   return None
 

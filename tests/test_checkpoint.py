@@ -196,6 +196,15 @@ def test_no_whole_checkpoint_is_an_error_that_deletes_nothing(tmp_path):
   assert sorted(tmp_path.rglob('*')) == before
 
 
+def test_what_to_delete_is_the_whole_stage_as_a_finished_one_is_not_run_again(tmp_path):
+  (tmp_path / 'manifest.json').write_text('{}')
+  directory = tmp_path / 'finetune/seed_0/teacher/model'
+  save(directory, 1)
+  damage_by_truncation(directory / '1/state/_METADATA')
+  with pytest.raises(InputError, match=f'delete {tmp_path}/finetune and run'):
+    checkpoint.load_state(directory, make_state())
+
+
 def test_an_unfinished_save_does_not_count(tmp_path):
   save(tmp_path, 1)
   (tmp_path / '1' / 'checksums.json').unlink()

@@ -15,7 +15,8 @@ from rec_jax.types import InputError
 # median decides for the whole column: these limits are the year 5138 in the finer unit's
 # neighbour and 1973 in the coarser one, so that no plausible date is read in the wrong unit.
 _MICROSECONDS_PER_UNIT = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (float('inf'), 1e-3))
-_LARGEST_TIME = 1e17  # microseconds; what is beyond is not a date but a mistake
+# Microseconds, from the year 5 to 5138; what is beyond is not a date but a mistake.
+_EARLIEST_TIME, _LATEST_TIME = -6.2e16, 1e17
 _DATE_FORMATS = (
   '%Y-%m-%d %H:%M:%S%.f',
   '%Y-%m-%d %H:%M:%S%.f%z',
@@ -175,7 +176,11 @@ def _times_of_numbers(series: pl.Series) -> pl.Series:
   magnitude = np.median(finite) if len(finite) else 0.0
   scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
   value = value * scale
-  return value.set((value.abs() > _LARGEST_TIME).fill_null(False), None).round().cast(pl.Int64)
+  return (
+    value.set(~value.is_between(_EARLIEST_TIME, _LATEST_TIME).fill_null(True), None)
+    .round()
+    .cast(pl.Int64)
+  )
 
 
 def _times_of_dates(text: pl.Series) -> pl.Series:

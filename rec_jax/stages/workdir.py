@@ -151,7 +151,7 @@ def require(workdir: str | os.PathLike[str], stage: str) -> pathlib.Path:
   if not is_finished(workdir, stage):
     raise InputError(
       f'{workdir} has no finished stage {stage}: '
-      f'run python -m experiments.{stage} --workdir={workdir} first'
+      f'run python -m experiments.{stage} first, with the same flags'
     )
   return pathlib.Path(workdir) / stage
 

@@ -197,6 +197,7 @@ _HEADER = 'user_id,item_id,timestamp\n'
     (_HEADER + '1,7,5\n2,7,\n', 'column "timestamp", row 2: nothing is not a time'),
     (_HEADER + '1,7,5\n2,7,inf\n', 'row 2: "inf" is not a time'),
     (_HEADER + '1,7,5\n2,7,1e300\n', 'row 2: "1e300" is not a time'),
+    (_HEADER + '1,7,5\n2,7,-80000000000\n', 'row 2: "-80000000000" is not a time'),
     (_EVENTS + 'ann,7,100,2\n', r'row 4 repeats row 1: same .*"ann".*drop_duplicates=True'),
     (_EVENTS + 'cat,9,100,2\n', r'row 4: item "9" is not in .*items.csv \(1 such items\)'),
     (_EVENTS + 'cat,7,100,nan\n', 'column "rating", row 4: "nan" is not a finite number'),
