@@ -83,7 +83,7 @@ def test_unusable_workdirs_are_one_line(tmp_path):
 def test_a_finished_stage_is_not_run_again(tmp_path, caplog):
   caplog.set_level('INFO', 'rec_jax')
   directory = workdir.start(Config(), tmp_path, 'prepare')
-  with pytest.raises(InputError, match='run python -m experiments.prepare first, with the same flags'):
+  with pytest.raises(InputError, match='run python -m experiments.prepare first'):
     workdir.require(tmp_path, 'prepare')
   workdir.finish(directory, [row()])
   assert workdir.require(tmp_path, 'prepare') == directory
