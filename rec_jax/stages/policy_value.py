@@ -25,7 +25,7 @@ from rec_jax.data import logged
 from rec_jax.data.logged import LoggedFeedback
 from rec_jax.evaluation.off_policy import estimators, intervals
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of
+from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of, with_cut
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
 from rec_jax.evaluation.off_policy.tuning import slope
 from rec_jax.stages import frozen_policy, policy_checkpoint
@@ -230,13 +230,18 @@ def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Eva
     rounds = Rounds(
       jnp.asarray(log.reward), jnp.asarray(target / log.propensity), jnp.asarray(target), none, none
     )
-    terms = {label: estimator(rounds) for label, estimator in tuned(rounds, False).items()}
+    estimators = tuned(rounds, False)
+    terms = {label: estimator(rounds) for label, estimator in estimators.items()}
     found = intervals.bootstrap(jax.random.key(seed), terms, cluster=cluster)
-  overlap = dataclasses.asdict(overlap_of(rounds.weight))
-  values = {
-    label: PolicyValue(**dataclasses.asdict(estimate), interval='bootstrap', **overlap)
-    for label, estimate in found.items()
-  }
+    overlap = overlap_of(rounds.weight)
+    values = {
+      label: PolicyValue(
+        **dataclasses.asdict(estimate),
+        interval='bootstrap',
+        **dataclasses.asdict(with_cut(overlap, estimators[label], rounds)),
+      )
+      for label, estimate in found.items()
+    }
   return Evaluation(values, None, float(log.reward.mean()), 0, unit, target)
 
 

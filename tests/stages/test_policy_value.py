@@ -136,6 +136,16 @@ def test_ipw_of_the_logging_policy_is_the_mean_reward():
   assert result.num_train == 0
 
 
+def test_without_a_model_too_a_result_says_how_much_of_the_weight_is_cut_off():
+  rare = dataclasses.replace(log(), propensity=np.where(np.arange(400) % 2, 0.99, 0.05))
+  warnings = {
+    label: value.warning
+    for label, value in policy_value.assess(rare, 'item:1', 0.5, 0).values.items()
+  }
+  assert 'of the weight is cut off' in next(w for label, w in warnings.items() if 'sg_ipw' in label)
+  assert 'cut off' not in warnings['ipw'] + warnings['snipw']
+
+
 def test_uniform_over_changing_candidates():
   candidates = np.r_[np.full(200, 3), np.full(200, 2)]
   data = dataclasses.replace(log(), num_candidates=candidates)

@@ -151,7 +151,7 @@ def evaluate(
     label: PolicyValue(
       **dataclasses.asdict(estimate),
       interval=interval,
-      **dataclasses.asdict(_with_cut(overlap, estimators[label], rounds)),
+      **dataclasses.asdict(with_cut(overlap, estimators[label], rounds)),
     )
     for label, estimate in found.items()
   }
@@ -181,7 +181,7 @@ def overlap_of(weight: ArrayLike) -> Overlap:
   return Overlap(size, float(weight.max()), '; '.join(complaints))
 
 
-def _with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
+def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
   """The overlap, its warning with what clipping, switching or shrinking takes away."""
   ones, zeros = jnp.ones_like(rounds.reward), jnp.zeros_like(rounds.reward)
   terms = estimator(dataclasses.replace(rounds, reward=ones, q_logged=zeros, q_target=zeros))
