@@ -118,11 +118,11 @@ class DistilConfig:
   token_dim: int = 128
   text_dim: int = 64
   num_heads: int = 4
-  num_steps: int = 1600
+  num_steps: int = 2400
   batch_size: int = 16
   num_predictions: int = 192
   num_texts: int = 64
-  num_corpus: int = 6000
+  num_corpus: int = 3000
   temperature: float = 1.0
   text_weight: float = 6.0
   learning_rate: float = 3e-3
