@@ -117,8 +117,10 @@ def _schedule_in_order() -> None:
   By default it spreads them over threads that wait for each other, so a rollout of one seed, some
   forty operations of 50 ns a round, makes half the decisions a second. Later versions do not.
   """
-  if tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11):
-    os.environ.setdefault('XLA_FLAGS', '--xla_cpu_enable_concurrency_optimized_scheduler=false')
+  name, own = 'xla_cpu_enable_concurrency_optimized_scheduler', os.environ.get('XLA_FLAGS', '')
+  version = importlib.metadata.version('jax').split('.')
+  if tuple(map(int, version[:2])) < (0, 11) and name not in own:
+    os.environ['XLA_FLAGS'] = f'{own} --{name}=false'.strip()
 
 
 def _define_flags(argv: Sequence[str]) -> None:

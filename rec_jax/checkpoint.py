@@ -167,11 +167,15 @@ def _newest_whole(directory: pathlib.Path) -> int | None:
       return step
     damaged.append(step)
   if damaged:
-    # Less than the whole stage would not do: a finished one is not run again.
-    stage_dirs = (path for path in directory.parents if (path.parent / 'manifest.json').exists())
+    # A finished stage, which has its metrics, runs again only if all of it is gone.
+    finished = (
+      path
+      for path in directory.parents
+      if (path / 'metrics.json').exists() and (path.parent / 'manifest.json').exists()
+    )
     raise InputError(
       f'every checkpoint in {directory} is damaged (steps {damaged}): '
-      f'delete {next(stage_dirs, directory.parent)} and run its stage again'
+      f'delete {next(finished, directory)} and run its stage again'
     )
   return None
 

@@ -196,12 +196,19 @@ def test_no_whole_checkpoint_is_an_error_that_deletes_nothing(tmp_path):
   assert sorted(tmp_path.rglob('*')) == before
 
 
-def test_what_to_delete_is_the_whole_stage_as_a_finished_one_is_not_run_again(tmp_path):
-  (tmp_path / 'manifest.json').write_text('{}')
+@pytest.mark.parametrize('is_finished', [True, False])
+def test_a_damaged_model_is_deleted_with_its_stage_if_that_would_not_run_again(
+  tmp_path, is_finished
+):
+  for name in ('manifest.json', 'metrics.json'):
+    (tmp_path / name).write_text('{}')
   directory = tmp_path / 'finetune/seed_0/teacher/model'
   save(directory, 1)
   damage_by_truncation(directory / '1/state/_METADATA')
-  with pytest.raises(InputError, match=f'delete {tmp_path}/finetune and run'):
+  if is_finished:
+    (tmp_path / 'finetune/metrics.json').write_text('{}')
+  wanted = tmp_path / 'finetune' if is_finished else directory
+  with pytest.raises(InputError, match=f'delete {wanted} and run'):
     checkpoint.load_state(directory, make_state())
 
 

@@ -36,7 +36,7 @@ def run(peers_python: str) -> list[Row]:
 
 
 def _measure(sweep: str, bandwidth: float, num_arms: int, dim: int, num_seeds: int) -> list[Row]:
-  floats = num_arms * (dim + dim * (dim // 2 + 1))
+  floats = num_arms * (dim + dim * (dim + 1) // 2)
   roots = num_arms * dim * dim * 2
   num_seeds = int(min(num_seeds, max(1, _LARGEST_STATE / 4 / (floats + roots))))
   num_rounds = int(np.clip(_READ / floats / num_seeds, 20, 20_000))

@@ -59,7 +59,7 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
   def select(key: jax.Array, state: PolicyState, context: Context) -> Decision:
     _check_shapes(context)
     outlook = _look(belief, state.belief, context)
-    index = _select_slate(key, explorer, state, outlook, _open(outlook, context))
+    index = _select_slate(key, explorer, state, outlook, _allowed(outlook, context))
     return Decision(
       index=index,
       arm_id=jnp.where(index < 0, -1, context.arm_ids[index]),
@@ -84,13 +84,15 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
 
   def probabilities(key: jax.Array, state: PolicyState, context: Context) -> jax.Array:
     outlook = _look(belief, state.belief, context)
-    return _marginals(key, explorer, state, outlook, _open(outlook, context))
+    return _marginals(key, explorer, state, outlook, _allowed(outlook, context))
 
   def propensity(
     key: jax.Array, state: PolicyState, context: Context, decision: Decision
   ) -> jax.Array:
     outlook = _look(belief, state.belief, context)
-    return _conditional(key, explorer, state, outlook, _open(outlook, context), decision.index)[0]
+    return _conditional(key, explorer, state, outlook, _allowed(outlook, context), decision.index)[
+      0
+    ]
 
   def refresh(key: jax.Array, state: PolicyState) -> PolicyState:
     return dataclasses.replace(state, belief=belief.refresh(key, state.belief))
@@ -145,7 +147,7 @@ def _look(belief: Belief, state: State, context: Context) -> Outlook:
   )
 
 
-def _open(outlook: Outlook, context: Context) -> jax.Array:
+def _allowed(outlook: Outlook, context: Context) -> jax.Array:
   """[K] what may be chosen: one NaN would spoil what explorers say of all the others."""
   return context.mask & jnp.isfinite(outlook.mean)
 

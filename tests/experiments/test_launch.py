@@ -161,11 +161,15 @@ def test_help_names_the_flags_of_every_script():
     assert '--workdir' in result.stdout
 
 
+IN_ORDER = '--xla_cpu_enable_concurrency_optimized_scheduler=false'
+
+
 @pytest.mark.parametrize(
   ('version', 'own', 'expected'),
   [
-    ('0.10.2', None, '--xla_cpu_enable_concurrency_optimized_scheduler=false'),
-    ('0.10.2', '--xla_cpu_enable_fast_math=false', '--xla_cpu_enable_fast_math=false'),
+    ('0.10.2', None, IN_ORDER),
+    ('0.10.2', '--xla_cpu_use_xnnpack=false', f'--xla_cpu_use_xnnpack=false {IN_ORDER}'),
+    ('0.10.2', IN_ORDER.replace('false', 'true'), IN_ORDER.replace('false', 'true')),
     ('0.12.0.1', None, None),
   ],
 )
