@@ -103,7 +103,7 @@ def times(series: pl.Series, path: str) -> pl.Series:
 
   Numbers may be in seconds, milliseconds, microseconds or nanoseconds: the magnitude of the
   median decides for the whole column. Dates are ISO 8601 (also with slashes, year first); numbers
-  like 19970920 are dates as well.
+  like 19970920 are dates as well, where at least half of the column is.
   """
   if series.dtype == pl.Date or series.dtype == pl.Datetime:
     parsed = series.cast(pl.Datetime('us')).cast(pl.Int64)
@@ -170,8 +170,11 @@ _STRINGS = (pl.String, pl.Categorical, pl.Enum)
 def _times_of_numbers(series: pl.Series) -> pl.Series:
   value = series.cast(pl.Float64, strict=False)
   value = value.set(~value.is_finite().fill_null(False), None)
-  if value.is_between(19_000_101, 21_001_231).all():  # as seconds, three weeks of August 1970
-    return _times_of_dates(value.cast(pl.Int64).cast(pl.String))
+  # As seconds, three weeks of August 1970; few numbers of a counter there are dates.
+  if 0 < value.count() <= 2 * value.is_between(19_000_101, 21_001_231).sum():
+    dates = _times_of_dates(value.cast(pl.Int64, strict=False).cast(pl.String))
+    if 2 * dates.count() >= value.count():
+      return dates
   finite = value.drop_nulls().abs().to_numpy()
   magnitude = np.median(finite) if len(finite) else 0.0
   scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)

@@ -14,11 +14,11 @@ class DataConfig:
     user_column: column of the user's id, string or integer.
     item_column: column of the item's id, in both tables.
     time_column: column of the event's time: a number of seconds (or milliseconds, microseconds,
-      nanoseconds: the magnitude tells) since 1970, or an ISO 8601 date.
+      nanoseconds: the magnitude tells) since 1970, or a date: ISO 8601, or like 19970920.
     rating_column: column of an explicit rating; without it feedback is implicit.
     quantity_column: column of a quantity; events with a quantity of 0 or less are left out.
     text_columns: columns of the item table joined to its text, separated by commas; empty means
-      every column of text.
+      every column of text or of lists of strings.
     text_length: tokens that a text is cut at.
     positive_rating: ratings from this value on count as reward 1.
     until: share of the events, in time order, that is used at all. A run on the events before the

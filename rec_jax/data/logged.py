@@ -97,7 +97,11 @@ def read(path: Path | str) -> LoggedFeedback:
   known = json.loads(metadata.get('item_ids', 'null'))
   known = known or pl.concat([item, offered]).unique(maintain_order=True).to_list()
   slot = {item_id: index for index, item_id in enumerate(known)}
-  extra = {name: frame[name].to_numpy() for name in PER_ROUND if name in frame.columns}
+  extra = {
+    name: _array(str(path), frame[name])
+    for name in PER_ROUND
+    if name in frame.columns and name not in lists
+  }
   if lists:
     slots = offered.replace_strict(slot, default=-1, return_dtype=pl.Int64)
     extra['candidates'] = _padded(lists['candidates'].list.len(), slots, -1)
@@ -116,7 +120,9 @@ def read(path: Path | str) -> LoggedFeedback:
       position=frame['position'].to_numpy(),
       propensity=frame['propensity'].to_numpy(),
       reward=frame['reward'].to_numpy(),
-      action_context=None if action_context is None else np.array(action_context),
+      action_context=None
+      if action_context is None
+      else _numbers(str(path), 'action_context', action_context),
       **extra,
     ),
   )
@@ -174,35 +180,34 @@ def from_obp(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFee
   for name in ('n_actions', 'action', 'reward', 'pscore'):
     if feedback.get(name) is None:
       raise InputError(f'{source}: no "{name}"; a bandit feedback has it')
-  num_actions, action = int(feedback['n_actions']), np.asarray(feedback['action'])
-  num_rounds = len(action)
+  given = {
+    name: _numbers(source, name, feedback[name])
+    for name in ('action', 'position', 'reward', 'pscore', *PER_ROUND, 'action_context')
+    if feedback.get(name) is not None
+  }
+  num_actions, num_rounds = int(feedback['n_actions']), len(given['action'])
   if feedback.get('n_rounds', num_rounds) != num_rounds:
     raise InputError(
       f'{source}: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
     )
-  whole = action == np.floor(action)
-  if not whole.all():
-    row = int(np.argmin(whole))
-    raise InputError(f'{source}: action, row {row}: {action[row]} is not a whole number')
-  position = feedback.get('position')
-  extra = {
-    name: None if feedback.get(name) is None else np.asarray(feedback[name])
-    for name in (*PER_ROUND, 'action_context')
-  }
+  given.setdefault('position', np.zeros(num_rounds))
+  for name in ('action', 'position'):
+    fractions = np.argwhere(given[name] != np.floor(given[name]))
+    if len(fractions):
+      value = given[name][tuple(fractions[0])]
+      raise InputError(f'{source}: {name}, row {fractions[0][0]}: {value} is not a whole number')
   return checked(
     source,
     LoggedFeedback(
       round=np.arange(num_rounds),
       user_id=np.full(num_rounds, ''),
       item_ids=np.arange(num_actions).astype(str),
-      action=action.astype(np.int64),
+      action=given['action'].astype(np.int64),
       num_candidates=np.full(num_rounds, num_actions),
-      position=np.zeros(num_rounds, np.int64)
-      if position is None
-      else np.asarray(position, np.int64),
-      propensity=np.asarray(feedback['pscore'], np.float64),
-      reward=np.asarray(feedback['reward'], np.float64),
-      **extra,
+      position=given['position'].astype(np.int64),
+      propensity=given['pscore'].astype(np.float64),
+      reward=given['reward'].astype(np.float64),
+      **{name: given.get(name) for name in (*PER_ROUND, 'action_context')},
     ),
   )
 
@@ -322,6 +327,8 @@ def _write_npz(path: Path, log: LoggedFeedback) -> None:
 def _check_shapes(source: str, log: LoggedFeedback) -> None:
   num_rounds, num_actions = len(log.action), len(log.item_ids)
   expected: dict[str, tuple[int | str, ...]] = {
+    'action': (num_rounds,),
+    'num_candidates': (num_rounds,),
     'propensity': (num_rounds,),
     'reward': (num_rounds,),
     'position': (num_rounds,),
@@ -339,8 +346,7 @@ def _check_shapes(source: str, log: LoggedFeedback) -> None:
       isinstance(size, int) and size != other for size, other in zip(shape, found, strict=True)
     ):
       raise InputError(
-        f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}], numbers '
-        'in each place'
+        f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}]'
       )
     if name in ('context', 'action_context', 'expected_reward'):
       wrong = ~np.isfinite(np.asarray(values, np.float64)).all(1)
@@ -388,11 +394,17 @@ def _check_candidates(source: str, log: LoggedFeedback) -> None:
 
 
 def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
-  """Columns of one value a row in their types, a position, and lists of one length as arrays."""
+  """The columns of one value a row in their types, and a position."""
   if 'position' not in frame.columns:
     frame = frame.with_columns(position=pl.lit(0))
   for name, dtype in (COLUMNS | {'position': pl.Int64}).items():
+    found = frame[name].dtype
+    if found.is_nested() or found == pl.Binary:
+      raise InputError(f'{source}: column "{name}" is {found}; give one value in each row')
     column = frame[name].cast(dtype, strict=False)
+    if dtype == pl.Int64 and found.is_numeric():
+      fraction = column.cast(pl.Float64) != frame[name].cast(pl.Float64)
+      column = column.set(fraction.fill_null(False), None)
     if column.null_count():
       row = int(column.is_null().to_numpy().argmax())
       what = 'empty' if frame[name][row] is None else f'{frame[name][row]!r} is no {dtype}'
@@ -400,14 +412,38 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
         f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out'
       )
     frame = frame.with_columns(column)
-  # Beside candidates, expected rewards are as many as these.
-  fixed = set(PER_ROUND) - ({'expected_reward'} if 'candidates' in frame.columns else set())
-  for name in fixed & set(frame.columns):
-    if isinstance(frame[name].dtype, pl.List):
-      lengths = frame[name].list.len()
-      if lengths.n_unique() == 1:
-        frame = frame.with_columns(frame[name].list.to_array(lengths[0]))
   return frame
+
+
+def _array(source: str, column: pl.Series) -> np.ndarray:
+  """[n, ...] the numbers of a column of lists, or of lists of lists, of one length."""
+  name, values, shape = column.name, column, [len(column)]
+  while isinstance(values.dtype, pl.List | pl.Array):
+    lists = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
+    length = lists.list.len().fill_null(0).to_numpy()
+    wrong = (length == 0) | (length != length[:1])
+    if wrong.any():
+      row = int(np.argmax(wrong)) * shape[0] // len(wrong)
+      raise InputError(
+        f'{source}: column "{name}", row {row}: a list is empty, or of another length than the '
+        'first'
+      )
+    shape.append(int(length.max(initial=0)))
+    values = lists.explode()
+  return _numbers(source, name, values.to_numpy()).reshape(shape)
+
+
+def _numbers(source: str, name: str, values: Any) -> np.ndarray:
+  """An array of numbers with an axis at least; what is in it is not looked at."""
+  try:
+    array = np.asarray(values)
+  except ValueError as error:
+    raise InputError(f'{source}: {name} has rows of different lengths; give one length') from error
+  if array.dtype.kind not in 'biuf' or array.ndim == 0:
+    raise InputError(
+      f'{source}: {name} is {array.dtype} of shape {list(array.shape)}; give an array of numbers'
+    )
+  return array
 
 
 def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
@@ -417,8 +453,12 @@ def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
   columns = ('candidates', 'expected_reward')
   lists = {name: frame[name] for name in columns if name in frame.columns}
   for name, column in lists.items():
-    if not isinstance(column.dtype, pl.List):
-      raise InputError(f'{source}: column "{name}" is {column.dtype}; give a list in each row')
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List) else pl.List
+    if inner.is_nested() or (name == 'expected_reward' and not inner.is_numeric()):
+      what = 'item ids' if name == 'candidates' else 'numbers'
+      raise InputError(
+        f'{source}: column "{name}" is {column.dtype}; give a list of {what} in each row'
+      )
     wrong = (column.list.len() != lists['candidates'].list.len()).fill_null(True)
     wrong |= column.list.len().fill_null(0) == 0
     if wrong.any():

@@ -9,6 +9,7 @@ features.
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,9 @@ def run(path: str | Path, settings: Settings, train_share: float, seed: int, out
   """
   if not 0 < train_share < 1:
     raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
-  if out.exists() and not out.is_dir():
-    raise InputError(f'--out: {out} is a file; give a directory')
+  there = next(path for path in (out, *out.parents) if os.path.exists(path))
+  if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+    raise InputError(f'--out: {there} is no directory to write to; give another')
   log = logged.read(path)
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)

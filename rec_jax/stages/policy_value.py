@@ -147,8 +147,8 @@ def check_parts(num_rounds: int, *parts: int) -> None:
   """Raises unless each part of a log of so many rounds is enough to learn from or to judge by."""
   if min(parts) < NUM_FOLDS:
     raise InputError(
-      f'the log has {num_rounds} rounds: row {num_rounds} and later are needed for at least '
-      f'{NUM_FOLDS} to learn from and {NUM_FOLDS} to judge by'
+      f'of {num_rounds} rounds a part has {min(parts)}: at least {NUM_FOLDS} are needed to learn '
+      f'from and {NUM_FOLDS} to judge by; give a longer log or another --train_share'
     )
 
 

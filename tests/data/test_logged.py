@@ -89,8 +89,15 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(reward=[0.5, None, 1.0]), 'column "reward", row 1: empty'),
     (plain(reward=['0', 'one', '1']), 'column "reward", row 1: \'one\' is no Float64'),
     (plain(position=[0, None, 1]), 'column "position", row 1: empty'),
-    (plain(context=[[0.0, 1.0], [1.0], [0.0, 1.0]]), r'context has shape \[3\]; give \[3, D\]'),
-    (plain(context=[0.0, 1.0, 0.0]), r'context has shape \[3\]'),
+    (plain(num_candidates=[4.0, 2.7, 3.0]), 'column "num_candidates", row 1: 2.7 is no Int64'),
+    (plain(position=[0.0, 0.9, 1.0]), 'column "position", row 1: 0.9 is no Int64'),
+    (plain(item_id=[['b'], ['a'], ['b']]), r'column "item_id" is List\(String\); give one value'),
+    (plain(reward=[[1.0]] * 3), r'column "reward" is List\(Float64\); give one value'),
+    (plain(context=[[0.0, 1.0], [1.0], [0.0, 1.0]]), 'column "context", row 1: a list is empty'),
+    (plain(pi_b=[[[0.5], [0.5]]] * 2 + [[[1.0], []]]), 'column "pi_b", row 2: a list is empty'),
+    (plain(context=[0.0, 1.0, 0.0]), r'context has shape \[3\]; give \[3, D\]'),
+    (plain(context=pl.Series([None] * 3, dtype=pl.List(pl.Float64))), '"context", row 0: a list'),
+    (plain(context=[['x']] * 3), r'context is object of shape \[3\]; give an array of numbers'),
     (plain(context=[[0.0], [np.nan], [0.0]]), 'context, row 1: a value is NaN or infinite'),
     (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
     (plain().clear(), 'the log is empty'),
@@ -109,6 +116,12 @@ def test_a_context_of_lists_of_one_length_is_read(tmp_path):
   plain(context=[[0.0, 1.0], [1.0, 2.0], [0.0, 3.0]]).write_parquet(tmp_path / 'log.parquet')
   context = logged.read(tmp_path / 'log.parquet').context
   np.testing.assert_array_equal(context, [[0, 1], [1, 2], [0, 3]])
+
+
+def test_policies_as_lists_of_lists_are_read(tmp_path):
+  pi_b = [[[0.5, 0.25], [0.5, 0.75]]] * 2 + [[[1.0, 0.0], [0.0, 1.0]]]
+  plain(pi_b=pi_b).write_parquet(tmp_path / 'log.parquet')
+  np.testing.assert_array_equal(logged.read(tmp_path / 'log.parquet').pi_b, pi_b)
 
 
 def offered(**changes):
@@ -142,7 +155,12 @@ def test_candidates_that_change_from_row_to_row(tmp_path):
       '"expected_reward", row 2: .* another length',
     ),
     ({'candidates': [['c', 'b'], [], ['a']]}, '"candidates", row 1: empty'),
-    ({'candidates': ['c', 'a', 'b']}, '"candidates" is String; give a list'),
+    ({'candidates': ['c', 'a', 'b']}, '"candidates" is String; give a list of item ids'),
+    ({'candidates': [[['c']]] * 3}, r'"candidates" is List\(List\(String\)\); give a list'),
+    (
+      {'expected_reward': [['0', '1'], ['0'], ['0', '1', '0']]},
+      r'"expected_reward" is List\(String\); give a list of numbers',
+    ),
     ({'num_candidates': [2, 2, 3]}, 'row 1: num_candidates counts other items'),
     ({'item_id': ['b', 'b', 'b']}, 'row 1: the chosen item is not there'),
     ({'candidates': [['c', 'b'], ['a'], ['a', 'b', 'b']]}, 'row 2: an item is there twice'),
@@ -179,6 +197,12 @@ def test_a_file_that_is_not_parquet(tmp_path):
     ({'pi_b': np.full((12, 3), 1 / 3)}, r'pi_b has shape \[12, 3\]; give \[12, 3, L\]'),
     ({'pi_b': np.full((12, 3, 1), 1 / 3)}, 'position, row 1: 1 is not in 0..0'),
     ({'action': np.r_[np.zeros(11), 0.5]}, 'action, row 11: 0.5 is not a whole number'),
+    ({'position': np.full(12, 0.5)}, 'position, row 0: 0.5 is not a whole number'),
+    ({'action': np.zeros((12, 1))}, r'action has shape \[12, 1\]; give \[12\]'),
+    ({'action': np.full((12, 1), 0.5)}, 'action, row 0: 0.5 is not a whole number'),
+    ({'action': np.full(12, 'a')}, r'action is <U1 of shape \[12\]; give an array of numbers'),
+    ({'pscore': np.array(0.5)}, r'pscore is float64 of shape \[\]; give an array of numbers'),
+    ({'context': np.full((12, 1), 'a')}, r'context is <U1 of shape \[12, 1\]'),
     ({'reward': np.zeros((12, 1))}, r'reward has shape \[12, 1\]; give \[12\]'),
     ({'context': np.zeros(12)}, r'context has shape \[12\]; give \[12, D\]'),
     ({'action_context': np.zeros((2, 2))}, r'action_context has shape \[2, 2\]; give \[3, A\]'),
@@ -195,6 +219,18 @@ def test_a_bad_dictionary_is_named(tmp_path, changes, message):
   with pytest.raises(InputError, match=message.replace('feedback', 'feedback.npz')) as error:
     logged.read(path)
   assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('context', 'message'),
+  [
+    ([[0.0], [1.0, 2.0]] * 6, 'context has rows of different lengths'),
+    (np.full((12, 1), 0.5, object), r'context is object of shape \[12, 1\]; give an array of num'),
+  ],
+)
+def test_what_only_a_dictionary_in_memory_holds(context, message):
+  with pytest.raises(InputError, match=message):
+    logged.from_obp(feedback() | {'context': context})
 
 
 def test_the_dictionary_survives_npz(tmp_path):

@@ -110,6 +110,18 @@ def test_times_as_text(tmp_path, written, expected):
   assert tables.interactions['timestamp'].to_list() == [expected, expected]
 
 
+@pytest.mark.parametrize(
+  ('written', 'expected'),
+  [
+    ((19970920, 99991231), (874_713_600, 253_402_214_400)),
+    ((20000000, 20000001), (20_000_000, 20_000_001)),
+  ],
+)
+def test_dates_as_numbers_beside_one_far_away_and_a_counter_there(tmp_path, written, expected):
+  tables = read_tables(_config(tmp_path, _frame(timestamp=written), _ITEMS.replace('008', '8')))
+  assert tables.interactions['timestamp'].to_list() == list(expected)
+
+
 def test_parquet_datetimes_with_a_zone_and_dates(tmp_path):
   zoned = pl.Series([datetime.datetime(1997, 9, 20, 3, 5, 10)] * 2).dt.replace_time_zone('UTC')
   zoned = zoned.dt.convert_time_zone('Asia/Tokyo').cast(pl.Datetime('ms', 'Asia/Tokyo'))
@@ -194,6 +206,7 @@ _HEADER = 'user_id,item_id,timestamp\n'
     (_HEADER + '1,7,5\n2,7,soon\n', 'column "timestamp", row 2: "soon" is not a time; give sec'),
     (_HEADER + '1,7,1997-01-02\n2,7,02/01/1997\n', 'row 2: "02/01/1997" is not a time'),
     (_HEADER + '1,7,1997-02-30\n2,7,1997-01-02\n', 'row 1: "1997-02-30" is not a time'),
+    (_HEADER + '1,7,19970920\n2,7,19970921\n3,7,0\n', 'row 3: "0" is not a time'),
     (_HEADER + '1,7,5\n2,7,\n', 'column "timestamp", row 2: nothing is not a time'),
     (_HEADER + '1,7,5\n2,7,inf\n', 'row 2: "inf" is not a time'),
     (_HEADER + '1,7,5\n2,7,1e300\n', 'row 2: "1e300" is not a time'),

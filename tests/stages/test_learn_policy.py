@@ -131,9 +131,14 @@ def test_settings_are_checked(settings, message):
 def test_what_cannot_be_valued_is_not_written(tmp_path, share):
   path, out = tmp_path / 'log.parquet', tmp_path / 'out'
   logged.write(path, world()[0])
-  with pytest.raises(InputError, match='the log has 2000 rounds'):
+  with pytest.raises(InputError, match='of 2000 rounds a part has 0: .* another --train_share'):
     learn_policy.run(path, Settings('ipw'), share, 0, out)
   assert not out.exists()
+
+
+@pytest.mark.parametrize('below', ['', 'sub', 'sub/sub'])
+def test_where_nothing_can_be_written_is_said_before_the_log_is_read(tmp_path, below):
+  out = tmp_path / 'out'
   out.write_text('')
-  with pytest.raises(InputError, match='--out: .* is a file'):
-    learn_policy.run(path, Settings('ipw'), 0.5, 0, out)
+  with pytest.raises(InputError, match=f'--out: {out} is no directory to write to'):
+    learn_policy.run('absent', Settings('ipw'), 0.5, 0, out / below)

@@ -1,8 +1,9 @@
 """How much policies learnt from a log earn more than the one that logged, over 20 synthetic worlds.
 
-A log has 2,000 rounds with 5 features and 10 actions, rewards 0 and 1, by a softmax of a noisy copy
-of the truth with a fifth of uniform exploration. Expected rewards are known, so values are exact,
-in 2,000 contexts that taught nothing. The unit of an interval is the world.
+A log teaches by its first 2,000 rounds, with 5 features and 10 actions, rewards 0 and 1, by a
+softmax of a noisy copy of the truth with a fifth of uniform exploration. Expected rewards are
+known, so values are exact, in its other 2,000 rounds, which taught nothing. The unit of an interval
+is the world.
 """
 
 import numpy as np
