@@ -20,7 +20,7 @@ class Metrics:
 
   Attributes:
     reward: [B, L] float32, 0 where nothing could be shown.
-    expected_reward: [B, L] float32, of what was shown.
+    expected_reward: [B, L] float32, of what was shown, 0 where nothing could be.
     best_expected_reward: [B, L] float32, of the best slate that could have been shown.
     arm_id: [B, L] int32, -1 where nothing could be shown.
     user_id: [B] int32.

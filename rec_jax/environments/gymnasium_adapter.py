@@ -106,7 +106,7 @@ class GymnasiumEnvironment(gymnasium.Env):
     known = _known_rows(feedback)
     info = {'feedback': known, 'shown': shown}
     if not np.isnan(metrics.best_expected_reward).any():
-      info['expected_reward'] = np.where(shown, metrics.expected_reward[0], 0)
+      info['expected_reward'] = np.array(metrics.expected_reward[0])
       info['best_expected_reward'] = np.array(metrics.best_expected_reward[0])
     self._begin_round(self._round + 1)
     reward = float(np.sum(known['weight'] * known['reward']))

@@ -59,12 +59,12 @@ class Balance:
   Attributes:
     reward: mean reward.
     distinct_items: items shown at least once.
-    cold_share: share of exposure on items without history, in [0, 1].
+    cold_share: share of exposure on items without history, in [0, 1]; None where there are none.
   """
 
   reward: Estimate
   distinct_items: Estimate
-  cold_share: Estimate
+  cold_share: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def reward_against_exploration(
   reward_label: str = 'mean reward',
   caption: str = '',
 ) -> Figure:
-  """Reward against distinct items and against exposure of cold items, in two panels.
+  """Reward against distinct items and, where there are any, against exposure of cold items.
 
   Args:
     title: what the figure shows.
@@ -137,13 +137,12 @@ def reward_against_exploration(
     caption: how to read it.
 
   Returns:
-    The figure.
+    The figure, of one or two panels.
   """
   look = colours(len(policies) + len(frontiers))
-  horizontal = {
-    'distinct_items': 'distinct items shown',
-    'cold_share': 'share of exposure on cold items',
-  }
+  horizontal = {'distinct_items': 'distinct items shown'}
+  if all(balance.cold_share for members in policies.values() for balance in members.values()):
+    horizontal['cold_share'] = 'share of exposure on cold items'
   with style():
     svgs = [
       _balance_panel(field, xlabel, reward_label, policies, frontiers, look)

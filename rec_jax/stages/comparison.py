@@ -10,7 +10,7 @@ from rec_jax.stages import outcomes, policies
 from rec_jax.stages import workdir as runs
 from rec_jax.stages.config import Config
 from rec_jax.stages.policies import Candidate, Settings
-from rec_jax.stages.problems import Problem
+from rec_jax.stages.problems import OWN, Problem
 from rec_jax.training.tracking import Advance
 
 
@@ -47,7 +47,7 @@ def compare(
 
   Args:
     config: of the run.
-    problem: whose candidate features are those of the student.
+    problem: whose candidate features are those of the student, or of the user's own vectors.
     chosen: settings by label; the first of the grid where a label is missing.
     parts: where results are kept.
     encoded: the same problem for policies that read the user tower.
@@ -60,7 +60,7 @@ def compare(
     setting = chosen.get(candidate.label) or policies.first(candidate)
     name = f'{problem.name} {candidate.label}'
     [described] = parts.once(name, functools.partial(describe, config, world, candidate, [setting]))
-    explored[candidate.label] = described | {'features': _features(candidate)}
+    explored[candidate.label] = described | {'features': _features(candidate, problem)}
     if candidate.frontier:
       line = [setting | {candidate.strength: value} for value in candidate.frontier]
       work = functools.partial(
@@ -108,9 +108,11 @@ def describe(
   return [each | {'setting': setting} for each, setting in zip(described, settings, strict=True)]
 
 
-def _features(candidate: Candidate) -> str:
-  """Which model's vectors the policy reads."""
-  return 'student' if candidate.needs_query or 'lambda_' in candidate.grid else 'none'
+def _features(candidate: Candidate, problem: Problem) -> str:
+  """Whose vectors the policy reads."""
+  if not candidate.needs_query and 'lambda_' not in candidate.grid:
+    return 'none'
+  return 'own' if problem.name == OWN else 'student'
 
 
 def _frontier(candidate: Candidate, described: list[dict[str, Any]]) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def _frontier(candidate: Candidate, described: list[dict[str, Any]]) -> dict[str
     'name': candidate.label,
     'strength': candidate.strength,
     'points': [
-      {'strength': strength} | {name: point[name] for name in kept}
+      {'strength': strength} | {name: point[name] for name in kept if name in point}
       for strength, point in zip(candidate.frontier, described, strict=True)
     ],
   }

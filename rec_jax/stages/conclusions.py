@@ -35,15 +35,21 @@ def summarise(found: Results) -> Summary:
   )
 
 
-def of_vectors(environment: Json) -> Summary:
-  """The same for exploration on the user's own vectors alone."""
+def of_vectors(environment: Json, is_drawn: bool) -> Summary:
+  """The same for exploration on the user's own vectors alone.
+
+  Args:
+    environment: the only one.
+    is_drawn: whether rewards were drawn from the vectors.
+  """
   findings = list(_balance(environment))
   limits = [sentence for is_settled, sentence in findings if not is_settled]
   limits += [*_named_after([environment])]
-  limits.append(
-    'Where rewards are drawn from the vectors, the vectors are right by construction: policies '
-    'that trust them look better than on real feedback.'
-  )
+  if is_drawn:
+    limits.append(
+      'Rewards are drawn from the vectors, which are right by construction: policies that trust '
+      'them look better than on real feedback.'
+    )
   return Summary(
     headlines=[*_policy_headlines([environment])],
     conclusions=[sentence for is_settled, sentence in findings if is_settled],
@@ -174,14 +180,16 @@ def _balance(environment: Json) -> Iterator[Finding]:
 def _exposure(where: str, best: Json, baseline: Json) -> Finding:
   """Whether the best policy shows twice as many items often enough to learn about them."""
   shown, usual = (policy['items_10_exposures']['value'] for policy in (best, baseline))
-  cold, usual_cold = (100 * policy['cold_share']['value'] for policy in (best, baseline))
   is_twice = shown >= 2 * usual
-  return (
-    is_twice,
+  sentence = (
     f'{where}: {title(best)} shows {numbers.number(shown, 0)} items at least ten times, '
     f'{"at least" if is_twice else "less than"} twice the {numbers.number(usual, 0)} of '
-    f'{baseline["name"]}; cold items get {cold:.1f} % of its exposure against {usual_cold:.1f} %.',
+    f'{baseline["name"]}'
   )
+  if 'cold_share' in best:
+    cold, usual_cold = (100 * policy['cold_share']['value'] for policy in (best, baseline))
+    sentence += f'; cold items get {cold:.1f} % of its exposure against {usual_cold:.1f} %'
+  return is_twice, f'{sentence}.'
 
 
 def _differences(part: Json | None, where: str) -> Iterator[Finding]:

@@ -3,6 +3,9 @@
 Reads `prepare`, `finetune` and `distil`. Settings are tuned on an earlier stream, cut out of the
 events before the cut. Each rollout is kept in `parts/` as soon as it is done, so that a killed run
 resumes. Writes `summary.json` (for the report), `log.parquet` and `metrics.json`.
+
+With `vectors` it reads that file and no other stage: one environment, nothing tuned, no log; it
+ends with `report/index.html`, which the stage `report` writes otherwise.
 """
 
 import functools
@@ -72,7 +75,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     runs.write_json(stage_dir / 'summary.json', summary)
     runs.finish(stage_dir, _rows(summary))
   if config.vectors:
-    summarise.report_exploration(workdir)
+    summarise.report_exploration(workdir, is_drawn='rewards' not in arrays)
 
 
 def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -198,7 +201,8 @@ def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
       for point in frontier['points']:
         subject = f'{frontier["name"]}, {frontier["strength"]}={point["strength"]:g}'
         for metric in ('reward', 'distinct_items', 'cold_share'):
-          yield subject, metric, point[metric], f'{protocol}; frontier'
+          if metric in point:
+            yield subject, metric, point[metric], f'{protocol}; frontier'
   for part in ('cold_start', 'payoff'):
     for row in summary.get(part, {'rows': []})['rows']:
       for metric, value in row.items():

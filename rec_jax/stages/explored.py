@@ -11,13 +11,14 @@ from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
 from rec_jax.stages import conclusions, results
-from rec_jax.stages.problems import CATALOGUE, RATED
+from rec_jax.stages.problems import CATALOGUE, OWN, RATED
 from rec_jax.stages.results import Results
 
 Json = Mapping[str, Any]
 
 # Curves that can be told apart in one figure.
 _MAX_CURVES = 7
+_COLD_SHARE = 'exposure on cold items, %'
 
 _ABOUT = {
   CATALOGUE: 'At every visit of a user one item is recommended, out of all that the user '
@@ -27,13 +28,17 @@ _ABOUT = {
   RATED: 'At every visit of a user one item is recommended, out of those that the '
   'user really met after the cut. The reward of every candidate is known, so regret is exact: what '
   'the best candidate would have earned less what the chosen one earned.',
+  OWN: 'At every visit of a user one item is recommended, out of those whose reward is known and '
+  'that the user has not been shown. No feedback is known at first, so a policy has to find out '
+  'what users like while it is judged. For want of an earlier stream no settings were tuned: each '
+  'policy has the first of its grid.',
 }
 
 
 def sections(found: Results) -> Iterator[Section]:
   """One section for each environment, and one for cold start and payoff."""
   for environment in found.exploration['environments']:
-    yield section(environment)
+    yield environment_section(environment)
   tables = [*_cold_start(found.exploration['cold_start']), *_payoff(found.exploration['payoff'])]
   if tables:
     yield Section(
@@ -44,10 +49,10 @@ def sections(found: Results) -> Iterator[Section]:
     )
 
 
-def section(environment: Json) -> Section:
+def environment_section(environment: Json) -> Section:
   """The tables and figures of one environment."""
   name = environment['name']
-  policies = sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
+  policies = _best_first(environment)
   if not policies:
     return Section(
       f'Exploration: {name}', f'Nothing could be rolled out: {environment["protocol"]}.'
@@ -55,37 +60,50 @@ def section(environment: Json) -> Section:
   pictures = [_balance(environment, policies)]
   if all(len(policy['curve']['round']) > 1 for policy in policies):
     pictures.append(_regret(environment, policies))
-  tables = [_policy_table(environment, policies), *_new_user_tables(policies)]
+  tables = [policy_table(environment), *_new_user_tables(policies)]
   return Section(f'Exploration: {name}', _ABOUT.get(name, ''), tables, pictures)
 
 
-def _policy_table(environment: Json, policies: list[Json]) -> Table:
-  baseline = environment['baseline']
+def policy_table(environment: Json) -> Table:
+  """Every policy of an environment, best reward first."""
+  policies, baseline = _best_first(environment), environment['baseline']
   columns = {
     'reward': 'reward a visit',
     'difference': f'less {baseline}',
     'regret': 'regret a visit',
     'distinct_items': 'distinct items',
     'items_10_exposures': 'items shown ≥ 10 times',
-    'cold_share': 'exposure on cold items, %',
   }
+  note = (
+    f'Reward: the mean over visits. Less {baseline}: the difference paired by user. Regret: what '
+    'the best candidate would have earned less the reward. Distinct items: how many items were '
+    'shown at all in a run.'
+  )
+  if 'cold_share' in policies[0]:
+    columns['cold_share'] = _COLD_SHARE
+    note += (
+      ' Exposure on cold items: the share of all recommendations that went to items without an '
+      'event before the cut.'
+    )
   return Table(
     'Policies, best reward first',
     ['policy', *columns.values()],
     [_row(policy, columns) for policy in policies],
-    f'Reward: the mean over visits. Less {baseline}: the difference paired by user. Regret: what '
-    'the best candidate would have earned less the reward. Distinct items: how many items were '
-    'shown at all in a run. Exposure on cold items: the share of all recommendations that went to '
-    f'items without an event before the cut. {results.sentence(environment["protocol"])}',
+    f'{note} {results.sentence(environment["protocol"])}',
   )
+
+
+def _best_first(environment: Json) -> list[Json]:
+  return sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
 
 
 def _new_user_tables(policies: list[Json]) -> Iterator[Table]:
   columns = {
     'reward_new_users': 'reward a visit',
     'distinct_items_new_users': 'distinct items',
-    'cold_share_new_users': 'exposure on cold items, %',
   }
+  if 'cold_share_new_users' in policies[0]:
+    columns['cold_share_new_users'] = _COLD_SHARE
   if all(policies[0].get(key) for key in columns):
     yield Table(
       'The same for new users alone',
@@ -121,6 +139,7 @@ def _balance(environment: Json, policies: list[Json]) -> Figure:
     'none': 'no features',
     'student': 'features of the student',
     'teacher': 'features of the teacher',
+    'own': 'the given vectors',
   }
   grouped = {
     label: {policy['name']: _point(policy) for policy in policies if policy['features'] == key}
@@ -147,9 +166,8 @@ def _frontier(frontier: Json) -> Frontier:
 
 
 def _point(policy: Json) -> Balance:
-  return Balance(
-    *(results.estimate(policy[key]) for key in ('reward', 'distinct_items', 'cold_share'))
-  )
+  keys = ('reward', 'distinct_items', 'cold_share')
+  return Balance(*(results.estimate(policy[key]) for key in keys if key in policy))
 
 
 def _regret(environment: Json, policies: list[Json]) -> Figure:

@@ -60,20 +60,22 @@ def describe(problem: Problem, outcome: Outcome, seed: int) -> dict[str, Any]:
   """Every number that is reported of a policy, as JSON.
 
   Means are of users, with bootstrap intervals over users; counts of items are of seeds, with
-  Student's interval over seeds, which is absent where all seeds agree.
+  Student's interval over seeds, which is absent where all seeds agree. Of new users and of cold
+  items nothing is said where there are none.
   """
   values = {
     'reward': outcome.reward,
     'regret': outcome.best - outcome.reward,
-    'cold_share': problem.is_cold[outcome.arm] & (outcome.arm >= 0),
   }
+  if problem.is_cold.any():
+    values['cold_share'] = problem.is_cold[outcome.arm] & (outcome.arm >= 0)
   users = {name: per_user(problem, value) for name, value in values.items()}
   key = jax.random.key(seed)
   described = intervals.user_means(key, users)
   described |= _counts(outcome.arm, len(problem.is_cold), '')
   if problem.is_new.any():
     fresh = {
-      f'{name}_new_users': users[name][:, problem.is_new] for name in ('reward', 'cold_share')
+      f'{name}_new_users': users[name][:, problem.is_new] for name in users if name != 'regret'
     }
     described |= intervals.user_means(key, fresh)
     visits_of_new = problem.is_new[np.asarray(problem.data.visits)]

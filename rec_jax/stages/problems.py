@@ -20,7 +20,7 @@ from rec_jax.environments.visits import (
 from rec_jax.stages.config import ExploreConfig
 from rec_jax.types import ArmSpec, Interactions
 
-CATALOGUE, RATED = 'whole catalogue', 'rated candidates'
+CATALOGUE, RATED, OWN = 'whole catalogue', 'rated candidates', 'own vectors'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Problem:
     b0: [N], prior successes and failures of each item, counted before the cut.
     is_new: [U] bool, visitors without an event before the cut.
     is_cold: [N] bool, items without an event before the cut.
+
+  Where nobody is new, or nothing cold, no numbers of theirs are reported.
   """
 
   name: str
@@ -164,7 +166,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   )
   drawn = 'drawn once from sigmoid(standardised u·M̂ - 2)' if 'rewards' not in vectors else 'given'
   return Problem(
-    name='own vectors',
+    name=OWN,
     protocol=(
       f'{num_visits} visits a user, or half as many as the items of known reward, in random order, '
       f'no item twice; reward {drawn}; linear policies read the leading directions of the items '
@@ -175,9 +177,9 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     environment=visit_environment(),
     a0=jnp.ones(len(items)),
     b0=jnp.full(len(items), 9.0),
-    # All of them are new: there is nobody to tell them apart from.
+    # All of them are new and cold: there are no others to tell them apart from.
     is_new=np.zeros(len(users), bool),
-    is_cold=np.ones(len(items), bool),
+    is_cold=np.zeros(len(items), bool),
   )
 
 

@@ -27,8 +27,13 @@ def write(found: Results, path: str | os.PathLike[str]) -> None:
   )
 
 
-def report_exploration(workdir: str | os.PathLike[str]) -> None:
-  """Writes the page of exploration on the user's own vectors, and prints its policies."""
+def report_exploration(workdir: str | os.PathLike[str], is_drawn: bool) -> None:
+  """Writes the page of exploration on the user's own vectors, and prints its policies.
+
+  Args:
+    workdir: of the run.
+    is_drawn: whether rewards were drawn from the vectors.
+  """
   workdir = pathlib.Path(workdir)
   manifest = runs.read_manifest(workdir)
   summary = json.loads((workdir / 'explore' / 'summary.json').read_text())
@@ -39,21 +44,14 @@ def report_exploration(workdir: str | os.PathLike[str]) -> None:
     path,
     f'rec_jax on {name}',
     [_run(manifest), *_details(manifest)],
-    conclusions.of_vectors(environment),
-    [explored.section(environment)],
+    conclusions.of_vectors(environment, is_drawn),
+    [explored.environment_section(environment)],
   )
-  columns = ['reward', 'difference', 'distinct_items', 'items_10_exposures']
-  headings = [
-    'reward a visit',
-    f'less {environment["baseline"]}',
-    'distinct items',
-    'shown ≥ 10 times',
-  ]
-  best_first = sorted(environment['policies'], key=lambda policy: -policy['reward']['value'])
-  rows = [
-    [policy['name'], *(results.cell(policy[key]) for key in columns)] for policy in best_first
-  ]
-  print(terminal.table(['policy', *headings], rows))
+  table = explored.policy_table(environment)
+  # Regret says little beside reward, and a terminal is narrow.
+  kept = [i for i, name in enumerate(table.columns) if name != 'regret a visit']
+  rows = [[row[i] for i in kept] for row in table.rows]
+  print(terminal.table([table.columns[i] for i in kept], rows))
   print(f'\nreport: {path}')
 
 
@@ -100,11 +98,14 @@ def _facts(found: Results) -> list[Facts]:
 
 
 def _run(manifest: Mapping[str, Any]) -> Facts:
+  config = manifest['config']
+  # On the user's own vectors nothing is trained.
+  trained: dict[str, Cell] = {} if config['vectors'] else {'training seeds': config['num_seeds']}
   return Facts(
     'Run',
     {
       'seed': manifest['seed'],
-      'training seeds': manifest['config']['num_seeds'],
+      **trained,
       'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
       'code': manifest['code_revision'][:12],
     },

@@ -118,7 +118,7 @@ def _check_delay(config: SweepConfig) -> None:
   if kind != 'geometric' and _longest(config) % 1:
     raise InputError(
       f'delay is {config.delay:g}, and with it the longest {kind} delay {_longest(config):g} '
-      'rounds; set --config.delay so that it is a whole number'
+      'rounds; set --config.delay so that the longest is a whole number'
     )
 
 
@@ -219,10 +219,12 @@ def _max_delay(config: SweepConfig) -> int:
 def _delay(config: SweepConfig) -> str:
   if not config.delay:
     return ''
-  return (
-    f', known after a {config.delay_distribution} delay with mean {config.delay:g} rounds, cut at '
-    f'{_max_delay(config):,}'
-  )
+  kind = config.delay_distribution
+  mean = 'of' if kind == 'fixed' else 'with mean'
+  # The longest geometric delay is only the longest but for rare ones.
+  is_cut = kind == 'geometric' or _longest(config) > _max_delay(config)
+  cut = f', cut at {_max_delay(config):,}' if is_cut else ''
+  return f', known after a {kind} delay {mean} {config.delay:g} rounds{cut}'
 
 
 def _make(policy: str, structure: tuple[tuple[str, int], ...], traced: Setting) -> Policy:

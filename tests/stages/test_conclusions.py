@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rec_jax.stages import conclusions, judging
+from rec_jax.stages import conclusions, judging, problems
 from tests.stages import made_up
 
 
@@ -88,6 +88,17 @@ def test_twice_as_many_items(ten, word, is_settled):
   settled, open_ = sentences(exploration=explored(GREEDY, best))
   sentence = f'shows {ten} items at least ten times, {word} twice the 50 of popularity greedy'
   assert any(sentence in s for s in (settled if is_settled else open_))
+
+
+def test_own_vectors_have_no_cold_items_and_only_drawn_rewards_favour_them():
+  best = made_up.policy('Thompson', 0.32, difference=made_up.json_estimate(0.07))
+  assert 'cold items get 2.0 %' in sentences(exploration=explored(GREEDY, best))[1][1]
+  own = [{k: v for k, v in policy.items() if 'cold' not in k} for policy in (GREEDY, best)]
+  environment = made_up.environment(problems.OWN, own)
+  given, drawn = (conclusions.of_vectors(environment, is_drawn).limits for is_drawn in (0, 1))
+  assert given == drawn[:-1]
+  assert given[0].endswith('less than twice the 50 of popularity greedy.')
+  assert 'right by construction' in drawn[-1]
 
 
 def test_limits_depend_on_the_run():

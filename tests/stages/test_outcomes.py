@@ -80,6 +80,15 @@ def test_without_new_users_nothing_is_said_of_them(problem, outcome):
   assert not any('new_users' in name for name in outcomes.describe(problem, outcome, 0))
 
 
+def test_without_cold_items_nothing_is_said_of_them(problem, outcome):
+  with_cold = outcomes.describe(problem, outcome, 0)
+  problem.is_cold = np.zeros(N, bool)
+  without = outcomes.describe(problem, outcome, 0)
+  assert with_cold.keys() - without.keys() == {'cold_share', 'cold_share_new_users'}
+  # The others are resampled as before.
+  assert without == {name: with_cold[name] for name in without}
+
+
 def test_seeds_that_agree_have_no_interval(problem, outcome):
   same = outcomes.Outcome(*(np.repeat(x[:1], S, axis=0) for x in vars(outcome).values()))
   described = outcomes.describe(problem, same, 0)

@@ -126,6 +126,7 @@ def test_rewards_are_drawn_from_the_inner_products():
   made = vectors()
   problem = problems.from_vectors(made, 3, 0)
   assert np.bincount(problem.data.visits).tolist() == [3] * 200
+  assert not problem.is_new.any() and not problem.is_cold.any()
   assert np.isin(problem.data.rewards, (0, 1)).all()
   logits = made['users'] @ made['items'].T
   expected = 1 / (1 + np.exp(2 - (logits - logits.mean()) / logits.std()))

@@ -46,7 +46,7 @@ def test_page_holds_every_part_of_a_run(tmp_path):
 
 
 def test_shares_are_in_per_cent_and_counts_of_equal_seeds_have_no_interval():
-  tables = explored.section(made_up.environment()).tables
+  tables = explored.environment_section(made_up.environment()).tables
   best = dict(zip(tables[0].columns, tables[0].rows[0], strict=True))
   assert best['policy'] == 'linear Thompson, teacher features'
   assert best['exposure on cold items, %'].value == pytest.approx(2.0)
@@ -60,13 +60,13 @@ def test_shares_are_in_per_cent_and_counts_of_equal_seeds_have_no_interval():
 def test_only_as_many_curves_as_can_be_told_apart():
   others = [made_up.policy(f'policy {i}', i / 20) for i in range(12)]
   greedy = made_up.policy('popularity greedy', 0.25)
-  section = explored.section(made_up.environment(policies=[*others, greedy]))
+  section = explored.environment_section(made_up.environment(policies=[*others, greedy]))
   names = [entry.label for entry in section.figures[1].legend]
   assert len(section.tables[0].rows) == 13
   # Short names are written at the curves, so the legend of the figure is empty.
   assert names == []
   longer = [made_up.policy(f'a policy with quite a long name {i}', i / 20) for i in range(12)]
-  section = explored.section(made_up.environment(policies=[*longer, greedy]))
+  section = explored.environment_section(made_up.environment(policies=[*longer, greedy]))
   names = [entry.label for entry in section.figures[1].legend]
   best = [f'a policy with quite a long name {i}' for i in (11, 10, 9, 8, 7)]
   assert names == ['popularity greedy', *best, 'a policy with quite a long name 0']
@@ -112,7 +112,20 @@ def test_policies_of_an_environment_without_new_users():
     {key: value for key, value in policy.items() if not key.endswith('new_users')}
     for policy in policies
   ]
-  assert len(explored.section(made_up.environment(policies=known)).tables) == 1
+  assert len(explored.environment_section(made_up.environment(policies=known)).tables) == 1
+
+
+def test_an_environment_without_cold_items_does_not_speak_of_them():
+  environment = made_up.environment(frontiers=[made_up.frontier()])
+  for each in (*environment['policies'], *environment['frontiers'][0]['points']):
+    for key in [key for key in each if key.startswith('cold_share')]:
+      del each[key]
+  section = explored.environment_section(environment)
+  assert len(section.tables) == 2  # All users, and new ones alone.
+  assert not any(
+    'cold' in text for table in section.tables for text in (*table.columns, table.note)
+  )
+  assert len(section.figures[0].panels) == 1
 
 
 def test_every_table_has_a_caption_that_explains_it():

@@ -100,6 +100,22 @@ def test_outcomes_that_never_arrive_teach_nothing(swept, tmp_path):
   assert 'geometric delay with mean 1e+09 rounds, cut at 30' in protocol
 
 
+@pytest.mark.parametrize(
+  ('kind', 'delay', 'words'),
+  [
+    ('geometric', 0.0, ''),
+    ('geometric', 2.0, 'a geometric delay with mean 2 rounds, cut at 17'),
+    ('fixed', 30.0, 'a fixed delay of 30 rounds'),
+    ('fixed', 31.0, 'a fixed delay of 31 rounds, cut at 30'),
+    ('uniform', 1.5, 'a uniform delay with mean 1.5 rounds'),
+    ('uniform', 16.0, 'a uniform delay with mean 16 rounds, cut at 30'),
+  ],
+)
+def test_the_protocol_says_of_a_delay_what_is_so(kind, delay, words):
+  config = dataclasses.replace(CONFIG, delay=delay, delay_distribution=kind)
+  assert sweep._delay(config) == (words and f', known after {words}')
+
+
 def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
   config = SweepConfig(
     environment='replay', policies='uniform', log=files['log'], num_rounds=60, num_points=3, seeds=4
@@ -130,7 +146,10 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
     ({'delay': 1e17}, r'delay is 1e\+17; set --config.delay to 0 or more and at most 1073741823'),
     ({'delay': 2.0, 'delay_distribution': 'normal'}, "'normal'; known: geometric, fixed, uniform"),
     ({'delay': 2.5, 'delay_distribution': 'fixed'}, 'delay is 2.5, .* fixed delay 2.5 rounds; set'),
-    ({'delay': 0.7, 'delay_distribution': 'uniform'}, 'longest uniform delay 1.4 rounds'),
+    (
+      {'delay': 0.7, 'delay_distribution': 'uniform'},
+      'delay 1.4 rounds; .* the longest is a whole',
+    ),
     ({'grid': 'lin_ucb.alfa=1'}, 'known: '),
     ({'environment': 'matrix'}, 'no reward matrix given; set --config.rewards=FILE.npz'),
     ({'environment': 'replay', 'log': 'girls.parquet'}, 'girls.parquet: cannot be read'),

@@ -126,6 +126,13 @@ def test_exploration_runs_on_vectors_alone(tmp_path, capsys, monkeypatch):
   told, page = capsys.readouterr().out, (tmp_path / 'run/report/index.html').read_text()
   assert all(name in told and name in page for name in reward)
   assert 'rec_jax on mine' in page
+  # There are no items without a past, no models and nothing trained; a policy less itself is empty.
+  for absent in ('cold items', 'before the cut', 'of the student', 'training seeds'):
+    assert absent not in page, absent
+  assert 'the given vectors' in page
+  assert 'Rewards are drawn from the vectors' in page
+  assert 'items shown ≥ 10 times' in told
+  assert '0.000 [0.000, 0.000]' not in told
   np.savez(path, items=rng.normal(size=(20, 4)), users=rng.normal(size=(30, 4)))
   with pytest.raises(InputError, match=r'mine.npz has changed since'):
     explore.run(config, tmp_path / 'run')
