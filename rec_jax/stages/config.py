@@ -165,7 +165,7 @@ class ExploreConfig:
   tuning_seeds: int = 1
   payoff_seeds: int = 8
   log_candidates: int = 10
-  log_epsilon: float = 0.2
+  log_epsilon: float = 0.5
   memory_bound: float = 2e9
 
 

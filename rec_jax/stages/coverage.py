@@ -63,11 +63,12 @@ def run() -> bool:
       rounds = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, problem)
       cells = every_cell(problem)
       value = float((problem.target * problem.mean).sum(1).mean())
+      largest = float(cells.weight.max())
       found = asymptotic(bootstrap_key, rounds) | finite_sample(rounds, cells)
       warned = float(np.mean([overlap_of(log).warning != '' for log in np.asarray(rounds.weight)]))
     print(
       f'The {name} policy: value {value:.4f}, importance weights up to '
-      f'{float(cells.weight.max()):.0f}, {warned:.1%} of the logs warn.'
+      f'{largest:.0f}, {warned:.1%} of the logs warn.'
     )
     rows, within = summary(found, value, bounded=name == 'near')
     columns = ['estimator', 'interval', 'covered', 'bounds', 'mean width']
