@@ -125,11 +125,15 @@ def _train(
   )
 
   @jax.jit
+  def score_weights(weights: Any, frozen: Any, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
+    averaged = nnx.view(nnx.merge(graphdef, weights, frozen), deterministic=True)
+    return score(averaged, jnp.asarray(history), jnp.asarray(rewards))
+
   def score_average(
-    state: train_state.TrainState, history: jax.Array, rewards: jax.Array
+    state: train_state.TrainState, history: ArrayLike, rewards: ArrayLike
   ) -> jax.Array:
-    averaged = nnx.view(nnx.merge(graphdef, state.average, frozen), deterministic=True)
-    return score(averaged, history, rewards)
+    # The token table is an argument: as a constant XLA would look all texts up while it compiles.
+    return score_weights(state.average, frozen, history, rewards)
 
   state = loop.train(
     f'distil {seed}',
@@ -165,11 +169,15 @@ def _validation(
   rank = finetune.validation(score_average, config, dataset)
 
   @jax.jit
-  def agreement(state: train_state.TrainState) -> jax.Array:
-    log_prob = jax.nn.log_softmax(score_average(state, asked.history, asked.rewards))
+  def agreement(logits: jax.Array) -> jax.Array:
+    log_prob = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.sum(jnp.exp(taught) * (taught - log_prob), axis=1))
 
-  return lambda state: {'agreement': float(agreement(state)), **rank(state)}
+  def validate(state: train_state.TrainState) -> dict[str, float]:
+    logits = score_average(state, asked.history, asked.rewards)
+    return {'agreement': float(agreement(logits)), **rank(state)}
+
+  return validate
 
 
 def _new_student(config: Config, seed: int, num_items: int, vocab_size: int) -> Student:
