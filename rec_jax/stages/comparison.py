@@ -2,7 +2,8 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from rec_jax.stages.config import Config
 from rec_jax.stages.policies import Candidate, Settings
 from rec_jax.stages.problems import OWN, Problem
 from rec_jax.training.tracking import Advance
+
+Work = Callable[[], Any]
 
 
 class Parts(NamedTuple):
@@ -25,13 +28,27 @@ class Parts(NamedTuple):
   directory: Path
   advance: Advance
 
-  def once(self, name: str, compute: Callable[[], Any]) -> Any:
+  def once(self, name: str, work: Work) -> Any:
     """The part of this name, computed unless an earlier run did."""
+    part = self._kept(name, work)
+    self.advance(1, name)
+    return part
+
+  def group(self, name: str, works: Mapping[str, Work]) -> dict[str, Any]:
+    """`once` for each label of a group, two at a time: while one is compiled the other runs."""
+    found = {}
+    with ThreadPoolExecutor(2) as pool:
+      names = [f'{name} {label}' for label in works]
+      for label, part in zip(works, pool.map(self._kept, names, works.values()), strict=True):
+        found[label] = part
+        self.advance(1, f'{name} {label}')
+    return found
+
+  def _kept(self, name: str, work: Work) -> Any:
     path = self.directory / f'{name.replace(" ", "_").replace(",", "")}.json'
     if not path.exists():
       self.directory.mkdir(parents=True, exist_ok=True)
-      runs.write_json(path, compute())
-    self.advance(1, name)
+      runs.write_json(path, work())
     return json.loads(path.read_text())
 
 
@@ -53,27 +70,25 @@ def compare(
     encoded: the same problem for policies that read the user tower.
     with_teacher: label -> the same problem with the teacher's features.
   """
-  explored = {}
-  frontiers = []
-  for candidate in policies.comparison(problem):
-    world = encoded if candidate.needs_query else problem
-    setting = chosen.get(candidate.label) or policies.first(candidate)
-    name = f'{problem.name} {candidate.label}'
-    [described] = parts.once(name, functools.partial(describe, config, world, candidate, [setting]))
-    explored[candidate.label] = described | {'features': _features(candidate, problem)}
-    if candidate.frontier:
-      line = [setting | {candidate.strength: value} for value in candidate.frontier]
-      work = functools.partial(
-        describe, config, world, candidate, line, config.explore.frontier_seeds
-      )
-      frontiers.append(_frontier(candidate, parts.once(f'{name} frontier', work)))
-  for label, world in with_teacher.items():
-    candidate = next(c for c in policies.comparison(problem) if c.label == label)
-    described = parts.once(
-      f'{problem.name} {label} teacher',
-      functools.partial(describe, config, world, candidate, [chosen[label]]),
-    )
-    explored[f'{label} (teacher)'] = described[0] | {'features': 'teacher'}
+  candidates = policies.comparison(problem)
+  run: Callable[..., Work] = functools.partial(functools.partial, describe, config)
+  settings = {c.label: chosen.get(c.label) or policies.first(c) for c in candidates}
+  works = {
+    c.label: run(encoded if c.needs_query else problem, c, [settings[c.label]]) for c in candidates
+  }
+  # After those whose compilation they can use.
+  for c in candidates:
+    if c.frontier:
+      line = [settings[c.label] | {c.strength: value} for value in c.frontier]
+      works[f'{c.label} frontier'] = run(problem, c, line, config.explore.frontier_seeds)
+    if c.label in with_teacher:
+      works[f'{c.label} teacher'] = run(with_teacher[c.label], c, [settings[c.label]])
+  described = parts.group(problem.name, works)
+  explored = {
+    c.label: described[c.label][0] | {'features': _features(c, problem)} for c in candidates
+  }
+  for label in with_teacher:
+    explored[f'{label} (teacher)'] = described[f'{label} teacher'][0] | {'features': 'teacher'}
   base = explored[problem.baseline]
   return {
     'name': problem.name,
@@ -86,7 +101,7 @@ def compare(
       {'name': label, 'difference': outcomes.paired(policy, base, config.seed)} | _public(policy)
       for label, policy in explored.items()
     ],
-    'frontiers': frontiers,
+    'frontiers': [_frontier(c, described[f'{c.label} frontier']) for c in candidates if c.frontier],
   }
 
 

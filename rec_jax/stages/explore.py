@@ -113,9 +113,11 @@ def _explore_vectors(config: Config, arrays: dict[str, np.ndarray], parts: Parts
 
 def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts) -> dict[str, Any]:
   """The study on the models of the chain."""
+  names = (problems.CATALOGUE, problems.RATED)
+  tune = {name: functools.partial(_tune, config, models, name) for name in names}
+  tunings = parts.group('tuning', tune)
   environments, chosen = [], {}
-  for name in (problems.CATALOGUE, problems.RATED):
-    tuned = parts.once(f'{name} tuning', functools.partial(_tune, config, models, name))
+  for name, tuned in tunings.items():
     chosen[name] = {label: setting for label, (setting, _) in tuned.items()}
     problem = models.problem(name)
     environments.append(
@@ -166,12 +168,14 @@ def _cold_start(
   config: Config, models: Chain, chosen: dict[str, Settings], parts: Parts
 ) -> dict[str, Any]:
   problem = models.cold_problem()
-  described = {}
-  for candidate in (policies.UNIFORM, policies.baseline(problem), *policies.COLD_START):
-    work = functools.partial(
+  candidates = (policies.UNIFORM, policies.baseline(problem), *policies.COLD_START)
+  works = {
+    candidate.label: functools.partial(
       describe, config, problem, candidate, [chosen.get(candidate.label, {})]
     )
-    described[candidate.label] = parts.once(f'cold start {candidate.label}', work)[0]
+    for candidate in candidates
+  }
+  described = {label: part for label, [part] in parts.group('cold start', works).items()}
   base = described[problem.baseline]
   rows = [
     {'name': label, 'difference': outcomes.paired(policy, base, config.seed)}

@@ -29,12 +29,8 @@ def compare(
   config: Config, problem: Problem, chosen: dict[str, Settings], parts: Parts
 ) -> dict[str, Any]:
   """Rewards of both halves for each policy of the first, with paired differences."""
-  halves = {
-    arm.label: parts.once(
-      f'payoff {arm.label}', functools.partial(_play, config, problem, arm, chosen)
-    )
-    for arm in ARMS
-  }
+  works = {arm.label: functools.partial(_play, config, problem, arm, chosen) for arm in ARMS}
+  halves = parts.group('payoff', works)
   rows = []
   for label, (first, second) in halves.items():
     means = intervals.user_means(jax.random.key(config.seed), {'': np.array(first)})
