@@ -185,7 +185,7 @@ def from_obp(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFee
     for name in ('action', 'position', 'reward', 'pscore', *PER_ROUND, 'action_context')
     if feedback.get(name) is not None
   }
-  num_actions, num_rounds = int(feedback['n_actions']), len(given['action'])
+  num_actions, num_rounds = _count(source, feedback['n_actions']), len(given['action'])
   if feedback.get('n_rounds', num_rounds) != num_rounds:
     raise InputError(
       f'{source}: n_rounds is {feedback["n_rounds"]} and action has {num_rounds} rows'
@@ -446,6 +446,14 @@ def _numbers(source: str, name: str, values: Any) -> np.ndarray:
   return array
 
 
+def _count(source: str, value: Any) -> int:
+  """The number of actions, from a number or an array of one."""
+  count = _numbers(source, 'n_actions', np.atleast_1d(value))
+  if count.size != 1 or count.item() < 1 or count.item() % 1:
+    raise InputError(f'{source}: n_actions is {value}; give one whole number above 0')
+  return int(count.item())
+
+
 def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
   """The columns of one list a row in the order of the candidates, where those are given."""
   if 'candidates' not in frame.columns:
@@ -466,6 +474,10 @@ def _lists(source: str, frame: pl.DataFrame) -> dict[str, pl.Series]:
       raise InputError(
         f'{source}: column "{name}", row {row}: empty, or of another length than the candidates'
       )
+    holes = column.list.eval(pl.element().is_null()).list.any()
+    if holes.any():
+      row = int(holes.to_numpy().argmax())
+      raise InputError(f'{source}: column "{name}", row {row}: an element is empty; fill it')
   return lists
 
 

@@ -7,6 +7,7 @@ sweep resumes, then `regret.svg`, `regret_others.svg` (without the baseline) and
 
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ from rec_jax.stages.worlds import World
 from rec_jax.training.tracking import Advance, progress
 from rec_jax.types import InputError
 
+logger = logging.getLogger(__name__)
+
 # Of one round of one seed on the host: metrics, and sums in float64.
 _BYTES_A_ROUND = 64
 # Policy, setting, seed and round.
@@ -58,6 +61,7 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   settings = grid.settings_of(config.policies, config.grid, config.baseline)
   world = worlds.build(config)
   _check_fit(settings, world)
+  _warn_of_idle(config, settings, world)
   directory = Path(workdir) / 'regret'
   runs.claim(config, workdir, directory)
   if world.file:
@@ -134,6 +138,24 @@ def _check_fit(settings: dict[str, list[Setting]], world: World) -> None:
           f'policy {policy!r} does not fit this environment ({error}); leave it out of '
           '--config.policies'
         ) from error
+
+
+def _warn_of_idle(config: SweepConfig, settings: dict[str, list[Setting]], world: World) -> None:
+  """Says which policies learn by their refresh alone, where the rounds never come to one."""
+  if 0 < config.refresh_every < config.num_rounds:
+    return
+  key = jax.random.key(0)
+  for policy, each in settings.items():
+    made = bandits.make(policy, **each[0])
+    state = jax.eval_shape(lambda key, made=made: made.init(key, world.spec), key)
+    jaxpr = jax.make_jaxpr(made.refresh)(key, state).jaxpr
+    if not set(jaxpr.outvars) <= set(jaxpr.invars):
+      logger.warning(
+        '%s learns by its refresh, which %d rounds never come to; set --config.refresh_every '
+        'to between 1 and num_rounds - 1',
+        policy,
+        config.num_rounds,
+      )
 
 
 def _once(

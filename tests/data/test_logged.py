@@ -155,6 +155,11 @@ def test_candidates_that_change_from_row_to_row(tmp_path):
       '"expected_reward", row 2: .* another length',
     ),
     ({'candidates': [['c', 'b'], [], ['a']]}, '"candidates", row 1: empty'),
+    (
+      {'candidates': [['c', 'b'], ['a'], ['a', 'b', None]]},
+      '"candidates", row 2: an element is empty',
+    ),
+    ({'expected_reward': [[0, None], [0], [0, 1, 0]]}, '"expected_reward", row 0: an element is'),
     ({'candidates': ['c', 'a', 'b']}, '"candidates" is String; give a list of item ids'),
     ({'candidates': [[['c']]] * 3}, r'"candidates" is List\(List\(String\)\); give a list'),
     (
@@ -187,6 +192,10 @@ def test_a_file_that_is_not_parquet(tmp_path):
   ('changes', 'message'),
   [
     ({'pscore': None}, 'feedback: no "pscore"'),
+    ({'n_actions': 'three'}, 'feedback: n_actions is .*; give an array of numbers'),
+    ({'n_actions': 2.5}, 'n_actions is 2.5; give one whole number'),
+    ({'n_actions': [2, 3]}, r'n_actions is \[2,? 3\]; give one whole number'),
+    ({'n_actions': float('nan')}, 'n_actions is nan; give one whole number'),
     ({'n_rounds': 5}, 'n_rounds is 5 and action has 12 rows'),
     ({'action': np.full(12, 3)}, 'action, row 0: 3 is not in 0..2'),
     ({'reward': np.zeros(11)}, 'reward has 11 rows and action 12'),

@@ -100,6 +100,14 @@ def test_outcomes_that_never_arrive_teach_nothing(swept, tmp_path):
   assert 'geometric delay with mean 1e+09 rounds, cut at 30' in protocol
 
 
+@pytest.mark.parametrize(('refresh_every', 'idle'), [(29, False), (30, True), (0, True)])
+def test_networks_that_are_never_refreshed_are_named(caplog, refresh_every, idle):
+  config = dataclasses.replace(CONFIG, refresh_every=refresh_every)
+  policies = ('uniform', 'per_user_lin_ts', 'neural_linear_ts', 'lin_ucb')
+  sweep._warn_of_idle(config, {policy: [{}] for policy in policies}, worlds.build(config))
+  assert [record.args[0] for record in caplog.records] == ['neural_linear_ts'] * idle
+
+
 @pytest.mark.parametrize(
   ('kind', 'delay', 'words'),
   [
