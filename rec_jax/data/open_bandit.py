@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
-from rec_jax.data import logged
+from rec_jax.data.logged_feedback import LoggedFeedback, checked
 from rec_jax.types import InputError
 
 POLICIES = ('random', 'bts')
@@ -57,7 +57,7 @@ def write(
   partial.rename(final)
 
 
-def read(directory: str | os.PathLike, policy: str, campaign: str) -> logged.LoggedFeedback:
+def read(directory: str | os.PathLike, policy: str, campaign: str) -> LoggedFeedback:
   """Reads what `write` wrote, in the order of time, with the features that OBP makes.
 
   `context` [n, D] holds the user features, one-hot without the first category; `action_context`
@@ -70,9 +70,9 @@ def read(directory: str | os.PathLike, policy: str, campaign: str) -> logged.Log
   rounds = {name: np.concatenate([block[name] for block in blocks]) for name in _ROUNDS}
   num_rounds = len(rounds['item'])
   codes = [_codes(np.array([item[name] for item in items])) for name in _CATEGORIES]
-  return logged.checked(
+  return checked(
     f'Open Bandit {policy}/{campaign}',
-    logged.LoggedFeedback(
+    LoggedFeedback(
       round=np.arange(num_rounds),
       user_id=np.full(num_rounds, ''),
       item_ids=np.array([str(item['item_id']) for item in items]),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rec_jax.data.logged import LoggedFeedback, policy_inputs
+from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs
 from rec_jax.environments.base import Environment, Metrics, one_user, outcome_rows
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 

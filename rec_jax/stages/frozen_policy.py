@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.bandits.base import Info, Policy, State
-from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 InfoOf = Callable[[State, Context, jax.Array], Info]
@@ -52,7 +51,7 @@ def spec_of(log: LoggedFeedback, inputs: Inputs) -> ArmSpec:
 
 def scaled_inputs(log: LoggedFeedback, num_train: int) -> Inputs:
   """Context and action context, scaled by what is known when the policy is frozen."""
-  return Inputs(*logged.policy_inputs(log, num_train))
+  return Inputs(*policy_inputs(log, num_train))
 
 
 def learn(

@@ -24,7 +24,7 @@ from rec_jax import bandits
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index
 from rec_jax.evaluation.off_policy.estimators import at_position
 from rec_jax.losses import off_policy
 from rec_jax.stages import policy_checkpoint, policy_value, value_report
@@ -138,7 +138,7 @@ def learn(log: LoggedFeedback, settings: Settings, num_train: int, seed: int) ->
   rows = Rows(
     query=jnp.asarray(seen),
     candidates=None if train.candidates is None else jnp.asarray(train.candidates, jnp.int32),
-    index=jnp.asarray(logged.chosen_index(train), jnp.int32),
+    index=jnp.asarray(chosen_index(train), jnp.int32),
     propensity=jnp.asarray(train.propensity, jnp.float32),
     reward=jnp.asarray(train.reward, jnp.float32),
     model=_model(train, settings, seen, seed),

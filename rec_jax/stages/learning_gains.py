@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import t_interval
 from rec_jax.report import terminal
 from rec_jax.report.numbers import Cell

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.environments.visits import left_aligned, offered
 from rec_jax.stages import policies, problems
 from rec_jax.stages.config import Config

@@ -17,7 +17,7 @@ import numpy as np
 from flax import struct
 
 from rec_jax import bandits, checkpoint
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.stages import frozen_policy
 from rec_jax.stages.frozen_policy import Inputs
 from rec_jax.types import ArmSpec, InputError

@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, scaled
 from rec_jax.evaluation.off_policy import estimators, intervals
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of, with_cut
@@ -120,7 +119,7 @@ def value_of(
   """
   rest = slice(num_train, len(log.action))
   reward, position = log.reward[rest], log.position[rest]
-  index = logged.chosen_index(log)[rest]
+  index = chosen_index(log)[rest]
   target = action_dist[np.arange(len(index)), index, position]
   if not target.any():
     raise InputError(
@@ -196,9 +195,9 @@ def expected_rewards(
     return None
   reward, num_rounds = log.reward[rest], len(log.reward[rest])
   is_probability = ((reward >= 0) & (reward <= 1)).all()
-  context = np.zeros((num_rounds, 0)) if log.context is None else logged.scaled(log.context)[rest]
+  context = np.zeros((num_rounds, 0)) if log.context is None else scaled(log.context)[rest]
   num_actions = len(log.item_ids)
-  actions = np.eye(num_actions) if item_features is None else logged.scaled(item_features)
+  actions = np.eye(num_actions) if item_features is None else scaled(item_features)
   with jax.enable_x64():
     return cross_fit(
       jax.random.key(seed),

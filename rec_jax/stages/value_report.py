@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, numbers, terminal

@@ -13,7 +13,7 @@ import numpy as np
 
 from rec_jax.bandits.base import Policy
 from rec_jax.data import logged
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.stages import frozen_policy, logs, outcomes, policies, policy_value, problems
 from rec_jax.stages.config import Config

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from rec_jax.data import logged, open_bandit
 from rec_jax.data.classification import read_classification
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.data.sources import (
   CLASSIFICATION_TABLES,
   classification_file,
@@ -247,7 +248,7 @@ def _replay(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _uniform_log(name: str) -> logged.LoggedFeedback:
+def _uniform_log(name: str) -> LoggedFeedback:
   """A file in our format, or the random log of a campaign of the Open Bandit sample."""
   if name not in open_bandit.CAMPAIGNS:
     return logged.read(name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
-from rec_jax.data.logged import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.environments.matrix import matrix_data, matrix_environment, matrix_spec
 from rec_jax.environments.replay import replay_data, replay_environment, replay_spec
 from rec_jax.environments.rollout import rollout

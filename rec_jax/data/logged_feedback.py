@@ -1,0 +1,191 @@
+"""Logged feedback: what a policy chose, how likely that was, and what came of it.
+
+Shape letters: n rounds, K actions, C candidates of a round at most, L positions, D context
+features, A action features.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from rec_jax.types import InputError
+
+# Sums of float32 probabilities over some thousand actions are off by less.
+_TOLERANCE = 1e-4
+PER_ROUND = ('context', 'expected_reward', 'pi_b')
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedFeedback:
+  """What a policy chose, how likely that was, and what came of it.
+
+  Attributes:
+    round: [n] int64 number of the round, in the order of time.
+    user_id: [n] strings; empty where users are unknown.
+    item_ids: [K] strings, all actions; those never chosen may be missing.
+    action: [n] int64, index into `item_ids`.
+    num_candidates: [n] int64, how many actions there were to choose from.
+    position: [n] int64 in [0, L), 0 where one item is shown.
+    propensity: [n] float64 in (0, 1], of the chosen action at its position.
+    reward: [n] float64.
+    context: [n, D] or None.
+    action_context: [K, A] or None.
+    expected_reward: [n, K] true expected rewards, known of synthetic data and where every outcome
+      is, or None; [n, C] in the order of `candidates` where those are given.
+    pi_b: [n, K, L] the whole policy that logged, or None.
+    candidates: [n, C] int64, what there was to choose from, as indices into `item_ids`, -1 where
+      there were fewer than C; None where these are all actions, or unknown.
+  """
+
+  round: np.ndarray
+  user_id: np.ndarray
+  item_ids: np.ndarray
+  action: np.ndarray
+  num_candidates: np.ndarray
+  position: np.ndarray
+  propensity: np.ndarray
+  reward: np.ndarray
+  context: np.ndarray | None = None
+  action_context: np.ndarray | None = None
+  expected_reward: np.ndarray | None = None
+  pi_b: np.ndarray | None = None
+  candidates: np.ndarray | None = None
+
+
+def chosen_index(log: LoggedFeedback) -> np.ndarray:
+  """[n] the place of each logged action among the candidates of its round."""
+  if log.candidates is None:
+    return log.action
+  return np.argmax(log.candidates == log.action[:, None], axis=1)
+
+
+def policy_inputs(
+  log: LoggedFeedback, num_train: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """What a policy reads of a log: users, queries and features of the actions.
+
+  Args:
+    log: whose context is the query, and whose action context holds the features; a column of ones
+      and a column an action where there is none.
+    num_train: rounds that say how to scale the context; None takes all.
+
+  Returns:
+    user [n] int32, numbered from 0; query [n, D] and features [K, F] float32, of mean 0 and
+    variance 1.
+  """
+  user = np.unique(log.user_id, return_inverse=True)[1].astype(np.int32)
+  query = np.ones((len(log.action), 1), np.float32)
+  if log.context is not None:
+    query = scaled(log.context, num_train).astype(np.float32)
+  features = np.eye(len(log.item_ids), dtype=np.float32)
+  if log.action_context is not None:
+    features = scaled(log.action_context).astype(np.float32)
+  return user, query, features
+
+
+def scaled(values: np.ndarray, num_train: int | None = None) -> np.ndarray:
+  """Columns by the mean and the standard deviation of the first rows; constant ones are 0."""
+  known = np.asarray(values[:num_train], np.float64)
+  spread = known.std(0)
+  return (values - known.mean(0)) / np.where(spread > 0, spread, 1)
+
+
+def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
+  """The log itself, once no row of it can mislead an estimator.
+
+  Raises:
+    InputError: one line with the source, the column and the first offending row, from 0.
+  """
+  num_rounds, num_actions = len(log.action), len(log.item_ids)
+  if num_rounds == 0:
+    raise InputError(f'{source}: the log is empty; give at least one round')
+  for name in ('propensity', 'reward', 'position', *PER_ROUND, 'candidates'):
+    values = getattr(log, name)
+    if values is not None and len(values) != num_rounds:
+      raise InputError(f'{source}: {name} has {len(values)} rows and action {num_rounds}')
+  _check_shapes(source, log)
+  wrong = {
+    'action': ((log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
+    'position': (log.position < 0, 'negative'),
+    'num_candidates': (log.num_candidates < 1, 'not positive'),
+    'propensity': (~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
+    'reward': (~np.isfinite(log.reward), 'NaN or infinite'),
+  }
+  for name, (rows, what) in wrong.items():
+    if rows.any():
+      row = int(np.argmax(rows))
+      raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
+  if log.pi_b is not None:
+    _check_pi_b(source, log)
+  if log.candidates is not None:
+    _check_candidates(source, log)
+  return log
+
+
+def _check_shapes(source: str, log: LoggedFeedback) -> None:
+  num_rounds, num_actions = len(log.action), len(log.item_ids)
+  expected: dict[str, tuple[int | str, ...]] = {
+    'action': (num_rounds,),
+    'num_candidates': (num_rounds,),
+    'propensity': (num_rounds,),
+    'reward': (num_rounds,),
+    'position': (num_rounds,),
+    'context': (num_rounds, 'D'),
+    'action_context': (num_actions, 'A'),
+    'expected_reward': (num_rounds, num_actions if log.candidates is None else 'C'),
+    'pi_b': (num_rounds, num_actions, 'L'),
+  }
+  for name, shape in expected.items():
+    values = getattr(log, name)
+    if values is None:
+      continue
+    found = np.shape(values)
+    if len(found) != len(shape) or any(
+      isinstance(size, int) and size != other for size, other in zip(shape, found, strict=True)
+    ):
+      raise InputError(
+        f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}]'
+      )
+    if name in ('context', 'action_context', 'expected_reward'):
+      wrong = ~np.isfinite(np.asarray(values, np.float64)).all(1)
+      if wrong.any():
+        raise InputError(
+          f'{source}: {name}, row {int(np.argmax(wrong))}: a value is NaN or infinite'
+        )
+  if log.pi_b is not None and log.position.max() >= log.pi_b.shape[2]:
+    row = int(np.argmax(log.position >= log.pi_b.shape[2]))
+    raise InputError(
+      f'{source}: position, row {row}: {log.position[row]} is not in 0..{log.pi_b.shape[2] - 1}, '
+      'the positions of pi_b'
+    )
+
+
+def _check_pi_b(source: str, log: LoggedFeedback) -> None:
+  total = np.asarray(log.pi_b).sum(1)
+  wrong = ~(np.abs(total - 1) <= _TOLERANCE) | (np.asarray(log.pi_b) < 0).any(1)
+  if wrong.any():
+    row, position = np.argwhere(wrong)[0]
+    raise InputError(
+      f'{source}: pi_b, row {row}: sums to {total[row, position]:.6g} at position {position}, or '
+      'has a negative probability; give a distribution over actions for each position'
+    )
+
+
+def _check_candidates(source: str, log: LoggedFeedback) -> None:
+  candidates = np.asarray(log.candidates)
+  expected = log.expected_reward
+  if expected is not None and expected.shape != candidates.shape:
+    raise InputError(
+      f'{source}: expected_reward has shape {expected.shape} and candidates {candidates.shape}'
+    )
+  ordered = np.sort(candidates, axis=1)
+  wrong = {
+    'an item is not among the item ids': (candidates >= len(log.item_ids)).any(1),
+    'num_candidates counts other items than are known': (candidates >= 0).sum(1)
+    != log.num_candidates,
+    'an item is there twice': ((np.diff(ordered, axis=1) == 0) & (ordered[:, 1:] >= 0)).any(1),
+    'the chosen item is not there': (candidates != log.action[:, None]).all(1),
+  }
+  for what, rows in wrong.items():
+    if rows.any():
+      raise InputError(f'{source}: candidates, row {int(np.argmax(rows))}: {what}')
