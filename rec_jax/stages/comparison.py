@@ -70,20 +70,8 @@ def compare(
     encoded: the same problem for policies that read the user tower.
     with_teacher: label -> the same problem with the teacher's features.
   """
+  described = parts.group(problem.name, _works(config, problem, chosen, encoded, with_teacher))
   candidates = policies.comparison(problem)
-  run: Callable[..., Work] = functools.partial(functools.partial, describe, config)
-  settings = {c.label: chosen.get(c.label) or policies.first(c) for c in candidates}
-  works = {
-    c.label: run(encoded if c.needs_query else problem, c, [settings[c.label]]) for c in candidates
-  }
-  # After those whose compilation they can use.
-  for c in candidates:
-    if c.frontier:
-      line = [settings[c.label] | {c.strength: value} for value in c.frontier]
-      works[f'{c.label} frontier'] = run(problem, c, line, config.explore.frontier_seeds)
-    if c.label in with_teacher:
-      works[f'{c.label} teacher'] = run(with_teacher[c.label], c, [settings[c.label]])
-  described = parts.group(problem.name, works)
   explored = {
     c.label: described[c.label][0] | {'features': _features(c, problem)} for c in candidates
   }
@@ -121,6 +109,32 @@ def describe(
     for outcome in outcomes.split(trajectory, len(settings))
   ]
   return [each | {'setting': setting} for each, setting in zip(described, settings, strict=True)]
+
+
+def _works(
+  config: Config,
+  problem: Problem,
+  chosen: dict[str, Settings],
+  encoded: Problem,
+  with_teacher: dict[str, Problem],
+) -> dict[str, Work]:
+  """What is to be described, by the policy's label, with `frontier` or `teacher` behind it."""
+
+  def rollouts(world: Problem, candidate: Candidate, *settings_and_seeds: Any) -> Work:
+    return functools.partial(describe, config, world, candidate, *settings_and_seeds)
+
+  works, again = {}, {}
+  for candidate in policies.comparison(problem):
+    label = candidate.label
+    setting = chosen.get(label) or policies.first(candidate)
+    works[label] = rollouts(encoded if candidate.needs_query else problem, candidate, [setting])
+    if candidate.frontier:
+      line = [setting | {candidate.strength: value} for value in candidate.frontier]
+      again[f'{label} frontier'] = rollouts(problem, candidate, line, config.explore.frontier_seeds)
+    if label in with_teacher:
+      again[f'{label} teacher'] = rollouts(with_teacher[label], candidate, [setting])
+  # Last, when their programs have been compiled.
+  return works | again
 
 
 def _features(candidate: Candidate, problem: Problem) -> str:
