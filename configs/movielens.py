@@ -1,6 +1,6 @@
 """MovieLens-100k from the installed data packages: the default run."""
 
-from rec_jax.stages.config import Config
+from rec_jax.runs.config import Config
 
 
 def get_config() -> Config:

@@ -1,6 +1,6 @@
 """The user's own tables: set --config.data.interactions and --config.data.items to the files."""
 
-from rec_jax.stages.config import Config
+from rec_jax.runs.config import Config
 
 
 def get_config() -> Config:

@@ -7,7 +7,7 @@ from experiments import launch
 
 def main() -> None:
   """Prints the tables."""
-  from rec_jax.stages import coverage
+  from rec_jax.studies import coverage
 
   if not coverage.run():
     sys.exit(1)

@@ -5,7 +5,7 @@ import pathlib
 from absl import flags
 
 from experiments import launch
-from rec_jax.stages.config import Config
+from rec_jax.runs.config import Config
 
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'WORKDIR/STAGE: evaluate the checkpoint of this stage alone'
@@ -17,7 +17,7 @@ def main(config: Config, workdir: pathlib.Path) -> None:
   if _CHECKPOINT.value is None:
     launch.run_stages(('evaluate',), config, workdir)
   else:
-    from rec_jax.stages import evaluate
+    from rec_jax.stages.evaluate import stage as evaluate
 
     evaluate.run_checkpoint(pathlib.Path(_CHECKPOINT.value))
 

@@ -21,12 +21,10 @@ _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure go
 
 def main() -> None:
   """Prints the table and the advice, and writes the figure."""
-  from rec_jax.stages import value_report
+  from rec_jax.studies.logged import valuation
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
-  value_report.run(
-    _LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value
-  )
+  valuation.run(_LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
-"""Rolls out bandit policies: on the feedback after the cut, or in one world of `stages.worlds`."""
+"""Rolls out bandit policies: on the feedback after the cut, or in one world of a sweep."""
 
 import pathlib
 
 from experiments import launch
-from rec_jax.stages.config import Config, SweepConfig
+from rec_jax.runs.config import Config, SweepConfig
 
 
 def main(config: Config | SweepConfig, workdir: pathlib.Path) -> None:

@@ -21,8 +21,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from rec_jax.stages import STAGES
-from rec_jax.stages.config import Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config, SweepConfig
 
 _DEFAULT = 'configs/movielens.py'
 
@@ -57,13 +56,13 @@ def start_alone(run: Callable[[], None]) -> None:
 
 def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pathlib.Path) -> None:
   """Runs stages in order, each unless it is finished."""
-  from rec_jax.stages import workdir as workdirs
+  from rec_jax.runs import workdir as workdirs
   from rec_jax.types import InputError
 
   if isinstance(config, SweepConfig):
     raise InputError('the config is that of a sweep: run it by python -m experiments.explore')
   for stage in stages:
-    run = importlib.import_module(f'rec_jax.stages.{stage}').run
+    run = importlib.import_module(f'rec_jax.stages.{stage}.stage').run
     if workdirs.is_finished(workdir, stage):
       run(config, workdir)
       continue
@@ -72,13 +71,13 @@ def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pat
       run(config, workdir)
       if stage == 'prepare' and 'explore' in stages:
         # Better now than once the models are trained.
-        importlib.import_module('rec_jax.stages.explore').check_visitors(config, workdir)
+        importlib.import_module('rec_jax.stages.explore.stage').check_visitors(config, workdir)
 
 
 def run_sweep(config: SweepConfig, workdir: pathlib.Path) -> None:
   """Runs a sweep of policies; bad input leaves `workdir` as it was."""
-  from rec_jax.stages import sweep
-  from rec_jax.stages import workdir as workdirs
+  from rec_jax.runs import workdir as workdirs
+  from rec_jax.studies.sweep import sweep
 
   with workdirs.unchanged_on_bad_input(workdir):
     sweep.run(config, workdir)

@@ -21,12 +21,12 @@ _STEPS = flags.DEFINE_integer('num_steps', 300, 'of descent')
 
 def main() -> None:
   """Writes the policy and prints what it would have earned on the rest of the log."""
-  from rec_jax.stages import learn_policy
+  from rec_jax.studies.logged import learn
 
-  settings = learn_policy.Settings(
+  settings = learn.LearningConfig(
     _OBJECTIVE.value, _MAX_WEIGHT.value, _PENALTY.value, _SLATE.value, _STEPS.value
   )
-  learn_policy.run(_LOG.value, settings, _SHARE.value, _SEED.value, pathlib.Path(_OUT.value))
+  learn.run(_LOG.value, settings, _SHARE.value, _SEED.value, pathlib.Path(_OUT.value))
 
 
 if __name__ == '__main__':

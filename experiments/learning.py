@@ -5,9 +5,9 @@ from experiments import launch
 
 def main() -> None:
   """Prints the table."""
-  from rec_jax.stages import learning_gains
+  from rec_jax.studies import gains
 
-  learning_gains.run()
+  gains.run()
 
 
 if __name__ == '__main__':

@@ -8,7 +8,6 @@ one before it is used.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from rec_jax import files
 from rec_jax.types import InputError
 
 _CHECKSUMS = 'checksums.json'
@@ -129,19 +129,12 @@ def load_config(directory: str | os.PathLike[str]) -> dict[str, Any]:
 def _seal(response: Any, path: pathlib.Path) -> None:
   """Marks a save as whole once Orbax has committed it."""
   response.result()
-  temporary = path.with_name(f'{path.name}.{_CHECKSUMS}')
-  temporary.write_text(json.dumps(_checksums(path), indent=1, sort_keys=True))
-  temporary.replace(path / _CHECKSUMS)
+  files.write_json(path / _CHECKSUMS, _checksums(path))
 
 
 def _checksums(path: pathlib.Path) -> dict[str, str]:
-  files = sorted(file for file in path.rglob('*') if file.is_file() and file.name != _CHECKSUMS)
-  return {str(file.relative_to(path)): _sha256(file) for file in files}
-
-
-def _sha256(file: pathlib.Path) -> str:
-  with file.open('rb') as stream:
-    return hashlib.file_digest(stream, 'sha256').hexdigest()
+  saved = (file for file in path.rglob('*') if file.is_file() and _CHECKSUMS not in file.name)
+  return {str(file.relative_to(path)): files.sha256(file) for file in sorted(saved)}
 
 
 def _newest_whole(directory: pathlib.Path) -> int | None:

@@ -15,14 +15,15 @@ import time
 
 import pytest
 
-from rec_jax.stages import STAGES
-from tests.stages import small
+from rec_jax.runs.config import STAGES
+from tests.helpers import small
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 _SMALL = """
 import dataclasses, functools, runpy, sys
-from rec_jax.stages import payoff, policies, pretrain
+from rec_jax.stages.explore import payoff, policies
+from rec_jax.stages.pretrain import stage as pretrain
 from tests.stages import small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
@@ -36,7 +37,7 @@ policies.comparison = lambda problem: (
   policies.UNIFORM, policies.baseline(problem), policies.MODEL_GREEDY, greedy, ucb
 )
 policies.COLD_START = (ucb,)
-payoff.ARMS = (greedy, ucb)
+payoff.ENTRIES = (greedy, ucb)
 
 script = sys.argv.pop(1)
 runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)

@@ -10,11 +10,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Each may import what stands above it, and nothing beside or below it.
 LAYERS = (
-  ('types',),
+  ('types', 'files'),
   ('checkpoint',),
   ('data', 'models', 'losses', 'bandits', 'evaluation'),
-  ('training', 'environments', 'retrieval'),
-  ('report',),
+  ('training', 'environments'),
+  ('tasks', 'retrieval', 'report'),
+  ('runs',),
+  ('studies',),
   ('stages',),
 )
 LAYER = {unit: number for number, layer in enumerate(LAYERS) for unit in layer}
@@ -64,8 +66,8 @@ def test_every_part_of_the_package_has_its_layer():
     ('types.py', 'from rec_jax import checkpoint', True),
     ('bandits/base.py', 'from rec_jax.types import Context', False),
     ('bandits/beliefs/linear.py', 'from rec_jax.bandits import base', False),
-    ('stages/explore.py', 'from rec_jax.environments import rollout', False),
-    ('stages/workdir.py', 'import rec_jax', False),
+    ('stages/explore/stage.py', 'from rec_jax.environments import rollout', False),
+    ('runs/workdir.py', 'import rec_jax', False),
   ],
 )
 def test_the_rule_tells_right_from_wrong(tmp_path, home, line, wrong):

@@ -4,7 +4,7 @@
 apart and reads the query is one-vs-rest regression here, at the least cost.
 """
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """Rewards linear in the features of the arms: policies x hyperparameters x seeds."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """Rewards of 0 and 1, logistic in the features of the arms."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """A reward matrix of the user's own: give it by --config.rewards=FILE.npz."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """Rewards that are a network of the features: policies that learn one against linear ones."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """Linear rewards whose weights change at four rounds: forgetting (gamma) or remembering all."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """The uniform log of the Open Bandit sample, replayed by rejection (Li et al. 2011)."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

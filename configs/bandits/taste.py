@@ -1,10 +1,10 @@
-"""A user whose taste moves with what is shown: `--config.attraction=-0.05` for one who tires of it.
+"""A user whose taste moves with what is shown: `--config.taste_step=-0.05` for one who tires of it.
 
 Regret is against the best item for the taste of that round; the sum of expected rewards tells what
 a policy made of the whole path.
 """
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

@@ -1,6 +1,6 @@
 """The wheel of Riquelme et al. (2018), at an inner disc of half the radius."""
 
-from rec_jax.stages.config import SweepConfig
+from rec_jax.runs.config import SweepConfig
 
 
 def get_config() -> SweepConfig:

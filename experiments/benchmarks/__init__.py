@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from rec_jax import files
 from rec_jax.report import terminal
-from rec_jax.stages import workdir as runs
 from rec_jax.types import InputError
 
 NAMES = ('compile', 'linear_thompson', 'linear_ucb', 'ope', 'scaling', 'squarecb')
@@ -76,10 +76,10 @@ def execute(name: str | None, peers_python: str, out: str | None) -> None:
   print(terminal.table(columns, cells))
   print(f'{rows[0].unit}; each the median of {rows[0].n}')
   if out is not None:
-    runs.write_json(pathlib.Path(out), [dataclasses.asdict(row) for row in rows])
+    files.write_json(pathlib.Path(out), [dataclasses.asdict(row) for row in rows])
     for panel, svg in benchmark.draw(rows).items() if hasattr(benchmark, 'draw') else ():
       path = pathlib.Path(out)
-      runs.write_atomic(path.with_name(f'{path.stem}_{panel}.svg'), svg)
+      files.write_atomic(path.with_name(f'{path.stem}_{panel}.svg'), svg)
 
 
 def load(name: str | None) -> ModuleType:

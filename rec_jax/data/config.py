@@ -21,8 +21,8 @@ class DataConfig:
       every column of text or of lists of strings.
     text_length: tokens that a text is cut at.
     positive_rating: ratings from this value on count as reward 1.
-    until: share of the events, in time order, that is used at all. A run on the events before the
-      cut of another run is where choices can be made that this other run then judges.
+    used_fraction: share of the events, in time order, that is used at all. A run on the events
+      before the cut of another run is where choices can be made that this other run then judges.
     cut: share of the used events, in time order, that lies before the global cut.
     min_events: users with fewer events before the cut are not ranked.
     drop_duplicates: keep the first of duplicate rows instead of stopping at them.
@@ -39,7 +39,7 @@ class DataConfig:
   text_columns: str = ''
   text_length: int = 32
   positive_rating: float = 4.0
-  until: float = 1.0
+  used_fraction: float = 1.0
   cut: float = 0.7
   min_events: int = 5
   drop_duplicates: bool = False

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rec_jax import files
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -118,9 +119,8 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
-  temporary = path.with_name(f'.{path.name}')
-  pl.DataFrame(columns).write_parquet(temporary, metadata=metadata)
-  temporary.replace(path)
+  with files.replacing(path) as stream:
+    pl.DataFrame(columns).write_parquet(stream, metadata=metadata)
 
 
 def from_obp(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFeedback:
@@ -205,10 +205,8 @@ def _read_npz(path: Path | str) -> LoggedFeedback:
 
 def _write_npz(path: Path, log: LoggedFeedback) -> None:
   plain = {name: value for name, value in to_obp(log).items() if value is not None}
-  temporary = path.with_name(f'.{path.name}')
-  with temporary.open('wb') as stream:
+  with files.replacing(path) as stream:
     np.savez_compressed(stream, **plain)
-  temporary.replace(path)
 
 
 def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:

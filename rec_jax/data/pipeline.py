@@ -26,13 +26,13 @@ class Augmentation:
       source says nothing.
     max_drop_rate: each history loses a share of its events, drawn uniformly from [0, this]; it
       then reads like that of a user who did not see all of it.
-    last_share: how often the window is the end of the history, where recommendations are asked
-      for, instead of a random place in it.
+    recent_window_rate: how often the window is the end of the history, where recommendations are
+      asked for, instead of a random place in it.
   """
 
   shuffle_ties: bool = True
   max_drop_rate: float = 0.0
-  last_share: float = 0.0
+  recent_window_rate: float = 0.0
 
 
 def history_batches(
@@ -114,6 +114,6 @@ def _augmented(
   if kept.any():
     order = order[kept]
   spare = max(len(order) - length, 0)
-  is_last = rng.random() < augmentation.last_share
+  is_last = rng.random() < augmentation.recent_window_rate
   start = spare if is_last else rng.integers(0, spare, endpoint=True)
   return order[start : start + length]

@@ -4,7 +4,6 @@ The packages are located, never imported: their code and what it depends on are 
 """
 
 import dataclasses
-import hashlib
 import importlib.util
 import re
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from rec_jax import files
 from rec_jax.data import films
 from rec_jax.data.tables import Tables
 from rec_jax.types import InputError
@@ -220,8 +220,7 @@ def _locate(file: _PackagedFile) -> Path:
   path = Path(spec.submodule_search_locations[0], file.path)
   if not path.is_file():
     raise InputError(f'{path}: missing from {file.requirement}; run: {_INSTALL}')
-  with open(path, 'rb') as opened:
-    digest = hashlib.file_digest(opened, 'sha256').hexdigest()
+  digest = files.sha256(path)
   if digest != file.sha256:
     raise InputError(
       f'{path}: sha256 {digest[:12]}... is not that of {file.requirement} '

@@ -47,7 +47,8 @@ def take_first(tables: Tables, share: float) -> Tables:
   kept = int(share * len(tables.interactions))
   if not kept:
     raise InputError(
-      f'until {share} leaves none of {len(tables.interactions)} events; raise --config.data.until'
+      f'used_fraction {share} leaves none of {len(tables.interactions)} events; '
+      'raise --config.data.used_fraction'
     )
   events = tables.interactions.sort('timestamp', 'row').head(kept)
   return dataclasses.replace(

@@ -16,7 +16,7 @@ from rec_jax.environments import hoist
 from rec_jax.environments.base import Environment, Metrics
 from rec_jax.types import ArmSpec
 
-Settings = Any
+Hyperparameters = Any
 
 # Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
 _DRAWN_BYTES = 2**22
@@ -42,13 +42,13 @@ class Trajectory:
 
 def rollout(
   keys: jax.Array,
-  policy: Policy | Callable[[Settings], Policy],
+  policy: Policy | Callable[[Hyperparameters], Policy],
   environment: Environment,
   data: Any,
   spec: ArmSpec,
   num_rounds: int,
   *,
-  settings: Settings = None,
+  settings: Hyperparameters = None,
   first_round: int = 0,
   policy_state: Any = None,
   env_state: Any = None,
@@ -140,7 +140,7 @@ class _Start(NamedTuple):
   """What differs between seeds; every leaf has a leading [S]."""
 
   keys: jax.Array
-  settings: Settings
+  settings: Hyperparameters
   policy_state: Any
   env_state: Any
 
@@ -148,7 +148,7 @@ class _Start(NamedTuple):
 class _Options(NamedTuple):
   """What a compilation depends on."""
 
-  policy: Policy | Callable[[Settings], Policy]
+  policy: Policy | Callable[[Hyperparameters], Policy]
   environment: Environment
   spec: ArmSpec
   num_rounds: int
@@ -164,7 +164,7 @@ def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) ->
   keys = jax.vmap(seed_keys)(start.keys).rounds
   over_seeds = _mapped(functools.partial(_round, options), (None, 0, (None, 0, 0, 0)), len(keys))
 
-  def rest(policy_state: Any, env_state: Any) -> tuple[Any, Settings, Any, Any]:
+  def rest(policy_state: Any, env_state: Any) -> tuple[Any, Hyperparameters, Any, Any]:
     return data, start.settings, policy_state, env_state
 
   halves = hoist.split(over_seeds, jnp.int32(0), keys, rest(policy_state, env_state))
@@ -204,7 +204,7 @@ def _init(options: _Options, data: Any, start: _Start) -> tuple[Any, Any]:
 
 
 def _round(
-  options: _Options, t: jax.Array, key: jax.Array, rest: tuple[Any, Settings, Any, Any]
+  options: _Options, t: jax.Array, key: jax.Array, rest: tuple[Any, Hyperparameters, Any, Any]
 ) -> tuple[Any, Any, Metrics, jax.Array | None]:
   """One round of one seed; `rest` is (data, settings, policy state, environment's state)."""
   data, settings, policy_state, env_state = rest
@@ -234,13 +234,13 @@ def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
 
 
 def _refresh(
-  options: _Options, t: jax.Array, keys: jax.Array, settings: Settings, policy_state: Any
+  options: _Options, t: jax.Array, keys: jax.Array, settings: Hyperparameters, policy_state: Any
 ) -> Any:
   """Calls the policy's refresh every so many rounds, on the round that all seeds share."""
   if not options.refresh_every:
     return policy_state
 
-  def one(key: jax.Array, settings: Settings, state: Any) -> Any:
+  def one(key: jax.Array, settings: Hyperparameters, state: Any) -> Any:
     policy = _policy(options, settings)
     # A stream of its own: the rounds count up from 0.
     key = jax.random.fold_in(jax.random.fold_in(key, t), 1)
@@ -279,7 +279,7 @@ def _mapped(function: Callable, in_axes: tuple[Any, ...], size: int) -> Callable
   return call
 
 
-def _policy(options: _Options, settings: Settings) -> Policy:
+def _policy(options: _Options, settings: Hyperparameters) -> Policy:
   policy = options.policy
   return policy if isinstance(policy, Policy) else policy(settings)
 
@@ -298,7 +298,7 @@ def _bytes_per_seed(options: _Options, data: Any, start: _Start) -> float:
   return 2 * size + options.num_rounds * per_round + candidates
 
 
-def _check_start(policy: Policy | Callable[[Settings], Policy], start: _Start) -> None:
+def _check_start(policy: Policy | Callable[[Hyperparameters], Policy], start: _Start) -> None:
   if isinstance(policy, Policy) != (start.settings is None):
     raise ValueError('give settings with a factory of policies, and none with a policy')
   for path, leaf in jax.tree.leaves_with_path(start):

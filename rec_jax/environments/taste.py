@@ -19,19 +19,19 @@ class TasteData:
   Attributes:
     items: [K, F] float32, of length 1 each.
     noise_variance: [] of one reward around taste . item.
-    attraction: [] more than -1, the step size; above 0 the taste moves towards what it likes,
+    taste_step: [] more than -1, the step size; above 0 the taste moves towards what it likes,
       below 0 it has enough of it and moves away, and at 0 it stays.
   """
 
   items: jax.Array
   noise_variance: jax.Array
-  attraction: jax.Array
+  taste_step: jax.Array
 
 
 def taste_environment() -> Environment:
   """One user a seed, with a taste from the unit sphere, who may be shown any item at any round.
 
-  After an item: taste <- taste + attraction * (taste . item) * item, scaled to length 1; after a
+  After an item: taste <- taste + taste_step * (taste . item) * item, scaled to length 1; after a
   slate, the sum of its steps. The best expected reward of a round is that of the taste which the
   items before it have made, so that regret tells what a round lost and the sum of expected rewards
   what the whole path was worth.
@@ -61,7 +61,7 @@ def taste_environment() -> Environment:
     liking = jnp.where(decision.index[0] < 0, 0.0, expected[decision.index[0]])
     reward = liking + jnp.sqrt(data.noise_variance) * jax.random.normal(key, liking.shape)
     metrics = known_metrics(context, decision, expected[None], reward[None])
-    moved = taste + data.attraction * liking @ data.items[decision.index[0]]
+    moved = taste + data.taste_step * liking @ data.items[decision.index[0]]
     return _unit(moved), outcome_rows(context, decision, reward[None]), metrics
 
   return Environment(init, observe, step)

@@ -20,14 +20,14 @@ class WheelData:
   """The truth; the defaults are those of the paper.
 
   Attributes:
-    delta: [] in (0, 1), radius of the inner disc.
+    disc_radius: [] in (0, 1), radius of the inner disc.
     safe: [] mean reward of arm 0 everywhere.
     low: [] of arms 1 to 4, except where one of them is high.
     high: [] of the arm of its quadrant, outside the inner disc.
     noise: [] standard deviation of a reward around its mean.
   """
 
-  delta: jax.Array | float = 0.5
+  disc_radius: jax.Array | float = 0.5
   safe: jax.Array | float = 1.2
   low: jax.Array | float = 1.0
   high: jax.Array | float = 50.0
@@ -75,5 +75,5 @@ def wheel_environment() -> Environment:
 def wheel_means(data: WheelData, point: jax.Array) -> jax.Array:
   """Mean reward [5] of the arms at a point [2]; arms 1 to 4 own (+, +), (+, -), (-, +), (-, -)."""
   quadrant = 1 + 2 * (point[0] < 0) + (point[1] < 0)
-  is_high = (jnp.arange(NUM_ARMS) == quadrant) & (jnp.linalg.norm(point) > data.delta)
+  is_high = (jnp.arange(NUM_ARMS) == quadrant) & (jnp.linalg.norm(point) > data.disc_radius)
   return jnp.where(is_high, data.high, data.low).at[0].set(data.safe)

@@ -3,12 +3,12 @@
 import dataclasses
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 
+from rec_jax import files
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import numbers
 from rec_jax.report.numbers import Cell
@@ -118,13 +118,7 @@ def write_page(
   html = render(title, facts, summary, sections)
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  # In the same directory, since a rename is atomic only within a file system.
-  with tempfile.NamedTemporaryFile(
-    'w', encoding='utf-8', dir=path.parent, suffix='.html', delete=False
-  ) as file:
-    file.write(html)
-  os.chmod(file.name, 0o644)
-  os.replace(file.name, path)
+  files.write_atomic(path, html)
 
 
 def render(

@@ -62,12 +62,10 @@ def init(
   return jax.tree.map(jnp.array, state)
 
 
-def make_step(
-  loss_fn: LossFn, optimizer: optax.GradientTransformation, average_decay: float
-) -> StepFn:
+def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float) -> StepFn:
   """A jitted step (state, batch, constants) -> (state, metrics) that donates the state.
 
-  At step t the average decays by (1 + t) / (10 + t) and at most by `average_decay`, so that the
+  At step t the average decays by (1 + t) / (10 + t) and at most by `ema_decay`, so that the
   initial weights do not linger in it.
   """
 
@@ -77,7 +75,7 @@ def make_step(
     (loss, (carry, metrics)), grads = gradient(state.params, state.carry, key, batch, constants)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
     state = dataclasses.replace(
       state,

@@ -13,6 +13,8 @@ from typing import Protocol
 import tensorboardX
 import tqdm
 
+from rec_jax import files
+
 WriteScalars = Callable[[int, Mapping[str, float]], None]
 
 
@@ -95,6 +97,4 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     return
   lines = path.read_text().splitlines(keepends=True)
   kept = [line for line in lines if line.endswith('\n') and json.loads(line)['step'] <= step]
-  temporary = path.with_name(f'.{path.name}')
-  temporary.write_text(''.join(kept))
-  temporary.replace(path)
+  files.write_atomic(path, ''.join(kept))

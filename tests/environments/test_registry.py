@@ -14,13 +14,13 @@ from rec_jax import bandits
 from rec_jax.environments.catalogue import catalogue_data
 from rec_jax.environments.rated import rated_data
 from rec_jax.environments.visits import visit_environment, visit_spec
-from rec_jax.stages import worlds
-from rec_jax.stages.config import SweepConfig
-from rec_jax.stages.measures import REGRET
-from rec_jax.stages.worlds import World
+from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep import worlds
+from rec_jax.studies.sweep.sweep_metrics import REGRET
+from rec_jax.studies.sweep.worlds import World
 from tests.bandits.problems import compiled
 from tests.environments.test_visits import events
-from tests.stages import world_files
+from tests.helpers import world_files
 
 CONFIG = SweepConfig(num_arms=5, dim=3, num_rounds=12, num_changes=2, hidden_dim=4)
 KEYS = jax.random.split(jax.random.key(0), 3)

@@ -22,7 +22,7 @@ def show(data, taste, *items):
 
 
 @pytest.mark.parametrize(
-  ('attraction', 'first', 'second'),
+  ('taste_step', 'first', 'second'),
   [
     # (1, 0) + 0.5 * 0.6 * (0.6, 0.8) = (1.18, 0.24); of that, + 0.5 * 0.24 * (0, 1) = (1.18, 0.36).
     (0.5, (1.18, 0.24), (1.18, 0.36)),
@@ -30,9 +30,9 @@ def show(data, taste, *items):
     (-0.5, (0.82, -0.24), (0.82, -0.12)),
   ],
 )
-def test_two_steps_by_hand(attraction, first, second):
+def test_two_steps_by_hand(taste_step, first, second):
   items = jnp.array([[0.6, 0.8], [0.0, 1.0]])
-  data = TasteData(items, jnp.float32(0.0), jnp.float32(attraction))
+  data = TasteData(items, jnp.float32(0.0), jnp.float32(taste_step))
   taste, feedback, metrics = show(data, jnp.array([1.0, 0.0]), 0)
   assert metrics.expected_reward[0, 0] == feedback.reward[0] == pytest.approx(0.6)
   assert metrics.best_expected_reward[0, 0] == pytest.approx(0.6)
@@ -61,10 +61,10 @@ def test_attraction_rewards_sticking_to_an_item_and_satiation_punishes_it():
   keys = jax.random.split(jax.random.key(2), 16)
   policy, environment = bandits.make('lin_ucb', alpha=0.1), taste_environment()
   reward = {}
-  for attraction in (0.0, 0.2, -0.2):
-    data = TasteData(items, jnp.float32(0.01), jnp.float32(attraction))
+  for taste_step in (0.0, 0.2, -0.2):
+    data = TasteData(items, jnp.float32(0.01), jnp.float32(taste_step))
     trajectory = rollout(keys, policy, environment, data, spec, 200, return_state=True)
     np.testing.assert_allclose(np.linalg.norm(trajectory.env_state, axis=1), 1, rtol=1e-5)
-    reward[attraction] = trajectory.metrics.expected_reward[:, 100:].mean()
+    reward[taste_step] = trajectory.metrics.expected_reward[:, 100:].mean()
   assert reward[0.2] > 0.95
   assert reward[-0.2] < 0.5 * reward[0.0] < 0.5 * reward[0.2]

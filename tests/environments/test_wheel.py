@@ -30,14 +30,14 @@ def test_only_the_arm_of_the_quadrant_is_high_outside_the_inner_disc(point, high
 
 
 def test_regret_of_uniform_is_the_closed_form_and_a_linear_policy_beats_it():
-  data = WheelData(delta=0.5)
+  data = WheelData(disc_radius=0.5)
   keys = jax.random.split(jax.random.key(0), 16)
   gaps = {}
   for name in ('uniform', 'lin_ucb'):
     metrics = rollout(keys, bandits.make(name), wheel_environment(), data, SPEC, 1000).metrics
     gaps[name] = metrics.best_expected_reward - metrics.expected_reward
     assert np.std(metrics.reward - metrics.expected_reward) == pytest.approx(0.01, rel=0.05)
-  inner = data.delta**2
+  inner = data.disc_radius**2
   of_uniform = inner * 0.8 * (1.2 - 1) + (1 - inner) * (50 - (1.2 + 50 + 3 * 1) / 5)
   error = gaps['uniform'].std() / np.sqrt(gaps['uniform'].size)
   assert abs(gaps['uniform'].mean() - of_uniform) < 4 * error

@@ -10,19 +10,20 @@ import sys
 import pytest
 
 from experiments import launch
-from rec_jax.stages import STAGES
+from rec_jax.runs.config import STAGES
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 # Stands in for the real stages: writes one row each, or fails as told.
 _FAKE_STAGES = """
 import importlib.abc, importlib.machinery, os, sys, types
-from rec_jax.stages import STAGES
+import rec_jax.stages
+from rec_jax.runs.config import STAGES
 
 def make(name):
-  module = types.ModuleType(f'rec_jax.stages.{name}')
+  module = types.ModuleType(f'rec_jax.stages.{name}.stage')
   def run(config, workdir):
-    from rec_jax.stages import workdir as workdirs
+    from rec_jax.runs import workdir as workdirs
     from rec_jax.types import InputError
     directory = workdirs.start(config, workdir, name)
     if directory is None:
@@ -40,8 +41,10 @@ def make(name):
   return module
 
 for name in STAGES:
-  sys.modules[f'rec_jax.stages.{name}'] = make(name)
-  setattr(sys.modules['rec_jax.stages'], name, sys.modules[f'rec_jax.stages.{name}'])
+  package = types.ModuleType(f'rec_jax.stages.{name}')
+  package.stage = sys.modules[f'rec_jax.stages.{name}.stage'] = make(name)
+  sys.modules[f'rec_jax.stages.{name}'] = package
+  setattr(rec_jax.stages, name, package)
 import runpy
 script = sys.argv.pop(1)
 runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)

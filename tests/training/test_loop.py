@@ -32,7 +32,7 @@ def loss_fn(params, carry, key, batch, constants):
 
 
 OPTIMIZER = optimizers.adamw(0.3, NUM_STEPS, weight_decay=0.01)
-STEP = train_state.make_step(loss_fn, OPTIMIZER, average_decay=0.8)
+STEP = train_state.make_step(loss_fn, OPTIMIZER, ema_decay=0.8)
 
 
 def new_state():
@@ -208,7 +208,7 @@ def spoiling(loss_fails, at):
     nan = jnp.nan if loss_fails else jnp.sqrt(0.0 * params['x'][0])
     return loss + nan, rest
 
-  wrong = train_state.make_step(spoiled, OPTIMIZER, average_decay=0.8)
+  wrong = train_state.make_step(spoiled, OPTIMIZER, ema_decay=0.8)
   return lambda step: wrong if step + 1 == at else STEP
 
 

@@ -31,7 +31,7 @@ RANGED = {
 }
 _match = jax.jit(match)
 # Below these an estimate rests on so few rounds that normal theory misleads: at a tenth of 1,000
-# rounds some 95 % intervals cover in 83 %, see rec_jax/stages/coverage.py.
+# rounds some 95 % intervals cover in 83 %, see rec_jax/studies/coverage.py.
 LEAST_EFFECTIVE_SIZE = 30
 LEAST_EFFECTIVE_SHARE = 0.1
 # Standard errors by which the mean weight may differ from 1 before propensities are doubted.

@@ -1,0 +1,176 @@
+"""The settings that a run can have, checked before anything is written."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from rec_jax.models.peft import METHODS
+from rec_jax.models.text_encoder import TextEncoderConfig
+from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.types import InputError
+
+
+def check(config: Config) -> None:
+  """Compares every setting with its limits.
+
+  Raises:
+    InputError: names the first field that cannot be, its value, and what it may be.
+  """
+  check_numbers(config)
+  for field, allowed in _WORDS.items():
+    stage, name = field.split('.')
+    value = getattr(getattr(config, stage), name)
+    if value not in allowed:
+      raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
+  _check_heads(config)
+  _check_encoder_ends(config)
+
+
+def check_numbers(config: Config | SweepConfig) -> None:
+  """Compares every number with its limits.
+
+  Raises:
+    InputError: names the first field that cannot be, its value, and what it may be.
+  """
+  for field, value in _numbers(config):
+    limit = _LIMITS.get(field) or _LIMITS.get(field.rpartition('.')[2])
+    if limit is not None and not limit.holds(value):
+      raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
+
+
+class _Limit(NamedTuple):
+  """An interval with both ends in it, or without one of them."""
+
+  low: float = -math.inf
+  high: float = math.inf
+  open_low: bool = False
+  open_high: bool = False
+
+  def holds(self, value: float) -> bool:
+    """Whether a finite value lies in the interval."""
+    above = value > self.low if self.open_low else value >= self.low
+    below = value < self.high if self.open_high else value <= self.high
+    return math.isfinite(value) and above and below
+
+  def __str__(self) -> str:
+    ends = []
+    if math.isfinite(self.low):
+      ends.append(f'more than {self.low}' if self.open_low else f'{self.low} or more')
+    if math.isfinite(self.high):
+      ends.append(f'less than {self.high}' if self.open_high else f'at most {self.high}')
+    return ' and '.join(ends) or 'a finite number'
+
+
+_COUNT = _Limit(1)
+_POSITIVE = _Limit(0, open_low=True)
+_SHARE = _Limit(0, 1)
+_DROPPED = _Limit(0, 1, open_high=True)
+
+# Sizes of all-MiniLM-L6-v2, with which every text encoder is made.
+_ENCODER = TextEncoderConfig()
+
+# By the full name of a field, or by its last part where it means the same in several stages.
+_LIMITS = {
+  'seed': _Limit(0, 2**31 - 1),
+  **dict.fromkeys(('num_seeds', 'num_steps', 'batch_size', 'validate_every'), _COUNT),
+  **dict.fromkeys(('dim', 'num_heads', 'history_length', 'num_predictions'), _COUNT),
+  'learning_rate': _POSITIVE,
+  'weight_decay': _Limit(0),
+  'ema_decay': _DROPPED,
+  # A text starts and ends with a special token.
+  'data.text_length': _Limit(3, _ENCODER.max_length),
+  'data.positive_rating': _Limit(),
+  'data.used_fraction': _Limit(0, 1, open_low=True),
+  'data.cut': _Limit(0, 1, open_low=True, open_high=True),
+  # One event to train on, one to validate, one to test.
+  'data.min_events': _Limit(3),
+  'pretrain.mask_rate': _Limit(0, 1, open_low=True),
+  'pretrain.num_held_out': _COUNT,
+  'finetune.num_layers': _COUNT,
+  'finetune.dropout_rate': _DROPPED,
+  'finetune.id_dropout_rate': _DROPPED,
+  'finetune.max_drop_rate': _SHARE,
+  'finetune.recent_window_rate': _SHARE,
+  'finetune.patience': _Limit(0),
+  'finetune.num_validation_users': _COUNT,
+  'finetune.encoder_blocks': _Limit(0, _ENCODER.transformer.num_layers),
+  'finetune.encoder_rank': _COUNT,
+  'finetune.encoder_start': _Limit(0),
+  'finetune.encoder_steps': _Limit(0),
+  'finetune.encoder_items': _COUNT,
+  'finetune.encoder_learning_rate': _POSITIVE,
+  # Principal directions of the encoder's token vectors.
+  'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
+  'distil.text_dim': _COUNT,
+  'distil.num_texts': _COUNT,
+  'distil.num_corpus': _Limit(0),
+  'distil.temperature': _POSITIVE,
+  'distil.text_weight': _Limit(0),
+  **dict.fromkeys(
+    (
+      *('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds'),
+      *('explore.num_features', 'explore.max_visitors', 'explore.tuning_visitors'),
+    ),
+    _COUNT,
+  ),
+  'explore.min_events_catalogue': _COUNT,
+  # Half of them are visits.
+  'explore.min_events_rated': _Limit(2),
+  # Without any, every candidate of implicit feedback would be a reward.
+  'explore.negatives_ratio': _POSITIVE,
+  # Of a single one there is nothing to choose.
+  'explore.log_candidates': _Limit(2),
+  'explore.log_epsilon': _Limit(0, 1, open_low=True),
+  'memory_bound': _POSITIVE,
+  **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),
+  # Of a single one nothing is to be learnt.
+  'num_arms': _Limit(2),
+  'noise': _Limit(0),
+  'drift': _SHARE,
+  'num_changes': _Limit(0),
+  'hidden_dim': _COUNT,
+  'disc_radius': _Limit(0, 1, open_low=True, open_high=True),
+  # Rounds are counted in 32 bits, up to twice as many.
+  'delay': _Limit(0, 2**30 - 1),
+  # At -1 a taste could lose all of its length.
+  'taste_step': _Limit(-1, open_low=True),
+  'refresh_every': _Limit(0),
+}
+_WORDS = {
+  'data.source': ('movielens', 'tables'),
+  'pretrain.init': ('minilm', 'random'),
+  'finetune.encoder_method': METHODS,
+}
+
+
+def _numbers(settings: Any, prefix: str = '') -> Iterator[tuple[str, float]]:
+  """(dotted name, value) of every numeric field."""
+  for field in dataclasses.fields(settings):
+    value, name = getattr(settings, field.name), prefix + field.name
+    if dataclasses.is_dataclass(value):
+      yield from _numbers(value, f'{name}.')
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+      yield name, value
+
+
+def _check_heads(config: Config) -> None:
+  for stage, width in (('finetune', 'dim'), ('distil', 'dim'), ('distil', 'text_dim')):
+    settings = getattr(config, stage)
+    if getattr(settings, width) % settings.num_heads:
+      raise InputError(
+        f'{stage}.num_heads is {settings.num_heads}, which does not divide {stage}.{width}='
+        f'{getattr(settings, width)}; set --config.{stage}.num_heads to one that does'
+      )
+
+
+def _check_encoder_ends(config: Config) -> None:
+  """Its text vectors are made anew when the encoder is done, so it must be before the towers."""
+  settings = config.finetune
+  end = settings.encoder_start + settings.encoder_steps
+  if settings.encoder_steps and end > settings.num_steps:
+    raise InputError(
+      f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
+      f'finetune.num_steps={settings.num_steps}; lower them, or set '
+      '--config.finetune.encoder_steps=0'
+    )

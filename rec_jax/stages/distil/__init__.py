@@ -1,0 +1,1 @@
+"""The student of the two-tower model."""

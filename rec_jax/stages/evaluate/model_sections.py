@@ -1,0 +1,236 @@
+"""What the models learnt, as sections of the report: encoder, ranking, unseen items, cost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from rec_jax.report import figures, numbers
+from rec_jax.report.figures import Curve
+from rec_jax.report.numbers import Cell
+from rec_jax.report.page import Section, Table
+from rec_jax.report.style import Figure
+from rec_jax.runs import run_results
+from rec_jax.runs.run_results import Results
+from rec_jax.stages.evaluate import cost, ranking_comparison
+from rec_jax.stages.evaluate.recommenders import (
+  EASE,
+  ID_ONLY,
+  POPULARITY,
+  STUDENT,
+  TEACHER,
+  ZERO_SHOT,
+)
+
+# Every model with what it is, for who does not know it.
+MODELS = {
+  POPULARITY: 'most events in training',
+  EASE: 'linear item-to-item model, recent events count more',
+  ID_ONLY: 'two towers, items known by id alone',
+  ZERO_SHOT: 'published text vectors, nothing trained',
+  TEACHER: 'two towers, text encoder fine-tuned, text and id',
+  STUDENT: 'small model trained on the scores of the teacher',
+}
+
+
+def sections(found: Results) -> Iterator[Section]:
+  """What was learnt, how well it ranks, also items that it has not met, and what it costs."""
+  yield _encoder(found)
+  yield _ranking(found)
+  yield _unseen(found)
+  yield _cost(found)
+
+
+def _encoder(found: Results) -> Section:
+  rows = [row for row in found.rows if row['stage'] == 'pretrain']
+  metric = 'masked_lm_loss'
+  table = Table(
+    'Loss on held-out text, in nats a hidden token (lower is better)',
+    ['what is trained', 'loss'],
+    [[row['subject'], run_results.estimate(row)] for row in rows if row['metric'] == metric],
+    'A head that guesses hidden words is trained on the frozen encoder, and another together with '
+    'the encoder, for as many steps on the same texts. If the second ends lower, the encoder has '
+    f'learnt something about these texts. {run_results.sentence(rows[0]["protocol"])}',
+  )
+  losses = {
+    variant: found.scalars[name]['loss']
+    for variant, name in (('frozen', 'pretrain/frozen'), ('continued', 'pretrain/continued'))
+    if 'loss' in found.scalars.get(name, {})
+  }
+  return Section(
+    'Text encoder',
+    'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
+    'on learning to guess hidden words, in the unlabelled text of this data set.',
+    [table],
+    _curves('Pre-training', {'training loss (nats a token)': losses}),
+  )
+
+
+def _ranking(found: Results) -> Section:
+  metrics = {
+    'recall@10': 'recall@10',
+    'ndcg@10': 'NDCG@10',
+    'mrr': 'MRR',
+    'coverage@10': 'coverage',
+  }
+  note = (
+    'For each user one held-out item, the next one after the history, has to be found among all '
+    'items. recall@10: how often it is among the first ten; NDCG@10 counts it more the higher it '
+    "stands; MRR is the mean of 1 / rank; coverage: the share of the catalogue in anyone's ten. "
+  )
+  return Section(
+    'Ranking the next item',
+    _missing(found, ranking_comparison.NEXT_ITEM, list(metrics)),
+    [
+      _metric_table(
+        found, 'Models and baselines', ranking_comparison.NEXT_ITEM, metrics, list(MODELS), note
+      )
+    ],
+    [*_differences(found, ranking_comparison.NEXT_ITEM, metrics), *_learning(found)],
+  )
+
+
+def _unseen(found: Results) -> Section:
+  metrics = {'recall@10': 'recall@10', 'recall@50': 'recall@50', 'mrr': 'MRR'}
+  models = [ZERO_SHOT, TEACHER, STUDENT]
+  titles = {
+    ranking_comparison.UNSEEN_IN_ALL: 'Among the whole catalogue',
+    ranking_comparison.UNSEEN_ALONE: 'Among the unseen items alone',
+  }
+  note = (
+    'Only events on items that no model has seen, so that their text alone places them. recall@k: '
+    'how often the item is among the first k. '
+  )
+  present = [label for label in titles if run_results.protocol_of(found, 'evaluate', label)]
+  if not present:
+    return Section('Items never seen in training', 'No event after the cut is on such an item.')
+  return Section(
+    'Items never seen in training',
+    'Can a model recommend what nobody has rated yet? Text alone has to carry over. Within the '
+    'whole catalogue the item competes with well-known ones; among the unseen items alone the '
+    'question is only whether text tells them apart.'
+    + ''.join('\n\n' + _missing(found, label, list(metrics)) for label in present),
+    [_metric_table(found, titles[label], label, metrics, models, note) for label in present],
+    [figure for label in present for figure in _differences(found, label, metrics)],
+  )
+
+
+def _cost(found: Results) -> Section:
+  sizes = [
+    run_results.find(found, 'evaluate', name, cost.PARAMETERS) for name in (TEACHER, STUDENT)
+  ]
+  times = [found.timings['evaluate'][cost.timing_name(name)] for name in (TEACHER, STUDENT)]
+  rows: list[list[Cell]] = [
+    [name, int(size.value) if size else None, round(1e6 * time), f'{time / times[0]:.2%}']
+    for name, size, time in zip((TEACHER, STUDENT), sizes, times, strict=True)
+  ]
+  table = Table(
+    'Size and speed',
+    ['model', 'parameters', 'microseconds', "of the teacher's time"],
+    rows,
+    f'Time to encode {cost.NUM_TEXTS} texts that no cache holds and to score them for '
+    f'{cost.NUM_USERS} users: median of repeats on the device of this run, once compiled. Times '
+    'differ from run to run, so they are in timings.json and not in metrics.json.',
+  )
+  return Section('Cost of teacher and student', tables=[table])
+
+
+def _metric_table(
+  found: Results,
+  title: str,
+  protocol: str,
+  metrics: Mapping[str, str],
+  models: Sequence[str],
+  note: str,
+) -> Table:
+  """A row a model, a column a metric that could be computed, and the spread over seeds."""
+  columns = {
+    metric: heading
+    for metric, heading in metrics.items()
+    if run_results.find(found, 'evaluate', models[-1], metric, protocol)
+  }
+  rows: list[list[Cell]] = []
+  for model in models:
+    values = [run_results.find(found, 'evaluate', model, metric, protocol) for metric in columns]
+    cells = [
+      value.value if value and np.isnan(value.low) and value.n > 1 else value for value in values
+    ]
+    rows.append([model, *cells, MODELS[model]])
+  text = note + run_results.sentence(run_results.protocol_of(found, 'evaluate', protocol))
+  text += _spreads(found, protocol, models, columns)
+  return Table(title, ['model', *columns.values(), 'what it is'], rows, text)
+
+
+def _spreads(
+  found: Results, protocol: str, models: Sequence[str], columns: Mapping[str, str]
+) -> str:
+  """Standard deviations over seeds as a sentence, empty with one seed."""
+  spreads = [
+    f'{model} {heading} {numbers.number(value.value)}'
+    for model in models
+    for metric, heading in columns.items()
+    if (
+      value := run_results.find(
+        found, 'evaluate', ranking_comparison.spread_name(model), metric, protocol
+      )
+    )
+  ]
+  return f' Standard deviation over training seeds: {", ".join(spreads)}.' if spreads else ''
+
+
+def _missing(found: Results, protocol: str, metrics: Sequence[str]) -> str:
+  """Says which metrics are left out because every list would hold all candidates."""
+  absent = [m for m in metrics if not run_results.find(found, 'evaluate', STUDENT, m, protocol)]
+  if not absent:
+    return ''
+  return f'Left out for want of candidates ({protocol}): {", ".join(absent)}.'
+
+
+def _differences(found: Results, protocol: str, metrics: Mapping[str, str]) -> list[Figure]:
+  """Differences paired by user with their intervals, in the first two metrics."""
+  panels = {}
+  for metric, heading in list(metrics.items())[:2]:
+    pairs = {
+      f'{a} − {b}': ranking_comparison.difference_name(a, b) for a, b in ranking_comparison.PAIRS
+    }
+    values = {
+      label: run_results.find(found, 'evaluate', name, metric, protocol)
+      for label, name in pairs.items()
+    }
+    known = {label: value for label, value in values.items() if value and value.n > 1}
+    if known:
+      panels[f'difference in {heading}'] = known
+  if not panels:
+    return []
+  caption = (
+    'The difference for the same users, with its 95 % interval. Right of zero the first of the two '
+    'is better; hollow where the interval holds zero, so that the sign is not settled.'
+  )
+  return [
+    figures.forest(
+      f'Differences paired by user: {protocol}', panels, reference=0.0, caption=caption
+    )
+  ]
+
+
+def _learning(found: Results) -> list[Figure]:
+  """Validation and training curves of the three trained models."""
+  models = {TEACHER: 'finetune/teacher', ID_ONLY: 'finetune/id_only', STUDENT: 'distil'}
+  quantities = {'ndcg@10': 'validation NDCG@10', 'loss': 'training loss (nats)'}
+  panels = {
+    label: {
+      name: found.scalars[place][scalar]
+      for name, place in models.items()
+      if scalar in found.scalars.get(place, {})
+    }
+    for scalar, label in quantities.items()
+  }
+  return _curves('Learning curves', panels)
+
+
+def _curves(title: str, panels: Mapping[str, Mapping[str, Curve]]) -> list[Figure]:
+  """A figure of the panels that hold anything, or none."""
+  filled = {label: series for label, series in panels.items() if series}
+  if not filled:
+    return []
+  caption = 'One curve a model; with several training seeds their mean, and their range as a band.'
+  return [figures.curves(title, filled, xlabel='training step', caption=caption)]

@@ -1,0 +1,126 @@
+"""The models that a run compares, each as a function from queries to scores of the catalogue.
+
+All are fitted on the training events and none is fitted again with the validation events; what
+a baseline has to tune, it tunes on the validation events.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rec_jax.data.dataset import Dataset
+from rec_jax.models import encoding
+from rec_jax.models.baselines import ease, popularity
+from rec_jax.runs.config import Config
+from rec_jax.stages.distil import stage as distil
+from rec_jax.stages.finetune import stage as finetune
+from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import full_ranking
+from rec_jax.tasks.full_ranking import Queries, Score
+from rec_jax.training import tracking
+
+POPULARITY, EASE, ID_ONLY = 'popularity', 'EASE', 'id-only'
+ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
+
+# Ridge penalties and recency decays that the baselines choose from.
+LAMBDAS = (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
+DECAYS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommender:
+  """A kind of model.
+
+  Attributes:
+    scores: one for each seed; a single one where no chance enters.
+    tuned: what was chosen on the validation events, by name.
+  """
+
+  scores: Sequence[Score]
+  tuned: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
+  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
+  events, train = dataset.interactions, dataset.split.train_mask
+  user, item, num_items = events.user[train], events.item[train], dataset.items.num_items
+  counts = popularity.fit(item, np.ones(len(item)), events.num_users, num_items)
+  validation = finetune.validation_queries(config, dataset)
+
+  def linear_models() -> Iterable[tuple[dict[str, float], jax.Array]]:
+    for lambda_ in LAMBDAS:
+      yield {'lambda': lambda_}, ease.fit(user, item, num_items, lambda_=lambda_)
+
+  with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
+    return {
+      POPULARITY: Recommender([lambda asked: popularity.scores(counts, asked.history)]),
+      EASE: _tuned(linear_models(), validation, advance),
+      ZERO_SHOT: _tuned([({}, text_similarity(dataset))], validation, advance),
+    }
+
+
+def two_towers(
+  config: Config, workdir: str | os.PathLike[str], variant: str, num_items: int
+) -> Recommender:
+  """The models of one variant of the stage `finetune`."""
+  models = (
+    finetune.load(config, workdir, variant, seed, num_items) for seed in finetune.seeds(config)
+  )
+  return Recommender([_scorer(_two_tower_scores, model) for model in models])
+
+
+def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> Recommender:
+  """The models of the stage `distil`."""
+  models = (distil.load(config, workdir, seed, num_items) for seed in finetune.seeds(config))
+  return Recommender([_scorer(_student_scores, model) for model in models])
+
+
+def text_similarity(dataset: Dataset) -> jax.Array:
+  """[N, N] cosine between the published text vectors of items.
+
+  They share a large common part, so the mean over the items before the cut is taken off first.
+  """
+  vectors = jnp.asarray(
+    encoding.text_vectors(pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask)
+  )
+  vectors -= vectors[~dataset.split.cold_items].mean(0)
+  vectors /= jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+  return vectors @ vectors.T
+
+
+# Compiled once for all seeds: the model is an argument.
+_two_tower_scores = nnx.jit(finetune.score)
+_student_scores = nnx.jit(distil.score)
+_item_to_item_scores = jax.jit(ease.scores)
+
+
+def _scorer(scores: Callable[..., jax.Array], model: nnx.Module) -> Score:
+  return lambda asked: scores(model, asked.history, asked.rewards)
+
+
+def _tuned(
+  models: Iterable[tuple[dict[str, float], jax.Array]],
+  validation: Queries,
+  advance: tracking.Advance,
+) -> Recommender:
+  """The item-to-item weights [N, N] and the decay that are best in NDCG@10 on `validation`."""
+
+  def trials() -> Iterator[tuple[float, Recommender]]:
+    for settings, weights in models:
+      everything = np.ones(len(weights), bool)
+      for decay in DECAYS:
+        score = _item_to_item(weights, decay)
+        ranked = full_ranking.rank_targets(score, validation, everything)
+        yield float(ranked['ndcg@10'].mean()), Recommender([score], settings | {'decay': decay})
+      advance()
+
+  return max(trials(), key=lambda trial: trial[0])[1]
+
+
+def _item_to_item(weights: jax.Array, decay: float) -> Score:
+  return lambda asked: _item_to_item_scores(weights, asked.history, decay=decay)

@@ -1,0 +1,1 @@
+"""Bandit policies on the feedback after the cut."""

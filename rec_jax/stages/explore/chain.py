@@ -1,0 +1,134 @@
+"""What exploration takes from the models of the chain: features and problems."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rec_jax.data import splits
+from rec_jax.data.dataset import Dataset
+from rec_jax.environments.visits import EncodeUser
+from rec_jax.models import encoding
+from rec_jax.models.features import candidate_features
+from rec_jax.models.student import Student
+from rec_jax.runs import artefacts
+from rec_jax.runs.config import Config
+from rec_jax.stages.distil import stage as distil
+from rec_jax.stages.explore import problems
+from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.finetune import stage as finetune
+from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.types import Interactions
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+  """The data and the models of a run.
+
+  Attributes:
+    config: of the run.
+    dataset: from `prepare`.
+    student: of the first seed.
+    student_vectors: [N, D], items of the student.
+    teacher_vectors: [N, D'], of the teacher.
+    text_vectors: [N, H] of the published encoder, without any fine-tuning.
+  """
+
+  config: Config
+  dataset: Dataset
+  student: Student
+  student_vectors: np.ndarray
+  teacher_vectors: np.ndarray
+  text_vectors: np.ndarray
+
+  def problem(self, name: str) -> Problem:
+    """The problem after the cut, with the student's features."""
+    explore = self.config.explore
+    return self._problem(
+      name, self.dataset.interactions, self.dataset.split.num_before, explore.max_visitors
+    )
+
+  def tuning_problem(self, name: str) -> Problem:
+    """The same kind of problem on the events before the cut alone, cut again."""
+    before = splits.take_before(self.dataset.interactions, self.dataset.split.num_before)
+    num_before = int(self.config.data.cut * before.num_events)
+    return self._problem(name, before, num_before, self.config.explore.tuning_visitors)
+
+  def cold_problem(self) -> Problem:
+    """The whole catalogue with nothing learnt before the cut: prior belief, zero-shot text."""
+    size = len(self.text_vectors)
+    problem = dataclasses.replace(
+      self.problem(problems.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
+    )
+    return with_features(problem, self.text_vectors, self.config)
+
+  def with_teacher(self, problem: Problem) -> Problem:
+    """The problem with the teacher's features."""
+    return with_features(problem, self.teacher_vectors, self.config)
+
+  def encoded(self, problem: Problem) -> Problem:
+    """The problem whose queries are the student's user vectors, to go with its item vectors."""
+    graphdef, state = nnx.split(self.student)
+    items = self.student_vectors
+    params = {'state': state, 'items': jnp.asarray(items)}
+    return problems.with_history(problem.with_features(items), _encoder(graphdef), params)
+
+  def _problem(
+    self, name: str, interactions: Interactions, num_before: int, max_visitors: int
+  ) -> Problem:
+    items = self.student_vectors
+    problem = problems.build(
+      name,
+      interactions,
+      num_before,
+      len(items),
+      items,
+      self.config.data.positive_rating,
+      max_visitors,
+      self.config.explore,
+      self.config.seed,
+    )
+    return with_features(problem, items, self.config)
+
+
+def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
+  """Loads the models of a run's first seed."""
+  dataset = artefacts.load_dataset(workdir)
+  num_items = dataset.items.num_items
+  student = distil.load(config, workdir, config.seed, num_items)
+  teacher = finetune.load(config, workdir, 'teacher', config.seed, num_items)
+  return Chain(
+    config=config,
+    dataset=dataset,
+    student=student,
+    student_vectors=np.asarray(student.item_vectors()),
+    teacher_vectors=np.asarray(teacher.towers.items()),
+    text_vectors=encoding.text_vectors(
+      pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask
+    ),
+  )
+
+
+def with_features(problem: Problem, items: np.ndarray, config: Config) -> Problem:
+  """The problem whose candidate features are made of item vectors [N, D] of any scale."""
+  mean_reward = np.asarray(problem.a0 / (problem.a0 + problem.b0))
+  num_features = min(config.explore.num_features, items.shape[1])
+  return problem.with_features(candidate_features(items, mean_reward, num_features))
+
+
+def _encoder(graphdef: Any) -> EncodeUser:
+  """The student's user tower, for the histories of a rollout (newest last, padding in front)."""
+
+  def encode_user(params: Any, items: jax.Array, rewards: jax.Array, mask: jax.Array) -> jax.Array:
+    student = nnx.view(nnx.merge(graphdef, params['state']), deterministic=True)
+    # The tower wants padding at the end.
+    shift = -(len(mask) - jnp.sum(mask))
+    history = jnp.roll(jnp.where(mask, items + 1, 0), shift)
+    liked = jnp.roll(jnp.where(mask, rewards, 0), shift).astype(jnp.int32)
+    return student.encode_users(params['items'], history[None], liked[None])[0]
+
+  return encode_user

@@ -1,0 +1,180 @@
+"""The policies that the stage `explore` compares, and how their settings are tuned."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rec_jax import bandits
+from rec_jax.bandits.base import Policy
+from rec_jax.environments.rollout import Trajectory, rollout
+from rec_jax.stages.explore import rollout_metrics
+from rec_jax.stages.explore.problems import Problem
+
+Hyperparameters = dict[str, float]
+
+# Rewards are 0 or 1 with a mean of some 0.3: their variance is about 0.2. Only the product with
+# the prior precision matters to the mean, so that one is tuned and this one is not.
+NOISE_VARIANCE = 0.2
+_PRECISIONS = (10.0, 20.0, 40.0, 80.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyEntry:
+  """A policy in the comparison.
+
+  Attributes:
+    label: in tables and figures.
+    name: in the registry.
+    grid: values of each tuned setting; empty where there is nothing to tune.
+    strength: the setting that sets how much is explored, '' without one.
+    frontier: values of the strength along the frontier.
+    needs_query: whether it reads the user tower.
+  """
+
+  label: str
+  name: str
+  grid: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+  strength: str = ''
+  frontier: tuple[float, ...] = ()
+  needs_query: bool = False
+
+
+_UCB = {'lambda_': _PRECISIONS, 'alpha': (0.1, 0.3, 1.0)}
+_THOMPSON = {'lambda_': _PRECISIONS, 'scale': (0.05, 0.15, 0.5)}
+
+UNIFORM = PolicyEntry('uniform', 'uniform')
+PER_USER_GREEDY = PolicyEntry(
+  'linear greedy, per user', 'per_user_lin_greedy', {'lambda_': _PRECISIONS}
+)
+PER_USER_UCB = PolicyEntry(
+  'LinUCB, per user',
+  'per_user_lin_ucb',
+  _UCB,
+  'alpha',
+  (0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0),
+)
+PER_USER_THOMPSON = PolicyEntry(
+  'linear Thompson, per user',
+  'per_user_lin_ts',
+  _THOMPSON,
+  'scale',
+  (0.02, 0.05, 0.1, 0.15, 0.25, 0.4, 0.65, 1.0),
+)
+SHARED_UCB = PolicyEntry('LinUCB, shared', 'popularity_lin_ucb', _UCB, 'alpha')
+SHARED_THOMPSON = PolicyEntry('linear Thompson, shared', 'popularity_lin_ts', _THOMPSON, 'scale')
+EPSILON_GREEDY = PolicyEntry(
+  'epsilon-greedy, decaying', 'epsilon_greedy', {'epsilon': (0.02, 0.1, 0.3)}, 'epsilon'
+)
+MODEL_GREEDY = PolicyEntry('model greedy', 'two_tower_greedy', needs_query=True)
+FRONTIERS = (PER_USER_UCB, PER_USER_THOMPSON)
+COLD_START = (SHARED_THOMPSON, PER_USER_GREEDY, PER_USER_UCB, PER_USER_THOMPSON)
+
+
+def baseline(problem: Problem) -> PolicyEntry:
+  """Exploits the mean reward of each item, which is learnt on."""
+  return PolicyEntry(problem.baseline, 'popularity_greedy')
+
+
+def comparison(problem: Problem) -> tuple[PolicyEntry, ...]:
+  """All policies of the main comparison, the baseline second."""
+  return (
+    UNIFORM,
+    baseline(problem),
+    MODEL_GREEDY,
+    EPSILON_GREEDY,
+    SHARED_UCB,
+    SHARED_THOMPSON,
+    PER_USER_GREEDY,
+    PER_USER_UCB,
+    PER_USER_THOMPSON,
+  )
+
+
+def run(
+  entry: PolicyEntry,
+  problem: Problem,
+  settings: list[Hyperparameters],
+  num_seeds: int,
+  seed: int,
+  memory_bound: float,
+  **options: Any,
+) -> Trajectory:
+  """Rolls a policy out under each of the settings; a leading axis [len(settings) * num_seeds].
+
+  All settings meet the same seeds, so that they are compared on equal chances.
+  """
+  keys = jax.random.split(jax.random.key(seed), num_seeds)
+  table = {
+    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
+    for name in settings[0]
+  }
+  make = factory(entry, problem)
+  return rollout(
+    jnp.tile(keys, len(settings)),
+    make if table else make({}),
+    problem.environment,
+    problem.data,
+    problem.spec,
+    options.pop('num_rounds', problem.num_rounds),
+    settings=table or None,
+    memory_bound=memory_bound,
+    **options,
+  )
+
+
+def tune(
+  entry: PolicyEntry, problem: Problem, num_seeds: int, seed: int, memory_bound: float
+) -> tuple[Hyperparameters, float]:
+  """The setting of the grid that spreads exposure most at no clear cost, and its reward.
+
+  By the one-standard-error rule (Breiman et al. 1984, section 3.4.3): among the settings whose mean
+  reward a visit is within one standard error (over users) of the best, the one that gives most
+  items ten exposures.
+  """
+  names = list(entry.grid)
+  grid = [dict(zip(names, point, strict=True)) for point in itertools.product(*entry.grid.values())]
+  trajectory = run(entry, problem, grid, num_seeds, seed, memory_bound)
+  parts = rollout_metrics.split(trajectory, len(grid))
+  by_user = np.stack([rollout_metrics.per_user(problem, part.reward).mean(0) for part in parts])
+  reward = by_user.mean(1)
+  best = int(np.argmax(reward))
+  standard_error = by_user[best].std() / np.sqrt(by_user.shape[1])
+  spread = [rollout_metrics.items_with_ten_exposures(problem, part).mean() for part in parts]
+  chosen = max(
+    np.flatnonzero(reward >= reward[best] - standard_error), key=lambda i: (spread[i], reward[i])
+  )
+  return grid[chosen], float(reward[chosen])
+
+
+def factory(entry: PolicyEntry, problem: Problem) -> Callable[[Hyperparameters], Policy]:
+  """Hyperparameters to the policy, with the prior of the problem where the policy has one.
+
+  Rollouts are compiled once for each factory: keep it to use it again.
+  """
+  known = bandits.hyperparameters(entry.name)
+  fixed = {'a0': problem.a0, 'b0': problem.b0, 'noise_variance': NOISE_VARIANCE}
+  fixed = {name: value for name, value in fixed.items() if name in known}
+
+  def make(settings: Hyperparameters) -> Policy:
+    values = dict(settings)
+    if entry is EPSILON_GREEDY and 'epsilon' in values:
+      values['epsilon'] = _decaying(values['epsilon'], problem.num_rounds)
+    return bandits.make(entry.name, **(fixed | values))
+
+  return make
+
+
+def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:
+  """Halves the share of exploration in every eighth of the stream."""
+  return optax.exponential_decay(epsilon, max(1, num_rounds // 8), 0.5)
+
+
+def first(entry: PolicyEntry) -> Hyperparameters:
+  """The first setting of the grid, for problems on which nothing is tuned."""
+  return {name: values[0] for name, values in entry.grid.items()}

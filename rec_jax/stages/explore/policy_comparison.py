@@ -1,0 +1,159 @@
+"""All policies on one problem: rollouts that are kept as they come, numbers, frontiers."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rec_jax import files
+from rec_jax.runs.config import Config
+from rec_jax.stages.explore import policies, rollout_metrics
+from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
+from rec_jax.stages.explore.problems import OWN, Problem
+from rec_jax.training.tracking import Advance
+
+Work = Callable[[], Any]
+
+
+class Parts(NamedTuple):
+  """Results that are kept as soon as they are known, so that a killed run resumes after them.
+
+  Attributes:
+    directory: of one JSON file a part.
+    advance: the progress bar.
+  """
+
+  directory: Path
+  advance: Advance
+
+  def once(self, name: str, work: Work) -> Any:
+    """The part of this name, computed unless an earlier run did."""
+    part = self._kept(name, work)
+    self.advance(1, name)
+    return part
+
+  def group(self, name: str, works: Mapping[str, Work]) -> dict[str, Any]:
+    """`once` for each label of a group, two at a time: while one is compiled the other runs."""
+    found = {}
+    with ThreadPoolExecutor(2) as pool:
+      names = [f'{name} {label}' for label in works]
+      for label, part in zip(works, pool.map(self._kept, names, works.values()), strict=True):
+        found[label] = part
+        self.advance(1, f'{name} {label}')
+    return found
+
+  def _kept(self, name: str, work: Work) -> Any:
+    path = self.directory / f'{name.replace(" ", "_").replace(",", "")}.json'
+    if not path.exists():
+      self.directory.mkdir(parents=True, exist_ok=True)
+      files.write_json(path, work())
+    return json.loads(path.read_text())
+
+
+def compare(
+  config: Config,
+  problem: Problem,
+  chosen: dict[str, Hyperparameters],
+  parts: Parts,
+  encoded: Problem,
+  with_teacher: dict[str, Problem],
+) -> dict[str, Any]:
+  """All policies on one problem, each with its settings, and the two frontiers.
+
+  Args:
+    config: of the run.
+    problem: whose candidate features are those of the student, or of the user's own vectors.
+    chosen: settings by label; the first of the grid where a label is missing.
+    parts: where results are kept.
+    encoded: the same problem for policies that read the user tower.
+    with_teacher: label -> the same problem with the teacher's features.
+  """
+  described = parts.group(problem.name, _works(config, problem, chosen, encoded, with_teacher))
+  entries = policies.comparison(problem)
+  explored = {c.label: described[c.label][0] | {'features': _features(c, problem)} for c in entries}
+  for label in with_teacher:
+    explored[f'{label} (teacher)'] = described[f'{label} teacher'][0] | {'features': 'teacher'}
+  base = explored[problem.baseline]
+  return {
+    'name': problem.name,
+    'protocol': problem.protocol,
+    'baseline': problem.baseline,
+    'rounds': problem.num_rounds,
+    'users': len(problem.is_new),
+    'seeds': config.explore.num_seeds,
+    'policies': [
+      {'name': label, 'difference': rollout_metrics.paired(policy, base, config.seed)}
+      | _public(policy)
+      for label, policy in explored.items()
+    ],
+    'frontiers': [_frontier(c, described[f'{c.label} frontier']) for c in entries if c.frontier],
+  }
+
+
+def describe(
+  config: Config,
+  problem: Problem,
+  entry: PolicyEntry,
+  settings: list[Hyperparameters],
+  num_seeds: int | None = None,
+) -> list[dict[str, Any]]:
+  """Rolls a policy out under each of the settings and describes what came of it."""
+  explore = config.explore
+  seeds = explore.num_seeds if num_seeds is None else num_seeds
+  trajectory = policies.run(entry, problem, settings, seeds, config.seed, explore.memory_bound)
+  described = [
+    rollout_metrics.describe(problem, outcome, config.seed)
+    for outcome in rollout_metrics.split(trajectory, len(settings))
+  ]
+  return [each | {'setting': setting} for each, setting in zip(described, settings, strict=True)]
+
+
+def _works(
+  config: Config,
+  problem: Problem,
+  chosen: dict[str, Hyperparameters],
+  encoded: Problem,
+  with_teacher: dict[str, Problem],
+) -> dict[str, Work]:
+  """What is to be described, by the policy's label, with `frontier` or `teacher` behind it."""
+
+  def rollouts(world: Problem, entry: PolicyEntry, *settings_and_seeds: Any) -> Work:
+    return functools.partial(describe, config, world, entry, *settings_and_seeds)
+
+  works, again = {}, {}
+  for entry in policies.comparison(problem):
+    label = entry.label
+    setting = chosen.get(label) or policies.first(entry)
+    works[label] = rollouts(encoded if entry.needs_query else problem, entry, [setting])
+    if entry.frontier:
+      line = [setting | {entry.strength: value} for value in entry.frontier]
+      again[f'{label} frontier'] = rollouts(problem, entry, line, config.explore.frontier_seeds)
+    if label in with_teacher:
+      again[f'{label} teacher'] = rollouts(with_teacher[label], entry, [setting])
+  # Last, when their programs have been compiled.
+  return works | again
+
+
+def _features(entry: PolicyEntry, problem: Problem) -> str:
+  """Whose vectors the policy reads."""
+  if not entry.needs_query and 'lambda_' not in entry.grid:
+    return 'none'
+  return 'own' if problem.name == OWN else 'student'
+
+
+def _frontier(entry: PolicyEntry, described: list[dict[str, Any]]) -> dict[str, Any]:
+  kept = ('reward', 'distinct_items', 'cold_share')
+  return {
+    'name': entry.label,
+    'strength': entry.strength,
+    'points': [
+      {'strength': strength} | {name: point[name] for name in kept if name in point}
+      for strength, point in zip(entry.frontier, described, strict=True)
+    ],
+  }
+
+
+def _public(policy: dict[str, Any]) -> dict[str, Any]:
+  return {name: value for name, value in policy.items() if name != 'user_reward'}

@@ -1,0 +1,1 @@
+"""The two-tower softmax model and its id-only counterpart."""

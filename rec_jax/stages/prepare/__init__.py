@@ -1,0 +1,1 @@
+"""Raw files to indexed events, item text as tokens, and the split."""

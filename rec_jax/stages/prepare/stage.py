@@ -1,0 +1,118 @@
+"""Stage `prepare`: raw files to indexed events, item text as tokens, and the split.
+
+Reads the sources alone. Writes `dataset/` (ArrayRecord), `items.npz` and `corpus.npz` (token ids
+and masks) and `dataset.json` (counts, notes, protocol, fingerprint).
+"""
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rec_jax import files
+from rec_jax.data import builder, dataset, sources, splits, tokenizer
+from rec_jax.data.config import DataConfig
+from rec_jax.data.splits import Split
+from rec_jax.data.tables import Tables, read_tables, take_first
+from rec_jax.runs import workdir as runs
+from rec_jax.runs.config import Config
+from rec_jax.types import Interactions, ItemTable
+
+
+def run(config: Config, workdir: str | os.PathLike[str]) -> None:
+  """Writes `workdir/prepare`, unless it is finished.
+
+  Raises:
+    InputError: the input is wrong (the workdir is then left as it was), or `workdir` belongs to a
+      run of another config.
+  """
+  with runs.unchanged_on_bad_input(workdir):
+    stage_dir = runs.start(config, workdir, 'prepare')
+    if stage_dir is not None:
+      with runs.timed(stage_dir, 'prepare'):
+        summary = _prepare(config.data, stage_dir)
+      runs.record(workdir, dataset=summary['name'], fingerprint=summary['fingerprint'])
+      runs.finish(stage_dir, _rows(summary))
+
+
+def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
+  """Writes all files of the stage and returns what `dataset.json` says."""
+  tables = take_first(_tables(config), config.used_fraction)
+  builder.write(tables, stage_dir / dataset.EVENTS)
+  interactions, items = builder.read(stage_dir / dataset.EVENTS)
+  split = splits.split(interactions, items.num_items, config.cut, config.min_events)
+  cut_time = datetime.datetime.fromtimestamp(
+    int(interactions.timestamp[split.num_before]), datetime.UTC
+  )
+  corpus = _corpus(config, items, split, cut_time.year - 1)
+  path = sources.minilm_files().tokenizer
+  for name, texts in ((dataset.ITEMS, items.text.tolist()), (dataset.CORPUS, corpus)):
+    input_ids, attention_mask = tokenizer.encode(path, texts, config.text_length)
+    np.savez(stage_dir / name, input_ids=input_ids, attention_mask=attention_mask)
+  summary = {
+    'name': tables.name,
+    'licence': tables.licence,
+    'notes': tables.notes,
+    'cut': config.cut,
+    'cut_time': cut_time.isoformat(),
+    'min_events': config.min_events,
+    'counts': _counts(interactions, items, split) | {'corpus_texts': len(corpus)},
+    'fingerprint': builder.fingerprint(interactions, items),
+    'sha256': dataset.checksums(stage_dir),
+  }
+  files.write_json(stage_dir / dataset.SUMMARY, summary)
+  return summary
+
+
+def _tables(config: DataConfig) -> Tables:
+  return sources.movielens() if config.source == 'movielens' else read_tables(config)
+
+
+def _corpus(config: DataConfig, items: ItemTable, split: Split, last_year: int) -> list[str]:
+  """Unlabelled text that was there before the cut.
+
+  Films are dated by year alone, so those of the year of the cut are left out with the later ones.
+  """
+  if config.source == 'movielens':
+    return sources.film_corpus(last_year, items.ids[split.cold_items].tolist())
+  return items.text[~split.cold_items].tolist()
+
+
+def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[str, int]:
+  late_user = np.unique(interactions.user[split.num_before :])
+  late_item = interactions.item[split.num_before :]
+  return {
+    'events': interactions.num_events,
+    'users': interactions.num_users,
+    'items': items.num_items,
+    'events_before_cut': split.num_before,
+    'users_before_cut': int((~split.cold_users).sum()),
+    'ranked_users': len(split.ranked_users),
+    'training_events': int(split.train_mask.sum()),
+    'users_after_cut': len(late_user),
+    'known_users_after_cut': int((~split.cold_users[late_user]).sum()),
+    'cold_items': int(split.cold_items.sum()),
+    'events_on_cold_items': int(split.cold_items[late_item].sum()),
+  }
+
+
+def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+  protocol = (
+    f'events by (timestamp, source row), cut at {summary["cut"]:.0%}, '
+    f'ranked users with at least {summary["min_events"]} events before it'
+  )
+  return [
+    {
+      'stage': 'prepare',
+      'subject': summary['name'],
+      'metric': metric,
+      'value': value,
+      'low': None,
+      'high': None,
+      'n': summary['counts']['events'],
+      'protocol': protocol,
+    }
+    for metric, value in summary['counts'].items()
+  ]

@@ -1,0 +1,1 @@
+"""The text encoder, continued on unlabelled text."""

@@ -1,0 +1,1 @@
+"""Policies x hyperparameters x seeds in one world."""

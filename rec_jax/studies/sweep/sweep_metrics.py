@@ -1,0 +1,123 @@
+"""What a sweep measures: regret where expected rewards are known, else the reward of a replay."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from rec_jax.environments.base import Metrics
+from rec_jax.evaluation import intervals, regret
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.evaluation.regret import Band
+from rec_jax.types import InputError
+
+# Name -> [S, points], sums up to each of the rounds that are kept.
+Sums = dict[str, np.ndarray]
+
+
+class Measure(NamedTuple):
+  """How the runs of one setting become numbers.
+
+  Attributes:
+    name: what the table calls it.
+    title: what the figure calls it.
+    higher_is_better: whether the best policy has the most of it.
+    sums: metrics of [runs, T, 1, 1] -> name -> [runs, T], sums up to each round.
+    band: sums -> the curve with its interval.
+    final: sums -> after the last round.
+    difference: (sums, sums of the baseline) -> after the last round.
+    details: sums -> name -> what else is to be reported.
+    protocol: number of seeds -> what it is and what its interval is over.
+  """
+
+  name: str
+  title: str
+  higher_is_better: bool
+  sums: Callable[[Metrics], Sums]
+  band: Callable[[Sums], Band]
+  final: Callable[[Sums], Estimate]
+  difference: Callable[[Sums, Sums], Estimate]
+  details: Callable[[Sums], dict[str, Estimate]]
+  protocol: Callable[[int], str]
+
+
+def _regret_sums(metrics: Metrics) -> Sums:
+  expected, best = (
+    np.asarray(x)[:, :, 0, 0] for x in (metrics.expected_reward, metrics.best_expected_reward)
+  )
+  return {
+    'regret': regret.cumulative_regret(expected, best),
+    'expected_reward': np.cumsum(expected, axis=1, dtype=np.float64),
+  }
+
+
+REGRET = Measure(
+  name='regret',
+  title='cumulative regret',
+  higher_is_better=False,
+  sums=_regret_sums,
+  band=lambda sums: regret.band(sums['regret']),
+  final=lambda sums: intervals.t_interval(sums['regret'][:, -1]),
+  difference=lambda sums, baseline: intervals.t_interval(
+    sums['regret'][:, -1] - baseline['regret'][:, -1]
+  ),
+  details=lambda sums: {
+    'expected reward': intervals.t_interval(sums['expected_reward'][:, -1]),
+  },
+  protocol=lambda seeds: (
+    'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
+    f"the chosen; 95 % intervals (Student's t) over {seeds:,} seeds, which share the truth of the "
+    'world; differences paired by seed'
+  ),
+)
+
+
+def _replay_sums(metrics: Metrics) -> Sums:
+  reward, arm = (np.asarray(x)[:, :, 0, 0] for x in (metrics.reward, metrics.arm_id))
+  return {
+    'reward': np.cumsum(reward, axis=1, dtype=np.float64),
+    'matched': np.cumsum(arm >= 0, axis=1, dtype=np.float64),
+  }
+
+
+def _blocks(sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+  """Reward and matched rounds [points] between one kept round and the next, averaged over seeds."""
+  reward, matched = (np.diff(sums[name].mean(0), prepend=0.0) for name in ('reward', 'matched'))
+  if not matched.any():
+    raise InputError(
+      'no round of the log matched: set --config.num_rounds or --config.num_seeds to more'
+    )
+  return reward, matched
+
+
+def _replay_band(sums: Sums) -> Band:
+  reward, matched = _blocks(sums)
+  # Nothing is known before the first match.
+  estimates = [
+    intervals.ratio_interval(reward[:end], matched[:end]) if matched[:end].any() else None
+    for end in range(1, len(reward) + 1)
+  ]
+  value, low, high = (
+    np.array([np.nan if estimate is None else getattr(estimate, name) for estimate in estimates])
+    for name in ('value', 'low', 'high')
+  )
+  return Band(value, low, high, len(reward))
+
+
+# The seeds replay one log. Intervals over seeds would shrink to nothing around what this log
+# happens to hold, so the unit is a block of logged rounds, averaged over seeds within it.
+REPLAY = Measure(
+  name='reward per matched round',
+  title='mean reward per matched round',
+  higher_is_better=True,
+  sums=_replay_sums,
+  band=_replay_band,
+  final=lambda sums: intervals.ratio_interval(*_blocks(sums)),
+  difference=lambda sums, baseline: intervals.ratio_difference(_blocks(sums), _blocks(baseline)),
+  details=lambda sums: {'matched rounds': intervals.t_interval(sums['matched'][:, -1])},
+  protocol=lambda seeds: (
+    f'rewards and matched rounds are summed over {seeds:,} seeds, who replay one log; 95 % '
+    'intervals of the ratio over n blocks of consecutive logged rounds; differences paired by '
+    'block; matched rounds: of one seed, interval over seeds'
+  ),
+)

@@ -1,0 +1,130 @@
+"""Full ranking over the catalogue: the queries of a protocol, and how a model answers them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from rec_jax.data.dataset import Dataset
+from rec_jax.data.splits import gather_windows, histories
+from rec_jax.evaluation import ranking
+
+# Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
+_CHUNK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+  """Q requests for a recommendation whose answer is known.
+
+  Attributes:
+    history: [Q, L] int32, item index + 1 in order of time, 0 for padding at the end.
+    rewards: [Q, L] int32, 1 where the user liked the item.
+    target: [Q] int32, the item of the event to predict.
+    user: [Q] int32.
+    seen_offsets: [Q + 1] int64, into `seen_items`.
+    seen_items: items of all events of the user before the one to predict.
+  """
+
+  history: np.ndarray
+  rewards: np.ndarray
+  target: np.ndarray
+  user: np.ndarray
+  seen_offsets: np.ndarray
+  seen_items: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.target)
+
+  def take(self, rows: np.ndarray) -> 'Queries':
+    """The queries at positions `rows`, in this order."""
+    size = np.diff(self.seen_offsets)[rows]
+    seen = [self.seen_items[self.seen_offsets[row] : self.seen_offsets[row + 1]] for row in rows]
+    return Queries(
+      self.history[rows],
+      self.rewards[rows],
+      self.target[rows],
+      self.user[rows],
+      np.concatenate([[0], np.cumsum(size)]),
+      np.concatenate(seen),
+    )
+
+  def unseen(self, num_items: int) -> np.ndarray:
+    """[Q, N] bool, the candidates of each query: what the user has no event with so far."""
+    mask = np.ones((len(self), num_items), bool)
+    row = np.repeat(np.arange(len(self)), np.diff(self.seen_offsets))
+    mask[row, self.seen_items] = False
+    return mask
+
+
+def queries(dataset: Dataset, events: np.ndarray, length: int, threshold: float) -> Queries:
+  """The queries of `events` [Q], ascending or not: each user's history is all before the event.
+
+  Args:
+    dataset: from the stage `prepare`.
+    events: [Q] indices of the events to predict.
+    length: L.
+    threshold: ratings from here on count as liked.
+  """
+  interactions = dataset.interactions
+  everything = histories(interactions, np.ones(interactions.num_events, bool))
+  user = interactions.user[events]
+  # Position of each event within the ragged histories: what stands before it there came before it.
+  place = np.empty(interactions.num_events, np.int64)
+  place[everything.events] = np.arange(interactions.num_events)
+  begin, end = everything.offsets[user], place[events]
+  start = np.maximum(begin, end - length)
+  liked = interactions.reward(threshold)[everything.events].astype(np.int32)
+  seen = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
+  return Queries(
+    history=gather_windows(everything.items, start, end, length),
+    rewards=np.maximum(gather_windows(liked, start, end, length) - 1, 0),
+    target=interactions.item[events],
+    user=user,
+    seen_offsets=np.concatenate([[0], np.cumsum(end - begin)]),
+    seen_items=everything.items[seen],
+  )
+
+
+# Queries to scores [Q, N].
+Score = Callable[[Queries], jax.Array]
+
+
+def rank_targets(
+  score: Score,
+  asked: Queries,
+  candidates: np.ndarray,
+  cutoffs: Sequence[int] = (10,),
+) -> dict[str, np.ndarray]:
+  """Ranks the candidates that the user has not seen and looks where the target stands.
+
+  Args:
+    score: the model.
+    asked: Q queries.
+    candidates: [N] bool, items that compete.
+    cutoffs: values of k.
+
+  Returns:
+    {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff.
+  """
+  parts = []
+  for start in range(0, len(asked), _CHUNK):
+    # The last chunk is padded by repeating queries, so that nothing is compiled twice.
+    rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
+    chunk = asked.take(rows)
+    mask = chunk.unseen(len(candidates)) & candidates
+    ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], tuple(cutoffs))
+    kept = min(_CHUNK, len(asked) - start)
+    parts.append({name: np.asarray(values)[:kept] for name, values in ranked.items()})
+  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@functools.partial(jax.jit, static_argnames='cutoffs')
+def _rank_chunk(
+  scores: jax.Array, mask: jax.Array, target: jax.Array, cutoffs: tuple[int, ...]
+) -> dict[str, jax.Array]:
+  metrics = jax.vmap(lambda s, m, t: ranking.evaluate(s, m, t, cutoffs))(scores, mask, target)
+  k = min(max(cutoffs), scores.shape[1])
+  return metrics | {'top': jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)}

@@ -1,0 +1,91 @@
+"""Settings that cannot be are refused by name before anything is written."""
+
+import dataclasses
+
+import pytest
+
+from rec_jax.data import sources
+from rec_jax.models import pretrained
+from rec_jax.models.text_encoder import TextEncoderConfig
+from rec_jax.runs import limits
+from rec_jax.runs import workdir
+from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.types import InputError
+
+
+def changed(**values):
+  """Config() with values of dotted fields, written with __ for the dot."""
+  config = Config()
+  for name, value in values.items():
+    stage, _, field = name.rpartition('__')
+    setattr(getattr(config, stage) if stage else config, field, value)
+  return config
+
+
+def test_the_defaults_and_every_end_of_an_interval_pass():
+  limits.check(Config())
+  limits.check(
+    changed(
+      pretrain__mask_rate=1.0,
+      finetune__num_steps=1,
+      finetune__encoder_steps=0,
+      finetune__patience=0,
+      finetune__average_decay=0.0,
+      finetune__encoder_blocks=6,
+      distil__num_corpus=0,
+      explore__log_epsilon=1.0,
+      explore__min_events_rated=2,
+    )
+  )
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'seed': -1}, 'seed is -1; set --config.seed to 0 or more and at most'),
+    ({'num_seeds': 0}, 'num_seeds is 0; set --config.num_seeds to 1 or more'),
+    ({'data__text_length': 2}, 'data.text_length is 2'),
+    ({'data__cut': 1.0}, 'to more than 0 and less than 1'),
+    ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
+    ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),
+    ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* minilm or random'),
+    ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
+    ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
+    ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
+    ({'finetune__learning_rate': float('inf')}, 'finetune.learning_rate is inf'),
+    ({'finetune__dim': 66}, 'finetune.num_heads is 4, which does not divide finetune.dim=66'),
+    ({'finetune__num_heads': 0}, 'finetune.num_heads is 0'),
+    ({'finetune__dropout_rate': 1.0}, 'finetune.dropout_rate is 1.0; .* less than 1'),
+    ({'finetune__encoder_method': 'lore'}, 'finetune.encoder_method is "lore"; .* lora or full'),
+    ({'finetune__encoder_blocks': 7}, 'finetune.encoder_blocks is 7; .* at most 6'),
+    ({'finetune__num_steps': 100}, r'the encoder trains until step .* past finetune.num_steps=100'),
+    ({'distil__num_heads': 5}, 'distil.num_heads is 5, which does not divide distil.dim=32'),
+    ({'distil__token_dim': 385}, 'distil.token_dim is 385; .* at most 384'),
+    ({'distil__validate_every': 0}, 'distil.validate_every is 0'),
+    ({'explore__min_events_rated': 1}, 'explore.min_events_rated is 1'),
+    ({'explore__negatives_ratio': 0.0}, 'explore.negatives_ratio is 0.0'),
+    ({'explore__num_seeds': 0}, 'explore.num_seeds is 0'),
+  ],
+)
+def test_a_setting_that_cannot_be_is_one_line(tmp_path, change, message):
+  with pytest.raises(InputError, match=message) as error:
+    workdir.start(changed(**change), tmp_path / 'run', 'prepare')
+  assert '\n' not in str(error.value)
+  assert not list(tmp_path.iterdir())
+
+
+def test_every_number_has_a_limit():
+  """A new field is not forgotten."""
+  names = [name for each in (Config(), SweepConfig()) for name, _ in limits._numbers(each)]
+  shared = {name.rpartition('.')[2] for name in names if name not in limits._LIMITS}
+  assert shared <= set(limits._LIMITS)
+  assert set(limits._WORDS) <= {
+    f'{stage.name}.{field.name}'
+    for stage in dataclasses.fields(Config)
+    if dataclasses.is_dataclass(getattr(Config(), stage.name))
+    for field in dataclasses.fields(getattr(Config(), stage.name))
+  }
+
+
+def test_the_sizes_of_the_encoder_are_those_of_the_published_one():
+  assert pretrained.read_config(sources.minilm_files().config) == TextEncoderConfig()

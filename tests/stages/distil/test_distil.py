@@ -1,0 +1,77 @@
+"""The loss of the student is at its minimum where the student is the teacher."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rec_jax.models.student import Student, StudentConfig
+from rec_jax.models.two_tower import TwoTower, TwoTowerConfig
+from rec_jax.runs.config import Config, DistilConfig
+from rec_jax.stages.distil import stage as distil
+from tests.models import modules
+
+N, V, D, L, B, C = 9, 13, 4, 5, 6, 7
+
+
+@pytest.fixture(scope='module')
+def lesson():
+  """(loss of the student's parameters, parameters that equal the teacher)."""
+  sizes = StudentConfig(
+    num_items=N,
+    vocab_size=V,
+    text_length=3,
+    dim=D,
+    token_dim=3,
+    text_dim=4,
+    num_heads=2,
+    history_length=L,
+  )
+  tower_sizes = TwoTowerConfig(num_items=N, text_dim=0, dim=D, num_heads=2, history_length=L)
+  student = modules.random(lambda: Student(sizes, rngs=nnx.Rngs(0)))
+  towers = modules.random(lambda: TwoTower(tower_sizes, rngs=nnx.Rngs(0)), seed=1)
+  for module in (student, towers.items):
+    module.has_id[...] = jnp.arange(N) != 4
+  nnx.update(student.users, nnx.state(towers.users, nnx.Param))
+  student.id.embedding[...] = towers.items()
+  rng = np.random.default_rng(2)
+  ids, mask = jnp.asarray(rng.integers(0, V, (C, 3))), jnp.ones((C, 3), int)
+  graphdef, params, frozen = nnx.split(student, nnx.Param, ...)
+  teacher_graphdef, teacher_state = nnx.split(towers)
+  taught = distil._Lesson(
+    frozen, teacher_state, towers.items(), student.from_tokens(ids, mask), ids, mask
+  )
+  history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
+  batch = {'items': history, 'rewards': rng.integers(0, 2, history.shape) * (history > 0)}
+  batch = jax.tree.map(jnp.asarray, batch)
+  config = Config(distil=DistilConfig(num_predictions=B * L, num_texts=5))
+  # What the student does not see it cannot match.
+  loss_fn = distil._loss_fn(graphdef, teacher_graphdef, config)
+
+  @jax.jit
+  def loss(params):
+    value, (_, metrics) = loss_fn(params, (), jax.random.key(0), batch, taught)
+    return value, metrics['text_loss']
+
+  return loss, params
+
+
+def test_the_teacher_is_where_the_gradient_vanishes(lesson):
+  loss, params = lesson
+  gradient, text_loss = jax.grad(loss, has_aux=True)(params)
+  assert float(text_loss) == pytest.approx(0, abs=1e-8)
+  assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-5
+
+
+@pytest.mark.parametrize('place', ['id', 'hidden', 'text', 'users'])
+def test_away_from_the_teacher_the_loss_is_higher(lesson, place):
+  loss, params = lesson
+  rng = np.random.default_rng(3)
+
+  def moved(path, leaf):
+    noise = jnp.asarray(rng.normal(scale=0.3, size=leaf.shape), leaf.dtype)
+    return leaf + noise * (path[0].key == place)
+
+  other = jax.tree_util.tree_map_with_path(moved, params)
+  assert float(loss(other)[0]) > float(loss(params)[0]) + 1e-5

@@ -1,0 +1,167 @@
+"""Rows of metrics against loops over users and events, and against closed forms."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rec_jax.data import splits
+from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation.intervals import RESAMPLES
+from rec_jax.runs.config import Config
+from rec_jax.stages.evaluate import ranking_comparison
+from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.types import Interactions, ItemTable
+
+NUM_USERS, NUM_ITEMS = 25, 60
+
+
+def dataset(num_items=NUM_ITEMS, late_items=6, seed=0):
+  """Users who meet the last `late_items` items only after the cut at one half."""
+  rng = np.random.default_rng(seed)
+  events = []
+  for user in range(NUM_USERS):
+    early = rng.permutation(num_items - late_items)[: min(12, num_items - late_items)]
+    late = num_items - 1 - rng.permutation(late_items)[: rng.integers(late_items + 1)]
+    events += [(0, user, item) for item in early] + [(1, user, item) for item in late]
+  events = rng.permutation(np.array(events))
+  phase, user, item = events[np.argsort(events[:, 0], kind='stable')].T
+  interactions = Interactions(
+    user.astype(np.int32),
+    item.astype(np.int32),
+    np.arange(len(user)),
+    None,
+    np.arange(NUM_USERS).astype(str),
+  )
+  cut = (np.sum(phase == 0) + 0.5) / len(phase)
+  split = splits.split(interactions, num_items, cut, 5)
+  items = ItemTable(np.arange(num_items).astype(str), np.full(num_items, 'a'))
+  tokens = np.ones((num_items, 4), np.int32)
+  return Dataset('made up', interactions, items, split, tokens, tokens, tokens, tokens, '', {})
+
+
+def contender(num_items, *seeds):
+  """Scores that depend on the user and the seed alone."""
+  tables = [np.random.default_rng(seed).normal(size=(NUM_USERS, num_items)) for seed in seeds]
+  return Recommender(
+    [lambda asked, table=table: table[asked.user].astype(np.float32) for table in tables]
+  )
+
+
+def table_of(seed, num_items):
+  return np.random.default_rng(seed).normal(size=(NUM_USERS, num_items)).astype(np.float32)
+
+
+def ranks(data, events, seed, candidates):
+  """The rank of each event's item among candidates that its user has not met before."""
+  user, item = data.interactions.user, data.interactions.item
+  found = []
+  for event in events:
+    scores = table_of(seed, len(candidates))[user[event]]
+    met = set(item[:event][user[:event] == user[event]])
+    rivals = [i for i in range(len(candidates)) if candidates[i] and i not in met]
+    found.append(1 + sum(scores[i] > scores[item[event]] for i in rivals))
+  return np.array(found)
+
+
+METRICS = {
+  'recall@10': lambda rank: rank <= 10,
+  'ndcg@10': lambda rank: (rank <= 10) / np.log2(1 + rank),
+  'mrr': lambda rank: 1 / rank,
+}
+
+
+def values(rows, protocol):
+  return {
+    (row['subject'], row['metric']): row for row in rows if row['protocol'].startswith(protocol)
+  }
+
+
+def test_ranking_of_the_next_item_against_a_loop():
+  data, config = dataset(), Config(num_seeds=2)
+  models = {'teacher': contender(NUM_ITEMS, 1, 2), 'popularity': contender(NUM_ITEMS, 3)}
+  rows = values(ranking_comparison.ranking_rows(config, data, models), ranking_comparison.NEXT_ITEM)
+  everything = np.ones(NUM_ITEMS, bool)
+  for metric, of in METRICS.items():
+    seeds = [of(ranks(data, data.split.test_event, seed, everything)).mean() for seed in (1, 2, 3)]
+    teacher, popularity = np.mean(seeds[:2]), seeds[2]
+    assert rows['teacher', metric]['value'] == pytest.approx(teacher, abs=1e-6)
+    assert rows['teacher', metric]['n'] == NUM_USERS
+    paired = rows['teacher minus popularity, paired', metric]
+    assert paired['value'] == pytest.approx(teacher - popularity, abs=1e-6)
+    spread = rows['teacher, spread over seeds', metric]
+    assert spread['value'] == pytest.approx(np.std(seeds[:2], ddof=1), abs=1e-6)
+    assert (spread['low'], spread['n']) == (None, 2)
+  assert ('popularity, spread over seeds', 'mrr') not in rows
+  assert 'mean over 2 seeds' in rows['teacher', 'mrr']['protocol']
+
+
+def test_coverage_counts_items_of_any_list():
+  data = dataset()
+  rows = ranking_comparison.ranking_rows(Config(), data, {'popularity': contender(NUM_ITEMS, 3)})
+  shown = set()
+  for event in data.split.test_event:
+    user, item = data.interactions.user, data.interactions.item
+    met = set(item[:event][user[:event] == user[event]])
+    order = np.argsort(-table_of(3, NUM_ITEMS)[user[event]])
+    shown |= set([i for i in order if i not in met][:10])
+  row = values(rows, ranking_comparison.NEXT_ITEM)['popularity', 'coverage@10']
+  assert row['value'] == pytest.approx(len(shown) / NUM_ITEMS)
+  assert row['low'] is None
+
+
+def test_unseen_items_are_averaged_within_each_user_first():
+  data = dataset()
+  rows = ranking_comparison.unseen_rows(Config(), data, {'teacher': contender(NUM_ITEMS, 1)})
+  user, item = data.interactions.user, data.interactions.item
+  events = np.flatnonzero(data.split.cold_items[item])
+  assert len(set(np.bincount(user[events]))) > 2
+  for protocol, candidates in (
+    (ranking_comparison.UNSEEN_IN_ALL, np.ones(NUM_ITEMS, bool)),
+    (ranking_comparison.UNSEEN_ALONE, data.split.cold_items),
+  ):
+    rank = ranks(data, events, 1, candidates)
+    of_user = [np.mean(1 / rank[user[events] == u]) for u in np.unique(user[events])]
+    row = values(rows, protocol)['teacher', 'mrr']
+    assert row['value'] == pytest.approx(np.mean(of_user), abs=1e-6)
+    assert row['value'] != pytest.approx(np.mean(1 / rank), abs=1e-4)
+    assert row['n'] == len(of_user)
+
+
+def test_cutoffs_that_hold_every_candidate_are_left_out():
+  data = dataset()
+  rows = ranking_comparison.unseen_rows(Config(), data, {'teacher': contender(NUM_ITEMS, 1)})
+  # 6 unseen items, all of them in any ten.
+  assert ('teacher', 'recall@10') not in values(rows, ranking_comparison.UNSEEN_ALONE)
+  assert ('teacher', 'recall@50') in values(rows, ranking_comparison.UNSEEN_IN_ALL)
+  few = dataset(num_items=9, late_items=2)
+  rows = ranking_comparison.ranking_rows(Config(), few, {'teacher': contender(9, 1)})
+  assert {row['metric'] for row in rows} == {'ndcg@10', 'mrr'}
+
+
+def test_no_unseen_item_gives_no_row():
+  data = dataset()
+  split = dataclasses.replace(data.split, cold_items=np.zeros(NUM_ITEMS, bool))
+  data = dataclasses.replace(data, split=split)
+  assert ranking_comparison.unseen_rows(Config(), data, {'teacher': contender(NUM_ITEMS, 1)}) == []
+
+
+def test_interval_of_a_ratio_is_that_of_the_delta_method():
+  rng = np.random.default_rng(0)
+  baseline = rng.gamma(2.0, size=400)
+  student = 0.9 * baseline + rng.normal(scale=0.3, size=400)
+  linear = ranking_comparison._linearised_ratio(student, baseline)
+  ratio = student.mean() / baseline.mean()
+  assert linear.mean() == pytest.approx(ratio)
+  resampled = rng.integers(400, size=(RESAMPLES, 400))
+  ratios = student[resampled].mean(1) / baseline[resampled].mean(1)
+  assert linear.std(ddof=1) / np.sqrt(400) == pytest.approx(ratios.std(), rel=0.05)
+  # The ratios of single users vary far more: their spread would be wrong.
+  assert np.std(student / baseline) / np.sqrt(400) > 1.5 * ratios.std()
+
+
+def test_no_ratio_to_a_mean_near_zero():
+  assert ranking_comparison._is_clearly_positive(np.ones(20))
+  assert ranking_comparison._is_clearly_positive(np.repeat([0.0, 1.0], 20))
+  assert not ranking_comparison._is_clearly_positive(np.array([1.0] + 40 * [0.0]))
+  assert not ranking_comparison._is_clearly_positive(np.ones(1))

@@ -1,0 +1,89 @@
+"""Baselines are tuned on validation events, and on nothing later."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rec_jax.models import encoding
+from rec_jax.models.baselines import ease
+from rec_jax.runs.config import Config
+from rec_jax.stages.evaluate import recommenders
+from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import full_ranking
+from tests.stages.evaluate.test_ranking_comparison import NUM_ITEMS, dataset
+
+
+@pytest.fixture
+def vectors(monkeypatch):
+  """Text vectors that share a large common part."""
+  made = np.random.default_rng(4).normal(size=(NUM_ITEMS, 8)) + 5
+  monkeypatch.setattr(pretrain, 'published_encoder', lambda: None)
+  monkeypatch.setattr(encoding, 'text_vectors', lambda *_: made.astype(np.float32))
+  monkeypatch.setattr(recommenders, 'LAMBDAS', (1.0, 30.0))
+  monkeypatch.setattr(recommenders, 'DECAYS', (0.5, 1.0))
+  return made
+
+
+def test_ease_is_the_best_of_the_grid_on_the_validation_events(vectors):
+  data, config = dataset(), Config()
+  train = data.split.train_mask
+  asked = full_ranking.queries(data, data.split.validation_event, 50, 4.0)
+  values = {}
+  for lambda_ in recommenders.LAMBDAS:
+    weights = ease.fit(
+      data.interactions.user[train], data.interactions.item[train], NUM_ITEMS, lambda_=lambda_
+    )
+    for decay in recommenders.DECAYS:
+      scores = np.array(ease.scores(weights, asked.history, decay=decay))
+      scores[~asked.unseen(NUM_ITEMS)] = -np.inf
+      rank = (scores >= scores[np.arange(len(asked)), asked.target][:, None]).sum(1)
+      values[lambda_, decay] = np.mean((rank <= 10) / np.log2(1 + rank))
+  best = max(values, key=values.get)
+  assert len({round(value, 6) for value in values.values()}) > 1
+  chosen = recommenders.baselines(config, data)[recommenders.EASE].tuned
+  assert (chosen['lambda'], chosen['decay']) == best
+
+
+def test_what_comes_later_changes_no_baseline(vectors):
+  data, config = dataset(), Config()
+  asked = full_ranking.queries(data, data.split.validation_event, 50, 4.0)
+  before = recommenders.baselines(config, data)
+  item = data.interactions.item
+  held_out = np.arange(len(item)) >= data.split.num_before
+  held_out[data.split.test_event] = True
+  item[held_out] = 0
+  after = recommenders.baselines(config, data)
+  for name, model in before.items():
+    assert dict(model.tuned) == dict(after[name].tuned)
+    np.testing.assert_array_equal(model.scores[0](asked), after[name].scores[0](asked))
+
+
+def test_text_similarity_is_the_cosine_of_centred_vectors(vectors):
+  data = dataset()
+  centred = vectors - vectors[~data.split.cold_items].mean(0)
+  expected = centred @ centred.T
+  expected /= np.outer(*2 * [np.linalg.norm(centred, axis=1)])
+  similarity = recommenders.text_similarity(data)
+  np.testing.assert_allclose(similarity, expected, atol=1e-4)
+  # Without centring all items would look alike.
+  assert np.min(similarity) < 0 < np.min(vectors @ vectors.T)
+
+
+def test_zero_shot_scores_are_similarities_to_a_recency_weighted_history(vectors):
+  data = dataset()
+  asked = full_ranking.queries(data, data.split.test_event, 50, 4.0)
+  model = recommenders.baselines(Config(), data)[recommenders.ZERO_SHOT]
+  similarity = np.asarray(recommenders.text_similarity(data))
+  history = asked.history[0][asked.history[0] > 0] - 1
+  weights = model.tuned['decay'] ** np.arange(len(history))[::-1]
+  expected = weights @ similarity[history]
+  np.testing.assert_allclose(model.scores[0](asked)[0], expected, atol=1e-4)
+
+
+def test_popularity_counts_training_events(vectors):
+  data = dataset()
+  asked = full_ranking.queries(data, data.split.test_event, 50, 4.0)
+  counts = np.bincount(data.interactions.item[data.split.train_mask], minlength=NUM_ITEMS)
+  scores = jnp.asarray(recommenders.baselines(Config(), data)['popularity'].scores[0](asked))
+  order = np.argsort(-counts, kind='stable')
+  np.testing.assert_array_equal(counts[np.argsort(-scores[0], kind='stable')], counts[order])

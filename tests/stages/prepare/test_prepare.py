@@ -1,0 +1,150 @@
+"""The stage from a user's tables to what later stages read.
+
+The tokenizer of the installed MiniLM package is used throughout: the stage has no other. One test
+reads MovieLens from its package, because only that source has a film corpus.
+"""
+
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.data import sources, tokenizer
+from rec_jax.data.config import DataConfig
+from rec_jax.runs import artefacts
+from rec_jax.runs.config import Config
+from rec_jax.stages.prepare import stage as prepare
+from rec_jax.types import InputError
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+  rng = np.random.default_rng(0)
+  pairs = rng.permutation(8 * 20)[:100]
+  events = {'user_id': pairs // 20, 'item_id': pairs % 20, 'timestamp': rng.permutation(100)}
+  pl.DataFrame(events).write_csv(tmp_path / 'events.csv')
+  items = {'item_id': range(20), 'title': [f'Item number {i}' for i in range(20)]}
+  pl.DataFrame(items).write_parquet(tmp_path / 'items.parquet')
+  data = DataConfig(
+    source='tables',
+    interactions=str(tmp_path / 'events.csv'),
+    items=str(tmp_path / 'items.parquet'),
+    text_length=8,
+    cut=0.3,
+  )
+  return Config(data=data)
+
+
+def _changed(config: Config, **fields) -> Config:
+  return dataclasses.replace(config, data=dataclasses.replace(config.data, **fields))
+
+
+def test_later_stages_read_what_was_given(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  events = pl.read_csv(config.data.interactions).sort('timestamp')
+  users = dataset.interactions.user_ids[dataset.interactions.user]
+  assert users.tolist() == events['user_id'].cast(pl.String).to_list()
+  assert dataset.interactions.rating is None
+  assert dataset.split.num_before == 30
+  path = sources.minilm_files().tokenizer
+  expected = tokenizer.encode(path, [f'Item number {i}' for i in range(20)], 8)
+  np.testing.assert_array_equal(dataset.input_ids, expected[0])
+  np.testing.assert_array_equal(dataset.attention_mask, expected[1])
+  # The corpus is the text of items that were there before the cut, and of no other.
+  warm = ~dataset.split.cold_items
+  assert 0 < warm.sum() < 20
+  np.testing.assert_array_equal(dataset.corpus_ids, expected[0][warm])
+  np.testing.assert_array_equal(dataset.corpus_mask, expected[1][warm])
+
+
+def test_metrics_hold_the_counts_of_the_split(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  split = artefacts.load_dataset(tmp_path / 'run').split
+  rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+  values = {row['metric']: row['value'] for row in rows}
+  assert values['events'] == 100
+  assert values['ranked_users'] == len(split.ranked_users)
+  assert values['cold_items'] == split.cold_items.sum()
+  assert all('cut at 30%' in row['protocol'] for row in rows)
+
+
+def test_a_finished_stage_is_not_run_again(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  first = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run' / 'prepare').rglob('*')}
+  prepare.run(config, tmp_path / 'run')
+  assert first == {path: path.stat().st_mtime_ns for path in first}
+
+
+def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypatch):
+  def killed(*args):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(tokenizer, 'encode', killed)
+    with pytest.raises(KeyboardInterrupt):
+      prepare.run(config, tmp_path / 'run')
+  with pytest.raises(InputError, match='no finished stage prepare'):
+    artefacts.load_dataset(tmp_path / 'run')
+  prepare.run(config, tmp_path / 'run')
+  prepare.run(config, tmp_path / 'undisturbed')
+  fingerprints = [
+    artefacts.load_dataset(tmp_path / name).fingerprint for name in ('run', 'undisturbed')
+  ]
+  assert fingerprints[0] == fingerprints[1]
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'source': 'netflix'}, 'data.source is "netflix"; set --config.data.source'),
+    ({'items': 'missing.csv'}, 'missing.csv: no such file'),
+    ({'min_events': 50}, 'no user has 50 events'),
+    ({'text_length': 1}, 'text_length is 1'),
+  ],
+)
+def test_bad_input_leaves_the_workdir_as_it_was(config, tmp_path, fields, message):
+  with pytest.raises(InputError, match=message):
+    prepare.run(_changed(config, **fields), tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_another_config_in_the_same_workdir(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  with pytest.raises(InputError, match=r'config.data.cut=0.3, not 0.5'):
+    prepare.run(_changed(config, cut=0.5), tmp_path / 'run')
+  artefacts.load_dataset(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('pattern', ['dataset.json', 'items.npz', '*users.array_record*'])
+@pytest.mark.parametrize('kept', [0.0, 0.5])
+def test_a_damaged_file_is_named(config, tmp_path, pattern, kept):
+  prepare.run(config, tmp_path / 'run')
+  path = next((tmp_path / 'run' / 'prepare').rglob(pattern))
+  content = path.read_bytes()
+  path.write_bytes(content[: int(kept * len(content))])
+  with pytest.raises(InputError, match=f'{path.name} is damaged; delete .*prepare and run'):
+    artefacts.load_dataset(tmp_path / 'run')
+
+
+def test_data_of_another_run_are_noticed(config, tmp_path):
+  for name, cut in (('run', 0.3), ('other', 0.5)):
+    prepare.run(_changed(config, cut=cut), tmp_path / name)
+  corpus = (tmp_path / 'other' / 'prepare' / 'corpus.npz').read_bytes()
+  (tmp_path / 'run' / 'prepare' / 'corpus.npz').write_bytes(corpus)
+  with pytest.raises(InputError, match=r'corpus.npz is damaged'):
+    artefacts.load_dataset(tmp_path / 'run')
+
+
+def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
+  prepare.run(Config(), tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  assert dataset.name == 'MovieLens-100k'
+  assert dataset.input_ids.shape == (1682, 32)
+  assert len(dataset.split.ranked_users) == 672
+  cold = dataset.items.ids[dataset.split.cold_items].tolist()
+  assert len(cold) == 109
+  expected = sources.film_corpus(1997, cold)
+  assert len(dataset.corpus_ids) == len(expected) < len(sources.film_corpus(1997))

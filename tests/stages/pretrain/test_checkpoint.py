@@ -1,0 +1,22 @@
+"""The checkpoints of pre-training, judged by themselves."""
+
+import types
+
+from rec_jax.runs import artefacts
+from rec_jax.runs import workdir as runs
+from rec_jax.stages.pretrain import stage as pretrain
+from tests.helpers import small
+from tests.stages.pretrain.test_pretrain import texts
+
+
+def test_checkpoints_give_the_losses_that_the_stage_reported(tmp_path, monkeypatch):
+  ids, mask = texts()
+  dataset = types.SimpleNamespace(corpus_ids=ids, corpus_mask=mask)
+  monkeypatch.setattr(artefacts, 'load_dataset', lambda _: dataset)
+  monkeypatch.setattr(pretrain, 'initial_encoder', small.encoder)
+  config = small.config(tmp_path)
+  runs.finish(runs.start(config, tmp_path / 'run', 'prepare'), [])
+  pretrain.run(config, tmp_path / 'run')
+  reported = runs.read_metrics(tmp_path / 'run', 'pretrain')
+  assert len(reported) == 4
+  assert pretrain.evaluate_checkpoints(config, tmp_path / 'run') == reported

@@ -1,0 +1,144 @@
+"""Policies learnt from a log by each objective, against what they truly earn."""
+
+import dataclasses
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+from scipy import special
+
+from rec_jax.data import logged
+from rec_jax.studies.logged import learn, policy_checkpoint
+from rec_jax.studies.logged.learn import OBJECTIVES, LearningConfig
+from rec_jax.types import InputError
+
+NUM_ROUNDS, NUM_ACTIONS = 2000, 4
+ITEMS = np.array([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0], [0.3, 0.8]])
+
+
+def world(seed=0, action_context=None):
+  """(log, expected rewards [n, K]) of a policy that prefers the wrong items."""
+  rng = np.random.default_rng(seed)
+  context = rng.normal(size=(NUM_ROUNDS, 2))
+  expected = special.expit(3 * context @ ITEMS.T - 1)
+  behaviour = special.softmax(-context @ ITEMS.T / 2, axis=1)
+  action = (rng.random(NUM_ROUNDS)[:, None] > np.cumsum(behaviour, axis=1)).sum(1)
+  rows = np.arange(NUM_ROUNDS)
+  log = logged.from_obp(
+    {
+      'n_actions': NUM_ACTIONS,
+      'action': action,
+      'reward': (rng.random(NUM_ROUNDS) < expected[rows, action]).astype(float),
+      'pscore': behaviour[rows, action],
+      'context': 4 + context,
+      'action_context': action_context,
+    }
+  )
+  return log, expected
+
+
+def probabilities(frozen, log):
+  query, features = policy_checkpoint.seen_by(frozen, log)
+  return special.softmax(query @ features.T, axis=1)
+
+
+@functools.cache
+def learnt(objective):
+  return second_half(objective, world()[0])
+
+
+def second_half(objective, log):
+  """Probabilities [n, K] on the second half of what the first half teaches."""
+  frozen = learn.learn(log, LearningConfig(objective), NUM_ROUNDS // 2, 0)
+  return probabilities(frozen, log)[NUM_ROUNDS // 2 :]
+
+
+@pytest.mark.parametrize('objective', [name for name in OBJECTIVES if name != 'top_k'])
+def test_what_is_learnt_earns_more_on_rounds_that_did_not_teach_it(objective):
+  expected = world()[1][NUM_ROUNDS // 2 :]
+  value = (learnt(objective) * expected).sum(1).mean()
+  best, uniform = expected.max(1).mean(), expected.mean()
+  assert value > uniform + 0.7 * (best - uniform)
+
+
+def test_top_k_is_better_for_slates_and_worse_for_single_items():
+  expected = world()[1][NUM_ROUNDS // 2 :]
+  single, slate = learnt('ipw'), learnt('top_k')
+  assert (single * expected).sum(1).mean() > (slate * expected).sum(1).mean() + 0.05
+  in_slate = [((1 - (1 - prob) ** 3) * expected).sum(1).mean() for prob in (single, slate)]
+  assert in_slate[1] > in_slate[0] + 0.1
+
+
+def test_what_is_learnt_from_rewards_upside_down_earns_less():
+  log, expected = world()
+  wrong = dataclasses.replace(log, reward=1 - log.reward)
+  value = (second_half('ipw', wrong) * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
+  assert value < 0.7 * expected.mean()
+
+
+def test_features_of_the_items_are_the_towers():
+  log, expected = world(action_context=ITEMS)
+  value = (second_half('ipw', log) * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
+  assert value > expected.mean() + 0.7 * (expected.max(1).mean() - expected.mean())
+
+
+def test_pessimism_leaves_alone_what_was_never_tried():
+  log, _ = world()
+  five = dataclasses.replace(
+    log, item_ids=np.arange(NUM_ACTIONS + 1).astype(str), num_candidates=log.num_candidates + 1
+  )
+  wide = LearningConfig('pessimistic', penalty=2.0)
+  never = probabilities(learn.learn(five, wide, NUM_ROUNDS, 0), five)[:, -1]
+  assert never.max() < 0.2
+  assert never.mean() < 0.02
+
+
+def test_the_checkpoint_is_valued_on_the_rounds_that_did_not_teach_it(tmp_path, capsys):
+  log, expected = world()
+  path, out = tmp_path / 'log.parquet', tmp_path / 'out'
+  logged.write(path, log)
+  learn.run(path, LearningConfig('ipw'), 0.5, 0, out)
+  output = capsys.readouterr().out
+  assert 'learnt from the first 1,000 rounds' in output
+  assert 'the policy is better than the one that logged' in output
+  assert (out / 'policy_value.svg').exists()
+  truth = (learnt('ipw') * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
+  low, high = map(float, re.search(r'\nsnipw .*?\[([\d.]+), ([\d.]+)\]', output).groups())
+  assert low < truth < high < low + 0.2
+  frozen = policy_checkpoint.load(out / 'policy')
+  action_dist = policy_checkpoint.distributions(jax.random.key(0), frozen, log, NUM_ROUNDS // 2)
+  np.testing.assert_allclose(action_dist[..., 0], learnt('ipw'), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    (LearningConfig('best'), '--objective: best is not one of ipw, dr, natural'),
+    (LearningConfig('ipw', max_weight=0.0), 'max_weight = 0 is outside'),
+    (LearningConfig('poem', penalty=-1.0), 'penalty = -1 is outside'),
+    (LearningConfig('top_k', slate_size=0), 'slate_size = 0 is outside'),
+    (LearningConfig('ipw', num_steps=0), 'num_steps = 0 is outside'),
+  ],
+)
+def test_settings_are_checked(settings, message):
+  with pytest.raises(InputError, match=message):
+    learn.learn(world()[0], settings, 10, 0)
+
+
+@pytest.mark.parametrize('share', [1e-4, 0.9999])
+def test_what_cannot_be_valued_is_not_written(tmp_path, share):
+  path, out = tmp_path / 'log.parquet', tmp_path / 'out'
+  logged.write(path, world()[0])
+  with pytest.raises(InputError, match='of 2000 rounds a part has 0: .* another --train_share'):
+    learn.run(path, LearningConfig('ipw'), share, 0, out)
+  assert not out.exists()
+
+
+@pytest.mark.parametrize('below', ['', 'sub', 'sub/sub'])
+def test_where_nothing_can_be_written_is_said_before_the_log_is_read(tmp_path, below):
+  out = tmp_path / 'out'
+  out.write_text('')
+  with pytest.raises(InputError, match=f'--out: {out} is no directory to write to'):
+    learn.run('absent', LearningConfig('ipw'), 0.5, 0, out / below)

@@ -1,0 +1,200 @@
+"""Evaluating a policy of the registry on a log."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from rec_jax import bandits
+from rec_jax.data import logged
+from rec_jax.evaluation.off_policy import evaluate
+from rec_jax.studies.logged import frozen_policy, policy_value, valuation
+from rec_jax.types import InputError
+
+
+def log(num_rounds=400, seed=0):
+  """Uniform over three items, of which the second is liked."""
+  rng = np.random.default_rng(seed)
+  action = rng.integers(3, size=num_rounds)
+  return logged.from_obp(
+    {
+      'n_actions': 3,
+      'action': action,
+      'reward': (rng.random(num_rounds) < np.array([0.1, 0.8, 0.2])[action]).astype(float),
+      'pscore': np.full(num_rounds, 1 / 3),
+      'context': rng.normal(size=(num_rounds, 2)),
+    }
+  )
+
+
+def test_table_figure_and_advice(tmp_path, capsys):
+  path, figure = tmp_path / 'log.parquet', tmp_path / 'value.svg'
+  logged.write(path, log())
+  valuation.run(path, 'popularity_greedy', 0.5, 0, figure)
+  output = capsys.readouterr().out
+  for name in ('replay', 'ipw', 'snipw', 'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr'):
+    assert f'\n{name}' in output
+  assert 'advice: by dr the policy is better than the one that logged' in output
+  assert figure.read_text().startswith('<?xml') or '<svg' in figure.read_text()
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['log.parquet', 'value.svg']
+
+
+def test_rows_as_json(tmp_path):
+  logged.write(tmp_path / 'log.npz', log())
+  out = tmp_path / 'rows.json'
+  valuation.run(tmp_path / 'log.npz', 'uniform', 0.5, 0, tmp_path / 'value.svg', out)
+  rows = {row['metric']: row for row in json.loads(out.read_text())}
+  assert rows['ipw']['subject'] == 'uniform' and rows['ipw']['n'] == 200
+  assert rows['ipw']['low'] < rows['ipw']['value'] < rows['ipw']['high']
+  assert rows['ipw']['effective_sample_size'] == pytest.approx(200)
+  assert rows['ipw']['truth'] is None and rows['ipw']['warning'] == ''
+  with pytest.raises(InputError, match='--out: no directory'):
+    valuation.run('absent', 'uniform', 0.5, 0, out, tmp_path / 'absent' / 'rows.json')
+
+
+def test_each_warning_stands_once_with_the_estimators_that_it_concerns():
+  result = policy_value.evaluate_policy(log(), 'bernoulli_ts', 0.5, 0)
+  first, *others = result.values
+  values = {
+    label: dataclasses.replace(
+      value, warning='poor overlap; weight cut off' if label == first else 'poor overlap'
+    )
+    for label, value in result.values.items()
+  }
+  found = valuation.warnings(dataclasses.replace(result, values=values))
+  assert found == ['poor overlap', f'{first}: weight cut off']
+  values[first] = dataclasses.replace(values[first], warning='')
+  found = valuation.warnings(dataclasses.replace(result, values=values))
+  assert found == [f'{", ".join(others)}: poor overlap']
+
+
+def test_poor_overlap_is_one_warning():
+  result = policy_value.evaluate_policy(log(), 'bernoulli_ts', 0.5, 0)
+  warning = evaluate.overlap_of(np.r_[100.0, np.full(99, 1e-3)]).warning
+  values = {'ipw': dataclasses.replace(result.values['ipw'], warning=warning)}
+  assert len(valuation.warnings(dataclasses.replace(result, values=values))) == 1
+
+
+def distributions(data, num_train=200):
+  """Of a policy that chooses what has been liked most."""
+  policy, inputs = bandits.make('popularity_greedy'), frozen_policy.scaled_inputs(data, num_train)
+  key = jax.random.key(0)
+  state = frozen_policy.learn(key, data, policy, inputs, num_train)
+  return frozen_policy.distributions(key, data, policy, inputs, state, num_train)
+
+
+def test_the_policy_is_frozen_before_the_rounds_that_judge_it():
+  data = log()
+  before = distributions(data)
+  reward = np.where(np.arange(400) < 200, data.reward, 1 - data.reward)
+  after = distributions(dataclasses.replace(data, reward=reward))
+  np.testing.assert_array_equal(before, after)
+  assert before.shape == (200, 3, 1) and (before[:, 1, 0] == 1).all()
+
+
+def test_candidates_that_are_all_actions_change_nothing():
+  data = log()
+  named = dataclasses.replace(data, candidates=np.tile([2, 0, 1], (400, 1)))
+  np.testing.assert_array_equal(distributions(named), distributions(data)[:, [2, 0, 1]])
+  both = [
+    policy_value.evaluate_policy(x, 'popularity_greedy', 0.5, 0).values for x in (data, named)
+  ]
+  for label, value in both[0].items():
+    assert both[1][label].value == pytest.approx(value.value, rel=1e-9), label
+
+
+def test_the_truth_is_a_sum_over_candidates():
+  data = dataclasses.replace(log(), expected_reward=np.tile([0.1, 0.8, 0.2], (400, 1)))
+  result = policy_value.evaluate_policy(data, 'popularity_greedy', 0.5, 0)
+  assert result.truth == pytest.approx(0.8, rel=1e-9)
+  assert result.values['dr'].low < 0.8 < result.values['dr'].high
+  assert policy_value.evaluate_policy(log(), 'popularity_greedy', 0.5, 0).truth is None
+
+
+def test_users_are_the_unit_where_they_are_known():
+  data = dataclasses.replace(log(), user_id=np.repeat(np.arange(40), 10).astype(str))
+  result = policy_value.evaluate_policy(data, 'popularity_greedy', 0.5, 0)
+  assert (result.unit, result.values['ipw'].n) == ('users', 20)
+  assert policy_value.evaluate_policy(log(), 'popularity_greedy', 0.5, 0).unit == 'rounds'
+
+
+def test_no_overlap_is_one_line_that_names_the_policy():
+  data = log()
+  never = dataclasses.replace(data, action=np.where(np.arange(400) < 200, data.action, 0))
+  with pytest.raises(InputError, match='popularity_greedy: no overlap.* from row 200') as error:
+    policy_value.evaluate_policy(never, 'popularity_greedy', 0.5, 0)
+  assert '\n' not in str(error.value)
+
+
+def test_ipw_of_the_logging_policy_is_the_mean_reward():
+  data = log()
+  uneven = dataclasses.replace(data, propensity=np.where(data.action == 1, 0.5, 0.25))
+  result = policy_value.evaluate_policy(uneven, 'logged', 0.5, 0)
+  assert result.values['ipw'].value == pytest.approx(data.reward.mean(), rel=1e-12)
+  assert result.values['ipw'].effective_sample_size == pytest.approx(400)
+  assert result.num_train == 0
+
+
+def test_without_a_model_too_a_result_says_how_much_of_the_weight_is_cut_off():
+  rare = dataclasses.replace(log(), propensity=np.where(np.arange(400) % 2, 0.99, 0.05))
+  warnings = {
+    label: value.warning
+    for label, value in policy_value.evaluate_policy(rare, 'item:1', 0.5, 0).values.items()
+  }
+  assert 'of the weight is cut off' in next(w for label, w in warnings.items() if 'sg_ipw' in label)
+  assert 'cut off' not in warnings['ipw'] + warnings['snipw']
+
+
+def test_uniform_over_changing_candidates():
+  candidates = np.r_[np.full(200, 3), np.full(200, 2)]
+  data = dataclasses.replace(log(), num_candidates=candidates)
+  result = policy_value.evaluate_policy(data, 'uniform', 0.5, 0)
+  expected = np.mean(data.reward * 3 / candidates)
+  assert result.values['ipw'].value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'share', 'message'),
+  [
+    ({'num_candidates': np.r_[3, 2, np.full(398, 3)]}, 0.5, 'num_candidates, row 1: chosen from 2'),
+    ({}, 0.999, 'of 400 rounds a part has 0: .* another --train_share'),
+  ],
+)
+def test_what_cannot_be_evaluated_is_one_line(changes, share, message):
+  with pytest.raises(InputError, match=message) as error:
+    policy_value.evaluate_policy(
+      dataclasses.replace(log(), **changes), 'popularity_greedy', share, 0
+    )
+  assert '\n' not in str(error.value)
+
+
+def test_settings_are_checked(tmp_path):
+  with pytest.raises(InputError, match=r'--train_share: 1 is not in \(0, 1\)'):
+    valuation.run('absent', 'uniform', 1.0, 0, tmp_path / 'figure.svg')
+  with pytest.raises(InputError, match='--figure: no directory'):
+    valuation.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
+  with pytest.raises(InputError, match='--figure: .* is a directory'):
+    valuation.run('absent', 'uniform', 0.5, 0, tmp_path)
+  with pytest.raises(InputError, match='absent: cannot be read as Parquet'):
+    valuation.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')
+
+
+def test_an_effect_says_what_hidden_confounding_could_undo(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  logged.write(path, log())
+  for name, against in (('item:1', 'logged'), ('item:1', 'item:0'), ('item:2', 'item:2')):
+    valuation.run(path, name, 0.5, 0, tmp_path / 'value.svg', against=against)
+  lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('effect')]
+  data = log()
+  mean = [data.reward[data.action == action].mean() for action in range(3)]
+  for line, expected in zip(lines, (mean[1] - data.reward.mean(), mean[1] - mean[0]), strict=False):
+    assert f': +{expected:.2f} [' in line
+    undone, alone = map(float, re.findall(r'below ([\d.]+)', line))
+    assert 1.5 < undone < alone
+  assert lines[0].startswith('effect of item:1 in place of logged')
+  assert lines[2].endswith('no conclusion, which hidden confounding could undo')
+  with pytest.raises(InputError, match="item '9' is in no round"):
+    policy_value.evaluate_policy(data, 'item:9', 0.5, 0)

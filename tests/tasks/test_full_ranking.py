@@ -1,0 +1,114 @@
+"""Queries and their judgement against plain loops."""
+
+import dataclasses
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rec_jax.tasks import full_ranking
+from rec_jax.types import Interactions
+
+U, N, E, L = 30, 25, 600, 4
+THRESHOLD = 4.0
+
+
+@pytest.fixture(scope='module')
+def dataset():
+  rng = np.random.default_rng(0)
+  pairs = rng.choice(U * N, E, replace=False)
+  interactions = Interactions(
+    user=(pairs // N).astype(np.int32),
+    item=(pairs % N).astype(np.int32),
+    timestamp=np.sort(rng.integers(0, 50, E)),
+    rating=rng.integers(1, 6, E).astype(np.float32),
+    user_ids=np.arange(U).astype(str),
+  )
+  return types.SimpleNamespace(interactions=interactions)
+
+
+def earlier_events(dataset, event):
+  """Indices of the user's events before `event`, in order."""
+  user = dataset.interactions.user
+  return [e for e in range(event) if user[e] == user[event]]
+
+
+@pytest.fixture(scope='module')
+def asked(dataset):
+  events = np.random.default_rng(1).permutation(E)[:300]
+  return events, full_ranking.queries(dataset, events, L, THRESHOLD)
+
+
+def test_a_query_knows_what_was_before_its_event(dataset, asked):
+  events, queries = asked
+  log = dataset.interactions
+  unseen = queries.unseen(N)
+  for row, event in enumerate(events):
+    before = earlier_events(dataset, event)
+    window = before[-L:]
+    padding = [0] * (L - len(window))
+    assert queries.history[row].tolist() == [log.item[e] + 1 for e in window] + padding
+    assert queries.rewards[row].tolist() == [int(log.rating[e] >= 4) for e in window] + padding
+    assert (queries.user[row], queries.target[row]) == (log.user[event], log.item[event])
+    assert set(np.flatnonzero(~unseen[row])) == {log.item[e] for e in before}
+
+
+def test_without_ratings_every_event_is_liked(dataset):
+  implicit = types.SimpleNamespace(
+    interactions=dataclasses.replace(dataset.interactions, rating=None)
+  )
+  queries = full_ranking.queries(implicit, np.arange(E), L, THRESHOLD)
+  np.testing.assert_array_equal(queries.rewards, queries.history > 0)
+
+
+def test_taking_rows_is_asking_for_their_events(dataset, asked):
+  events, queries = asked
+  rows = np.array([5, 0, 5, 299])
+  taken, expected = queries.take(rows), full_ranking.queries(dataset, events[rows], L, THRESHOLD)
+  for field in dataclasses.fields(full_ranking.Queries):
+    np.testing.assert_array_equal(getattr(taken, field.name), getattr(expected, field.name))
+
+
+def test_more_queries_than_a_chunk_are_judged_like_a_loop(asked):
+  _, queries = asked
+  assert len(queries) % full_ranking._CHUNK
+  candidates = np.arange(N) % 7 != 0
+  table = np.random.default_rng(2).normal(size=(U, N)).astype(np.float32)
+  sizes = []
+
+  def score(part):
+    sizes.append(len(part))
+    return jnp.asarray(table[part.user])
+
+  judged = full_ranking.rank_targets(score, queries, candidates, (3, 10))
+  assert sizes == [full_ranking._CHUNK] * 2
+  unseen = queries.unseen(N)
+  for row, (user, target) in enumerate(zip(queries.user, queries.target, strict=True)):
+    allowed = np.flatnonzero(unseen[row] & candidates)
+    ranked = allowed[np.argsort(-table[user][allowed])].tolist()
+    place = ranked.index(target) + 1 if target in ranked else np.inf
+    for k in (3, 10):
+      assert judged[f'recall@{k}'][row] == (place <= k)
+      gain = 1 / np.log2(1 + place) if place <= k else 0
+      np.testing.assert_allclose(judged[f'ndcg@{k}'][row], gain, rtol=1e-6)
+    np.testing.assert_allclose(judged['mrr'][row], 1 / place, rtol=1e-6)
+    top = ranked[:10]
+    assert judged['top'][row][: len(top)].tolist() == top
+  # The repeated queries of the last chunk are not counted.
+  assert len(judged['mrr']) == len(queries)
+
+
+def test_fewer_items_than_the_cutoff(dataset):
+  queries = full_ranking.queries(dataset, np.arange(100, 110), L, THRESHOLD)
+  few = dataclasses.replace(
+    queries,
+    target=queries.target % 6,
+    seen_items=queries.seen_items[:0],
+    seen_offsets=np.zeros(len(queries) + 1, int),
+  )
+  judged = full_ranking.rank_targets(
+    lambda part: jnp.zeros((len(part), 6)), few, np.ones(6, bool), (10, 50)
+  )
+  assert judged['top'].shape == (10, 6)
+  np.testing.assert_array_equal(judged['recall@50'], 1)
