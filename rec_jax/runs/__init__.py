@@ -1,0 +1,1 @@
+"""A run on disk: its config, directory, manifest, metric rows and resumable parts."""
