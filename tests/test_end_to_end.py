@@ -23,11 +23,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 _SMALL = """
 import dataclasses, functools, runpy, sys
 from rec_jax.stages.explore import payoff, policies
-from rec_jax.stages.pretrain import stage as pretrain
-from tests.stages import small
+from rec_jax.tasks import text_encoders
+from tests.helpers import small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
-pretrain.initial_encoder = pretrain.published_encoder = encoder
+text_encoders.initial = text_encoders.published = encoder
 short = {'lambda_': (20.0, 80.0)}
 greedy = dataclasses.replace(policies.PER_USER_GREEDY, grid=short)
 ucb = dataclasses.replace(

@@ -22,6 +22,7 @@ class TwoTowerConfig:
   Attributes:
     num_items: N.
     text_dim: H, width of the text vectors; 0 leaves the text out (an id-only model).
+    has_ids: whether items have vectors of their own; without, the text alone places them.
     dim: D, width of user and item vectors.
     num_layers: blocks of the user tower.
     num_heads: attention heads of the user tower.
@@ -33,6 +34,7 @@ class TwoTowerConfig:
 
   num_items: int
   text_dim: int
+  has_ids: bool = True
   dim: int = 64
   num_layers: int = 1
   num_heads: int = 4
@@ -58,7 +60,9 @@ class ItemTower(nnx.Module):
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     init = nnx.initializers.normal(config.dim**-0.5)
-    self.id = nnx.Embed(config.num_items, config.dim, embedding_init=init, rngs=rngs)
+    self.dim = config.dim
+    sizes = config.num_items, config.dim
+    self.id = nnx.Embed(*sizes, embedding_init=init, rngs=rngs) if config.has_ids else None
     self.has_id = Buffer(jnp.ones(config.num_items, bool))
     self.id_dropout = nnx.Dropout(config.id_dropout_rate, broadcast_dims=(1,))
     self.project = nnx.Linear(config.text_dim, config.dim, rngs=rngs) if config.text_dim else None
@@ -79,10 +83,12 @@ class ItemTower(nnx.Module):
       [N, D] float32. Items without training events (`has_id` False) have no id vector: they are
       where `from_text` places them, at zero in an id-only model.
     """
+    text = self.text[...] if text is None else text
+    if self.id is None:
+      return self.from_text(text)
     has_id = self.has_id[...][:, None]
     if self.project is None:
       return jnp.where(has_id, self.id.embedding[...], 0.0)
-    text = self.text[...] if text is None else text
     by_id = self.id_dropout(self.id.embedding[...], rngs=rngs)
     return jnp.where(has_id, by_id + self.project(self._scaled(text)), self.from_text(text))
 
@@ -94,6 +100,8 @@ class ItemTower(nnx.Module):
     """
     if self.project is None:
       raise ValueError('an id-only model has no vectors from text')
+    if self.id is None:
+      return self.project(self._scaled(text))
     return self._scaled(text) @ self.unseen_kernel[...] + self.unseen_bias[...]
 
   def fill(self, text: jax.Array, has_id: jax.Array) -> None:
@@ -108,7 +116,7 @@ class ItemTower(nnx.Module):
     self.text_mean[...] = known.mean(0)
     # Texts that are all the same, or none, have no spread to divide by.
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
-    self.text_scale[...] = jnp.sqrt(self.id.features / spread)
+    self.text_scale[...] = jnp.sqrt(self.dim / spread)
 
   def place_unseen(self) -> None:
     """Fits what `from_text` does: ridge regression of M̂ on text, over the items that have ids.
@@ -117,7 +125,7 @@ class ItemTower(nnx.Module):
     ids will not do: it fits what the ids leave over, and leans on directions of the text in which
     few items differ.
     """
-    if self.project is None:
+    if self.project is None or self.id is None:
       return
     known = self.has_id[...].astype(jnp.float32)[:, None]
     text = self._scaled(self.text[...])

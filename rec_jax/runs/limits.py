@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rec_jax.models.peft import METHODS
 from rec_jax.models.text_encoder import TextEncoderConfig
 from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.tasks.next_item import VARIANTS
 from rec_jax.types import InputError
 
 
@@ -23,6 +24,7 @@ def check(config: Config) -> None:
     value = getattr(getattr(config, stage), name)
     if value not in allowed:
       raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
+  _check_variants(config)
   _check_heads(config)
   _check_encoder_ends(config)
 
@@ -152,6 +154,15 @@ def _numbers(settings: Any, prefix: str = '') -> Iterator[tuple[str, float]]:
       yield from _numbers(value, f'{name}.')
     elif isinstance(value, int | float) and not isinstance(value, bool):
       yield name, value
+
+
+def _check_variants(config: Config) -> None:
+  chosen = config.finetune.variants.split(',')
+  if not set(chosen) <= set(VARIANTS) or len(set(chosen)) < len(chosen):
+    raise InputError(
+      f'finetune.variants is "{config.finetune.variants}"; set --config.finetune.variants to some '
+      f'of {", ".join(VARIANTS)}, separated by commas, each once'
+    )
 
 
 def _check_heads(config: Config) -> None:

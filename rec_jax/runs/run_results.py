@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rec_jax.runs import artefacts
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
-from rec_jax.runs.config import STAGES
+from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
+from rec_jax.runs.config import STAGES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,10 +24,10 @@ from typing import Any
 
 from rec_jax import files
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.runs.config import STAGES
 from rec_jax.runs import limits
 from rec_jax.runs import manifest as manifests
-from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config, SweepConfig
+from rec_jax.training.state import TrainState
 from rec_jax.types import InputError
 
 _ROW = ('stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol')
@@ -135,6 +135,26 @@ def estimate_row(
     'n': estimate.n,
     'protocol': protocol,
   }
+
+
+def validation_rows(
+  stage: str, subject: str, metric: str, state: TrainState, num_users: int
+) -> list[dict[str, Any]]:
+  """The step that validation chose, and the value of the metric that chose it."""
+  values = {metric: float(state.best_value), 'best_step': int(state.best_step)}
+  return [
+    {
+      'stage': stage,
+      'subject': subject,
+      'metric': metric,
+      'value': value,
+      'low': None,
+      'high': None,
+      'n': num_users,
+      'protocol': 'validation event of each ranked user, whole catalogue, seen items excluded',
+    }
+    for metric, value in values.items()
+  ]
 
 
 def is_finished(workdir: str | os.PathLike[str], stage: str) -> bool:

@@ -1,1 +1,1 @@
-"""State, step, the one loop, optimizers, sharding and tracking."""
+"""State, step, the one loop and its tasks, optimizers and tracking."""

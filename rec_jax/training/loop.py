@@ -1,94 +1,94 @@
 """The one training loop: resume, step, validate, checkpoint, stop early."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Mapping
+from typing import Any
 
-import grain
+import jax
 import numpy as np
+from flax import nnx
 
 from rec_jax import checkpoint
+from rec_jax.training import state as train_state
 from rec_jax.training import tracking
-from rec_jax.training.state import Metrics, StepFn, TrainState, record_validation
+from rec_jax.training.state import ModelParts, StepFn, TrainState
+from rec_jax.training.task import Metrics, Schedule, Task
 from rec_jax.types import InputError
 
 
-class Schedule(NamedTuple):
-  """When what happens; all in steps.
-
-  Attributes:
-    num_steps: at most.
-    validate_every: also how often a checkpoint is saved.
-    patience: validations without a new best before the run stops; 0 never stops early.
-    log_every: distance of the logged training metrics.
-  """
-
-  num_steps: int
-  validate_every: int
-  patience: int = 0
-  log_every: int = 10
+def start(task: Task, key: jax.Array) -> tuple[TrainState, ModelParts]:
+  """The state before the first step, and what of the model is not in it."""
+  graphdef, *states = nnx.split(task.model, task.trainable, task.cached, ...)
+  params, cache, frozen = states
+  return train_state.init(key, params, task.optimizer, cache), ModelParts(graphdef, frozen)
 
 
 def train(
-  name: str,
-  directory: str | os.PathLike[str],
-  state: TrainState,
-  step_at: Callable[[int], StepFn],
-  batches: grain.IterDataset,
-  constants: Any,
-  schedule: Schedule,
-  config: Mapping[str, Any],
-  validate: Callable[[TrainState], Mapping[str, float]],
-  after_step: Callable[[int, TrainState], TrainState] = lambda step, state: state,
-) -> TrainState:
+  task: Task, directory: str | os.PathLike[str], key: jax.Array, config: Mapping[str, Any]
+) -> tuple[TrainState, ModelParts]:
   """Trains until the schedule ends, resuming from the newest whole checkpoint in `directory`.
 
   Args:
-    name: shown beside the progress bar.
+    task: what is learnt.
     directory: gets `checkpoints/`, TensorBoard events and `scalars.jsonl`.
-    state: before the first step.
-    step_at: number of steps done -> what to do next, made by `make_step`.
-    batches: endless.
-    constants: third argument of a step.
-    schedule: when to validate and stop.
+    key: typed key; step t draws from fold_in(key, t).
     config: stored with every checkpoint.
-    validate: state -> scalars of its average; the first of them selects the best, higher is better.
-    after_step: host work between steps, given the number of steps done.
 
   Returns:
-    The final state; `best` holds what was best in validation.
+    The final state, whose `best` holds what was best in validation, and the parts of the model
+    that `merge` joins with it.
 
   Raises:
     InputError: the loss or its gradient is not finite; names the step and the last good checkpoint.
   """
-  iterator = iter(batches)
+  state, parts = start(task, key)
+  schedule = task.schedule
+  iterator = iter(task.batches)
+  step_of = functools.cache(functools.partial(_make_step, task, parts.graphdef))
   with contextlib.ExitStack() as stack:
     saved = stack.enter_context(checkpoint.open(f'{directory}/checkpoints', config))
     restored = saved.restore_latest(state, iterator)
-    start, state = restored or (0, state)
-    write = stack.enter_context(tracking.writer(directory, start))
-    advance = stack.enter_context(tracking.progress(name, schedule.num_steps, start))
+    begin, state = restored or (0, state)
+    write = stack.enter_context(tracking.writer(directory, begin))
+    advance = stack.enter_context(tracking.progress(task.name, schedule.num_steps, begin))
     pending: tuple[int, Metrics] | None = None
     note = ''
-    step = start
+    step = begin
     while step < schedule.num_steps and not _is_stale(state, step, schedule):
-      state, metrics = step_at(step)(state, next(iterator), constants)
+      do_step = step_of(task.phase(step))
+      state, metrics = do_step(state, next(iterator), (parts.frozen, task.data))
       step += 1
       # Fetched only now that the next step runs, so that the device never waits for the host.
       _log(write, pending, schedule, directory)
       pending = step, metrics
-      state = after_step(step, state)
+      state = task.after_step(step, state, parts)
       if step % schedule.validate_every == 0 or step == schedule.num_steps:
         _log(write, pending, schedule, directory)
         pending = None
-        scalars = validate(state)
+        scalars = task.validate(parts.merge(state.average, state.cache))
         write(step, scalars)
-        state = record_validation(state, next(iter(scalars.values())))
+        state = train_state.record_validation(state, next(iter(scalars.values())))
         note = ' '.join(f'{key} {value:.4g}' for key, value in scalars.items())
         saved.save(step, state, iterator)
       advance(1, note)
-  return state
+  return state, parts
+
+
+def _make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
+  """The step of one phase; its constants are the frozen variables and the data of the task."""
+
+  def loss_fn(
+    params: Any, cache: Any, key: jax.Array, batch: Any, constants: Any
+  ) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    frozen, data = constants
+    model = nnx.merge(graphdef, params, cache, frozen, copy=True)
+    losses, weights, metrics = task.losses(model, key, batch, data, phase)
+    cache = jax.lax.stop_gradient(nnx.state(model, task.cached))
+    return (losses * weights).sum() / weights.sum(), (cache, metrics)
+
+  return train_state.make_step(loss_fn, task.optimizer, task.ema_decay)
 
 
 def _is_stale(state: TrainState, step: int, schedule: Schedule) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import nnx, struct
 
-Metrics = dict[str, jax.Array]
-# (params, carry, key, batch, constants) -> (loss, (carry, metrics)). `carry` is what a step hands
-# to the next without a gradient; `constants` are arrays that never change (frozen weights).
-LossFn = Callable[[Any, Any, jax.Array, Any, Any], tuple[jax.Array, tuple[Any, Metrics]]]
-StepFn = Callable[['TrainState', Any, Any], tuple['TrainState', Metrics]]
+# (params, cache, key, batch, constants) -> (loss, (cache, metrics)); `constants` are arrays that
+# never change, such as frozen weights.
+LossFn = Callable[
+  [Any, Any, jax.Array, Any, Any], tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]
+]
+StepFn = Callable[['TrainState', Any, Any], tuple['TrainState', dict[str, jax.Array]]]
 
 
 @struct.dataclass
@@ -26,8 +27,8 @@ class TrainState:
     params: what is trained.
     average: exponential moving average of `params`, which is what gets evaluated.
     opt_state: of Optax.
-    carry: what a step hands to the next without a gradient.
-    best: `average` and `carry` at the best validation.
+    cache: what a step hands to the next without a gradient, such as cached text vectors.
+    best: `average` and `cache` at the best validation.
     best_value: [] float32, the best validation value, higher is better.
     best_step: [] int32, when it was.
   """
@@ -37,14 +38,31 @@ class TrainState:
   params: Any
   average: Any
   opt_state: Any
-  carry: Any
+  cache: Any
   best: Any
   best_value: jax.Array
   best_step: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class ModelParts:
+  """What a model is beside the parts that are in the state of its run.
+
+  Attributes:
+    graphdef: its structure.
+    frozen: variables that stay as they are.
+  """
+
+  graphdef: nnx.GraphDef
+  frozen: nnx.State
+
+  def merge(self, params: nnx.State, cache: nnx.State) -> Any:
+    """The model with these weights and this cache, on copies of the frozen variables."""
+    return nnx.merge(self.graphdef, params, cache, self.frozen, copy=True)
+
+
 def init(
-  key: jax.Array, params: Any, optimizer: optax.GradientTransformation, carry: Any = ()
+  key: jax.Array, params: Any, optimizer: optax.GradientTransformation, cache: Any = ()
 ) -> TrainState:
   """The state before the first step."""
   state = TrainState(
@@ -53,8 +71,8 @@ def init(
     params=params,
     average=params,
     opt_state=optimizer.init(params),
-    carry=carry,
-    best=(params, carry),
+    cache=cache,
+    best=(params, cache),
     best_value=jnp.float32(-jnp.inf),
     best_step=jnp.int32(0),
   )
@@ -69,10 +87,12 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_deca
   initial weights do not linger in it.
   """
 
-  def step(state: TrainState, batch: Any, constants: Any) -> tuple[TrainState, Metrics]:
+  def step(
+    state: TrainState, batch: Any, constants: Any
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
     key = jax.random.fold_in(state.key, state.step)
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, (carry, metrics)), grads = gradient(state.params, state.carry, key, batch, constants)
+    (loss, (cache, metrics)), grads = gradient(state.params, state.cache, key, batch, constants)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -83,7 +103,7 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_deca
       params=params,
       average=average,
       opt_state=opt_state,
-      carry=carry,
+      cache=cache,
     )
     return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads), **metrics}
 
@@ -96,7 +116,7 @@ def record_validation(state: TrainState, value: float) -> TrainState:
     return state
   return dataclasses.replace(
     state,
-    best=jax.tree.map(jnp.array, (state.average, state.carry)),
+    best=jax.tree.map(jnp.array, (state.average, state.cache)),
     best_value=jnp.float32(value),
     best_step=jnp.array(state.step),
   )

@@ -7,8 +7,7 @@ import pytest
 from rec_jax.data import sources
 from rec_jax.models import pretrained
 from rec_jax.models.text_encoder import TextEncoderConfig
-from rec_jax.runs import limits
-from rec_jax.runs import workdir
+from rec_jax.runs import limits, workdir
 from rec_jax.runs.config import Config, SweepConfig
 from rec_jax.types import InputError
 

@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
 
 import numpy as np
 import pytest
 
 from rec_jax import files
-from rec_jax.runs.config import STAGES
 from rec_jax.runs import workdir
-from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config, SweepConfig
 from rec_jax.types import InputError
 
 

@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from rec_jax import checkpoint
+from rec_jax.models.two_tower import Buffer
 from rec_jax.training import loop, optimizers
-from rec_jax.training import state as train_state
+from rec_jax.training.task import Schedule, Task
 from rec_jax.types import InputError
 
 NUM_STEPS, EVERY = 10, 4
-SCHEDULE = loop.Schedule(NUM_STEPS, validate_every=EVERY, log_every=3)
+SCHEDULE = Schedule(NUM_STEPS, validate_every=EVERY, log_every=3)
 # Steps at which a run of this schedule validates.
 VALIDATIONS = [4, 8, 10]
 
@@ -24,20 +26,22 @@ class InterruptedRunError(Exception):
   """Stands for whatever ends a process."""
 
 
-def loss_fn(params, carry, key, batch, constants):
-  """Depends on everything that a checkpoint must bring back: weights, carry, key and batch."""
-  target = constants + batch.astype(jnp.float32) + 0.1 * jax.random.normal(key, (4,)) + carry
-  loss = jnp.mean((params['x'] - target) ** 2)
-  return loss, (0.9 * carry + 0.1 * jnp.tanh(loss), {'carry': carry})
+class Toy(nnx.Module):
+  """Four weights that follow a target, and a cache that every step moves."""
+
+  def __init__(self):
+    self.x = nnx.Param(jnp.zeros(4))
+    self.cache = Buffer(jnp.float32(0))
+    self.scale = Buffer(jnp.float32(1))
 
 
-OPTIMIZER = optimizers.adamw(0.3, NUM_STEPS, weight_decay=0.01)
-STEP = train_state.make_step(loss_fn, OPTIMIZER, ema_decay=0.8)
-
-
-def new_state():
-  params = {'x': jnp.zeros(4)}
-  return train_state.init(jax.random.key(3), params, OPTIMIZER, jnp.float32(0))
+def losses(model, key, batch, data, phase):
+  """Depends on all that a checkpoint must bring back: weights, cache, key and batch."""
+  noise = 0.1 * jax.random.normal(key, (4,))
+  target = data + batch.astype(jnp.float32) + noise + model.cache[...] * model.scale[...]
+  values = (model.x[...] - target) ** 2
+  model.cache[...] = 0.9 * model.cache[...] + 0.1 * jnp.tanh(values.mean())
+  return values, jnp.ones(4), {'cache': model.cache[...]}
 
 
 def batches():
@@ -45,34 +49,39 @@ def batches():
   return source.to_iter_dataset()
 
 
-def distance(state):
-  return {'score': -float(jnp.mean(state.average['x'] ** 2)), 'x': float(state.average['x'][0])}
+def distance(model):
+  return {'score': -float(jnp.mean(model.x[...] ** 2)), 'x': float(model.x[0])}
 
 
-def train(directory, validate=distance, schedule=SCHEDULE, step_at=lambda _: STEP, **options):
-  return loop.train(
-    'toy',
-    directory,
-    new_state(),
-    step_at,
-    batches(),
-    jnp.float32(0.5),
-    schedule,
-    {'seed': 3},
-    validate,
-    **options,
-  )
+def make_task(**changes):
+  return Task(
+    name='toy',
+    model=Toy(),
+    trainable=nnx.Param,
+    losses=losses,
+    batches=batches(),
+    optimizer=optimizers.adamw(0.3, NUM_STEPS, weight_decay=0.01),
+    schedule=SCHEDULE,
+    validate=distance,
+    ema_decay=0.8,
+    data=jnp.float32(0.5),
+    cached=nnx.PathContains('cache'),
+  )._replace(**changes)
+
+
+def train(directory, **changes):
+  return loop.train(make_task(**changes), directory, jax.random.key(3), {'seed': 3})[0]
 
 
 def fail_at(count):
   """A validation that raises in its `count`-th call."""
   calls = []
 
-  def validate(state):
-    calls.append(int(state.step))
+  def validate(model):
+    calls.append(None)
     if len(calls) == count:
       raise InterruptedRunError
-    return distance(state)
+    return distance(model)
 
   return validate
 
@@ -102,7 +111,7 @@ def uninterrupted(tmp_path_factory):
 def test_a_resumed_run_is_an_uninterrupted_one(tmp_path, uninterrupted, interruptions):
   for count in interruptions:
     with pytest.raises(InterruptedRunError):
-      train(tmp_path, fail_at(count))
+      train(tmp_path, validate=fail_at(count))
   state = train(tmp_path)
   directory, expected = uninterrupted
   assert_same(state, expected)
@@ -117,7 +126,7 @@ def test_a_finished_run_is_not_run_again(uninterrupted):
   def never(*_):
     raise AssertionError('a step or a validation of a finished run')
 
-  assert_same(train(directory, never, step_at=never), expected)
+  assert_same(train(directory, validate=never, losses=never), expected)
   assert (directory / 'scalars.jsonl').read_text() == before
 
 
@@ -133,25 +142,46 @@ def test_what_is_logged_and_when(uninterrupted):
     'x': VALIDATIONS,
     'loss': logged,
     'gradient_norm': logged,
-    'carry': logged,
+    'cache': logged,
   }
   assert int(state.step) == NUM_STEPS
 
 
 def test_steps_and_host_work_are_counted(tmp_path, unsaved):
-  asked, done = [], []
+  asked, done, traced = [], [], []
 
-  def step_at(step):
+  def phase(step):
     asked.append(step)
-    return STEP
+    return step < 3
 
-  def after_step(step, state):
+  def after_step(step, state, parts):
     done.append((step, int(state.step)))
     return state
 
-  train(tmp_path, step_at=step_at, after_step=after_step)
+  def of_phase(model, key, batch, data, phase):
+    traced.append(phase)
+    return losses(model, key, batch, data, phase)
+
+  train(tmp_path, phase=phase, after_step=after_step, losses=of_phase)
   assert asked == list(range(NUM_STEPS))
   assert done == [(step, step) for step in range(1, NUM_STEPS + 1)]
+  # Each phase is compiled once, however many steps it has.
+  assert traced == [True, False]
+
+
+def test_the_loss_is_the_mean_by_weight_and_only_what_trains_changes(tmp_path, unsaved):
+  def weighted(model, key, batch, data, phase):
+    values, _, metrics = losses(model, key, batch, data, phase)
+    return values, jnp.array([1.0, 0, 0, 3.0]), metrics | {'first': values[0], 'last': values[3]}
+
+  schedule = Schedule(1, validate_every=1, log_every=1)
+  state = train(tmp_path, losses=weighted, schedule=schedule)
+  rows = map(json.loads, (tmp_path / 'scalars.jsonl').read_text().splitlines())
+  logged = {row['name']: row['value'] for row in rows}
+  assert logged['loss'] == pytest.approx((logged['first'] + 3 * logged['last']) / 4, rel=1e-6)
+  assert [path[0].key for path, _ in jax.tree.leaves_with_path(state.params)] == ['x']
+  assert [path[0].key for path, _ in jax.tree.leaves_with_path(state.cache)] == ['cache']
+  assert float(jax.tree.leaves(state.cache)[0]) > 0
 
 
 @pytest.mark.parametrize(
@@ -169,22 +199,22 @@ def test_a_run_stops_when_patience_ends(tmp_path, unsaved, values, patience, las
   remaining = iter(values)
   state = train(
     tmp_path,
-    lambda state: {'score': (value := next(remaining)), 'other': -value},
-    loop.Schedule(12, validate_every=2, patience=patience),
+    validate=lambda _: {'score': (value := next(remaining)), 'other': -value},
+    schedule=Schedule(12, validate_every=2, patience=patience),
   )
   assert (int(state.step), int(state.best_step)) == (last, best)
 
 
 def test_a_run_that_stopped_early_does_not_go_on(tmp_path):
-  schedule = loop.Schedule(12, validate_every=2, patience=1)
+  schedule = Schedule(12, validate_every=2, patience=1)
   values = iter([2.0, 1.0])
-  first = train(tmp_path, lambda _: {'score': next(values)}, schedule)
+  first = train(tmp_path, validate=lambda _: {'score': next(values)}, schedule=schedule)
   assert int(first.step) == 4
-  assert_same(train(tmp_path, lambda _: {'score': next(values)}, schedule), first)
+  assert_same(train(tmp_path, validate=lambda _: {'score': next(values)}, schedule=schedule), first)
 
 
 def test_patience_outlasts_a_restart(tmp_path):
-  schedule = loop.Schedule(12, validate_every=2, patience=3)
+  schedule = Schedule(12, validate_every=2, patience=3)
   values = iter([5.0, 1.0, InterruptedRunError(), 1.0, 1.0, 9.0])
 
   def validate(_):
@@ -194,34 +224,34 @@ def test_patience_outlasts_a_restart(tmp_path):
     return {'score': value}
 
   with pytest.raises(InterruptedRunError):
-    train(tmp_path, validate, schedule)
-  state = train(tmp_path, validate, schedule)
+    train(tmp_path, validate=validate, schedule=schedule)
+  state = train(tmp_path, validate=validate, schedule=schedule)
   assert (int(state.step), int(state.best_step)) == (8, 2)
 
 
 def spoiling(loss_fails, at):
-  """A step whose loss or, with the loss finite, whose gradient is NaN at step `at` (from 1)."""
+  """Changes of the task: loss or, with the loss finite, gradient are NaN at step `at` (from 1)."""
 
-  def spoiled(params, carry, key, batch, constants):
-    loss, rest = loss_fn(params, carry, key, batch, constants)
+  def spoiled(model, key, batch, data, phase):
+    values, weights, metrics = losses(model, key, batch, data, phase)
     # The root of zero has no gradient: a slope of inf times 0 is NaN.
-    nan = jnp.nan if loss_fails else jnp.sqrt(0.0 * params['x'][0])
-    return loss + nan, rest
+    nan = jnp.nan if loss_fails else jnp.sqrt(0.0 * model.x[0])
+    return values + nan if phase else values, weights, metrics
 
-  wrong = train_state.make_step(spoiled, OPTIMIZER, ema_decay=0.8)
-  return lambda step: wrong if step + 1 == at else STEP
+  return {'losses': spoiled, 'phase': lambda step: step + 1 == at}
 
 
 @pytest.mark.parametrize(('loss_fails', 'at'), [(True, 3), (True, 10), (False, 8)])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, loss_fails, at):
   with pytest.raises(InputError) as caught:
-    train(tmp_path, step_at=spoiling(loss_fails, at))
+    train(tmp_path, **spoiling(loss_fails, at))
   message = str(caught.value)
   assert f'at step {at};' in message
   assert f'{tmp_path}/checkpoints' in message
   assert 'nan' in message
   assert '\n' not in message
   if at > EVERY:
-    saved = checkpoint.load_state(tmp_path / 'checkpoints', new_state())
+    example, _ = loop.start(make_task(), jax.random.key(3))
+    saved = checkpoint.load_state(tmp_path / 'checkpoints', example)
     assert int(saved.step) == max(step for step in VALIDATIONS if step < at)
-    assert np.isfinite(saved.params['x']).all()
+    assert np.isfinite(saved.params['x'][...]).all()

@@ -12,10 +12,10 @@ CENTRE = np.array([1.0, -2.0, 3.0], np.float32)
 DECAY = 0.5
 
 
-def quadratic(params, carry, key, batch, constants):
-  """Half the squared distance to the centre plus the batch; the carry sums up the batches."""
+def quadratic(params, cache, key, batch, constants):
+  """Half the squared distance to the centre plus the batch; the cache sums up the batches."""
   loss = 0.5 * jnp.sum((params['x'] - constants - batch) ** 2)
-  return loss, (carry + batch, {'noise': jax.random.uniform(key)})
+  return loss, (cache + batch, {'noise': jax.random.uniform(key)})
 
 
 def start(seed=0):
@@ -71,20 +71,20 @@ def test_every_step_draws_from_its_own_key():
   assert noise[3] == float(expected)
 
 
-def test_a_step_hands_its_carry_to_the_next():
+def test_a_step_hands_its_cache_to_the_next():
   state, _, _ = run(3, batch=0.5)
-  assert float(state.carry) == 1.5
+  assert float(state.cache) == 1.5
 
 
 def test_a_step_takes_nothing_from_the_caller():
   optimizer = optax.adam(0.1)
-  key, params, carry = jax.random.key(0), {'x': jnp.zeros(3)}, jnp.float32(0)
-  state = train_state.init(key, params, optimizer, carry)
+  key, params, cache = jax.random.key(0), {'x': jnp.zeros(3)}, jnp.float32(0)
+  state = train_state.init(key, params, optimizer, cache)
   step = train_state.make_step(quadratic, optimizer, DECAY)
   for _ in range(2):
     state, _ = step(state, 0.0, CENTRE)
   np.testing.assert_array_equal(params['x'], 0)
-  assert float(carry) == 0
+  assert float(cache) == 0
   np.testing.assert_array_equal(jax.random.key_data(key), jax.random.key_data(jax.random.key(0)))
 
 
@@ -95,10 +95,10 @@ def test_the_best_is_kept_through_later_steps():
     state, _ = step(state, 1.0, CENTRE)
     state = train_state.record_validation(state, value)
     if t == 2:
-      kept = jax.tree.map(np.asarray, (state.average, state.carry))
-  average, carry = state.best
+      kept = jax.tree.map(np.asarray, (state.average, state.cache))
+  average, cache = state.best
   np.testing.assert_array_equal(average['x'], kept[0]['x'])
-  assert float(carry) == float(kept[1]) == 2
+  assert float(cache) == float(kept[1]) == 2
   assert (int(state.best_step), float(state.best_value)) == (2, np.float32(0.3))
   assert np.abs(state.average['x'] - average['x']).max() > 0.1
 

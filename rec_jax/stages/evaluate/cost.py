@@ -13,10 +13,10 @@ from flax import nnx
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder, pool
+from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.stages.distil import stage as distil
 from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
-from rec_jax.stages.finetune import stage as finetune
+from rec_jax.tasks.next_item import TwoTowerModel
 
 NUM_TEXTS = 64
 NUM_USERS = 32
@@ -37,8 +37,8 @@ def measure(
   """
   num_items = dataset.items.num_items
   models = {
-    TEACHER: finetune.load(config, workdir, 'teacher', config.seed, num_items),
-    STUDENT: distil.load(config, workdir, config.seed, num_items),
+    TEACHER: artefacts.load_two_tower(config, workdir, 'teacher', config.seed, num_items),
+    STUDENT: artefacts.load_student(config, workdir, config.seed, num_items),
   }
   rows = [_row(name, num_parameters(model)) for name, model in models.items()]
   chosen = np.arange(NUM_TEXTS) % num_items
@@ -60,7 +60,7 @@ def num_parameters(model: nnx.Module) -> int:
 
 @jax.jit
 def _teacher_scores(
-  model: finetune.Model, input_ids: jax.Array, mask: jax.Array, users: jax.Array
+  model: TwoTowerModel, input_ids: jax.Array, mask: jax.Array, users: jax.Array
 ) -> jax.Array:
   encoder = cast(TextEncoder, model.encoder)  # Only an id-only model has none.
   text = pool(encoder(input_ids, mask), mask)

@@ -16,11 +16,9 @@ from flax import nnx
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
 from rec_jax.models.baselines import ease, popularity
+from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.stages.distil import stage as distil
-from rec_jax.stages.finetune import stage as finetune
-from rec_jax.stages.pretrain import stage as pretrain
-from rec_jax.tasks import full_ranking
+from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.training import tracking
 
@@ -47,10 +45,13 @@ class Recommender:
 
 def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
   """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
-  events, train = dataset.interactions, dataset.split.train_mask
-  user, item, num_items = events.user[train], events.item[train], dataset.items.num_items
-  counts = popularity.fit(item, np.ones(len(item)), events.num_users, num_items)
-  validation = finetune.validation_queries(config, dataset)
+  interactions, train = dataset.interactions, dataset.split.train_mask
+  user, item = interactions.user[train], interactions.item[train]
+  num_items = dataset.items.num_items
+  counts = popularity.fit(item, np.ones(len(item)), interactions.num_users, num_items)
+  validation = events.validation_queries(
+    dataset, config.finetune, config.data.positive_rating, config.seed
+  )
 
   def linear_models() -> Iterable[tuple[dict[str, float], jax.Array]]:
     for lambda_ in LAMBDAS:
@@ -69,14 +70,17 @@ def two_towers(
 ) -> Recommender:
   """The models of one variant of the stage `finetune`."""
   models = (
-    finetune.load(config, workdir, variant, seed, num_items) for seed in finetune.seeds(config)
+    artefacts.load_two_tower(config, workdir, variant, seed, num_items)
+    for seed in artefacts.seeds(config)
   )
   return Recommender([_scorer(_two_tower_scores, model) for model in models])
 
 
 def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> Recommender:
   """The models of the stage `distil`."""
-  models = (distil.load(config, workdir, seed, num_items) for seed in finetune.seeds(config))
+  models = (
+    artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
+  )
   return Recommender([_scorer(_student_scores, model) for model in models])
 
 
@@ -86,7 +90,7 @@ def text_similarity(dataset: Dataset) -> jax.Array:
   They share a large common part, so the mean over the items before the cut is taken off first.
   """
   vectors = jnp.asarray(
-    encoding.text_vectors(pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask)
+    encoding.text_vectors(text_encoders.published(), dataset.input_ids, dataset.attention_mask)
   )
   vectors -= vectors[~dataset.split.cold_items].mean(0)
   vectors /= jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -94,8 +98,8 @@ def text_similarity(dataset: Dataset) -> jax.Array:
 
 
 # Compiled once for all seeds: the model is an argument.
-_two_tower_scores = nnx.jit(finetune.score)
-_student_scores = nnx.jit(distil.score)
+_two_tower_scores = nnx.jit(next_item.score)
+_student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 
 

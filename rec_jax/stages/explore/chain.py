@@ -17,11 +17,9 @@ from rec_jax.models.features import candidate_features
 from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.stages.distil import stage as distil
 from rec_jax.stages.explore import problems
 from rec_jax.stages.explore.problems import Problem
-from rec_jax.stages.finetune import stage as finetune
-from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import text_encoders
 from rec_jax.types import Interactions
 
 
@@ -99,8 +97,8 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
   """Loads the models of a run's first seed."""
   dataset = artefacts.load_dataset(workdir)
   num_items = dataset.items.num_items
-  student = distil.load(config, workdir, config.seed, num_items)
-  teacher = finetune.load(config, workdir, 'teacher', config.seed, num_items)
+  student = artefacts.load_student(config, workdir, config.seed, num_items)
+  teacher = artefacts.load_two_tower(config, workdir, 'teacher', config.seed, num_items)
   return Chain(
     config=config,
     dataset=dataset,
@@ -108,7 +106,7 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
     student_vectors=np.asarray(student.item_vectors()),
     teacher_vectors=np.asarray(teacher.towers.items()),
     text_vectors=encoding.text_vectors(
-      pretrain.published_encoder(), dataset.input_ids, dataset.attention_mask
+      text_encoders.published(), dataset.input_ids, dataset.attention_mask
     ),
   )
 

@@ -16,12 +16,10 @@ from rec_jax.models.transformer import TransformerConfig
 from rec_jax.runs import artefacts
 from rec_jax.runs import config as configs
 from rec_jax.runs import workdir as runs
-from rec_jax.stages.distil import stage as distil
 from rec_jax.stages.evaluate import cost, recommenders
 from rec_jax.stages.evaluate import stage as evaluate
-from rec_jax.stages.finetune import stage as finetune
 from rec_jax.stages.prepare import stage as prepare
-from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import distillation, next_item, text_encoders
 from rec_jax.types import InputError
 from tests.helpers import made_up
 from tests.models import modules
@@ -36,8 +34,8 @@ def small_encoder(*_):
 def small():
   """A small text encoder in place of the published one, and a short grid."""
   with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(pretrain, 'initial_encoder', small_encoder)
-    patched.setattr(pretrain, 'published_encoder', small_encoder)
+    patched.setattr(text_encoders, 'initial', small_encoder)
+    patched.setattr(text_encoders, 'published', small_encoder)
     patched.setattr(recommenders, 'LAMBDAS', (10.0,))
     patched.setattr(recommenders, 'DECAYS', (0.5, 1.0))
     yield
@@ -77,15 +75,23 @@ def settings(directory):
 def save_models(config, workdir, dataset):
   """Models with random weights where trained ones would be: training would take far longer."""
   num_items, has_id = dataset.items.num_items, ~dataset.split.cold_items
-  for seed in finetune.seeds(config):
+  for seed in artefacts.seeds(config):
     for variant, width in (('teacher', 8), ('id_only', 0)):
       model = modules.random(
-        lambda variant=variant: finetune.new_model(variant, config, 0, num_items), seed
+        lambda variant=variant: next_item.new_model(
+          variant, text_encoders.initial('random', 0), config.finetune, num_items, 0
+        ),
+        seed,
       )
       text = np.random.default_rng(seed).normal(size=(num_items, width)).astype(np.float32)
       model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id))
       save(model, workdir / f'finetune/seed_{seed}/{variant}/model')
-    student = modules.random(lambda: distil._new_student(config, 0, num_items, 30_522), seed)
+    student = modules.random(
+      lambda: distillation.new_student(
+        config.distil, num_items, 30_522, config.data.text_length, 8, 0
+      ),
+      seed,
+    )
     student.input_ids[...] = jnp.asarray(dataset.input_ids)
     student.mask[...] = jnp.asarray(dataset.attention_mask)
     student.has_id[...] = jnp.asarray(has_id)
@@ -154,7 +160,7 @@ def test_parameters_are_those_of_the_modules(evaluated):
   config, workdir = evaluated
   rows = runs.read_metrics(workdir, 'evaluate')
   counts = {row['subject']: row['value'] for row in rows if row['metric'] == cost.PARAMETERS}
-  student = distil.load(config, workdir, 0, 30)
+  student = artefacts.load_student(config, workdir, 0, 30)
   leaves = [v[...].size for _, v in nnx.to_flat_state(nnx.state(student, nnx.Param))]
   assert counts['student'] == sum(leaves)
   assert counts['teacher'] > 30_522 * 8

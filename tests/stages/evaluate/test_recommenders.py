@@ -8,8 +8,7 @@ from rec_jax.models import encoding
 from rec_jax.models.baselines import ease
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import recommenders
-from rec_jax.stages.pretrain import stage as pretrain
-from rec_jax.tasks import full_ranking
+from rec_jax.tasks import full_ranking, text_encoders
 from tests.stages.evaluate.test_ranking_comparison import NUM_ITEMS, dataset
 
 
@@ -17,7 +16,7 @@ from tests.stages.evaluate.test_ranking_comparison import NUM_ITEMS, dataset
 def vectors(monkeypatch):
   """Text vectors that share a large common part."""
   made = np.random.default_rng(4).normal(size=(NUM_ITEMS, 8)) + 5
-  monkeypatch.setattr(pretrain, 'published_encoder', lambda: None)
+  monkeypatch.setattr(text_encoders, 'published', lambda: None)
   monkeypatch.setattr(encoding, 'text_vectors', lambda *_: made.astype(np.float32))
   monkeypatch.setattr(recommenders, 'LAMBDAS', (1.0, 30.0))
   monkeypatch.setattr(recommenders, 'DECAYS', (0.5, 1.0))

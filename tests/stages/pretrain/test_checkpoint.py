@@ -5,15 +5,16 @@ import types
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import text_encoders
 from tests.helpers import small
-from tests.stages.pretrain.test_pretrain import texts
+from tests.tasks.test_masked_language_modelling import texts
 
 
 def test_checkpoints_give_the_losses_that_the_stage_reported(tmp_path, monkeypatch):
   ids, mask = texts()
   dataset = types.SimpleNamespace(corpus_ids=ids, corpus_mask=mask)
   monkeypatch.setattr(artefacts, 'load_dataset', lambda _: dataset)
-  monkeypatch.setattr(pretrain, 'initial_encoder', small.encoder)
+  monkeypatch.setattr(text_encoders, 'initial', small.encoder)
   config = small.config(tmp_path)
   runs.finish(runs.start(config, tmp_path / 'run', 'prepare'), [])
   pretrain.run(config, tmp_path / 'run')

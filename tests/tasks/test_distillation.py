@@ -8,8 +8,8 @@ from flax import nnx
 
 from rec_jax.models.student import Student, StudentConfig
 from rec_jax.models.two_tower import TwoTower, TwoTowerConfig
-from rec_jax.runs.config import Config, DistilConfig
-from rec_jax.stages.distil import stage as distil
+from rec_jax.tasks import distillation
+from rec_jax.tasks.config import DistilConfig
 from tests.models import modules
 
 N, V, D, L, B, C = 9, 13, 4, 5, 6, 7
@@ -39,20 +39,22 @@ def lesson():
   ids, mask = jnp.asarray(rng.integers(0, V, (C, 3))), jnp.ones((C, 3), int)
   graphdef, params, frozen = nnx.split(student, nnx.Param, ...)
   teacher_graphdef, teacher_state = nnx.split(towers)
-  taught = distil._Lesson(
-    frozen, teacher_state, towers.items(), student.from_tokens(ids, mask), ids, mask
+  taught = distillation.Lesson(
+    teacher_state, towers.items(), student.from_tokens(ids, mask), ids, mask
   )
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
   batch = {'items': history, 'rewards': rng.integers(0, 2, history.shape) * (history > 0)}
   batch = jax.tree.map(jnp.asarray, batch)
-  config = Config(distil=DistilConfig(num_predictions=B * L, num_texts=5))
   # What the student does not see it cannot match.
-  loss_fn = distil._loss_fn(graphdef, teacher_graphdef, config)
+  config = DistilConfig(num_predictions=B * L, num_texts=5)
 
   @jax.jit
   def loss(params):
-    value, (_, metrics) = loss_fn(params, (), jax.random.key(0), batch, taught)
-    return value, metrics['text_loss']
+    model = nnx.merge(graphdef, params, frozen, copy=True)
+    values, weights, metrics = distillation.losses(
+      model, jax.random.key(0), batch, taught, None, teacher=teacher_graphdef, config=config
+    )
+    return (values * weights).sum() / weights.sum(), metrics['text_loss']
 
   return loss, params
 

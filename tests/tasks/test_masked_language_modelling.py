@@ -1,6 +1,5 @@
 """Both variants start alike, are judged on the same hidden tokens, and resume."""
 
-import dataclasses
 import types
 
 import jax
@@ -9,7 +8,10 @@ import numpy as np
 import pytest
 
 from rec_jax.data import tokenizer
-from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import masked_language_modelling as modelling
+from rec_jax.tasks.config import PretrainConfig
+from rec_jax.tasks.masked_language_modelling import Texts
+from rec_jax.training import loop
 from rec_jax.types import InputError
 from tests.helpers import small
 from tests.models import modules
@@ -18,22 +20,25 @@ V = small.VOCAB_SIZE
 SPECIAL = (tokenizer.PAD_ID, tokenizer.CLS_ID, tokenizer.SEP_ID)
 
 
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(pretrain, 'initial_encoder', small.encoder)
-    yield small.config(tmp_path_factory.getbasetemp())
+CONFIG = PretrainConfig(num_steps=4, batch_size=8, num_held_out=16)
+
+
+def split(input_ids, mask):
+  return Texts.split(input_ids, mask, CONFIG.num_held_out, 0)
 
 
 @pytest.fixture(scope='module')
-def trained(config, tmp_path_factory):
+def trained(tmp_path_factory):
   """variant -> held-out losses before and after, and the model."""
-  split = pretrain._Texts.split(*texts(), config)
-  directory = tmp_path_factory.mktemp('pretrain')
-  return {
-    variant: pretrain._train(variant, split, config, directory / variant)
-    for variant in pretrain.VARIANTS
-  }
+  held_out, found = split(*texts()), {}
+  for variant in modelling.VARIANTS:
+    task = modelling.task(variant, small.encoder(), held_out, CONFIG, 0)
+    before = modelling.held_out_losses(task.model, held_out, CONFIG, 0)
+    directory = tmp_path_factory.mktemp(variant)
+    state, parts = loop.train(task, directory, jax.random.key(0), {})
+    model = parts.merge(state.average, state.cache)
+    found[variant] = before, modelling.held_out_losses(model, held_out, CONFIG, 0), model
+  return found
 
 
 def texts(number=40, length=8):
@@ -47,7 +52,7 @@ def texts(number=40, length=8):
   return ids, (ids != tokenizer.PAD_ID).astype(np.int32)
 
 
-def test_the_arms_start_with_the_same_loss_and_part_by_training(trained):
+def test_the_variants_start_with_the_same_loss_and_part_by_training(trained):
   before, after, _ = zip(*trained.values(), strict=True)
   np.testing.assert_array_equal(*before)
   # With 40 texts of 20 words anything that learns improves in four steps.
@@ -55,7 +60,7 @@ def test_the_arms_start_with_the_same_loss_and_part_by_training(trained):
   assert not np.array_equal(*after)
 
 
-def test_only_the_continued_arm_changes_the_encoder(trained):
+def test_only_the_continued_variant_changes_the_encoder(trained):
   start = modules.flat(small.encoder())
   for variant, (*_, model) in trained.items():
     end = modules.flat(model.encoder)
@@ -64,31 +69,28 @@ def test_only_the_continued_arm_changes_the_encoder(trained):
     assert changed == (set() if variant == 'frozen' else {'transformer'})
 
 
-def test_the_hidden_tokens_of_held_out_texts_are_fixed(config):
-  split = pretrain._Texts.split(*texts(), config)
-  graphdef, frozen, _, state = pretrain._start('frozen', config)
-  held_out = pretrain._held_out_loss(graphdef, frozen, split.held_out, config)
-  first = held_out(state.params)
-  np.testing.assert_array_equal(held_out(state.params), first)
-  reseeded = dataclasses.replace(config, seed=1)
-  other = pretrain._held_out_loss(graphdef, frozen, split.held_out, reseeded)
-  assert not np.array_equal(other(state.params), first)
+def test_the_hidden_tokens_of_held_out_texts_are_fixed():
+  held_out = split(*texts())
+  model = modelling.task('frozen', small.encoder(), held_out, CONFIG, 0).model
+  first = modelling.held_out_losses(model, held_out, CONFIG, 0)
+  np.testing.assert_array_equal(modelling.held_out_losses(model, held_out, CONFIG, 0), first)
+  assert not np.array_equal(modelling.held_out_losses(model, held_out, CONFIG, 1), first)
 
 
-def test_special_tokens_are_never_to_be_predicted(config, monkeypatch):
+def test_special_tokens_are_never_to_be_predicted(monkeypatch):
   """Tokens that are never targets give their loss no weight."""
   hidden = []
-  real = pretrain.mask_tokens
+  real = modelling.mask_tokens
 
   def spy(*args, **kwargs):
     hidden.append(real(*args, **kwargs))
     return hidden[-1]
 
-  monkeypatch.setattr(pretrain, 'mask_tokens', spy)
+  monkeypatch.setattr(modelling, 'mask_tokens', spy)
   ids, mask = texts()
   for seed in range(5):
     key = jax.random.key(seed)
-    pretrain._token_losses(_uniform_model(), key, jnp.asarray(ids), jnp.asarray(mask), 0.5, None)
+    modelling._token_losses(_uniform_model(), key, jnp.asarray(ids), jnp.asarray(mask), 0.5, None)
   for masked in hidden:
     chosen = np.asarray(masked.targets)[np.asarray(masked.weights) > 0]
     assert len(chosen) >= len(ids)
@@ -107,13 +109,13 @@ def _uniform_model():
   return model
 
 
-def test_texts_are_held_out_or_trained_on(config):
+def test_texts_are_held_out_or_trained_on():
   ids, mask = np.arange(100).reshape(50, 2), np.ones((50, 2), int)
-  split = pretrain._Texts.split(ids, mask, config)
-  held_out, train = split.held_out[0][:, 0], split.train[0][:, 0]
+  parts = split(ids, mask)
+  held_out, train = parts.held_out[0][:, 0], parts.train[0][:, 0]
   assert (len(held_out), len(train)) == (16, 34)
   assert sorted([*held_out, *train]) == list(range(0, 100, 2))
-  few = pretrain._Texts.split(ids[:5], mask[:5], config)
+  few = split(ids[:5], mask[:5])
   assert (len(few.held_out[0]), len(few.train[0])) == (2, 3)
   with pytest.raises(InputError, match='1 texts before the cut are too few'):
-    pretrain._Texts.split(ids[:1], mask[:1], config)
+    split(ids[:1], mask[:1])

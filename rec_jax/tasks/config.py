@@ -1,0 +1,128 @@
+"""The settings of the models that a run trains, one dataclass a stage."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class PretrainConfig:
+  """Masked language modelling of the text encoder.
+
+  Attributes:
+    init: 'minilm' starts from all-MiniLM-L6-v2, 'random' from random weights of the same sizes.
+    num_steps: of each variant.
+    batch_size: texts a step.
+    learning_rate: peak of AdamW's.
+    weight_decay: of AdamW.
+    mask_rate: share of the tokens to predict.
+    validate_every: steps between validations, which are also checkpoints.
+    num_held_out: texts that are never trained on, at most half of all.
+  """
+
+  init: str = 'minilm'
+  num_steps: int = 24
+  batch_size: int = 32
+  learning_rate: float = 5e-4
+  weight_decay: float = 0.01
+  mask_rate: float = 0.15
+  validate_every: int = 50
+  num_held_out: int = 256
+
+
+@dataclasses.dataclass
+class FinetuneConfig:
+  """The two-tower model and how its text encoder is adapted.
+
+  Attributes:
+    variants: which models are trained, separated by commas: 'teacher' knows items by text and id,
+      'id_only' and 'text_only' by one of them. Later stages build on the teacher.
+    dim: D, width of user and item vectors.
+    num_layers: blocks of the user tower.
+    num_heads: attention heads of the user tower.
+    history_length: L, events that the user tower sees.
+    dropout_rate: of the user tower.
+    id_dropout_rate: share of items whose id vector is withheld in a step.
+    num_steps: at most.
+    batch_size: histories a step.
+    num_predictions: events a step that are predicted, drawn from the batch.
+    learning_rate: peak of AdamW's, for the towers.
+    weight_decay: of AdamW.
+    ema_decay: of the moving average of the weights that is evaluated.
+    max_drop_rate: each training history loses a share of its events up to this.
+    recent_window_rate: how often a training window is the end of the history.
+    validate_every: steps between validations, which are also checkpoints.
+    patience: validations without a new best before training stops early.
+    num_validation_users: at most as many ranked users validate.
+    encoder_method: 'lora' or 'full'.
+    encoder_blocks: upper blocks of the text encoder that are adapted.
+    encoder_rank: of LoRA.
+    encoder_start: step at which the encoder joins.
+    encoder_steps: for how many steps.
+    encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the
+      others come from a cache.
+    encoder_learning_rate: peak, for the encoder.
+  """
+
+  variants: str = 'teacher,id_only'
+  dim: int = 64
+  num_layers: int = 1
+  num_heads: int = 4
+  history_length: int = 50
+  dropout_rate: float = 0.3
+  id_dropout_rate: float = 0.1
+  num_steps: int = 2500
+  batch_size: int = 16
+  num_predictions: int = 400
+  learning_rate: float = 2e-3
+  weight_decay: float = 0.1
+  ema_decay: float = 0.997
+  max_drop_rate: float = 0.4
+  recent_window_rate: float = 0.5
+  validate_every: int = 250
+  patience: int = 6
+  num_validation_users: int = 2000
+  encoder_method: str = 'lora'
+  encoder_blocks: int = 2
+  encoder_rank: int = 8
+  encoder_start: int = 300
+  encoder_steps: int = 40
+  encoder_items: int = 128
+  encoder_learning_rate: float = 1e-3
+
+
+@dataclasses.dataclass
+class DistilConfig:
+  """The student and its training on the teacher's logits.
+
+  Attributes:
+    dim: D, width of user and item vectors; also the number of candidate features in exploration.
+    token_dim: width of a token vector.
+    text_dim: width of the text tower.
+    num_heads: attention heads of either tower.
+    num_steps: at most.
+    batch_size: histories a step.
+    num_predictions: events a step whose logits are matched, drawn from the batch.
+    num_texts: texts a step, drawn from the items and the corpus, that are matched without ids.
+    num_corpus: texts of the unlabelled corpus that the teacher encodes for it.
+    temperature: of the softened distributions.
+    text_weight: of the loss on texts without ids.
+    learning_rate: peak of AdamW's.
+    weight_decay: of AdamW.
+    ema_decay: of the moving average of the weights that is evaluated.
+    validate_every: steps between validations, which are also checkpoints.
+  """
+
+  dim: int = 32
+  token_dim: int = 128
+  text_dim: int = 64
+  num_heads: int = 4
+  num_steps: int = 2400
+  batch_size: int = 16
+  num_predictions: int = 192
+  num_texts: int = 64
+  num_corpus: int = 3000
+  temperature: float = 1.0
+  text_weight: float = 6.0
+  learning_rate: float = 3e-3
+  weight_decay: float = 0.01
+  ema_decay: float = 0.99
+  validate_every: int = 400

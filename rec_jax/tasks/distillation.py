@@ -1,0 +1,228 @@
+"""A small student learns the logits of the two-tower model (Hinton et al. 2015).
+
+At random positions of training histories the student matches the teacher's softmax over the
+catalogue, and where the teacher puts texts without ids, of items and of the unlabelled corpus, so
+that it also places text that nobody has rated.
+"""
+
+import functools
+from collections.abc import Callable, Hashable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, struct
+from jax.typing import ArrayLike
+
+from rec_jax.data.dataset import Dataset
+from rec_jax.losses.distillation import soft_cross_entropy
+from rec_jax.models import encoding
+from rec_jax.models.student import (
+  Student,
+  StudentConfig,
+  principal_item_vectors,
+  principal_token_vectors,
+)
+from rec_jax.models.two_tower import TwoTower
+from rec_jax.tasks import events, next_item
+from rec_jax.tasks.config import DistilConfig, FinetuneConfig
+from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.training import optimizers
+from rec_jax.training.task import Metrics, Schedule, Task
+
+
+@struct.dataclass
+class Lesson:
+  """What the student is taught from.
+
+  Attributes:
+    towers: state of the teacher's towers.
+    item_vectors: [N, D] of the teacher.
+    text_vectors: [C, D] of the teacher, of texts without ids.
+    input_ids: [C, L] of these texts.
+    mask: [C, L].
+  """
+
+  towers: nnx.State
+  item_vectors: jax.Array
+  text_vectors: jax.Array
+  input_ids: jax.Array
+  mask: jax.Array
+
+
+def new_student(
+  config: DistilConfig,
+  num_items: int,
+  vocab_size: int,
+  text_length: int,
+  history_length: int,
+  seed: int,
+) -> Student:
+  """A student with random weights."""
+  return Student(
+    StudentConfig(
+      num_items=num_items,
+      vocab_size=vocab_size,
+      text_length=text_length,
+      dim=config.dim,
+      token_dim=config.token_dim,
+      text_dim=config.text_dim,
+      num_heads=config.num_heads,
+      history_length=history_length,
+    ),
+    rngs=nnx.Rngs(seed),
+  )
+
+
+def score(student: Student, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
+  """Logits [B, N] of the whole catalogue after histories [B, L]."""
+  item_vectors = student.item_vectors()
+  users = student.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
+  return users @ item_vectors.T
+
+
+def task(
+  teacher: TwoTowerModel,
+  dataset: Dataset,
+  config: DistilConfig,
+  finetune: FinetuneConfig,
+  positive_rating: float,
+  seed: int,
+) -> Task:
+  """The task of a student of this teacher.
+
+  Args:
+    teacher: in evaluation mode.
+    dataset: whose training histories are the positions of the lesson.
+    config: of the student.
+    finetune: how the teacher's histories are made, which are the student's too.
+    positive_rating: ratings from here on count as liked.
+    seed: of the weights, the batches and the texts.
+  """
+  student = _untrained(teacher, dataset, config, finetune, seed)
+  graphdef, lesson = _lesson(teacher, dataset, config.num_corpus, seed)
+  return Task(
+    name=f'distil {seed}',
+    model=student,
+    # Token vectors stay as they are: trained ones would drift away from those of the tokens that no
+    # training text contains.
+    trainable=nnx.All(nnx.Param, nnx.Not(nnx.PathContains('token'))),
+    losses=functools.partial(losses, teacher=graphdef, config=config),
+    batches=events.training_batches(dataset, finetune, positive_rating, config.batch_size, seed),
+    optimizer=optimizers.adamw(
+      config.learning_rate, config.num_steps, weight_decay=config.weight_decay
+    ),
+    schedule=Schedule(config.num_steps, config.validate_every),
+    validate=_validation(teacher, dataset, finetune, positive_rating, seed),
+    ema_decay=config.ema_decay,
+    data=lesson,
+  )
+
+
+def losses(
+  student: Student,
+  key: jax.Array,
+  batch: Mapping[str, jax.Array],
+  lesson: Lesson,
+  phase: Hashable,
+  *,
+  teacher: nnx.GraphDef,
+  config: DistilConfig,
+) -> tuple[jax.Array, jax.Array, Metrics]:
+  """Losses [P] at random positions of a batch: over the catalogue, and on texts without ids."""
+  del phase
+  towers: TwoTower = nnx.view(nnx.merge(teacher, lesson.towers, copy=True), deterministic=True)
+  pick, draw = jax.random.split(key)
+  history, rewards = batch['items'][:, :-1], batch['rewards'][:, :-1]
+  positions = events.choose_positions(pick, batch['items'], config.num_predictions)
+  texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
+
+  item_vectors = student.id.embedding[...]
+  users = events.rows_of(student.users(item_vectors, history, rewards), positions)
+  taught = events.rows_of(towers.users(lesson.item_vectors, history, rewards), positions)
+  known = student.has_id[...]
+  logits = jnp.where(known, users @ item_vectors.T, -jnp.inf)
+  taught_logits = jnp.where(known, taught @ lesson.item_vectors.T, -jnp.inf)
+  text_vectors = student.from_tokens(lesson.input_ids[texts], lesson.mask[texts])
+  text_logits = users @ text_vectors.T - jax.nn.logsumexp(logits, axis=1, keepdims=True)
+  taught_text_logits = taught @ lesson.text_vectors[texts].T - jax.nn.logsumexp(
+    taught_logits, axis=1, keepdims=True
+  )
+  catalogue_loss = soft_cross_entropy(logits, taught_logits, config.temperature)
+  # Not a softmax over the texts: it would not see where they stand against the catalogue.
+  text_loss = jnp.mean((text_logits - taught_text_logits) ** 2, axis=1)
+  weights = (batch['items'].reshape(-1)[positions] > 0).astype(catalogue_loss.dtype)
+  values = catalogue_loss + config.text_weight * text_loss
+  return values, weights, {'text_loss': text_loss.mean()}
+
+
+_score = nnx.jit(score)
+_teacher_score = nnx.jit(next_item.score)
+
+
+def _untrained(
+  teacher: TwoTowerModel,
+  dataset: Dataset,
+  config: DistilConfig,
+  finetune: FinetuneConfig,
+  seed: int,
+) -> Student:
+  """A student that knows the texts, and starts from the teacher's principal directions."""
+  embedding = next_item.text_encoder(teacher).token.embedding[...]
+  num_items, text_length = dataset.input_ids.shape
+  student = new_student(
+    config, num_items, len(embedding), text_length, finetune.history_length, seed
+  )
+  student.input_ids[...] = jnp.asarray(dataset.input_ids)
+  student.mask[...] = jnp.asarray(dataset.attention_mask)
+  student.has_id[...] = jnp.asarray(~dataset.split.cold_items)
+  student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
+  student.id.embedding[...] = principal_item_vectors(teacher.towers.items(), config.dim)
+  return student
+
+
+def _lesson(
+  teacher: TwoTowerModel, dataset: Dataset, num_corpus: int, seed: int
+) -> tuple[nnx.GraphDef, Lesson]:
+  """The structure of the teacher's towers, and what is taught: known items, part of the corpus."""
+  known = ~dataset.split.cold_items
+  corpus = np.random.default_rng((seed, 2)).permutation(len(dataset.corpus_ids))[:num_corpus]
+  input_ids = np.concatenate([dataset.input_ids[known], dataset.corpus_ids[corpus]])
+  mask = np.concatenate([dataset.attention_mask[known], dataset.corpus_mask[corpus]])
+  text = encoding.text_vectors(next_item.text_encoder(teacher), input_ids, mask)
+  graphdef, towers = nnx.split(teacher.towers)
+  return graphdef, Lesson(
+    towers=towers,
+    item_vectors=teacher.towers.items(),
+    text_vectors=teacher.towers.items.from_text(jnp.asarray(text)),
+    input_ids=jnp.asarray(input_ids),
+    mask=jnp.asarray(mask),
+  )
+
+
+def _validation(
+  teacher: TwoTowerModel,
+  dataset: Dataset,
+  finetune: FinetuneConfig,
+  positive_rating: float,
+  seed: int,
+) -> Callable[[Student], dict[str, float]]:
+  """Agreement with the teacher, -KL(teacher || student), and the ranking metrics.
+
+  Agreement selects the best: it is what is trained, and varies far less than NDCG between steps.
+  """
+  asked = events.validation_queries(dataset, finetune, positive_rating, seed)
+  taught = jax.nn.log_softmax(_teacher_score(teacher, asked.history, asked.rewards))
+
+  @jax.jit
+  def agreement(logits: jax.Array) -> jax.Array:
+    log_prob = jax.nn.log_softmax(logits)
+    return -jnp.mean(jnp.sum(jnp.exp(taught) * (taught - log_prob), axis=1))
+
+  def validate(student: Student) -> dict[str, float]:
+    score = functools.partial(_score, nnx.view(student, deterministic=True))
+    logits = score(asked.history, asked.rewards)
+    ranked = events.ranking_metrics(score, asked, dataset.items.num_items)
+    return {'agreement': float(agreement(logits)), **ranked}
+
+  return validate

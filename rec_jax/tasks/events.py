@@ -1,0 +1,67 @@
+"""What tasks on histories share: batches, which events are predicted, and validation by ranking."""
+
+from collections.abc import Callable
+
+import grain
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.data.dataset import Dataset
+from rec_jax.data.pipeline import Augmentation, history_batches
+from rec_jax.data.splits import histories
+from rec_jax.tasks import full_ranking
+from rec_jax.tasks.config import FinetuneConfig
+
+
+def training_batches(
+  dataset: Dataset, config: FinetuneConfig, positive_rating: float, batch_size: int, seed: int
+) -> grain.IterDataset:
+  """Augmented training histories, of one event more than a user tower sees."""
+  return history_batches(
+    histories(dataset.interactions, dataset.split.train_mask),
+    dataset.interactions.timestamp,
+    dataset.interactions.reward(positive_rating),
+    config.history_length + 1,
+    batch_size,
+    seed,
+    Augmentation(max_drop_rate=config.max_drop_rate, recent_window_rate=config.recent_window_rate),
+  )
+
+
+def choose_positions(key: jax.Array, items: jax.Array, count: int) -> jax.Array:
+  """Flat positions [count] of events in a batch [B, L + 1], at random, padding only if need be."""
+  order = jax.random.uniform(key, (items.size,)) + (items.reshape(-1) > 0)
+  return jax.lax.top_k(order, min(count, items.size))[1]
+
+
+def rows_of(vectors: jax.Array, positions: jax.Array) -> jax.Array:
+  """Rows [P, D] of vectors [B, L + 1, D] at flat positions [P]."""
+  return vectors.reshape(-1, vectors.shape[-1])[positions]
+
+
+def validation_queries(
+  dataset: Dataset, config: FinetuneConfig, positive_rating: float, seed: int
+) -> full_ranking.Queries:
+  """The validation events of the ranked users, or of a sample where they are many."""
+  events = dataset.split.validation_event
+  if len(events) > config.num_validation_users:
+    rng = np.random.default_rng(seed)
+    events = np.sort(rng.choice(events, config.num_validation_users, replace=False))
+  return full_ranking.queries(dataset, events, config.history_length, positive_rating)
+
+
+def ranking_metrics(
+  score: Callable[[ArrayLike, ArrayLike], jax.Array], asked: full_ranking.Queries, num_items: int
+) -> dict[str, float]:
+  """Mean NDCG@10 and recall@10 of queries over the whole catalogue.
+
+  Args:
+    score: (history [B, L], rewards [B, L]) -> [B, N].
+    asked: Q queries.
+    num_items: N.
+  """
+  ranked = full_ranking.rank_targets(
+    lambda part: score(part.history, part.rewards), asked, np.ones(num_items, bool)
+  )
+  return {name: float(ranked[name].mean()) for name in ('ndcg@10', 'recall@10')}

@@ -1,0 +1,259 @@
+"""The two-tower softmax model learns the next item, P(i|u) = exp(u·M̂(i)) / Σ_j exp(u·M̂(j)).
+
+The towers train on cached text vectors throughout; for `encoder_steps` steps from `encoder_start`
+on the upper blocks of the text encoder train too, on items of the batch that are encoded anew. When
+they are done the whole cache is made anew.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Hashable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx, struct
+from jax.typing import ArrayLike
+
+from rec_jax.data.dataset import Dataset
+from rec_jax.losses.retrieval import full_softmax
+from rec_jax.models import encoding, peft
+from rec_jax.models.text_encoder import TextEncoder, pool
+from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
+from rec_jax.tasks import events
+from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.training import optimizers
+from rec_jax.training.state import ModelParts, TrainState
+from rec_jax.training.task import Metrics, Schedule, Task
+
+VARIANTS = ('teacher', 'id_only', 'text_only')
+
+
+class TwoTowerModel(nnx.Module):
+  """A two-tower model and, where it reads text, the encoder that made its text vectors."""
+
+  def __init__(self, towers: TwoTower, encoder: TextEncoder | None):
+    self.towers = towers
+    self.encoder = encoder
+
+
+@struct.dataclass
+class CatalogueText:
+  """What the adapted blocks of the encoder read.
+
+  Attributes:
+    lower: [N, L, H], each item's text after the blocks that stay as they are.
+    mask: [N, L].
+  """
+
+  lower: jax.Array
+  mask: jax.Array
+
+
+def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
+  """The lower activations of the whole catalogue, which never change."""
+  depth = _depth(encoder, config)
+  lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
+  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask))
+
+
+def new_model(
+  variant: str, encoder: TextEncoder, config: FinetuneConfig, num_items: int, seed: int
+) -> TwoTowerModel:
+  """Towers with random weights, beside the encoder, which is adapted in place."""
+  rngs = nnx.Rngs(seed)
+  has_text, has_id = variant != 'id_only', variant != 'text_only'
+  if has_text:
+    peft.adapt(encoder, config.encoder_method, config.encoder_blocks, config.encoder_rank, rngs)
+  towers = TwoTower(
+    TwoTowerConfig(
+      num_items=num_items,
+      text_dim=encoder.token.features if has_text else 0,
+      has_ids=has_id,
+      dim=config.dim,
+      num_layers=config.num_layers,
+      num_heads=config.num_heads,
+      history_length=config.history_length,
+      dropout_rate=config.dropout_rate,
+      id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
+    ),
+    rngs=rngs,
+  )
+  return TwoTowerModel(towers, encoder if has_text else None)
+
+
+def text_encoder(model: TwoTowerModel) -> TextEncoder:
+  """The encoder of a model that reads text.
+
+  Raises:
+    ValueError: it is an id-only model.
+  """
+  if model.encoder is None:
+    raise ValueError('an id-only model has no text encoder')
+  return model.encoder
+
+
+def score(model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
+  """Logits [B, N] of the whole catalogue after histories [B, L]."""
+  item_vectors = model.towers.items()
+  users = model.towers.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
+  return users @ item_vectors.T
+
+
+def task(
+  variant: str,
+  encoder: TextEncoder,
+  text: CatalogueText,
+  dataset: Dataset,
+  config: FinetuneConfig,
+  positive_rating: float,
+  seed: int,
+) -> Task:
+  """The task of one variant; the encoder is changed in place."""
+  model = new_model(variant, encoder, config, dataset.items.num_items, seed)
+  width = encoder.token.features if model.encoder else 0
+  cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
+  known = jnp.asarray(~dataset.split.cold_items)
+  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known)
+  joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
+  joint = joint if width else range(0)
+  asked = events.validation_queries(dataset, config, positive_rating, seed)
+
+  def validate(model: TwoTowerModel) -> Mapping[str, float]:
+    model = nnx.view(model, deterministic=True)
+    _place_cold(model.towers.items)
+    score = functools.partial(_score, model)
+    return events.ranking_metrics(score, asked, dataset.items.num_items)
+
+  def refresh_text(step: int, state: TrainState, parts: ModelParts) -> TrainState:
+    if step != joint.stop or not joint:
+      return state
+    current = parts.merge(state.params, state.cache)
+    current.towers.items.text[...] = jnp.asarray(encode_catalogue(current, text, config))
+    # The encoder is at rest from here on. Its average, which lags behind, would drift away from
+    # the text vectors that the towers now learn to read.
+    settled = nnx.filter_state(state.params, nnx.PathContains('encoder'))
+    average = nnx.merge_state(state.average, jax.tree.map(jnp.array, settled))
+    cache = nnx.state(current, _CACHED)
+    return dataclasses.replace(state, cache=cache, average=average)
+
+  return Task(
+    name=f'finetune {variant} {seed}',
+    model=model,
+    trainable=_trainable(model, config),
+    losses=functools.partial(_losses, config=config),
+    batches=events.training_batches(dataset, config, positive_rating, config.batch_size, seed),
+    optimizer=_optimizer(config, joint),
+    schedule=Schedule(config.num_steps, config.validate_every, config.patience),
+    validate=validate,
+    ema_decay=config.ema_decay,
+    data=text,
+    cached=_CACHED,
+    phase=lambda step: 'joint' if step in joint else 'towers',
+    after_step=refresh_text,
+  )
+
+
+def complete(model: TwoTowerModel, text: CatalogueText, config: FinetuneConfig) -> None:
+  """Makes a trained model whole: text vectors of its own encoder, and cold items in their place."""
+  if model.encoder is not None:
+    model.towers.items.text[...] = jnp.asarray(encode_catalogue(model, text, config))
+  model.towers.items.place_unseen()
+
+
+def encode_catalogue(
+  model: TwoTowerModel, text: CatalogueText, config: FinetuneConfig
+) -> np.ndarray:
+  """[N, H] text vectors of all items by the encoder of the model."""
+  encoder = text_encoder(model)
+  rows = np.asarray(text.lower), np.asarray(text.mask)
+  return encoding.upper_text_vectors(encoder, *rows, _depth(encoder, config))
+
+
+# The text vectors of the catalogue, which the steps that train the encoder rewrite.
+_CACHED = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
+_score = nnx.jit(score)
+
+
+@nnx.jit
+def _place_cold(items: ItemTower) -> None:
+  items.place_unseen()
+
+
+def _depth(encoder: TextEncoder, config: FinetuneConfig) -> int:
+  """Blocks of the encoder that stay as they are."""
+  return max(0, len(encoder.transformer.blocks) - config.encoder_blocks)
+
+
+def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Filter:
+  """The towers, and what is adapted of the encoder."""
+  towers = nnx.All(nnx.PathContains('towers'), nnx.Param)
+  if model.encoder is None:
+    return towers
+  adapted = peft.trainable(config.encoder_method, _depth(model.encoder, config))
+  return nnx.Any(towers, nnx.All(nnx.PathContains('encoder'), adapted))
+
+
+def _optimizer(config: FinetuneConfig, joint: range) -> optax.GradientTransformation:
+  """AdamW for the towers; for the encoder another whose rate is zero outside of its steps."""
+  towers = optimizers.adamw(
+    config.learning_rate, config.num_steps, weight_decay=config.weight_decay
+  )
+  rate = optimizers.warmup_cosine(config.encoder_learning_rate, joint.start, joint.stop)
+  rate = optax.join_schedules([rate, optax.constant_schedule(0.0)], [joint.stop])
+  encoder = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))
+
+  def groups(params: nnx.State) -> nnx.State:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
+
+  return optax.multi_transform({'towers': towers, 'encoder': encoder}, groups)
+
+
+def _losses(
+  model: TwoTowerModel,
+  key: jax.Array,
+  batch: Mapping[str, jax.Array],
+  text: CatalogueText,
+  phase: Hashable,
+  *,
+  config: FinetuneConfig,
+) -> tuple[jax.Array, jax.Array, Metrics]:
+  """-log P(next item | user) [P], over a random part of the events of a batch."""
+  dropout, choose, pick = jax.random.split(key, 3)
+  rngs = nnx.Rngs(dropout=dropout)
+  items, rewards = batch['items'], batch['rewards']
+  tower = model.towers.items
+  if phase == 'joint':
+    tower.text[...] = _encode_again(
+      text_encoder(model), tower.text[...], items, choose, text, config, rngs
+    )
+  item_vectors = tower(rngs=rngs)
+  # Position t of the user tower has seen t events and predicts event t, the last one included.
+  users = model.towers.users(item_vectors, items[:, :-1], rewards[:, :-1], rngs)
+  positions = events.choose_positions(pick, items, config.num_predictions)
+  target = items.reshape(-1)[positions]
+  losses = full_softmax(
+    events.rows_of(users, positions), item_vectors, jnp.maximum(target - 1, 0), tower.has_id[...]
+  )
+  return losses, (target > 0).astype(losses.dtype), {}
+
+
+def _encode_again(
+  encoder: TextEncoder,
+  cache: jax.Array,
+  items: jax.Array,
+  key: jax.Array,
+  text: CatalogueText,
+  config: FinetuneConfig,
+  rngs: nnx.Rngs,
+) -> jax.Array:
+  """The cache [N, H] with the rows of some items of the batch encoded by the current weights."""
+  in_batch = (
+    jnp.zeros(len(cache)).at[jnp.maximum(items - 1, 0)].max((items > 0).astype(jnp.float32))
+  )
+  order = in_batch + jax.random.uniform(key, (len(cache),))
+  chosen = jax.lax.top_k(order, min(config.encoder_items, len(cache)))[1]
+  mask = text.mask[chosen]
+  hidden = encoder.upper(text.lower[chosen], mask, _depth(encoder, config), rngs)
+  return cache.at[chosen].set(pool(hidden, mask))

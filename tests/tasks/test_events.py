@@ -1,0 +1,40 @@
+"""Which events are predicted, and who validates."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rec_jax.tasks import events
+from rec_jax.tasks.config import FinetuneConfig
+from tests.helpers import small
+
+
+def test_events_are_predicted_before_padding():
+  items = jnp.array([[3, 1, 0, 0], [2, 0, 0, 0], [5, 4, 6, 0]])
+  real = set(np.flatnonzero(np.asarray(items).reshape(-1)).tolist())
+  for seed in range(20):
+    chosen = np.asarray(events.choose_positions(jax.random.key(seed), items, 4)).tolist()
+    assert len(set(chosen)) == 4
+    assert set(chosen) <= real
+    chosen = np.asarray(events.choose_positions(jax.random.key(seed), items, 8)).tolist()
+    assert len(set(chosen)) == 8
+    assert set(chosen) > real
+  assert len(events.choose_positions(jax.random.key(0), items, 99)) == items.size
+
+
+def test_every_event_is_as_likely():
+  items = jnp.array([[3, 1, 0, 0], [2, 0, 0, 0], [5, 4, 6, 0]])
+  keys = jax.random.split(jax.random.key(0), 4000)
+  chosen = np.asarray(jax.vmap(lambda key: events.choose_positions(key, items, 2))(keys))
+  count = np.bincount(chosen.reshape(-1), minlength=items.size)[np.asarray(items).reshape(-1) > 0]
+  # Each is in a third of the draws; four standard errors.
+  np.testing.assert_allclose(count / 4000, 1 / 3, atol=4 * np.sqrt(2 / 9 / 4000))
+
+
+def test_validation_is_on_a_sample_where_users_are_many():
+  config, data = FinetuneConfig(history_length=10), small.dataset()
+  everybody = events.validation_queries(data, config, 4.0, 0).user.tolist()
+  config.num_validation_users = 7
+  sample = events.validation_queries(data, config, 4.0, 0).user.tolist()
+  assert len(everybody) > 7 == len(set(sample)) == len(sample)
+  assert set(sample) < set(everybody)

@@ -1,0 +1,150 @@
+"""What is predicted, and that cached text vectors and the encoder stay together."""
+
+import pathlib
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rec_jax.models import encoding
+from rec_jax.tasks import next_item
+from rec_jax.training import loop
+from tests.helpers import small
+from tests.models import modules
+
+
+@pytest.fixture(scope='module')
+def setting():
+  """The settings, the data, and the text that the adapted blocks read."""
+  config, dataset, encoder = small.config(pathlib.Path()).finetune, small.dataset(), small.encoder()
+  text = next_item.catalogue_text(encoder, dataset, config)
+  return types.SimpleNamespace(config=config, dataset=dataset, text=text)
+
+
+def make_task(setting, variant='teacher'):
+  config, dataset = setting.config, setting.dataset
+  return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0)
+
+
+def whole(encoder, setting):
+  """The text vectors of the whole catalogue, from the tokens on."""
+  dataset = setting.dataset
+  return encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
+
+
+def test_only_some_items_of_the_batch_are_encoded_again(setting):
+  encoder = nnx.view(small.encoder(), deterministic=True)
+  fresh = whole(encoder, setting)
+  stale = jnp.full(fresh.shape, 7.0)
+  for items, in_batch in (([[1, 5, 0]], {0, 4}), ([list(range(1, 25))], set(range(24)))):
+    cache = np.asarray(
+      next_item._encode_again(
+        encoder, stale, jnp.array(items), jax.random.key(0), setting.text, setting.config, None
+      )
+    )
+    written = set(np.flatnonzero((cache != 7).any(1)).tolist())
+    # 16 items: those of the batch first, then others at random.
+    assert len(written) == setting.config.encoder_items
+    assert written >= in_batch or written <= in_batch
+    np.testing.assert_allclose(cache[list(written)], fresh[list(written)], atol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def trained(setting, tmp_path_factory):
+  """The teacher's states after each step, and its parts."""
+  task = make_task(setting)
+  seen = types.SimpleNamespace(states={})
+
+  def recording(step, state, parts):
+    state = task.after_step(step, state, parts)
+    seen.parts = parts
+    seen.states[step] = jax.tree.map(np.array, kept(state))
+    return state
+
+  directory = tmp_path_factory.mktemp('teacher')
+  seen.states[0] = jax.tree.map(np.array, kept(loop.start(task, jax.random.key(0))[0]))
+  loop.train(task._replace(after_step=recording), directory, jax.random.key(0), {})
+  return seen
+
+
+def kept(state):
+  return {'params': state.params, 'average': state.average, 'cache': state.cache}
+
+
+def weights(state, place, which='params'):
+  return modules.flat(state[which][place])
+
+
+def cached(state):
+  (text,) = jax.tree.leaves(state['cache'])
+  return text
+
+
+def same(one, other):
+  return all(np.array_equal(one[path], other[path]) for path in one)
+
+
+def test_the_encoder_trains_in_its_steps_alone(trained, setting):
+  states, config = trained.states, setting.config
+  start, end = config.encoder_start, config.encoder_start + config.encoder_steps
+  assert len(weights(states[0], 'encoder')) > 0
+  for step in range(1, config.num_steps + 1):
+    at_rest = same(*(weights(states[t], 'encoder') for t in (step - 1, step)))
+    # Rates warm up from zero, for the encoder in the first of its own steps.
+    assert at_rest == (not start + 1 < step <= end)
+    assert same(*(weights(states[t], 'towers') for t in (step - 1, step))) == (step == 1)
+
+
+def test_the_cache_changes_only_while_the_encoder_trains(trained, setting):
+  states, config = trained.states, setting.config
+  start, end = config.encoder_start, config.encoder_start + config.encoder_steps
+  for step in range(1, config.num_steps + 1):
+    changed = (cached(states[step]) != cached(states[step - 1])).any(1).sum()
+    if start < step < end:
+      assert 0 < changed <= config.encoder_items
+    elif step != end:
+      assert changed == 0
+
+
+def test_when_the_encoder_is_done_its_average_and_the_cache_are_its_own(trained, setting):
+  """An average that lagged behind would read other text vectors than the towers learnt."""
+  config = setting.config
+  for step in range(config.encoder_start + config.encoder_steps, config.num_steps + 1):
+    state = trained.states[step]
+    for path, value in weights(state, 'encoder').items():
+      averaged = weights(state, 'encoder', 'average')[path]
+      np.testing.assert_allclose(averaged, value, rtol=1e-5, atol=1e-7)
+    model = trained.parts.merge(state['average'], state['cache'])
+    np.testing.assert_allclose(cached(state), whole(model.encoder, setting), atol=1e-5)
+
+
+@pytest.mark.parametrize('variant', next_item.VARIANTS)
+def test_a_variant_trains_and_reads_what_its_name_says(variant, setting):
+  task = make_task(setting, variant)
+  state, parts = loop.start(task, jax.random.key(0))
+  names = {'/'.join(map(str, path)) for path in modules.flat(state.params)}
+  assert any('items/id' in name for name in names) == (variant != 'text_only')
+  assert any('items/project' in name for name in names) == (variant != 'id_only')
+  assert any(name.startswith('encoder') for name in names) == (variant != 'id_only')
+  model = nnx.view(parts.merge(state.params, state.cache), deterministic=True)
+  next_item.complete(model, setting.text, setting.config)
+  before = np.asarray(model.towers.items())
+  if variant != 'id_only':
+    model.towers.items.text[...] = model.towers.items.text[...][::-1]
+  known = ~setting.dataset.split.cold_items
+  moved = (np.asarray(model.towers.items()) != before).any(1)
+  assert moved[known].all() == (variant != 'id_only')
+
+
+def test_text_alone_places_cold_items_where_it_places_the_others(setting):
+  """Without ids an item's vector depends on its text and on nothing else."""
+  model = make_task(setting, 'text_only').model
+  items = model.towers.items
+  np.testing.assert_allclose(items(), items.from_text(items.text[...]), rtol=1e-6)
+  shuffled = np.random.default_rng(0).permutation(len(items.text[...]))
+  before = np.asarray(items())
+  items.text[...] = items.text[...][shuffled]
+  np.testing.assert_allclose(items(), before[shuffled], rtol=1e-6)
