@@ -60,7 +60,7 @@ def history_batches(
 
   Returns:
     Dictionaries of `items` [B, L + 1] int32 (item index + 1 in order of time, padded with 0 at the
-    end), `rewards` [B, L + 1] int32 and `user` [B] int32.
+    end) and `rewards` [B, L + 1] int32.
   """
   users = np.flatnonzero(histories.lengths > 0).astype(np.int32)
   time, rewards = timestamp[histories.events], reward[histories.events].astype(np.int32)
@@ -73,7 +73,7 @@ def history_batches(
       events = begin + _augmented(rng, time[begin:end], length, augmentation)
       items[row, : len(events)] = histories.items[events] + 1
       liked[row, : len(events)] = rewards[events]
-    return {'items': items, 'rewards': liked, 'user': users[index]}
+    return {'items': items, 'rewards': liked}
 
   return _shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(_READ)
 

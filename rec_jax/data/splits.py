@@ -125,26 +125,6 @@ def histories(interactions: Interactions, event_mask: np.ndarray) -> Histories:
   return Histories(offsets, events, interactions.item[events])
 
 
-def padded_histories(
-  interactions: Interactions, event_mask: np.ndarray, users: np.ndarray, length: int
-) -> np.ndarray:
-  """The last `length` items of each user among the events of `event_mask`.
-
-  Args:
-    interactions: E events.
-    event_mask: [E] bool.
-    users: [R] int, which users.
-    length: L.
-
-  Returns:
-    [R, L] int32: item index + 1 in order of time, then 0 as padding at the end.
-  """
-  past = histories(interactions, event_mask)
-  end = past.offsets[users + 1]
-  start = np.maximum(past.offsets[users], end - length)
-  return gather_windows(past.items, start, end, length)
-
-
 def gather_windows(
   items: np.ndarray, start: np.ndarray, end: np.ndarray, length: int
 ) -> np.ndarray:

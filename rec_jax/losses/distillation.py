@@ -23,10 +23,3 @@ def soft_cross_entropy(
   log_prob = jax.nn.log_softmax(student_logits / temperature)
   # 0 * -inf would be NaN for items that are left out.
   return -(temperature**2) * jnp.where(target > 0, target * log_prob, 0.0).sum(-1)
-
-
-def cosine_distance(student: jax.Array, teacher: jax.Array) -> jax.Array:
-  """1 - cosine of vectors [..., D]; returns [...]."""
-  squared_norms = (student**2).sum(-1) * (teacher**2).sum(-1)
-  # Bounded before the root, which has no gradient at a zero vector.
-  return 1.0 - (student * teacher).sum(-1) * jax.lax.rsqrt(jnp.maximum(squared_norms, 1e-24))

@@ -9,13 +9,13 @@ is the world.
 import numpy as np
 from scipy import special
 
-from rec_jax.data import logged
+from rec_jax.data import obp
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import t_interval
 from rec_jax.report import terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.studies.logged import learn, policy_checkpoint
-from rec_jax.studies.logged.learn import OBJECTIVES, LearningConfig
+from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig
 
 NUM_WORLDS, NUM_ROUNDS, NUM_FEATURES, NUM_ACTIONS = 20, 2_000, 5, 10
 EXPLORATION = 0.2
@@ -70,7 +70,7 @@ def make_world(seed: int) -> tuple[LoggedFeedback, np.ndarray, np.ndarray]:
     'pscore': behaviour[rows, action],
     'context': context,
   }
-  return logged.from_obp(feedback), expected, behaviour
+  return obp.from_dictionary(feedback), expected, behaviour
 
 
 def earned(policy: np.ndarray, expected: np.ndarray) -> tuple[float, float]:

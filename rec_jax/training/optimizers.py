@@ -1,5 +1,8 @@
 """The one optimizer recipe: AdamW with linear warm-up, decay and clipped gradients."""
 
+from typing import Any
+
+import jax
 import optax
 
 
@@ -11,13 +14,14 @@ def adamw(
   Args:
     learning_rate: at its peak.
     num_steps: of the whole run.
-    weight_decay: decoupled.
+    weight_decay: decoupled, of matrices and tables alone: a decay of biases and of the scales of
+      norms does not regularise, it only shifts activations (Loshchilov & Hutter leave it open, BERT
+      and GPT leave them out).
     clip_norm: largest global norm of a gradient.
   """
   schedule = warmup_cosine(learning_rate, 0, num_steps)
-  return optax.chain(
-    optax.clip_by_global_norm(clip_norm), optax.adamw(schedule, weight_decay=weight_decay)
-  )
+  decayed = optax.adamw(schedule, weight_decay=weight_decay, mask=_matrices)
+  return optax.chain(optax.clip_by_global_norm(clip_norm), decayed)
 
 
 def warmup_cosine(peak: float, start: int, end: int) -> optax.Schedule:
@@ -27,3 +31,8 @@ def warmup_cosine(peak: float, start: int, end: int) -> optax.Schedule:
     0.0, peak, max(1, length // 20), length, end_value=peak / 10
   )
   return optax.join_schedules([optax.constant_schedule(0.0), rise], [start])
+
+
+def _matrices(params: Any) -> Any:
+  """Which leaves have two axes or more."""
+  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

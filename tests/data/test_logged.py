@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rec_jax.data import logged
+from rec_jax.data import logged, obp
 from rec_jax.types import InputError
 
 
@@ -39,15 +39,15 @@ def assert_same(ours, expected):
 def test_the_dictionary_survives_parquet(tmp_path, absent):
   expected = feedback() | dict.fromkeys(absent)
   path = tmp_path / 'log.parquet'
-  logged.write(path, logged.from_obp(expected))
-  assert_same(logged.to_obp(logged.read(path)), expected)
+  logged.write(path, obp.from_dictionary(expected))
+  assert_same(obp.to_dictionary(logged.read(path)), expected)
   assert [p.name for p in tmp_path.iterdir()] == ['log.parquet']
 
 
 def test_actions_that_were_never_chosen_are_kept(tmp_path):
   expected = feedback() | {'action': np.zeros(12, int)}
-  logged.write(tmp_path / 'log.parquet', logged.from_obp(expected))
-  assert logged.to_obp(logged.read(tmp_path / 'log.parquet'))['n_actions'] == 3
+  logged.write(tmp_path / 'log.parquet', obp.from_dictionary(expected))
+  assert obp.to_dictionary(logged.read(tmp_path / 'log.parquet'))['n_actions'] == 3
 
 
 def plain(**changes):
@@ -70,7 +70,7 @@ def test_a_log_of_six_columns(tmp_path):
   assert log.action.tolist() == [0, 1, 0]
   assert log.user_id.tolist() == ['7', '9', '7']
   assert log.num_candidates.tolist() == [4, 2, 3]
-  dictionary = logged.to_obp(log)
+  dictionary = obp.to_dictionary(log)
   assert dictionary['pscore'].tolist() == [0.25, 0.5, 1.0]
   assert dictionary['position'].tolist() == [0, 0, 0]
   assert dictionary['context'] is None
@@ -144,7 +144,7 @@ def test_candidates_that_change_from_row_to_row(tmp_path):
   np.testing.assert_array_equal(again.candidates, log.candidates)
   np.testing.assert_array_equal(again.expected_reward, log.expected_reward)
   with pytest.raises(InputError, match='candidates: they differ by round'):
-    logged.to_obp(log)
+    obp.to_dictionary(log)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_file_that_is_not_parquet(tmp_path):
 def test_a_bad_dictionary_is_named(tmp_path, changes, message):
   bad = feedback() | changes
   with pytest.raises(InputError, match=message):
-    logged.from_obp(bad)
+    obp.from_dictionary(bad)
   path = tmp_path / 'feedback.npz'
   np.savez(path, **{name: value for name, value in bad.items() if value is not None})
   with pytest.raises(InputError, match=message.replace('feedback', 'feedback.npz')) as error:
@@ -239,14 +239,14 @@ def test_a_bad_dictionary_is_named(tmp_path, changes, message):
 )
 def test_what_only_a_dictionary_in_memory_holds(context, message):
   with pytest.raises(InputError, match=message):
-    logged.from_obp(feedback() | {'context': context})
+    obp.from_dictionary(feedback() | {'context': context})
 
 
 def test_the_dictionary_survives_npz(tmp_path):
   expected = feedback() | {'expected_reward': None}
   path = tmp_path / 'feedback.npz'
-  logged.write(path, logged.from_obp(expected))
-  assert_same(logged.to_obp(logged.read(path)), expected)
+  logged.write(path, obp.from_dictionary(expected))
+  assert_same(obp.to_dictionary(logged.read(path)), expected)
   assert [p.name for p in tmp_path.iterdir()] == ['feedback.npz']
 
 

@@ -65,22 +65,12 @@ def test_an_earlier_cut_never_sees_later_events():
   assert max(split.test_event) < 120
 
 
-def test_padded_histories_hold_the_last_items():
+def test_histories_are_ragged_and_in_order_of_time():
   interactions = _interactions([1, 0, 1, 1, 1, 3], [4, 5, 6, 7, 8, 9])
-  mask = np.array([True, True, True, False, True, True])
-  padded = splits.padded_histories(interactions, mask, np.array([0, 1, 2, 3]), length=2)
-  assert padded.tolist() == [[6, 0], [7, 9], [0, 0], [10, 0]]
-  assert padded.dtype == np.int32
-  past = splits.histories(interactions, mask)
+  past = splits.histories(interactions, np.array([True, True, True, False, True, True]))
   assert past.lengths.tolist() == [1, 3, 0, 1]
   assert past.items.tolist() == [5, 4, 6, 8, 9]
   assert past.events.tolist() == [1, 0, 2, 4, 5]
-
-
-def test_padded_histories_of_nothing():
-  interactions = _interactions([0, 1], [3, 4])
-  padded = splits.padded_histories(interactions, np.zeros(2, bool), np.array([0, 1]), length=3)
-  assert padded.tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(

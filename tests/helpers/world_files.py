@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rec_jax.data import logged
+from rec_jax.data import logged, obp
 
 
 def write(folder: Path) -> dict[str, str]:
@@ -18,5 +18,5 @@ def write(folder: Path) -> dict[str, str]:
     'pscore': np.full(60, 1 / 3),
     'context': rng.normal(size=(60, 2)),
   }
-  logged.write(folder / 'log.parquet', logged.from_obp(feedback))
+  logged.write(folder / 'log.parquet', obp.from_dictionary(feedback))
   return {'rewards': str(folder / 'matrix.npz'), 'log': str(folder / 'log.parquet')}

@@ -44,19 +44,25 @@ def adamw_in_numpy(gradients, peak, num_steps, weight_decay, clip_norm=1.0):
   return x
 
 
-def test_adamw_equals_numpy():
-  gradients = [np.array(g) for g in [(30.0, 40.0), (0.1, -0.2), (-0.3, 0.2), (-3.0, 1.0)]]
+def descend(shape, gradients):
   optimizer = optimizers.adamw(0.1, 100, weight_decay=0.5)
-  params = jnp.ones(2)
+  params = jnp.ones(shape)
   state = optimizer.init(params)
   update = jax.jit(optimizer.update)
   for gradient in gradients:
-    updates, state = update(jnp.asarray(gradient), state, params)
+    updates, state = update(jnp.asarray(gradient).reshape(shape), state, params)
     params = optax.apply_updates(params, updates)
-  np.testing.assert_allclose(params, adamw_in_numpy(gradients, 0.1, 100, 0.5), rtol=1e-5)
+  return np.asarray(params).ravel()
+
+
+def test_adamw_equals_numpy_and_decays_no_vector():
+  gradients = [np.array(g) for g in [(30.0, 40.0), (0.1, -0.2), (-0.3, 0.2), (-3.0, 1.0)]]
+  matrix, vector = (descend(shape, gradients) for shape in ((1, 2), (2,)))
+  np.testing.assert_allclose(matrix, adamw_in_numpy(gradients, 0.1, 100, 0.5), rtol=1e-5)
+  np.testing.assert_allclose(vector, adamw_in_numpy(gradients, 0.1, 100, 0.0), rtol=1e-5)
   for wrong in [
     adamw_in_numpy(gradients, 0.15, 100, 0.5),
     adamw_in_numpy(gradients, 0.1, 100, 0.75),
     adamw_in_numpy(gradients, 0.1, 100, 0.5, clip_norm=1.5),
   ]:
-    assert np.abs(params - wrong).max() > 1e-3
+    assert np.abs(matrix - wrong).max() > 1e-3

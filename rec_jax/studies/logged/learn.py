@@ -10,78 +10,26 @@ features.
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import struct
 
 from rec_jax import bandits
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
-from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.data import logged
 from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index
 from rec_jax.evaluation.off_policy.estimators import at_position
-from rec_jax.losses import off_policy
-from rec_jax.studies.logged import policy_checkpoint, policy_value, valuation
+from rec_jax.studies.logged import objectives, policy_checkpoint, policy_value, valuation
+from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig, Rows
 from rec_jax.studies.logged.policy_checkpoint import Affine, FrozenPolicy
-from rec_jax.training import optimizers
 from rec_jax.training.fit import fit
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 BATCH_SIZE = 4096
-LEARNING_RATE = 0.1
-WEIGHT_DECAY = 0.01
-# Kullback-Leibler divergence of a natural step, and what is added to the Fisher information.
-STEP_DIVERGENCE = 0.01
-DAMPING = 1e-3
 # Rounds whose bounds are computed at once.
 CHUNK_SIZE = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class LearningConfig:
-  """How to learn.
-
-  Attributes:
-    objective: one of `OBJECTIVES`.
-    max_weight: at which importance weights are clipped; unused by 'pessimistic'.
-    penalty: standard errors of the value that 'poem' takes off, and standard deviations of each
-      expected reward that 'pessimistic' takes off.
-    slate_size: of 'top_k', items drawn for a slate.
-    num_steps: of descent.
-  """
-
-  objective: str
-  max_weight: float = 100.0
-  penalty: float = 1.0
-  slate_size: int = 3
-  num_steps: int = 300
-
-
-@struct.dataclass
-class Rows:
-  """What an objective reads.
-
-  Attributes:
-    query: [n, D] float32, scaled context.
-    candidates: [n, C] int32 in [0, K), -1 where there are fewer; None where all K are.
-    index: [n] int32, which candidate was logged.
-    propensity: [n] float32.
-    reward: [n] float32.
-    model: [n, C] float32, expected rewards or their lower bounds; None where none are needed.
-  """
-
-  query: jax.Array
-  candidates: jax.Array | None
-  index: jax.Array
-  propensity: jax.Array
-  reward: jax.Array
-  model: Any
 
 
 def run(
@@ -128,7 +76,7 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
   Raises:
     InputError: a setting out of range, a log that does not serve, or parameters not finite.
   """
-  _check(settings)
+  objectives.check(settings)
   policy_value.check_candidates(log)
   train = _first_rounds(log, num_train)
   query = policy_checkpoint.scale(policy_checkpoint.context_of(train))
@@ -145,7 +93,7 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
     reward=jnp.asarray(train.reward, jnp.float32),
     model=_model(train, settings, seen, seed),
   )
-  logits = functools.partial(_logits, jnp.asarray(items))
+  logits = functools.partial(objectives.logits, jnp.asarray(items))
   dims = seen.shape[1], items.shape[1]
   learnt = fit(
     jax.random.key(seed),
@@ -154,10 +102,10 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
     ),
     Affine(jnp.zeros(dims), jnp.zeros(dims[1])),
     rows,
-    _optimizer(settings),
+    objectives.optimizer(settings),
     num_steps=settings.num_steps,
     batch_size=BATCH_SIZE,
-    **({'precondition': _natural(logits)} if settings.objective == 'natural' else {}),
+    **({'precondition': objectives.natural(logits)} if settings.objective == 'natural' else {}),
   )
   if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learnt)):
     raise InputError('the learnt parameters are not finite: give a lower --max_weight')
@@ -176,99 +124,6 @@ def _first_rounds(log: LoggedFeedback, num_train: int) -> LoggedFeedback:
       if name not in by_item and column is not None
     },
   )
-
-
-def _check(settings: LearningConfig) -> None:
-  if settings.objective not in OBJECTIVES:
-    raise InputError(f'--objective: {settings.objective} is not one of {", ".join(OBJECTIVES)}')
-  check_range('max_weight', settings.max_weight, 0, open_low=True)
-  check_range('penalty', settings.penalty, 0)
-  check_range('slate_size', settings.slate_size, 1)
-  check_range('num_steps', settings.num_steps, 1)
-
-
-def _logits(items: jax.Array, params: Affine, rows: Rows) -> jax.Array:
-  """[n, C], -inf where there is no candidate."""
-  scores = (rows.query @ params.matrix + params.offset) @ items.T
-  if rows.candidates is None:
-    return scores
-  offered = jnp.take_along_axis(scores, jnp.maximum(rows.candidates, 0), axis=1)
-  return jnp.where(rows.candidates >= 0, offered, -jnp.inf)
-
-
-def _ipw(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
-  del num_train
-  return off_policy.ipw(
-    logits, rows.index, rows.propensity, rows.reward, max_weight=settings.max_weight
-  ).mean()
-
-
-def _dr(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
-  del num_train
-  return off_policy.dr(
-    logits, rows.index, rows.propensity, rows.reward, rows.model, max_weight=settings.max_weight
-  ).mean()
-
-
-def _poem(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
-  losses = off_policy.ipw(
-    logits, rows.index, rows.propensity, rows.reward, max_weight=settings.max_weight
-  )
-  return off_policy.counterfactual_risk(losses, penalty=settings.penalty, num_rounds=num_train)
-
-
-def _top_k(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
-  del num_train
-  return off_policy.top_k(
-    logits,
-    rows.index,
-    rows.propensity,
-    rows.reward,
-    slate_size=settings.slate_size,
-    max_weight=settings.max_weight,
-  ).mean()
-
-
-def _pessimistic(
-  logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int
-) -> jax.Array:
-  del settings, num_train
-  return off_policy.expected(logits, rows.model).mean()
-
-
-Objective = Callable[[jax.Array, Rows, LearningConfig, int], jax.Array]
-# The natural gradient climbs the same value as ipw, by other steps.
-OBJECTIVES: dict[str, Objective] = {
-  'ipw': _ipw,
-  'dr': _dr,
-  'natural': _ipw,
-  'poem': _poem,
-  'top_k': _top_k,
-  'pessimistic': _pessimistic,
-}
-
-
-def _optimizer(settings: LearningConfig) -> optax.GradientTransformation:
-  if settings.objective == 'natural':
-    return optax.sgd(optimizers.warmup_cosine(1.0, 0, settings.num_steps))
-  return optimizers.adamw(LEARNING_RATE, settings.num_steps, weight_decay=WEIGHT_DECAY)
-
-
-def _natural(
-  logits: Callable[[Affine, Rows], jax.Array],
-) -> Callable[[Affine, Rows, Affine], Affine]:
-  """Natural gradients that move the policy by STEP_DIVERGENCE (Schulman et al. 2015)."""
-
-  def precondition(params: Affine, rows: Rows, gradient: Affine) -> Affine:
-    direction = off_policy.natural_gradient(
-      lambda params: logits(params, rows), params, gradient, damping=DAMPING
-    )
-    # g . F^-1 g is the squared length in the policy's own metric; 0 where there is nothing to gain.
-    squared = optax.tree.vdot(gradient, direction)
-    length = jnp.sqrt(2 * STEP_DIVERGENCE / jnp.maximum(squared, jnp.finfo(jnp.float32).tiny))
-    return optax.tree.scale(length, direction)
-
-  return precondition
 
 
 def _model(

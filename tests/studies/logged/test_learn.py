@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from rec_jax.data import logged
+from rec_jax.data import logged, obp
 from rec_jax.studies.logged import learn, policy_checkpoint
-from rec_jax.studies.logged.learn import OBJECTIVES, LearningConfig
+from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig
 from rec_jax.types import InputError
 
 NUM_ROUNDS, NUM_ACTIONS = 2000, 4
@@ -26,7 +26,7 @@ def world(seed=0, action_context=None):
   behaviour = special.softmax(-context @ ITEMS.T / 2, axis=1)
   action = (rng.random(NUM_ROUNDS)[:, None] > np.cumsum(behaviour, axis=1)).sum(1)
   rows = np.arange(NUM_ROUNDS)
-  log = logged.from_obp(
+  log = obp.from_dictionary(
     {
       'n_actions': NUM_ACTIONS,
       'action': action,

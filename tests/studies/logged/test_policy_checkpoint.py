@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits, checkpoint
-from rec_jax.data import logged
+from rec_jax.data import obp
 from rec_jax.studies.logged import policy_checkpoint
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import ArmSpec, InputError
@@ -16,7 +16,7 @@ from rec_jax.types import ArmSpec, InputError
 
 def log(num_rounds=50, num_actions=3, num_columns=2):
   rng = np.random.default_rng(0)
-  return logged.from_obp(
+  return obp.from_dictionary(
     {
       'n_actions': num_actions,
       'action': rng.integers(num_actions, size=num_rounds),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
-from rec_jax.data import logged
+from rec_jax.data import logged, obp
 from rec_jax.evaluation.off_policy import evaluate
 from rec_jax.studies.logged import frozen_policy, policy_value, valuation
 from rec_jax.types import InputError
@@ -19,7 +19,7 @@ def log(num_rounds=400, seed=0):
   """Uniform over three items, of which the second is liked."""
   rng = np.random.default_rng(seed)
   action = rng.integers(3, size=num_rounds)
-  return logged.from_obp(
+  return obp.from_dictionary(
     {
       'n_actions': 3,
       'action': action,
