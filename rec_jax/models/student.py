@@ -38,6 +38,10 @@ class StudentConfig:
   dropout_rate: float = 0.0
 
 
+# Of the weights that make texts differ before training.
+SMALL = 0.1
+
+
 class Student(nnx.Module):
   """A table of vectors for known items, one narrow block for the text of others, one for users.
 
@@ -99,10 +103,31 @@ class Student(nnx.Module):
     return last_user_vector(self.users(item_vectors, history, rewards), history)
 
 
-def principal_item_vectors(item_vectors: jax.Array, dim: int) -> jax.Array:
-  """[N, dim], item vectors [N, D] in the `dim` directions that hold most of them; zeros past D."""
+def start_from(student: Student, items: jax.Array, users: jax.Array, texts: jax.Array) -> None:
+  """Places a student where the teacher's items, its average user and its average text are.
+
+  From random weights the first gradients would be hundreds of times as large as later ones, and
+  spent on moving all users and all texts alike.
+
+  Args:
+    student: changed in place.
+    items: [N, D] vectors of the teacher.
+    users: [U, D] likewise, of some users.
+    texts: [C, D] likewise, of some texts without ids.
+  """
+  directions = principal_directions(items, student.id.features)
+  users = users @ directions
+  student.id.embedding[...] = items @ directions
+  student.users.norm.bias = nnx.Param(users.mean(0))
+  student.users.norm.scale = nnx.Param(jnp.full(users.shape[1], users.std(0).mean()))
+  student.out.bias = nnx.Param((texts @ directions).mean(0))
+  student.out.kernel[...] *= SMALL
+
+
+def principal_directions(item_vectors: jax.Array, dim: int) -> jax.Array:
+  """[D, dim], the directions that hold most of item vectors [N, D]; zeros past D of them."""
   _, directions = jnp.linalg.eigh(item_vectors.T @ item_vectors)
-  leading = item_vectors @ directions[:, ::-1][:, :dim]
+  leading = directions[:, ::-1][:, :dim]
   return jnp.pad(leading, ((0, 0), (0, dim - leading.shape[1])))
 
 

@@ -147,7 +147,8 @@ class UserTower(nnx.Module):
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     init = nnx.initializers.normal(0.02)
-    self.start = nnx.Param(jnp.zeros(config.dim))
+    # As long as an item vector: layer norms of a vector near zero have gradients without bound.
+    self.start = nnx.Param(nnx.initializers.normal(config.dim**-0.5)(rngs.params(), (config.dim,)))
     self.reward = nnx.Embed(2, config.dim, embedding_init=init, rngs=rngs)
     self.dropout = nnx.Dropout(config.dropout_rate)
     self.transformer = Transformer(

@@ -20,12 +20,13 @@ from rec_jax.models import encoding
 from rec_jax.models.student import (
   Student,
   StudentConfig,
-  principal_item_vectors,
   principal_token_vectors,
+  start_from,
 )
 from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import events, next_item
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
+from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.next_item import TwoTowerModel
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
@@ -99,8 +100,11 @@ def task(
     positive_rating: ratings from here on count as liked.
     seed: of the weights, the batches and the texts.
   """
-  student = _untrained(teacher, dataset, config, finetune, seed)
+  asked = events.validation_queries(dataset, finetune, positive_rating, seed)
   graphdef, lesson = _lesson(teacher, dataset, config.num_corpus, seed)
+  student = _untrained(teacher, dataset, config, finetune, seed)
+  users = _teacher_users(teacher, lesson.item_vectors, asked.history, asked.rewards)
+  start_from(student, lesson.item_vectors, users, lesson.text_vectors)
   return Task(
     name=f'distil {seed}',
     model=student,
@@ -113,7 +117,7 @@ def task(
       config.learning_rate, config.num_steps, weight_decay=config.weight_decay
     ),
     schedule=Schedule(config.num_steps, config.validate_every),
-    validate=_validation(teacher, dataset, finetune, positive_rating, seed),
+    validate=_validation(teacher, asked, dataset.items.num_items),
     ema_decay=config.ema_decay,
     data=lesson,
   )
@@ -156,6 +160,14 @@ def losses(
   return values, weights, {'text_loss': text_loss.mean()}
 
 
+@nnx.jit
+def _teacher_users(
+  teacher: TwoTowerModel, item_vectors: jax.Array, history: ArrayLike, rewards: ArrayLike
+) -> jax.Array:
+  history, rewards = jnp.asarray(history), jnp.asarray(rewards)
+  return teacher.towers.encode_users(item_vectors, history, rewards)
+
+
 _score = nnx.jit(score)
 _teacher_score = nnx.jit(next_item.score)
 
@@ -167,7 +179,7 @@ def _untrained(
   finetune: FinetuneConfig,
   seed: int,
 ) -> Student:
-  """A student that knows the texts, and starts from the teacher's principal directions."""
+  """A student that knows the texts and the tokens, with weights that are random otherwise."""
   embedding = next_item.text_encoder(teacher).token.embedding[...]
   num_items, text_length = dataset.input_ids.shape
   student = new_student(
@@ -177,7 +189,6 @@ def _untrained(
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(~dataset.split.cold_items)
   student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
-  student.id.embedding[...] = principal_item_vectors(teacher.towers.items(), config.dim)
   return student
 
 
@@ -201,17 +212,12 @@ def _lesson(
 
 
 def _validation(
-  teacher: TwoTowerModel,
-  dataset: Dataset,
-  finetune: FinetuneConfig,
-  positive_rating: float,
-  seed: int,
+  teacher: TwoTowerModel, asked: Queries, num_items: int
 ) -> Callable[[Student], dict[str, float]]:
   """Agreement with the teacher, -KL(teacher || student), and the ranking metrics.
 
   Agreement selects the best: it is what is trained, and varies far less than NDCG between steps.
   """
-  asked = events.validation_queries(dataset, finetune, positive_rating, seed)
   taught = jax.nn.log_softmax(_teacher_score(teacher, asked.history, asked.rewards))
 
   @jax.jit
@@ -222,7 +228,7 @@ def _validation(
   def validate(student: Student) -> dict[str, float]:
     score = functools.partial(_score, nnx.view(student, deterministic=True))
     logits = score(asked.history, asked.rewards)
-    ranked = events.ranking_metrics(score, asked, dataset.items.num_items)
+    ranked = events.ranking_metrics(score, asked, num_items)
     return {'agreement': float(agreement(logits)), **ranked}
 
   return validate

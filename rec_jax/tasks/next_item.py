@@ -111,6 +111,8 @@ def task(
   seed: int,
 ) -> Task:
   """The task of one variant; the encoder is changed in place."""
+  # A loaded encoder is in evaluation mode, without dropout.
+  encoder = nnx.view(encoder, deterministic=False)
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
   width = encoder.token.features if model.encoder else 0
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))

@@ -7,8 +7,9 @@ from flax import nnx
 from rec_jax.models.student import (
   Student,
   StudentConfig,
-  principal_item_vectors,
+  principal_directions,
   principal_token_vectors,
+  start_from,
 )
 from tests.models import modules
 
@@ -66,18 +67,37 @@ def test_items_with_an_id_have_its_vector_and_others_that_of_their_text():
   assert not np.allclose(vectors[::2], by_text[::2])
 
 
-def test_principal_item_vectors_keep_inner_products():
+def test_principal_directions_keep_inner_products():
   rng = np.random.default_rng(0)
   low_rank = np.float32(rng.normal(size=(9, 3)) @ rng.normal(size=(3, 7)))
   for dim in (3, 5, 7, 10):
-    leading = np.asarray(principal_item_vectors(jnp.asarray(low_rank), dim))
+    leading = low_rank @ np.asarray(principal_directions(jnp.asarray(low_rank), dim))
     assert leading.shape == (9, dim)
     np.testing.assert_allclose(leading @ leading.T, low_rank @ low_rank.T, rtol=1e-4, atol=1e-4)
   # With fewer directions than the rank it is the best approximation (Eckart & Young 1936).
-  leading = np.asarray(principal_item_vectors(jnp.asarray(low_rank), 2))
+  leading = low_rank @ np.asarray(principal_directions(jnp.asarray(low_rank), 2))
   lost = np.linalg.norm(leading @ leading.T - low_rank @ low_rank.T)
   spectrum = np.linalg.svd(low_rank, compute_uv=False) ** 2
   np.testing.assert_allclose(lost, np.linalg.norm(spectrum[2:]), rtol=1e-3)
+
+
+def test_a_student_starts_at_the_average_user_and_text_of_its_teacher():
+  """In the teacher's inner products, which is all that its lesson consists of."""
+  rng = np.random.default_rng(5)
+  items, users, texts = (
+    jnp.asarray(rng.normal(size=(n, 3)) @ rng.normal(size=(3, D + 2)) + 1, jnp.float32)
+    for n in (N, 6, 5)
+  )
+  model = student()
+  start_from(model, items, users, texts)
+  directions = principal_directions(items, D)
+  np.testing.assert_allclose(model.id.embedding[...], items @ directions, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(
+    model.users.norm.bias[...], (users @ directions).mean(0), rtol=1e-4, atol=1e-4
+  )
+  placed = np.asarray(model.from_tokens(IDS, MASK))
+  centre = np.asarray((texts @ directions).mean(0))
+  assert np.abs(placed - centre).max() < 0.5 * np.abs(student().from_tokens(IDS, MASK)).max()
 
 
 def test_principal_token_vectors_are_white_and_point_where_most_varies():
