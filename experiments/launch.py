@@ -14,14 +14,14 @@ import pathlib
 import re
 import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from rec_jax.runs.config import STAGES, Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config, SweepConfig, flatten
 
 _DEFAULT = 'configs/movielens.py'
 
@@ -144,7 +144,8 @@ def _check_config(argv: Sequence[str]) -> None:
     fields += re.findall(r'^--?(?:no)?config\.(.+)$', flag)
   if not pathlib.Path(file).is_file():
     _fail(f'no config file {file}: run from the root of the repository or give --config')
-  known = list(_field_names(runpy.run_path(file)['get_config']()))
+  settings = flatten(dataclasses.asdict(runpy.run_path(file)['get_config']()))
+  known = [*dict.fromkeys([*(name.partition('.')[0] for name in settings), *settings])]
   for field in fields:
     if field not in known:
       _fail(f'no config field {field}: {_hint(field, known)}')
@@ -156,15 +157,6 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     return flags.FLAGS(argv)
   except (flags.Error, ValueError) as error:
     _fail(' '.join(str(error).split()))
-
-
-def _field_names(config: Any, prefix: str = '') -> Iterator[str]:
-  """Dotted names of the fields of nested dataclasses."""
-  for field in dataclasses.fields(config):
-    yield prefix + field.name
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      yield from _field_names(value, f'{prefix}{field.name}.')
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

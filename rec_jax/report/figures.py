@@ -119,6 +119,15 @@ def curves(
   return Figure(title, caption, tuple(svgs), legend)
 
 
+def learning_curves(title: str, panels: Mapping[str, Mapping[str, Curve]]) -> list[Figure]:
+  """A figure of the panels that hold anything, or none."""
+  filled = {label: series for label, series in panels.items() if series}
+  if not filled:
+    return []
+  caption = 'One curve a model; with several training seeds their mean, and their range as a band.'
+  return [curves(title, filled, xlabel='training step', caption=caption)]
+
+
 def reward_against_exploration(
   title: str,
   policies: Mapping[str, Mapping[str, Balance]],

@@ -5,6 +5,7 @@ function the sub-config that it needs, never the whole.
 """
 
 import dataclasses
+from typing import Any
 
 from rec_jax.data.config import DataConfig
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig, PretrainConfig
@@ -133,3 +134,15 @@ class SweepConfig:
   taste_step: float = 0.05
   refresh_every: int = 50
   memory_bound: float = 2e9
+
+
+def flatten(settings: Any, prefix: str = '') -> dict[str, Any]:
+  """Nested settings by dotted name, in order.
+
+  >>> flatten({'seed': 0, 'data': {'cut': 0.7}})
+  {'seed': 0, 'data.cut': 0.7}
+  """
+  if not isinstance(settings, dict):
+    return {prefix: settings}
+  parts = (flatten(v, f'{prefix}.{k}' if prefix else k) for k, v in settings.items())
+  return {name: value for part in parts for name, value in part.items()}

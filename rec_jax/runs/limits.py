@@ -2,12 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rec_jax.models.peft import METHODS
 from rec_jax.models.text_encoder import TextEncoderConfig
-from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.runs.config import Config, SweepConfig, flatten
 from rec_jax.tasks.next_item import VARIANTS
 from rec_jax.types import InputError
 
@@ -35,10 +34,19 @@ def check_numbers(config: Config | SweepConfig) -> None:
   Raises:
     InputError: names the first field that cannot be, its value, and what it may be.
   """
-  for field, value in _numbers(config):
+  for field, value in numbers(config).items():
     limit = _LIMITS.get(field) or _LIMITS.get(field.rpartition('.')[2])
     if limit is not None and not limit.holds(value):
       raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
+
+
+def numbers(config: Config | SweepConfig) -> dict[str, float]:
+  """Every numeric field by its dotted name."""
+  return {
+    field: value
+    for field, value in flatten(dataclasses.asdict(config)).items()
+    if isinstance(value, int | float) and not isinstance(value, bool)
+  }
 
 
 class _Limit(NamedTuple):
@@ -144,16 +152,6 @@ _WORDS = {
   'pretrain.init': ('minilm', 'random'),
   'finetune.encoder_method': METHODS,
 }
-
-
-def _numbers(settings: Any, prefix: str = '') -> Iterator[tuple[str, float]]:
-  """(dotted name, value) of every numeric field."""
-  for field in dataclasses.fields(settings):
-    value, name = getattr(settings, field.name), prefix + field.name
-    if dataclasses.is_dataclass(value):
-      yield from _numbers(value, f'{name}.')
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-      yield name, value
 
 
 def _check_variants(config: Config) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 import rec_jax
+from rec_jax.runs.config import flatten
 from rec_jax.types import InputError
 
 _PACKAGES = (
@@ -45,7 +46,7 @@ def check_same_config(
   Raises:
     InputError: they differ; names the first field that does, with both values.
   """
-  old, new = _flat(old), _flat(new)
+  old, new = flatten(old), flatten(new)
   for field in [*new, *(field for field in old if field not in new)]:
     before, now = (json.dumps(values.get(field, 'not a field')) for values in (old, new))
     if before != now:
@@ -53,14 +54,6 @@ def check_same_config(
         f'workdir {workdir} belongs to a run with config.{field}={before}, not {now}: '
         'give another --workdir'
       )
-
-
-def _flat(settings: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested settings by dotted name, in order."""
-  if not isinstance(settings, dict):
-    return {prefix: settings}
-  parts = (_flat(v, f'{prefix}.{k}' if prefix else k) for k, v in settings.items())
-  return {name: value for part in parts for name, value in part.items()}
 
 
 def _code_revision() -> str:

@@ -75,7 +75,7 @@ def test_a_setting_that_cannot_be_is_one_line(tmp_path, change, message):
 
 def test_every_number_has_a_limit():
   """A new field is not forgotten."""
-  names = [name for each in (Config(), SweepConfig()) for name, _ in limits._numbers(each)]
+  names = [name for each in (Config(), SweepConfig()) for name in limits.numbers(each)]
   shared = {name.rpartition('.')[2] for name in names if name not in limits._LIMITS}
   assert shared <= set(limits._LIMITS)
   assert set(limits._WORDS) <= {

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from rec_jax.report import figures, numbers
-from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
@@ -34,35 +33,9 @@ MODELS = {
 
 def sections(found: Results) -> Iterator[Section]:
   """What was learnt, how well it ranks, also items that it has not met, and what it costs."""
-  yield _encoder(found)
   yield _ranking(found)
   yield _unseen(found)
   yield _cost(found)
-
-
-def _encoder(found: Results) -> Section:
-  rows = [row for row in found.rows if row['stage'] == 'pretrain']
-  metric = 'masked_lm_loss'
-  table = Table(
-    'Loss on held-out text, in nats a hidden token (lower is better)',
-    ['what is trained', 'loss'],
-    [[row['subject'], run_results.estimate(row)] for row in rows if row['metric'] == metric],
-    'A head that guesses hidden words is trained on the frozen encoder, and another together with '
-    'the encoder, for as many steps on the same texts. If the second ends lower, the encoder has '
-    f'learnt something about these texts. {run_results.sentence(rows[0]["protocol"])}',
-  )
-  losses = {
-    variant: found.scalars[name]['loss']
-    for variant, name in (('frozen', 'pretrain/frozen'), ('continued', 'pretrain/continued'))
-    if 'loss' in found.scalars.get(name, {})
-  }
-  return Section(
-    'Text encoder',
-    'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
-    'on learning to guess hidden words, in the unlabelled text of this data set.',
-    [table],
-    _curves('Pre-training', {'training loss (nats a token)': losses}),
-  )
 
 
 def _ranking(found: Results) -> Section:
@@ -224,13 +197,4 @@ def _learning(found: Results) -> list[Figure]:
     }
     for scalar, label in quantities.items()
   }
-  return _curves('Learning curves', panels)
-
-
-def _curves(title: str, panels: Mapping[str, Mapping[str, Curve]]) -> list[Figure]:
-  """A figure of the panels that hold anything, or none."""
-  filled = {label: series for label, series in panels.items() if series}
-  if not filled:
-    return []
-  caption = 'One curve a model; with several training seeds their mean, and their range as a band.'
-  return [figures.curves(title, filled, xlabel='training step', caption=caption)]
+  return figures.learning_curves('Learning curves', panels)

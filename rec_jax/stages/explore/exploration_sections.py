@@ -12,7 +12,7 @@ from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
 from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
-from rec_jax.stages.evaluate import conclusions
+from rec_jax.stages.explore import exploration_findings
 from rec_jax.stages.explore.problems import CATALOGUE, OWN, RATED
 
 Json = Mapping[str, Any]
@@ -120,7 +120,7 @@ def _row(policy: Json, columns: Iterable[str]) -> list[Cell]:
     key: _scaled(policy[key], 100) if key.startswith('cold_share') else policy[key]
     for key in columns
   }
-  return [conclusions.title(policy), *(_cell(key, value) for key, value in values.items())]
+  return [exploration_findings.title(policy), *(_cell(key, value) for key, value in values.items())]
 
 
 def _cell(key: str, value: Json | None) -> Cell:
@@ -178,7 +178,7 @@ def _regret(environment: Json, policies: list[Json]) -> Figure:
   if len(shown) > _MAX_CURVES:
     shown = [*shown[: _MAX_CURVES - 1], shown[-1]]
   panels = {
-    label: {conclusions.title(policy): _curve(policy['curve'], key) for policy in shown}
+    label: {exploration_findings.title(policy): _curve(policy['curve'], key) for policy in shown}
     for key, label in (('regret', 'regret up to this round'), ('reward', 'mean reward'))
   }
   caption = (

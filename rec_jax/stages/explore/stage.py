@@ -21,7 +21,6 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.stages.evaluate import run_page
 from rec_jax.stages.explore import (
   chain,
   exploration_log,
@@ -31,6 +30,7 @@ from rec_jax.stages.explore import (
   problems,
   rollout_metrics,
   vectors,
+  vectors_page,
 )
 from rec_jax.stages.explore.chain import Chain
 from rec_jax.stages.explore.policies import Hyperparameters
@@ -76,7 +76,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     files.write_json(stage_dir / 'summary.json', summary)
     runs.finish(stage_dir, _rows(summary))
   if config.vectors:
-    run_page.report_exploration(workdir, is_drawn='rewards' not in arrays)
+    vectors_page.write(workdir, is_drawn='rewards' not in arrays)
 
 
 def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:

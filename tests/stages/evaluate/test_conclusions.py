@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rec_jax.stages.evaluate import conclusions, ranking_comparison
-from rec_jax.stages.explore import problems
+from rec_jax.stages.explore import exploration_findings, problems, vectors_page
 from tests.helpers import made_up
 
 
@@ -74,13 +74,13 @@ def test_the_best_policy_is_one_that_its_interval_supports():
   lucky = made_up.policy('lucky', 0.40, difference=made_up.json_estimate(0.15, 0.2))
   sure = made_up.policy('sure', 0.32, difference=made_up.json_estimate(0.07))
   unknown = made_up.policy('unknown', 0.5, difference=made_up.json_estimate(0.2, None))
-  best, baseline = conclusions.best_policy(
+  best, baseline = exploration_findings.best_policy(
     made_up.environment(policies=[lucky, sure, GREEDY, unknown])
   )
   assert best['name'] == 'sure'
   assert baseline['name'] == 'popularity greedy'
-  assert conclusions.best_policy(made_up.environment(policies=[GREEDY])) is None
-  assert conclusions.best_policy(made_up.environment(policies=[lucky, sure])) is None
+  assert exploration_findings.best_policy(made_up.environment(policies=[GREEDY])) is None
+  assert exploration_findings.best_policy(made_up.environment(policies=[lucky, sure])) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_own_vectors_have_no_cold_items_and_only_drawn_rewards_favour_them():
   assert 'cold items get 2.0 %' in sentences(exploration=explored(GREEDY, best))[1][1]
   own = [{k: v for k, v in policy.items() if 'cold' not in k} for policy in (GREEDY, best)]
   environment = made_up.environment(problems.OWN, own)
-  given, drawn = (conclusions.of_vectors(environment, is_drawn).limits for is_drawn in (0, 1))
+  given, drawn = (vectors_page.summary_of(environment, is_drawn).limits for is_drawn in (0, 1))
   assert given == drawn[:-1]
   assert given[0].endswith('less than twice the 50 of popularity greedy.')
   assert 'right by construction' in drawn[-1]

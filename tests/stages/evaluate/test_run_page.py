@@ -9,6 +9,7 @@ from rec_jax.report import page
 from rec_jax.stages.evaluate import conclusions, model_sections, ranking_comparison, run_page
 from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
 from rec_jax.stages.explore import exploration_sections
+from rec_jax.stages.pretrain import encoder_section
 from tests.helpers import made_up
 
 
@@ -137,7 +138,8 @@ def test_an_environment_without_cold_items_does_not_speak_of_them():
 
 def test_every_table_has_a_caption_that_explains_it():
   found = made_up.results()
-  sections = [*model_sections.sections(found), *exploration_sections.sections(found)]
+  sections = [encoder_section.section(found), *model_sections.sections(found)]
+  sections += exploration_sections.sections(found)
   tables = [table for section in sections for table in section.tables]
   assert len(tables) == 11
   assert all(isinstance(table, page.Table) and len(table.note) > 60 for table in tables)

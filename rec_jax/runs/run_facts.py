@@ -1,0 +1,33 @@
+"""What was run, as facts of a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rec_jax.report.numbers import Cell
+from rec_jax.report.page import Facts
+from rec_jax.runs.config import flatten
+
+
+def of_run(manifest: Mapping[str, Any]) -> Facts:
+  """Seeds, device and code."""
+  config = manifest['config']
+  # On the user's own vectors nothing is trained.
+  trained: dict[str, Cell] = {} if config['vectors'] else {'training seeds': config['num_seeds']}
+  return Facts(
+    'Run',
+    {
+      'seed': manifest['seed'],
+      **trained,
+      'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
+      'code': manifest['code_revision'][:12],
+    },
+  )
+
+
+def details(manifest: Mapping[str, Any]) -> list[Facts]:
+  """Versions and the whole configuration."""
+  settings = {name: str(value) for name, value in flatten(manifest['config']).items()}
+  return [
+    Facts('Versions', manifest['versions'], is_long=True),
+    Facts('Whole configuration', settings, is_long=True),
+  ]
