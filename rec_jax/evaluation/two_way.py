@@ -1,0 +1,137 @@
+"""Intervals where both users and items are samples: the two-way bootstrap.
+
+Resampling users alone says how a mean would change with other users who meet the same items. Where
+a few items have most of the events it would change far more with other items. The pigeonhole
+bootstrap (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), section 3)
+resamples users and items independently; an observation counts as often as its user and its item
+were drawn, multiplied. Its variance covers those of users, items and their interaction, and is
+never too small in expectation (section 4); where only the interaction varies it is up to three
+times too large.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.evaluation.intervals import CHUNK_SIZE, RESAMPLES, Estimate
+
+
+def user_macro(
+  key: jax.Array,
+  table: Mapping[str, ArrayLike],
+  users: ArrayLike,
+  items: ArrayLike,
+  *,
+  level: float = 0.95,
+  resamples: int = RESAMPLES,
+) -> dict[str, Estimate]:
+  """Means over users of the mean within each user, with two-way intervals.
+
+  Args:
+    key: typed key.
+    table: name -> [n] a value an observation; all names share the resamples, so that a difference
+      may be one of them.
+    users: [n] labels.
+    items: [n] labels.
+    level: probability that each interval, by itself, covers its mean.
+    resamples: number of bootstrap samples.
+
+  Returns:
+    name -> the estimate. Its n is the number of users or of items, whichever is less, for that
+    decides how much is known; the ends are NaN where it is 1.
+
+  Raises:
+    ValueError: the lengths differ, there is no observation, or a value is not finite.
+  """
+  return _weighted(key, table, users, items, users, level, resamples)
+
+
+def item_macro(
+  key: jax.Array,
+  table: Mapping[str, ArrayLike],
+  users: ArrayLike,
+  items: ArrayLike,
+  *,
+  level: float = 0.95,
+  resamples: int = RESAMPLES,
+) -> dict[str, Estimate]:
+  """Means over items of the mean within each item: no few items decide; see `user_macro`."""
+  return _weighted(key, table, users, items, items, level, resamples)
+
+
+def share_of_most_frequent(labels: ArrayLike, number: int) -> float:
+  """The share of observations [n] that the most frequent labels have."""
+  counts = np.sort(np.unique(np.asarray(labels), return_counts=True)[1])
+  return float(counts[-number:].sum() / counts.sum())
+
+
+def _weighted(
+  key: jax.Array,
+  table: Mapping[str, ArrayLike],
+  users: ArrayLike,
+  items: ArrayLike,
+  unit: ArrayLike,
+  level: float,
+  resamples: int,
+) -> dict[str, Estimate]:
+  """Means in which each unit weighs the same, whatever the number of its observations."""
+  values = np.stack([np.asarray(column, np.float64) for column in table.values()], axis=1)
+  user, item, within = (
+    np.unique(np.asarray(x), return_inverse=True)[1] for x in (users, items, unit)
+  )
+  if not len(values) == len(user) == len(item) or not len(values):
+    raise ValueError(f'{len(values)} values of {len(user)} users and {len(item)} items')
+  if not np.isfinite(values).all():
+    raise ValueError(f'{np.count_nonzero(~np.isfinite(values))} values are not finite')
+  weight = 1 / np.bincount(within)[within]
+  centre = weight @ values / weight.sum()
+  number = min(user.max(), item.max()) + 1
+  low = high = np.full_like(centre, np.nan)
+  if number > 1:
+    # Centred and scaled values lose nothing to float32, however large the offset they had.
+    scale = np.maximum(np.abs(values - centre).max(0), np.finfo(np.float64).tiny)
+    means = _resampled(
+      jax.random.split(key, resamples),
+      jnp.asarray((values - centre) / scale, jnp.float32),
+      jnp.asarray(weight, jnp.float32),
+      jnp.asarray(user),
+      jnp.asarray(item),
+      num_users=int(user.max()) + 1,
+      num_items=int(item.max()) + 1,
+      chunk=min(max(1, CHUNK_SIZE // values.size), resamples),
+    )
+    # A resample may miss every observation, where few users met few items: it says nothing.
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = centre + scale * np.nanquantile(np.asarray(means, np.float64), tails, axis=0)
+  ends = zip(centre.tolist(), low.tolist(), high.tolist(), strict=True)
+  return {name: Estimate(*end, int(number)) for name, end in zip(table, ends, strict=True)}
+
+
+@functools.partial(jax.jit, static_argnames=('num_users', 'num_items', 'chunk'))
+def _resampled(
+  keys: jax.Array,
+  values: jax.Array,
+  weight: jax.Array,
+  user: jax.Array,
+  item: jax.Array,
+  *,
+  num_users: int,
+  num_items: int,
+  chunk: int,
+) -> jax.Array:
+  """[resamples, m] weighted means of values [n, m]; NaN where nothing was drawn."""
+
+  def draws(key: jax.Array, number: int) -> jax.Array:
+    chosen = jax.random.randint(key, (number,), 0, number)
+    return jnp.zeros(number).at[chosen].add(1.0)
+
+  def one(key: jax.Array) -> jax.Array:
+    user_key, item_key = jax.random.split(key)
+    drawn = weight * draws(user_key, num_users)[user] * draws(item_key, num_items)[item]
+    return drawn @ values / drawn.sum()
+
+  return jax.lax.map(one, keys, batch_size=chunk)
