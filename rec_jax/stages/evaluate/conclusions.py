@@ -97,8 +97,8 @@ def _unseen(found: Results) -> Iterator[Finding]:
   else:
     yield (
       False,
-      'Intervals on unseen items are over users: they do not cover what other new items would '
-      'give, and a few items get most of the events.',
+      'Intervals on unseen items are over users and items: a few items get most of the events, and '
+      'over users alone differences would look settled that these items decide.',
     )
   for protocol, value in values.items():
     where = protocol.removeprefix('unseen items ')

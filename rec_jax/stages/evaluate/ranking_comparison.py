@@ -1,13 +1,14 @@
 """How well models rank: metrics with intervals over users, and differences paired by user."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import beyond_accuracy, intervals
+from rec_jax.evaluation import beyond_accuracy, intervals, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
@@ -28,6 +29,8 @@ NEXT_ITEM = 'next item'
 UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
+# What a metric is called that counts each item alike, instead of each user.
+BY_ITEM = ', by item'
 
 PAIRS = (
   (TEACHER, ID_ONLY),
@@ -37,8 +40,8 @@ PAIRS = (
   (STUDENT, TEACHER),
 )
 
-# Metric -> [S, n], S seeds and n users.
-PerUserMetrics = dict[str, np.ndarray]
+# Metric -> [S, Q], S seeds and Q queries.
+PerQueryMetrics = dict[str, np.ndarray]
 
 
 def ranking_rows(
@@ -53,9 +56,11 @@ def ranking_rows(
   protocol = (
     f'{NEXT_ITEM}: the last event before the cut at {data.cut:.0%} of each user with at least '
     f'{data.min_events} there, among all {num_items:,} items less those of the user, models fitted '
-    f'on training events alone, {_average(config)}'
+    f'on training events alone, {_average(config)}, 95 % bootstrap over users'
   )
-  rows = _estimate_rows(config, ranked, protocol, num_items)
+  key = jax.random.key(config.seed)
+  estimate = functools.partial(intervals.user_means, key)
+  rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(asked)), estimate)
   if num_items > 10:
     rows += [
       runs.estimate_row('evaluate', name, 'coverage@10', _no_interval(share, len(asked)), protocol)
@@ -74,19 +79,33 @@ def unseen_rows(
     return []
   asked = _queries(config, dataset, events)
   num_items, num_cold = dataset.items.num_items, int(split.cold_items.sum())
+  estimates = {
+    '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
+    BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
+  }
+  key, most = jax.random.key(config.seed), two_way.share_of_most_frequent(asked.target, 5)
   rows = []
   for label, candidates in (
     (UNSEEN_IN_ALL, np.ones(num_items, bool)),
     (UNSEEN_ALONE, split.cold_items),
   ):
     ranked = {name: _rank(model, asked, candidates, (10, 50)) for name, model in models.items()}
-    averaged = {name: _within_users(values, asked.user) for name, values in ranked.items()}
     protocol = (
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
-      f'before it, averaged within each user, ranked among {int(candidates.sum()):,} items less '
-      f'those of the user, history is all before the event, {_average(config)}'
+      f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
+      f'within each item), ranked among {int(candidates.sum()):,} items less those of the user, '
+      f'history is all before the event, {_average(config)}, 95 % two-way bootstrap over users and '
+      'items'
     )
-    rows += _estimate_rows(config, averaged, protocol, int(candidates.sum()))
+    for suffix, unit in (('', asked.user), (BY_ITEM, asked.target)):
+      rows += _estimate_rows(
+        ranked,
+        protocol,
+        int(candidates.sum()),
+        _one_each(unit),
+        functools.partial(estimates[suffix], key),
+        suffix,
+      )
   return rows
 
 
@@ -111,27 +130,22 @@ def _queries(config: Config, dataset: Dataset, events: np.ndarray) -> Queries:
 
 
 def _average(config: Config) -> str:
-  seeds = f'mean over {config.num_seeds} seeds' if config.num_seeds > 1 else 'one seed'
-  return f'{seeds}, 95 % bootstrap over users'
+  return f'mean over {config.num_seeds} seeds' if config.num_seeds > 1 else 'one seed'
 
 
 def _rank(
   model: Recommender, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
-) -> PerUserMetrics:
+) -> PerQueryMetrics:
   """Metric -> [S, Q], and the recommended items under 'top'."""
   seeds = [full_ranking.rank_targets(score, asked, candidates, cutoffs) for score in model.scores]
   wanted = ['mrr', 'top', *(f'{name}@{k}' for name in ('recall', 'ndcg') for k in cutoffs)]
   return {name: np.stack([ranked[name] for ranked in seeds]) for name in wanted}
 
 
-def _within_users(ranked: PerUserMetrics, user: np.ndarray) -> PerUserMetrics:
-  """The mean over the queries of each user, [S, Q] -> [S, n]."""
-  _, place, count = np.unique(user, return_inverse=True, return_counts=True)
-  return {
-    name: np.stack([np.bincount(place, row) / count for row in values])
-    for name, values in ranked.items()
-    if name != 'top'
-  }
+def _one_each(unit: np.ndarray) -> np.ndarray:
+  """[Q] weights with which each user, or each item, counts alike."""
+  _, place, count = np.unique(unit, return_inverse=True, return_counts=True)
+  return 1 / count[place]
 
 
 def _coverage(top: np.ndarray, num_items: int) -> float:
@@ -141,53 +155,68 @@ def _coverage(top: np.ndarray, num_items: int) -> float:
 
 
 def _estimate_rows(
-  config: Config, ranked: Mapping[str, PerUserMetrics], protocol: str, num_candidates: int
+  ranked: Mapping[str, PerQueryMetrics],
+  protocol: str,
+  num_candidates: int,
+  weight: np.ndarray,
+  estimate: Callable[[dict[str, np.ndarray]], dict[str, Estimate]],
+  suffix: str = '',
 ) -> list[dict[str, Any]]:
-  """Means, paired differences, ratios and the spread over seeds of every metric."""
+  """Means, paired differences, ratios and the spread over seeds of every metric.
+
+  Args:
+    ranked: model -> metrics of Q queries.
+    protocol: of the rows.
+    num_candidates: a recall that would hold all of them is left out.
+    weight: [Q] of each query in a mean.
+    estimate: name -> [Q] to means of such weights with intervals.
+    suffix: of the names of the metrics.
+  """
   rows = []
   for metric in ('recall@10', 'recall@50', 'ndcg@10', 'mrr'):
     seeds = {name: values[metric] for name, values in ranked.items() if metric in values}
     is_trivial = metric.startswith('recall') and num_candidates <= int(metric.partition('@')[2])
     if not seeds or is_trivial:
       continue
-    users = {name: values.mean(0) for name, values in seeds.items()}
-    pairs = [(a, b) for a, b in PAIRS if a in users and b in users]
-    table = dict(users)
-    table |= {difference_name(a, b): users[a] - users[b] for a, b in pairs}
-    if STUDENT in users and TEACHER in users and _is_clearly_positive(users[TEACHER]):
-      table[ratio_name(STUDENT, TEACHER)] = _linearised_ratio(users[STUDENT], users[TEACHER])
-    estimates = intervals.user_means(jax.random.key(config.seed), table)
+    queries = {name: values.mean(0) for name, values in seeds.items()}
+    pairs = [(a, b) for a, b in PAIRS if a in queries and b in queries]
+    table = queries | {difference_name(a, b): queries[a] - queries[b] for a, b in pairs}
+    found = estimate(table)
+    if STUDENT in queries and TEACHER in queries and _is_clearly_positive(found[TEACHER]):
+      name = ratio_name(STUDENT, TEACHER)
+      ratio = _linearised_ratio(queries[STUDENT], queries[TEACHER], weight)
+      found |= estimate({name: ratio})
+    found |= _spreads(seeds, weight)
     rows += [
-      runs.estimate_row('evaluate', name, metric, estimate, protocol)
-      for name, estimate in estimates.items()
-    ]
-    rows += [
-      runs.estimate_row('evaluate', spread_name(name), metric, spread, protocol)
-      for name, spread in _spreads(seeds).items()
+      runs.estimate_row('evaluate', name, f'{metric}{suffix}', each, protocol)
+      for name, each in found.items()
     ]
   return rows
 
 
-def _is_clearly_positive(values: np.ndarray) -> bool:
+def _is_clearly_positive(estimate: Estimate) -> bool:
   """Whether a mean is far enough from zero, three standard errors, to divide by it."""
-  n = len(values)
-  return n > 1 and bool(values.mean() > 3 * values.std(ddof=1) / np.sqrt(n))
+  standard_error = (estimate.high - estimate.low) / (2 * 1.96)
+  return bool(estimate.value > 3 * standard_error)
 
 
-def _linearised_ratio(values: np.ndarray, baseline: np.ndarray) -> np.ndarray:
-  """[n] whose mean is mean(values) / mean(baseline) and whose spread is that of the ratio.
+def _linearised_ratio(values: np.ndarray, baseline: np.ndarray, weight: np.ndarray) -> np.ndarray:
+  """[Q] whose mean is mean(values) / mean(baseline) and whose spread is that of the ratio.
 
-  The delta method: to first order user i moves the ratio r by (values - r baseline)_i over n times
-  the mean of the baseline.
+  The delta method: to first order query i moves the ratio r by its weight times
+  (values - r baseline)_i over the mean of the baseline.
   """
-  ratio = values.mean() / baseline.mean()
-  return ratio + (values - ratio * baseline) / baseline.mean()
+  mean = np.average(baseline, weights=weight)
+  ratio = np.average(values, weights=weight) / mean
+  return ratio + (values - ratio * baseline) / mean
 
 
-def _spreads(seeds: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
-  """The standard deviation over seeds of the mean over users, where there are several seeds."""
+def _spreads(seeds: Mapping[str, np.ndarray], weight: np.ndarray) -> dict[str, Estimate]:
+  """The standard deviation over seeds of the mean, where there are several seeds."""
   return {
-    name: _no_interval(intervals.seed_spread(values), len(values))
+    spread_name(name): _no_interval(
+      float(np.average(values, axis=1, weights=weight).std(ddof=1)), len(values)
+    )
     for name, values in seeds.items()
     if len(values) > 1
   }

@@ -7,7 +7,7 @@ import pytest
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation.intervals import RESAMPLES
+from rec_jax.evaluation.intervals import RESAMPLES, Estimate
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import ranking_comparison
 from rec_jax.stages.evaluate.recommenders import Recommender
@@ -125,7 +125,25 @@ def test_unseen_items_are_averaged_within_each_user_first():
     row = values(rows, protocol)['teacher', 'mrr']
     assert row['value'] == pytest.approx(np.mean(of_user), abs=1e-6)
     assert row['value'] != pytest.approx(np.mean(1 / rank), abs=1e-4)
-    assert row['n'] == len(of_user)
+    of_item = [np.mean(1 / rank[item[events] == i]) for i in np.unique(item[events])]
+    by_item = values(rows, protocol)['teacher', 'mrr, by item']
+    assert by_item['value'] == pytest.approx(np.mean(of_item), abs=1e-6)
+    assert by_item['value'] != pytest.approx(row['value'], abs=1e-4)
+    # Fewer items than users: they decide how much is known.
+    assert row['n'] == by_item['n'] == len(of_item) < len(of_user)
+
+
+def test_intervals_on_unseen_items_know_that_a_few_items_decide():
+  data = dataset()
+  one_item = np.zeros((NUM_USERS, NUM_ITEMS), np.float32)
+  # Always first with two of the six unseen items, always last with the others.
+  one_item[:, -2:], one_item[:, -6:-2] = 1, -1
+  models = {'teacher': Recommender([lambda asked: one_item[asked.user]])}
+  rows = ranking_comparison.unseen_rows(Config(), data, models)
+  row = values(rows, ranking_comparison.UNSEEN_IN_ALL)['teacher', 'recall@10']
+  # Of six items two are found: with other six it could have been none or four.
+  assert row['low'] < 0.1
+  assert row['high'] > 0.6
 
 
 def test_cutoffs_that_hold_every_candidate_are_left_out():
@@ -150,7 +168,7 @@ def test_interval_of_a_ratio_is_that_of_the_delta_method():
   rng = np.random.default_rng(0)
   baseline = rng.gamma(2.0, size=400)
   student = 0.9 * baseline + rng.normal(scale=0.3, size=400)
-  linear = ranking_comparison._linearised_ratio(student, baseline)
+  linear = ranking_comparison._linearised_ratio(student, baseline, np.ones(400))
   ratio = student.mean() / baseline.mean()
   assert linear.mean() == pytest.approx(ratio)
   resampled = rng.integers(400, size=(RESAMPLES, 400))
@@ -160,8 +178,22 @@ def test_interval_of_a_ratio_is_that_of_the_delta_method():
   assert np.std(student / baseline) / np.sqrt(400) > 1.5 * ratios.std()
 
 
-def test_no_ratio_to_a_mean_near_zero():
-  assert ranking_comparison._is_clearly_positive(np.ones(20))
-  assert ranking_comparison._is_clearly_positive(np.repeat([0.0, 1.0], 20))
-  assert not ranking_comparison._is_clearly_positive(np.array([1.0] + 40 * [0.0]))
-  assert not ranking_comparison._is_clearly_positive(np.ones(1))
+def test_ratio_of_weighted_means():
+  values, baseline, weight = np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 4.0]), [1, 1, 0.5]
+  linear = ranking_comparison._linearised_ratio(values, baseline, np.array(weight))
+  # (1 + 2 + 3) / (2 + 2 + 2)
+  assert np.average(linear, weights=weight) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+  ('value', 'low', 'high', 'clear'),
+  [
+    (1.0, 1.0, 1.0, True),
+    # Standard errors of a third and of a half.
+    (1.01, 1.01 - 1.96 / 3, 1.01 + 1.96 / 3, True),
+    (1.0, 1.0 - 1.96 / 2, 1.0 + 1.96 / 2, False),
+    (1.0, np.nan, np.nan, False),
+  ],
+)
+def test_no_ratio_to_a_mean_near_zero(value, low, high, clear):
+  assert ranking_comparison._is_clearly_positive(Estimate(value, low, high, 20)) == clear
