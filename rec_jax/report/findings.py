@@ -12,7 +12,7 @@ Finding = tuple[bool, str]
 
 
 def compared(claim: str, differences: Mapping[str, Estimate | None]) -> Iterator[Finding]:
-  """Whether differences paired by user are all above zero, all below, or neither.
+  """Whether paired differences are all above zero, all below, or neither.
 
   Args:
     claim: a sentence with a gap for which of the three it is.
@@ -25,7 +25,7 @@ def compared(claim: str, differences: Mapping[str, Estimate | None]) -> Iterator
   words = {frozenset({1}): 'clearly above', frozenset({-1}): 'clearly below'}
   word = words.get(frozenset(signs), 'not clearly above')
   listed = ', '.join(f'{name} {signed(value)}' for name, value in known.items())
-  yield signs in ({1}, {-1}), f'{claim.replace(GAP, word)}: {listed}, paired by user.'
+  yield signs in ({1}, {-1}), f'{claim.replace(GAP, word)}: {listed}, paired.'
 
 
 def sign(difference: Estimate | None) -> int:

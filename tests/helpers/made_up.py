@@ -21,6 +21,7 @@ MODELS = (
   recommenders.TEACHER,
   recommenders.STUDENT,
 )
+BY_ITEM = f'recall@10{ranking_comparison.BY_ITEM}'
 
 
 def json_estimate(value, half=0.01, n=200):
@@ -122,7 +123,7 @@ def rows(teacher_lead=0.05, half=0.01):
     ranking_comparison.UNSEEN_IN_ALL,
     ranking_comparison.UNSEEN_ALONE,
   ):
-    for metric in ('recall@10', 'recall@50', 'ndcg@10', 'mrr'):
+    for metric in ('recall@10', BY_ITEM, 'recall@50', 'ndcg@10', 'mrr'):
       found += [row(name, metric, 0.1, protocol=protocol) for name in MODELS]
       found += [
         row(ranking_comparison.difference_name(a, b), metric, teacher_lead, half, protocol)

@@ -88,11 +88,15 @@ def _ranking(found: Results) -> Iterator[Finding]:
 
 def _unseen(found: Results) -> Iterator[Finding]:
   pair = ranking_comparison.difference_name(TEACHER, ZERO_SHOT)
+  # Users and items each alike: where the two disagree nothing is settled.
+  metrics = [f'recall@10{suffix}' for suffix in ('', ranking_comparison.BY_ITEM)]
   values = {
-    protocol: run_results.find(found, 'evaluate', pair, 'recall@10', protocol)
+    protocol: {
+      metric: run_results.find(found, 'evaluate', pair, metric, protocol) for metric in metrics
+    }
     for protocol in (ranking_comparison.UNSEEN_IN_ALL, ranking_comparison.UNSEEN_ALONE)
   }
-  if not any(values.values()):
+  if not any(value for each in values.values() for value in each.values()):
     yield False, 'Nothing is said about unseen items: no event after the cut is on such an item.'
   else:
     yield (
@@ -100,11 +104,11 @@ def _unseen(found: Results) -> Iterator[Finding]:
       'Intervals on unseen items are over users and items: a few items get most of the events, and '
       'over users alone differences would look settled that these items decide.',
     )
-  for protocol, value in values.items():
+  for protocol, differences in values.items():
     where = protocol.removeprefix('unseen items ')
     items = f'On items never seen in training ({where})'
     claim = f'{items} the teacher is {findings.GAP} {ZERO_SHOT}'
-    yield from findings.compared(claim, {'recall@10': value})
+    yield from findings.compared(claim, differences)
     name = ranking_comparison.ratio_name(STUDENT, TEACHER)
     kept = run_results.find(found, 'evaluate', name, 'recall@10', protocol)
     if kept:

@@ -63,7 +63,8 @@ def _ranking(found: Results) -> Section:
 
 
 def _unseen(found: Results) -> Section:
-  metrics = {'recall@10': 'recall@10', 'recall@50': 'recall@50', 'mrr': 'MRR'}
+  by_item = {f'recall@10{ranking_comparison.BY_ITEM}': 'recall@10, each item alike'}
+  metrics = {'recall@10': 'recall@10'} | by_item | {'recall@50': 'recall@50', 'mrr': 'MRR'}
   models = [ZERO_SHOT, TEACHER, STUDENT]
   titles = {
     ranking_comparison.UNSEEN_IN_ALL: 'Among the whole catalogue',
@@ -71,7 +72,8 @@ def _unseen(found: Results) -> Section:
   }
   note = (
     'Only events on items that no model has seen, so that their text alone places them. recall@k: '
-    'how often the item is among the first k. '
+    'how often the item is among the first k, averaged over users; each item alike: averaged over '
+    'items, so that the few with most events do not decide. '
   )
   present = [label for label in titles if run_results.protocol_of(found, 'evaluate', label)]
   if not present:

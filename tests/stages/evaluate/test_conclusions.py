@@ -53,6 +53,20 @@ def test_metrics_that_disagree_settle_nothing():
   assert sum('not clearly above id-only' in sentence for sentence in open_) == 1
 
 
+def test_users_and_items_that_disagree_settle_nothing_of_unseen_items():
+  pair = ranking_comparison.difference_name('teacher', 'text zero-shot')
+  rows = [row for row in made_up.rows() if row['subject'] != pair]
+  where = ranking_comparison.UNSEEN_ALONE
+  rows += [
+    made_up.row(pair, 'recall@10', 0.05, 0.01, where),
+    made_up.row(pair, made_up.BY_ITEM, 0.05, 0.06, where),
+  ]
+  settled, open_ = sentences(rows=rows)
+  claim = 'the teacher is not clearly above text zero-shot: recall@10 '
+  assert not any('text zero-shot' in sentence for sentence in settled)
+  assert sum(claim in sentence for sentence in open_) == 1
+
+
 def test_disjoint_intervals_and_overlapping_ones():
   apart = made_up.policy('Thompson', 0.32, difference=made_up.json_estimate(0.07))
   settled, _ = sentences(exploration=explored(GREEDY, apart))
