@@ -8,16 +8,18 @@ from rec_jax.report.page import Facts
 from rec_jax.runs.config import flatten
 
 
-def of_run(manifest: Mapping[str, Any]) -> Facts:
-  """Seeds, device and code."""
-  config = manifest['config']
-  # On the user's own vectors nothing is trained.
-  trained: dict[str, Cell] = {} if config['vectors'] else {'training seeds': config['num_seeds']}
+def of_run(manifest: Mapping[str, Any], seeds: Mapping[str, Cell] | None = None) -> Facts:
+  """Seeds, device and code.
+
+  Args:
+    manifest: of the run.
+    seeds: what else is to be said of seeds, by name.
+  """
   return Facts(
     'Run',
     {
       'seed': manifest['seed'],
-      **trained,
+      **(seeds or {}),
       'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
       'code': manifest['code_revision'][:12],
     },

@@ -26,7 +26,7 @@ from rec_jax import files
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import limits
 from rec_jax.runs import manifest as manifests
-from rec_jax.runs.config import STAGES, Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config
 from rec_jax.training.state import TrainState
 from rec_jax.types import InputError
 
@@ -64,10 +64,13 @@ def start(config: Config, workdir: str | os.PathLike[str], stage: str) -> pathli
   return directory
 
 
-def claim(
-  config: Config | SweepConfig, workdir: str | os.PathLike[str], directory: pathlib.Path
-) -> None:
+def claim(config: Any, workdir: str | os.PathLike[str], directory: pathlib.Path) -> None:
   """Makes a directory in the workdir of a run; the first call writes its manifest.
+
+  Args:
+    config: a dataclass of all that tells this run from another, with a field `seed`.
+    workdir: made where it is missing.
+    directory: likewise.
 
   Raises:
     InputError: the workdir cannot be used, or belongs to a run of another config.

@@ -10,9 +10,9 @@ import numpy as np
 from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.evaluation import intervals
 from rec_jax.runs.config import Config
+from rec_jax.runs.parts import Parts
 from rec_jax.stages.explore import policies, rollout_metrics
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
-from rec_jax.stages.explore.policy_comparison import Parts
 from rec_jax.stages.explore.problems import Problem
 
 _GREEDY = policies.PER_USER_GREEDY

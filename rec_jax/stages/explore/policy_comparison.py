@@ -1,55 +1,13 @@
 """All policies on one problem: rollouts that are kept as they come, numbers, frontiers."""
 
 import functools
-import json
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rec_jax import files
 from rec_jax.runs.config import Config
+from rec_jax.runs.parts import Parts, Work
 from rec_jax.stages.explore import policies, rollout_metrics
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
 from rec_jax.stages.explore.problems import OWN, Problem
-from rec_jax.training.tracking import Advance
-
-Work = Callable[[], Any]
-
-
-class Parts(NamedTuple):
-  """Results that are kept as soon as they are known, so that a killed run resumes after them.
-
-  Attributes:
-    directory: of one JSON file a part.
-    advance: the progress bar.
-  """
-
-  directory: Path
-  advance: Advance
-
-  def once(self, name: str, work: Work) -> Any:
-    """The part of this name, computed unless an earlier run did."""
-    part = self._kept(name, work)
-    self.advance(1, name)
-    return part
-
-  def group(self, name: str, works: Mapping[str, Work]) -> dict[str, Any]:
-    """`once` for each label of a group, two at a time: while one is compiled the other runs."""
-    found = {}
-    with ThreadPoolExecutor(2) as pool:
-      names = [f'{name} {label}' for label in works]
-      for label, part in zip(works, pool.map(self._kept, names, works.values()), strict=True):
-        found[label] = part
-        self.advance(1, f'{name} {label}')
-    return found
-
-  def _kept(self, name: str, work: Work) -> Any:
-    path = self.directory / f'{name.replace(" ", "_").replace(",", "")}.json'
-    if not path.exists():
-      self.directory.mkdir(parents=True, exist_ok=True)
-      files.write_json(path, work())
-    return json.loads(path.read_text())
 
 
 def compare(

@@ -21,6 +21,7 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.runs.parts import Parts
 from rec_jax.stages.explore import (
   chain,
   exploration_log,
@@ -34,7 +35,7 @@ from rec_jax.stages.explore import (
 )
 from rec_jax.stages.explore.chain import Chain
 from rec_jax.stages.explore.policies import Hyperparameters
-from rec_jax.stages.explore.policy_comparison import Parts, compare, describe
+from rec_jax.stages.explore.policy_comparison import compare, describe
 from rec_jax.training.tracking import progress
 from rec_jax.types import InputError
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from rec_jax.stages.explore.policy_comparison import Parts
+from rec_jax.runs.parts import Parts
 
 
 def test_a_group_resumes_after_the_parts_that_it_has(tmp_path):

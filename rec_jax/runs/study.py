@@ -1,0 +1,176 @@
+"""A study: a table by variant, over seeds, with paired intervals; declared, not programmed.
+
+workdir/manifest.json       what was asked
+workdir/parts/*.parquet     a variant under a seed each; a killed study resumes after them
+workdir/per_unit.parquet    every value with its variant, seed, metric, unit and item
+workdir/metrics.json        the estimates and paired differences, rows as those of a stage
+workdir/report/index.html   table and forest figure
+"""
+
+import copy
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from jax.typing import ArrayLike
+
+from rec_jax import files
+from rec_jax.runs import study_page, study_results
+from rec_jax.runs import workdir as runs
+from rec_jax.runs.parts import Parts
+from rec_jax.runs.study_results import DIFFERENCE, Comparison, Expected
+from rec_jax.training.tracking import progress
+
+
+class Values(NamedTuple):
+  """What one metric was for each unit of one variant under one seed.
+
+  Attributes:
+    value: [n] finite.
+    unit: [n] labels of what is independent: users, logs, worlds, repeats. The same label under
+      another seed or in another variant is the same unit; values of one unit are averaged.
+    item: [n] labels where items are a sample as well, and intervals have to be two-way.
+  """
+
+  value: ArrayLike
+  unit: ArrayLike
+  item: ArrayLike | None = None
+
+
+# (settings of one variant under one seed, workdir of the study) -> metric -> values.
+Measure = Callable[[Any, Path], Mapping[str, Values]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """What is compared, on what, and how.
+
+  Attributes:
+    title: the question, one line.
+    protocol: how it is measured and what the unit is; `{config.FIELD}` stands for a setting.
+    config: a dataclass with a field `seed`; flags override its fields.
+    variants: label -> overrides of fields by dotted name.
+    measure: called once for each variant and seed; an override of `seed` is the seed.
+    seeds: every variant runs under each; all variants of a seed come before the next seed.
+    baseline: the variant that the others are compared with, or none.
+    expected: (variant, metric) -> bounds of the estimate; the study fails outside one of them.
+    compare: how values become numbers and numbers are compared.
+    draw: results -> name -> SVG, for a figure beside the forest.
+  """
+
+  title: str
+  protocol: str
+  config: Any
+  variants: Mapping[str, Mapping[str, Any]]
+  measure: Measure
+  seeds: Sequence[int] = (0,)
+  baseline: str | None = None
+  expected: Mapping[tuple[str, str], Expected] = dataclasses.field(default_factory=dict)
+  compare: Comparison = DIFFERENCE
+  draw: Callable[[Sequence[study_results.Result]], Mapping[str, str]] | None = None
+
+
+@dataclasses.dataclass
+class _Asked:
+  """What the manifest holds of a study, by whose fields another study is told apart."""
+
+  study: str
+  seed: int
+  seeds: list[int]
+  variants: dict[str, dict[str, Any]]
+  config: Any
+
+
+def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
+  """Computes the parts that `workdir` lacks, prints the table and writes the page.
+
+  Returns:
+    Whether every estimate with expected bounds lies within them.
+
+  Raises:
+    InputError: the workdir belongs to another study, or a setting cannot be.
+  """
+  workdir = Path(workdir)
+  seeds, variants = list(study.seeds), {k: dict(v) for k, v in study.variants.items()}
+  runs.claim(_Asked(name, seeds[0], seeds, variants, study.config), workdir, workdir / 'parts')
+  frame = _per_unit(name, study, workdir)
+  _write_frame(workdir / 'per_unit.parquet', frame)
+  results = study_results.results(frame, study.baseline, study.expected, study.compare)
+  protocol = f'{study.protocol.format(config=study.config)}; {study.compare.protocol}'
+  files.write_json(workdir / 'metrics.json', study_results.rows('study', results, protocol))
+  print(study_results.table(results, study.baseline, study.compare))
+  print(protocol)
+  drawn = study.draw(results) if study.draw else {}
+  path = study_page.write(
+    workdir, study.title, protocol, results, study.baseline, study.compare, drawn
+  )
+  print(f'\nreport: {path}')
+  outside = [result for result in results if not result.is_expected]
+  for result in outside:
+    print(f'{result.variant}, {result.metric}: not as expected ({result.expected})')
+  return not outside
+
+
+def override(config: Any, fields: Mapping[str, Any]) -> Any:
+  """A copy of nested settings with some fields, by dotted name, replaced.
+
+  Raises:
+    ValueError: there is no such field.
+  """
+  config = copy.deepcopy(config)
+  for name, value in fields.items():
+    *parents, last = name.split('.')
+    holder = config
+    for parent in parents:
+      holder = getattr(holder, parent, None)
+    if not hasattr(holder, last):
+      raise ValueError(f'{type(config).__name__} has no field {name}')
+    setattr(holder, last, value)
+  return config
+
+
+def _per_unit(name: str, study: Study, workdir: Path) -> pl.DataFrame:
+  """All values, from the parts that are there and those that are not."""
+  frames = []
+  with progress(name, len(study.seeds) * len(study.variants)) as advance:
+    parts = Parts(workdir / 'parts', advance)
+    # All variants of a seed first: whatever else the machine does falls on all of them.
+    for seed in study.seeds:
+      for variant, fields in study.variants.items():
+        config = override(study.config, {'seed': seed, **fields})
+        measured = functools.partial(_measured, study.measure, config, workdir)
+        part = parts.frame(f'{variant}, seed {seed}', measured)
+        frames.append(
+          part.select(pl.lit(variant).alias('variant'), pl.lit(seed).alias('seed'), '*')
+        )
+        advance(1, f'{variant}, seed {seed}')
+  return pl.concat(frames)
+
+
+def _measured(measure: Measure, config: Any, workdir: Path) -> pl.DataFrame:
+  """A row for each metric and value of one part."""
+  schema = {'metric': pl.String, 'unit': pl.String, 'item': pl.String, 'value': pl.Float64}
+  return pl.concat(
+    [
+      pl.DataFrame(
+        {
+          'metric': metric,
+          'unit': np.asarray(values.unit).astype(str),
+          'item': None if values.item is None else np.asarray(values.item).astype(str),
+          'value': np.asarray(values.value, np.float64),
+        },
+        schema=schema,
+      )
+      for metric, values in measure(config, workdir).items()
+    ]
+  )
+
+
+def _write_frame(path: Path, frame: pl.DataFrame) -> None:
+  with files.replacing(path) as stream:
+    frame.write_parquet(stream)

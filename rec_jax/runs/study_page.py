@@ -1,0 +1,120 @@
+"""The page of a study: its table, a forest figure, and what the intervals settle."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.report import figures, findings, page
+from rec_jax.report.findings import Finding
+from rec_jax.report.page import Section, Summary, Table
+from rec_jax.report.style import Figure
+from rec_jax.runs import run_facts, run_results, study_results
+from rec_jax.runs import workdir as runs
+from rec_jax.runs.study_results import Comparison, Result
+
+# More panels than a reader looks at are left to the table.
+_MAX_PANELS = 12
+
+
+def write(
+  workdir: Path,
+  title: str,
+  protocol: str,
+  found: Sequence[Result],
+  baseline: str | None,
+  compare: Comparison,
+  drawn: Mapping[str, str],
+) -> Path:
+  """Writes `workdir/report/index.html` and returns its path.
+
+  Args:
+    workdir: of the study.
+    title: its question.
+    protocol: of all numbers.
+    found: the results.
+    baseline: that the others are compared with, or none.
+    compare: how.
+    drawn: name -> SVG of further figures.
+  """
+  manifest = runs.read_manifest(workdir)
+  seeds = manifest['config']['seeds']
+  facts = [
+    run_facts.of_run(manifest, {'seeds': f'{seeds[0]} to {seeds[-1]}' if seeds[1:] else seeds[0]}),
+    *run_facts.details(manifest),
+  ]
+  sentences = [*_compared(found, baseline, compare), *_expected(found)]
+  summary = Summary(
+    headlines=[],
+    conclusions=[sentence for is_settled, sentence in sentences if is_settled],
+    limits=[
+      *(sentence for is_settled, sentence in sentences if not is_settled),
+      'Each interval is 95 % by itself: of twenty comparisons of equals one is settled by chance.',
+    ],
+  )
+  path = workdir / 'report' / 'index.html'
+  page.write_page(path, title, facts, summary, [section(protocol, found, baseline, compare, drawn)])
+  return path
+
+
+def section(
+  protocol: str,
+  found: Sequence[Result],
+  baseline: str | None,
+  compare: Comparison,
+  drawn: Mapping[str, str],
+) -> Section:
+  """The results of a study as a section of any page."""
+  headings, rows = study_results.cells(found, baseline, compare)
+  shown = [Figure(name, '', (svg,)) for name, svg in drawn.items()]
+  return Section(
+    'Results',
+    run_results.sentence(protocol),
+    [Table('Every metric of every variant', headings, rows)],
+    [*_forest(found, baseline, compare), *shown],
+  )
+
+
+def _forest(found: Sequence[Result], baseline: str | None, compare: Comparison) -> Iterator[Figure]:
+  """Comparisons where there are any, else values; a panel a metric."""
+  is_compared = any(result.compared for result in found)
+  panels: dict[str, dict[str, Estimate]] = {}
+  for result in found:
+    shown = result.compared if is_compared else result.value
+    if shown is not None and shown.n > 1:
+      name = f'{result.metric}, {compare.word} {baseline}' if is_compared else result.metric
+      panels.setdefault(name, {})[result.variant] = shown
+  if not panels:
+    return
+  kept = dict(list(panels.items())[:_MAX_PANELS])
+  caption = 'Each estimate with its interval.'
+  if is_compared:
+    caption = (
+      f'Paired comparisons with {baseline} and their intervals; hollow where the interval holds '
+      f'{compare.neutral:g}, so that the sign is not settled.'
+    )
+  if len(kept) < len(panels):
+    caption += f' The first {len(kept)} of {len(panels)} metrics.'
+  reference = compare.neutral if is_compared else None
+  yield figures.forest('At a glance', kept, reference=reference, caption=caption)
+
+
+def _compared(
+  found: Sequence[Result], baseline: str | None, compare: Comparison
+) -> Iterator[Finding]:
+  """Which differences are settled; of ratios the table says all."""
+  if compare.neutral != 0:
+    return
+  for result in found:
+    claim = f'{result.variant} is {findings.GAP} {baseline}'
+    yield from findings.compared(claim, {result.metric: result.compared})
+
+
+def _expected(found: Sequence[Result]) -> Iterator[Finding]:
+  """How many estimates are within their bounds, and which are not."""
+  bounded = [result for result in found if result.expected]
+  within = sum(result.is_expected for result in bounded)
+  if bounded:
+    yield True, f'{within} of {len(bounded)} estimates are within the bounds expected of them.'
+  for result in bounded:
+    if not result.is_expected:
+      yield True, f'{result.variant}, {result.metric}: NOT within {result.expected}.'

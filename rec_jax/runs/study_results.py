@@ -1,0 +1,222 @@
+"""From values a unit to estimates, paired comparisons, metric rows and a table."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import polars as pl
+
+from rec_jax.evaluation import intervals, two_way
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.report import numbers, terminal
+from rec_jax.report.numbers import Cell
+from rec_jax.runs import workdir as runs
+
+# Below it Student's interval: the bootstrap of few units is too narrow.
+MIN_UNITS_OF_BOOTSTRAP = 50
+# What a metric is called that counts each item alike, instead of each user.
+BY_ITEM = ', by item'
+
+
+class Expected(NamedTuple):
+  """Bounds of an estimate.
+
+  Attributes:
+    low: least value.
+    high: largest value.
+    published: the number that is reproduced within these bounds, if any.
+  """
+
+  low: float
+  high: float
+  published: float | None = None
+
+  @classmethod
+  def near(cls, published: float, tolerance: float) -> 'Expected':
+    """A published number with the largest difference that counts as reproduced."""
+    return cls(published - tolerance, published + tolerance, published)
+
+  def __str__(self) -> str:
+    if self.published is not None:
+      return f'{self.published:.7g} ± {self.high - self.published:.1g}'
+    return f'{self.low:g} to {self.high:g}'
+
+
+class Result(NamedTuple):
+  """One metric of one variant.
+
+  Attributes:
+    variant: its label.
+    metric: its name.
+    value: with its interval.
+    compared: with the baseline, where both have the metric.
+    expected: bounds of the value, if any.
+  """
+
+  variant: str
+  metric: str
+  value: Estimate
+  compared: Estimate | None = None
+  expected: Expected | None = None
+
+  @property
+  def is_expected(self) -> bool:
+    """Whether nothing is expected, or it has come about."""
+    return self.expected is None or self.expected.low <= self.value.value <= self.expected.high
+
+
+# One metric of one variant, seeds averaged: columns unit, item and value, in the order of units.
+_Pooled = pl.DataFrame
+
+
+class Comparison(NamedTuple):
+  """How values become numbers.
+
+  Attributes:
+    estimate: values of units (and items) -> estimates by the suffix of the metric's name.
+    against: (values, values of the baseline), paired -> what is compared.
+    word: between a variant and its baseline.
+    neutral: the comparison of equals.
+    protocol: what the intervals are.
+  """
+
+  estimate: Callable[[_Pooled], dict[str, Estimate]]
+  against: Callable[[np.ndarray, np.ndarray], np.ndarray]
+  word: str
+  neutral: float
+  protocol: str
+
+
+def _mean(values: _Pooled) -> dict[str, Estimate]:
+  """Means over units; two-way, and by item as well, where the items are a sample."""
+  column, key = values['value'].to_numpy(), jax.random.key(0)
+  if values['item'].null_count() == 0:
+    users, items = (values[name].to_numpy() for name in ('unit', 'item'))
+    kinds = {'': two_way.user_macro, BY_ITEM: two_way.item_macro}
+    return {suffix: of(key, {'': column}, users, items)[''] for suffix, of in kinds.items()}
+  if len(column) < MIN_UNITS_OF_BOOTSTRAP:
+    return {'': intervals.t_interval(column)}
+  return {'': intervals.user_mean(key, column)}
+
+
+def _median(values: _Pooled) -> dict[str, Estimate]:
+  column = values['value'].to_list()
+  low, high = (min(column), max(column)) if len(column) > 1 else (np.nan, np.nan)
+  return {'': Estimate(statistics.median(column), low, high, len(column))}
+
+
+DIFFERENCE = Comparison(
+  _mean,
+  np.subtract,
+  'minus',
+  0.0,
+  'values are averaged over seeds within each unit; 95 % intervals over units (bootstrap, or '
+  f"Student's t for fewer than {MIN_UNITS_OF_BOOTSTRAP}; over users and items where both are "
+  'samples); differences paired by unit',
+)
+# For times, which other work on the machine stretches. The range of n independent values holds
+# their true median with probability 1 - 2^(1 - n).
+MEDIAN_RATIO = Comparison(
+  _median,
+  np.divide,
+  'over',
+  1.0,
+  'medians of repeats with their range; ratios of the two sides of a repeat, likewise',
+)
+
+
+def results(
+  frame: pl.DataFrame,
+  baseline: str | None,
+  expected: Mapping[tuple[str, str], Expected],
+  compare: Comparison,
+) -> list[Result]:
+  """The estimates of every metric of every variant.
+
+  Args:
+    frame: columns variant, seed, metric, unit, item, value.
+    baseline: a variant, or none.
+    expected: (variant, metric) -> bounds.
+    compare: how values become numbers.
+
+  Raises:
+    ValueError: a variant has other units than the baseline, or bounds are of no result.
+  """
+  pooled = _pooled(frame)
+  found = []
+  for (variant, metric), values in pooled.items():
+    base = None if baseline in (None, variant) else pooled.get((baseline, metric))
+    compared: Mapping[str, Estimate] = {}
+    if base is not None:
+      compared = compare.estimate(_paired(variant, metric, values, base, compare))
+    for suffix, estimate in compare.estimate(values).items():
+      name = f'{metric}{suffix}'
+      bounds = expected.get((variant, name))
+      found.append(Result(variant, name, estimate, compared.get(suffix), bounds))
+  if missing := set(expected) - {(result.variant, result.metric) for result in found}:
+    raise ValueError(f'bounds of {sorted(missing)[0]}, which was not measured')
+  return found
+
+
+def rows(stage: str, found: Sequence[Result], protocol: str) -> list[dict[str, Any]]:
+  """The rows of metrics.json."""
+  each = [runs.estimate_row(stage, of.variant, of.metric, of.value, protocol) for of in found]
+  return each + [
+    runs.estimate_row(stage, f'{of.variant}, compared', of.metric, of.compared, protocol)
+    for of in found
+    if of.compared is not None
+  ]
+
+
+def table(found: Sequence[Result], baseline: str | None, compare: Comparison) -> str:
+  """For the terminal: a row for each metric and variant."""
+  return terminal.table(*cells(found, baseline, compare))
+
+
+def cells(
+  found: Sequence[Result], baseline: str | None, compare: Comparison
+) -> tuple[list[str], list[list[Cell]]]:
+  """Headings and rows, metric by metric; columns that no row fills are left out."""
+  metrics = list(dict.fromkeys(result.metric for result in found))
+  ordered = sorted(found, key=lambda result: metrics.index(result.metric))
+  headings = ['metric', 'variant', 'value', 'n']
+  body: list[list[Cell]] = [
+    [of.metric, of.variant, numbers.plain(of.value), of.value.n] for of in ordered
+  ]
+  if any(of.compared for of in found):
+    headings.append(f'{compare.word} {baseline}')
+    signed = compare.neutral == 0
+    for line, of in zip(body, ordered, strict=True):
+      line.append(numbers.plain(of.compared, sign=signed) if of.compared else numbers.MISSING)
+  if any(of.expected for of in found):
+    headings += ['expected', '']
+    for line, of in zip(body, ordered, strict=True):
+      line += [str(of.expected), 'yes' if of.is_expected else 'NO'] if of.expected else ['', '']
+  return headings, body
+
+
+def _pooled(frame: pl.DataFrame) -> dict[tuple[str, str], _Pooled]:
+  """(variant, metric) -> the mean over seeds and repeats of each unit, or unit and item."""
+  means = frame.group_by('variant', 'metric', 'unit', 'item', maintain_order=True).agg(
+    pl.col('value').mean()
+  )
+  split = means.partition_by('variant', 'metric', as_dict=True, maintain_order=True)
+  return {
+    (variant, metric): part.select('unit', 'item', 'value').sort('unit', 'item')
+    for (variant, metric), part in split.items()
+  }
+
+
+def _paired(
+  variant: str, metric: str, values: _Pooled, base: _Pooled, compare: Comparison
+) -> _Pooled:
+  keys = ['unit', 'item']
+  if not values.select(keys).equals(base.select(keys)):
+    raise ValueError(
+      f'{variant} was measured on {len(values)} units in {metric}, its baseline on {len(base)} or '
+      'others: they cannot be paired'
+    )
+  compared = compare.against(values['value'].to_numpy(), base['value'].to_numpy())
+  return values.with_columns(value=pl.Series(compared))

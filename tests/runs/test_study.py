@@ -1,0 +1,205 @@
+"""Studies: what is declared is measured once, paired by unit, and kept."""
+
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.runs import study
+from rec_jax.runs.study import Study, Values
+from rec_jax.runs.study_results import MEDIAN_RATIO, Expected
+from rec_jax.types import InputError
+
+
+@dataclasses.dataclass
+class Nested:
+  gain: float = 0.0
+
+
+@dataclasses.dataclass
+class Settings:
+  seed: int = 0
+  scale: float = 1.0
+  part: Nested = dataclasses.field(default_factory=Nested)
+
+
+def measure(config, workdir):
+  """Users differ by far more than variants do; seeds shift all of them."""
+  user = np.arange(60)
+  value = config.scale * (10 * user + config.part.gain + config.seed + np.sin(user))
+  return {'reward': Values(value, user)}
+
+
+def declared(**changes):
+  return dataclasses.replace(
+    Study(
+      'Does it?',
+      'made up, scale {config.scale:g}',
+      Settings(),
+      {'plain': {}, 'better': {'part.gain': 0.5}},
+      measure,
+      seeds=(3, 5),
+      baseline='plain',
+    ),
+    **changes,
+  )
+
+
+def rows(workdir):
+  found = json.loads((workdir / 'metrics.json').read_text())
+  return {(row['subject'], row['metric']): row for row in found}
+
+
+def test_seeds_are_averaged_within_units_and_differences_are_paired(tmp_path):
+  assert study.run('made_up', declared(), tmp_path)
+  found = rows(tmp_path)
+  user = np.arange(60)
+  assert found['plain', 'reward']['value'] == pytest.approx((10 * user + 4 + np.sin(user)).mean())
+  assert found['plain', 'reward']['n'] == 60
+  # Between users a standard deviation of 173: unpaired, a gain of 0.5 would be lost in it.
+  assert found['plain', 'reward']['high'] - found['plain', 'reward']['low'] > 50
+  compared = found['better, compared', 'reward']
+  assert (compared['value'], compared['low'], compared['high']) == pytest.approx((0.5, 0.5, 0.5))
+  assert 'scale 1' in compared['protocol']
+
+
+def test_every_value_is_kept_with_its_unit(tmp_path):
+  study.run('made_up', declared(), tmp_path)
+  frame = pl.read_parquet(tmp_path / 'per_unit.parquet')
+  assert frame.columns == ['variant', 'seed', 'metric', 'unit', 'item', 'value']
+  assert len(frame) == 2 * 2 * 60
+  [value] = frame.filter(variant='better', seed=5, unit='7')['value']
+  assert value == pytest.approx(70 + 0.5 + 5 + np.sin(7))
+
+
+def test_a_killed_study_resumes_after_its_parts_and_ends_the_same(tmp_path):
+  calls = []
+
+  def dies(config, workdir):
+    calls.append((config.seed, config.part.gain))
+    if len(calls) == 3:
+      raise KeyboardInterrupt
+    return measure(config, workdir)
+
+  with pytest.raises(KeyboardInterrupt):
+    study.run('made_up', declared(measure=dies), tmp_path / 'killed')
+  study.run('made_up', declared(measure=dies), tmp_path / 'killed')
+  # All variants of a seed before the next seed; the part that died is the only one twice.
+  assert calls == [(3, 0.0), (3, 0.5), (5, 0.0), (5, 0.0), (5, 0.5)]
+  study.run('made_up', declared(), tmp_path / 'whole')
+  for name in ('metrics.json', 'per_unit.parquet'):
+    assert (tmp_path / 'killed' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+  ('bounds', 'fits'),
+  [(Expected(290, 310), True), (Expected(300, 310), False), (Expected.near(299, 0.1), True)],
+)
+def test_bounds_decide_the_exit_status(tmp_path, capsys, bounds, fits):
+  asked = declared(expected={('plain', 'reward'): bounds}, seeds=(4,))
+  # 295 + 4 + the mean of sin, which is 0.03.
+  assert study.run('made_up', asked, tmp_path) == fits
+  assert ('not as expected' in capsys.readouterr().out) != fits
+
+
+def test_bounds_of_what_was_not_measured_are_an_error(tmp_path):
+  with pytest.raises(ValueError, match='not measured'):
+    study.run('made_up', declared(expected={('plain', 'regret'): Expected(0, 1)}), tmp_path)
+
+
+def test_other_units_than_those_of_the_baseline_cannot_be_paired(tmp_path):
+  def shifted(config, workdir):
+    return {'reward': Values([1.0, 2.0], [0, 1] if config.part.gain else [1, 2])}
+
+  with pytest.raises(ValueError, match='cannot be paired'):
+    study.run('made_up', declared(measure=shifted), tmp_path)
+
+
+def test_items_that_are_a_sample_make_intervals_two_way(tmp_path):
+  """One item of ten is liked by all: other items would give another mean."""
+  user, item = (axis.ravel() for axis in np.indices((80, 10)))
+
+  def liked(config, workdir):
+    return {'hit': Values((item == 0).astype(float), user, item)}
+
+  study.run('made_up', declared(measure=liked), tmp_path)
+  found = rows(tmp_path)
+  for metric in ('hit', 'hit, by item'):
+    row = found['plain', metric]
+    assert (row['value'], row['n']) == (pytest.approx(0.1), 10)
+    assert row['low'] < 0.01 and row['high'] > 0.25
+
+  def over_users(config, workdir):
+    return {'hit': Values((item == 0).astype(float), user)}
+
+  study.run('made_up', declared(measure=over_users), tmp_path / 'users')
+  row = rows(tmp_path / 'users')['plain', 'hit']
+  assert row['high'] - row['low'] < 0.01
+
+
+def test_few_units_have_the_interval_of_student(tmp_path):
+  def few(config, workdir):
+    return {'reward': Values([1.0, 2.0, 6.0], [0, 1, 2])}
+
+  study.run('made_up', declared(measure=few, seeds=(0,)), tmp_path)
+  row = rows(tmp_path)['plain', 'reward']
+  # 3 ± 4.302653 * 2.645751 / sqrt(3)
+  assert (row['low'], row['high']) == pytest.approx((-3.572410, 9.572410), abs=1e-5)
+
+
+def test_medians_of_times_are_compared_by_ratios_of_the_same_repeat(tmp_path):
+  speed = {'plain': [10, 2, 30], 'better': [40, 8, 60]}
+
+  def timed(config, workdir):
+    name = 'better' if config.part.gain else 'plain'
+    return {'per second': Values([speed[name][config.seed]], [config.seed])}
+
+  asked = declared(measure=timed, compare=MEDIAN_RATIO, seeds=range(3))
+  study.run('made_up', asked, tmp_path)
+  found = rows(tmp_path)
+  row = found['better', 'per second']
+  assert (row['value'], row['low'], row['high'], row['n']) == (40, 8, 60, 3)
+  # 4, 4 and 2; the ratio of the medians is 4 as well, that of the means 2.57.
+  row = found['better, compared', 'per second']
+  assert (row['value'], row['low'], row['high']) == (4, 2, 4)
+
+
+def test_a_metric_that_the_baseline_lacks_is_not_compared(tmp_path):
+  def one_more(config, workdir):
+    more = {'extra': Values([1.0], [0])} if config.part.gain else {}
+    return measure(config, workdir) | more
+
+  study.run('made_up', declared(measure=one_more), tmp_path)
+  found = rows(tmp_path)
+  assert found['better', 'extra']['n'] == 1
+  assert ('better, compared', 'extra') not in found
+
+
+def test_another_study_or_other_settings_need_another_workdir(tmp_path):
+  study.run('made_up', declared(), tmp_path)
+  with pytest.raises(InputError, match='study="made_up"'):
+    study.run('other', declared(), tmp_path)
+  with pytest.raises(InputError, match=r'config\.scale'):
+    study.run('made_up', declared(config=Settings(scale=2.0)), tmp_path)
+  with pytest.raises(InputError, match='seeds'):
+    study.run('made_up', declared(seeds=(3,)), tmp_path)
+
+
+def test_the_page_says_what_is_settled_and_shows_every_number(tmp_path):
+  expected = {('plain', 'reward'): Expected.near(299.0, 2)}
+  study.run('made_up', declared(expected=expected), tmp_path)
+  page = (tmp_path / 'report' / 'index.html').read_text()
+  for text in ('Does it?', 'better is clearly above plain', '1 of 1 estimates', '299 ± 2', '<img'):
+    assert text in page, text
+
+
+def test_an_override_leaves_the_settings_as_they_were():
+  settings = Settings()
+  changed = study.override(settings, {'part.gain': 2.0, 'seed': 9})
+  assert (changed.part.gain, changed.seed) == (2.0, 9)
+  assert settings == Settings()
+  for name in ('part.gains', 'parts.gain', 'speed'):
+    with pytest.raises(ValueError, match=name):
+      study.override(settings, {name: 1})
