@@ -1,7 +1,7 @@
 # make demo                    the main job on MovieLens-100k, with a report in runs/demo/report
 # make test                    format, lint, types, doctests and tests
 # make test PYTHON=python3.13  the same on another Python
-# make bench                   the peers of experiments/benchmark.py, in .venv-bench
+# make bench                   the peers of the benchmarks among the studies, in .venv-bench
 #
 # Each sets up .venv first, once for a Python and for a state of the three files of requirements.
 
@@ -36,7 +36,7 @@ test: $(READY)
 	@$(RUN) pytest -n auto
 
 bench: $(READY) .venv-bench/ready
-	@$(RUN) experiments.benchmark --list
+	@$(RUN) experiments.study --list
 
 .venv-bench/ready: $(PEERS)
 	@echo 'Setting up .venv-bench: some minutes, once.'

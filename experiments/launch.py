@@ -5,6 +5,7 @@ JAX is imported only once the flags have proved right, so that a typing error is
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import itertools
@@ -34,7 +35,12 @@ def main(*stages: str) -> None:
 def start(run: Callable[[Any, pathlib.Path], None]) -> None:
   """Parses the flags and calls `run(config, workdir)`; bad input ends in one line and status 1."""
   _define_flags(sys.argv)
-  app.run(lambda argv: _run(run, argv), flags_parser=_parse)
+
+  def guarded(argv: Sequence[str]) -> None:
+    file = config_flags.get_config_filename(flags.FLAGS['config'])
+    _run(run, pathlib.Path(file).stem, argv)
+
+  app.run(guarded, flags_parser=_parse)
 
 
 def start_alone(run: Callable[[], None]) -> None:
@@ -50,6 +56,36 @@ def start_alone(run: Callable[[], None]) -> None:
       run()
     except InputError as error:
       _fail(str(error))
+
+  app.run(guarded, flags_parser=_parse)
+
+
+def start_study(names: Sequence[str], load: Callable[[str], Any]) -> None:
+  """Runs a declared study by name, with flags for the fields of its config, or lists them all.
+
+  Args:
+    names: of all studies.
+    load: name -> the study.
+  """
+  flags.DEFINE_string('name', None, f'which study: {", ".join(names)}')
+  flags.DEFINE_bool('list', False, 'prints the names of the studies and what they ask')
+  flags.DEFINE_string('workdir', None, 'where results go; runs/NAME if not given')
+  flags.DEFINE_integer('num_seeds', None, 'only so many of its seeds', lower_bound=1)
+  for flag in ('name', 'list', 'workdir', 'num_seeds'):
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
+  name = _given(sys.argv, 'name') or ''
+  if name in names:
+    config = load(name).config
+    _check_fields(sys.argv, config)
+    config_flags.DEFINE_config_dataclass('config', config)
+
+  def guarded(argv: Sequence[str]) -> None:
+    if flags.FLAGS.list:
+      print('\n'.join(f'{each:20} {load(each).title}' for each in names))
+    elif name not in names:
+      _fail(f'--name: expected {", ".join(names)}, got {name or "none"}; --list explains them')
+    else:
+      _run(functools.partial(_run_study, name, load(name)), name, argv)
 
   app.run(guarded, flags_parser=_parse)
 
@@ -83,7 +119,21 @@ def run_sweep(config: SweepConfig, workdir: pathlib.Path) -> None:
     sweep.run(config, workdir)
 
 
-def _run(run: Callable[[Any, pathlib.Path], None], argv: Sequence[str]) -> None:
+def _run_study(name: str, study: Any, config: Any, workdir: pathlib.Path) -> None:
+  """Runs a study under the settings of the flags; status 1 unless it comes out as expected."""
+  from rec_jax.runs import study as studies
+  from rec_jax.runs import workdir as workdirs
+
+  seeds = study.seeds[: flags.FLAGS.num_seeds]
+  asked = dataclasses.replace(study, config=config, seeds=seeds)
+  with workdirs.unchanged_on_bad_input(workdir):
+    is_expected = studies.run(name, asked, workdir)
+  if not is_expected:
+    sys.exit(1)
+
+
+def _run(run: Callable[[Any, pathlib.Path], None], default_name: str, argv: Sequence[str]) -> None:
+  """Calls `run`; the workdir is `runs/default_name` unless a flag names one."""
   _refuse_arguments(argv)
   _schedule_in_order()
   import jax
@@ -93,8 +143,7 @@ def _run(run: Callable[[Any, pathlib.Path], None], argv: Sequence[str]) -> None:
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.get_absl_handler().setFormatter(logging.Formatter('%(message)s'))
   logging.getLogger('rec_jax').setLevel(logging.INFO)
-  config_file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS['config']))
-  workdir = pathlib.Path(flags.FLAGS.workdir or pathlib.Path('runs', config_file.stem))
+  workdir = pathlib.Path(flags.FLAGS.workdir or pathlib.Path('runs', default_name))
   # Spares a resumed run, and later stages, most of their compilation.
   jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / '.cache'))
   try:
@@ -136,19 +185,29 @@ def _define_flags(argv: Sequence[str]) -> None:
 
 def _check_config(argv: Sequence[str]) -> None:
   """Looks for what config_flags would answer with a traceback."""
-  file, fields = _DEFAULT, []
-  for argument, following in itertools.pairwise([*argv, '']):
-    flag, equals, value = argument.partition('=')
-    if flag.lstrip('-') == 'config' and flag != 'config':
-      file = value if equals else following
-    fields += re.findall(r'^--?(?:no)?config\.(.+)$', flag)
+  file = _given(argv, 'config') or _DEFAULT
   if not pathlib.Path(file).is_file():
     _fail(f'no config file {file}: run from the root of the repository or give --config')
-  settings = flatten(dataclasses.asdict(runpy.run_path(file)['get_config']()))
+  _check_fields(argv, runpy.run_path(file)['get_config']())
+
+
+def _check_fields(argv: Sequence[str], config: Any) -> None:
+  settings = flatten(dataclasses.asdict(config))
   known = [*dict.fromkeys([*(name.partition('.')[0] for name in settings), *settings])]
-  for field in fields:
-    if field not in known:
-      _fail(f'no config field {field}: {_hint(field, known)}')
+  for argument in argv:
+    for field in re.findall(r'^--?(?:no)?config\.([^=]+)', argument):
+      if field not in known:
+        _fail(f'no config field {field}: {_hint(field, known)}')
+
+
+def _given(argv: Sequence[str], name: str) -> str | None:
+  """The last value of a flag, before the flags are parsed."""
+  value = None
+  for argument, following in itertools.pairwise([*argv, '']):
+    flag, equals, text = argument.partition('=')
+    if flag in (f'-{name}', f'--{name}'):
+      value = text if equals else following
+  return value
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:

@@ -1,118 +1,78 @@
-"""Benchmarks: what rec_jax costs beside its peers, both sides measured in one run.
+"""Benchmarks, a study each: rec_jax beside its peers, both sides of a repeat one after the other.
 
-Each is a module of this package with `DESCRIPTION`, `run(peers_python) -> rows` and, where it has a
-figure, `draw(rows) -> panel -> SVG`.
+A peer runs in an environment of its own (`make bench`) by a script of `peers/`.
 """
 
 import dataclasses
-import importlib
+import functools
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rec_jax import files
-from rec_jax.report import terminal
+from rec_jax.runs.study import Study, Values
+from rec_jax.runs.study_results import MEDIAN_RATIO
 from rec_jax.types import InputError
 
-NAMES = ('compile', 'linear_thompson', 'linear_ucb', 'ope', 'scaling', 'squarecb')
-# Both sides are measured in turn, so that what else the machine does falls on both.
+OURS = 'rec_jax'
 REPEATS = 5
 PEERS = pathlib.Path(__file__).parent / 'peers'
+# Case -> a function that runs it and returns a rate.
+Cases = Mapping[str, Callable[[], float]]
+# The peers' Python -> the rate in each case that the peer is compared in.
+Peer = Callable[[str], Mapping[str, float]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One comparison.
+@dataclasses.dataclass
+class Repeat:
+  """One measurement of one side.
 
   Attributes:
-    name: of the benchmark.
-    subject: what of ours, with its sizes and what is on.
-    value: median of ours.
-    unit: of both values.
-    peer: what it is compared with, with its version.
-    peer_value: median of the peer.
-    ratio: value / peer_value.
-    n: measurements of each side.
+    seed: number of the repeat.
+    side: rec_jax or a peer.
+    peers: the peers' Python.
   """
 
-  name: str
-  subject: str
-  value: float
-  unit: str
-  peer: str
-  peer_value: float
-  ratio: float
-  n: int
+  seed: int = 0
+  side: str = OURS
+  peers: str = '.venv-bench/bin/python'
 
 
-def listing() -> str:
-  """A line a benchmark."""
-  return '\n'.join(f'{name:16} {load(name).DESCRIPTION}' for name in NAMES)
-
-
-def execute(name: str | None, peers_python: str, out: str | None) -> None:
-  """Runs a benchmark, prints its rows, and writes them and its figures.
+def benchmark(
+  title: str, protocol: str, cases: Callable[[], Cases], peers: Mapping[str, Peer]
+) -> Study:
+  """A study whose unit is the repeat.
 
   Args:
-    name: see `NAMES`.
-    peers_python: the Python of the peers' environment.
-    out: the JSON file that gets the rows, or None; figures go beside it.
-
-  Raises:
-    InputError: the name is unknown, `out` lies in no directory, or a peer cannot be measured.
+    title: what is compared.
+    protocol: the unit of the rates and what is inside of them.
+    cases: called once; the first call of each case, which compiles, is not counted.
+    peers: by name, with the version.
   """
-  benchmark = load(name)
-  if out is not None and not pathlib.Path(out).parent.is_dir():
-    raise InputError(f'--out: no directory {pathlib.Path(out).parent}')
-  rows = benchmark.run(peers_python)
-  columns = ['subject', 'value', 'peer', "peer's value", 'ratio']
-  cells = [[row.subject, row.value, row.peer, row.peer_value, row.ratio] for row in rows]
-  print(terminal.table(columns, cells))
-  print(f'{rows[0].unit}; each the median of {rows[0].n}')
-  if out is not None:
-    files.write_json(pathlib.Path(out), [dataclasses.asdict(row) for row in rows])
-    for panel, svg in benchmark.draw(rows).items() if hasattr(benchmark, 'draw') else ():
-      path = pathlib.Path(out)
-      files.write_atomic(path.with_name(f'{path.stem}_{panel}.svg'), svg)
+  warm = functools.cache(functools.partial(_warm, cases))
 
+  def measure(config: Repeat, workdir: pathlib.Path) -> dict[str, Values]:
+    del workdir
+    rates: Mapping[str, float]
+    if config.side == OURS:
+      rates = {case: run() for case, run in warm().items()}
+    else:
+      rates = peers[config.side](config.peers)
+    return {case: Values([rate], [config.seed]) for case, rate in rates.items()}
 
-def load(name: str | None) -> ModuleType:
-  """The module of a benchmark.
-
-  Raises:
-    InputError: the name is unknown.
-  """
-  if name not in NAMES:
-    raise InputError(f'--name: unknown benchmark {name!r}; known: {", ".join(NAMES)}')
-  return importlib.import_module(f'experiments.benchmarks.{name}')
-
-
-def compare(
-  name: str,
-  subject: str,
-  ours: Callable[[], float],
-  peers: Mapping[str, Callable[[], float]],
-  unit: str = 'decisions/s',
-) -> list[Row]:
-  """A row a peer; `ours` and each peer return a rate and are called in turn."""
-  ours()
-  values: list[float] = []
-  of_peers: dict[str, list[float]] = {peer: [] for peer in peers}
-  for _ in range(REPEATS):
-    values.append(ours())
-    for peer, measure in peers.items():
-      of_peers[peer].append(measure())
-  value = statistics.median(values)
-  return [
-    Row(name, subject, value, unit, peer, median, value / median, REPEATS)
-    for peer, median in ((peer, statistics.median(each)) for peer, each in of_peers.items())
-  ]
+  return Study(
+    title=title,
+    protocol=protocol,
+    config=Repeat(),
+    variants={OURS: {}} | {name: {'side': name} for name in peers},
+    baseline=OURS,
+    seeds=range(REPEATS),
+    measure=measure,
+    compare=MEDIAN_RATIO,
+  )
 
 
 def rate(count: int, run: Callable[[], Any]) -> float:
@@ -120,6 +80,11 @@ def rate(count: int, run: Callable[[], Any]) -> float:
   start = time.perf_counter()
   run()
   return count / (time.perf_counter() - start)
+
+
+def by_script(script: str, cases: Sequence[str], **sizes: Any) -> Peer:
+  """A peer whose script of `peers/` measures one rate, for all these cases."""
+  return lambda python: dict.fromkeys(cases, ask_peer(python, script, **sizes))
 
 
 def ask_peer(peers_python: str, script: str, **sizes: Any) -> float:
@@ -140,8 +105,15 @@ def ask_peer(peers_python: str, script: str, **sizes: Any) -> float:
     )
   except OSError as error:
     raise InputError(
-      f'--peers: cannot run {peers_python} ({error.strerror}): `make bench` sets it up'
+      f'config.peers: cannot run {peers_python} ({error.strerror}): `make bench` sets it up'
     ) from None
   if done.returncode:
     raise InputError(f'peer {script}: {(done.stderr.strip() or "failed").splitlines()[-1]}')
   return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _warm(cases: Callable[[], Cases]) -> Cases:
+  made = cases()
+  for run in made.values():
+    run()
+  return made

@@ -1,17 +1,20 @@
 """How long each belief takes to compile with each explorer, as a rollout of one seed."""
 
+import dataclasses
 import time
+from pathlib import Path
 
 import jax
 
-from experiments.benchmarks import Row, streams
+from experiments.benchmarks import streams
 from rec_jax import bandits
 from rec_jax.bandits.policy import combine
-from rec_jax.training.tracking import progress
+from rec_jax.runs.study import Study, Values
+from rec_jax.runs.study_results import MEDIAN_RATIO, Expected
 from rec_jax.types import ArmSpec
 
-DESCRIPTION = 'seconds to compile, every belief with every explorer; the limit is 10'
 LIMIT = 10.0
+SLOWEST = 'slowest of 13 explorers, s'
 BELIEFS = (
   bandits.beta_bernoulli,
   bandits.dropout,
@@ -50,21 +53,40 @@ EXPLORERS = (
 SPEC = ArmSpec(100, 100, query_dim=16, arm_dim=16, num_users=10)
 
 
-def run(peers_python: str) -> list[Row]:
-  """A row a belief, for the explorer that takes longest with it."""
-  del peers_python
-  rows = []
-  with progress('compile', len(BELIEFS) * len(EXPLORERS)) as advance:
-    for belief in BELIEFS:
-      seconds = {}
-      for explorer in EXPLORERS:
-        seconds[explorer.__name__] = _seconds(combine(belief(), explorer()))
-        advance(1, f'{belief.__name__} {explorer.__name__}')
-      slowest = max(seconds, key=seconds.__getitem__)
-      subject = f'{belief.__name__} with {slowest}, the slowest of {len(seconds)} explorers'
-      value = seconds[slowest]
-      rows.append(Row('compile', subject, value, 's', 'limit', LIMIT, value / LIMIT, 1))
-  return rows
+@dataclasses.dataclass
+class CompileConfig:
+  """One belief.
+
+  Attributes:
+    seed: of nothing; a study has one.
+    belief: name of its factory.
+  """
+
+  seed: int = 0
+  belief: str = ''
+
+
+def get_study() -> Study:
+  """Every belief with every explorer."""
+  names = [belief.__name__ for belief in BELIEFS]
+  return Study(
+    title='How long does each belief take to compile with each explorer?',
+    protocol='seconds to compile a rollout of one seed, two rounds, K=100; the limit is 10',
+    config=CompileConfig(),
+    variants={name: {'belief': name} for name in names},
+    expected={(name, SLOWEST): Expected(0.0, LIMIT) for name in names},
+    measure=measure,
+    compare=MEDIAN_RATIO,
+  )
+
+
+def measure(config: CompileConfig, workdir: Path) -> dict[str, Values]:
+  """The explorer that takes longest with a belief."""
+  del workdir
+  belief = next(belief for belief in BELIEFS if belief.__name__ == config.belief)
+  seconds = {explorer.__name__: _seconds(combine(belief(), explorer())) for explorer in EXPLORERS}
+  slowest = max(seconds, key=seconds.__getitem__)
+  return {SLOWEST: Values([seconds[slowest]], [slowest])}
 
 
 def _seconds(policy: bandits.Policy) -> float:

@@ -5,16 +5,29 @@ import functools
 import jax
 import numpy as np
 
-from experiments.benchmarks import Row, ask_peer, compare, rate
+from experiments.benchmarks import Cases, benchmark, by_script, rate
 from rec_jax.evaluation.off_policy import estimators
 from rec_jax.evaluation.off_policy.evaluate import evaluate
+from rec_jax.runs.study import Study
 
-DESCRIPTION = 'seven off-policy estimators with bootstrap intervals, 10,000 rounds, against OBP'
 NUM_ROUNDS, NUM_ACTIONS, NUM_RESAMPLES = 10_000, 30, 10_000
+CASE = f'seven estimators, {NUM_ROUNDS:,} rounds, K={NUM_ACTIONS}, bootstrap intervals'
 
 
-def run(peers_python: str) -> list[Row]:
-  """Resamples a second of the whole evaluation, checks of the log included."""
+def get_study() -> Study:
+  """The whole evaluation, checks of the log included."""
+  # A tenth of the resamples is enough to time, as the cost of each is the same.
+  sizes = {'num_rounds': NUM_ROUNDS, 'num_actions': NUM_ACTIONS}
+  peer = by_script('obp_ope.py', (CASE,), num_resamples=NUM_RESAMPLES // 10, **sizes)
+  return benchmark(
+    'Seven off-policy estimators with bootstrap intervals, 10,000 rounds, beside OBP',
+    'resamples/s of the whole evaluation, checks of the log included',
+    _cases,
+    {'sb-obp 0.5.10': peer},
+  )
+
+
+def _cases() -> Cases:
   rng = np.random.default_rng(0)
   behaviour, target = rng.dirichlet(np.ones(NUM_ACTIONS), (2, NUM_ROUNDS))
   action = (behaviour.cumsum(1) > rng.random((NUM_ROUNDS, 1))).argmax(1)
@@ -32,15 +45,4 @@ def run(peers_python: str) -> list[Row]:
     estimators=table,
     resamples=NUM_RESAMPLES,
   )
-  # A tenth of the resamples is enough to time, as the cost of each is the same.
-  ask = functools.partial(
-    ask_peer,
-    peers_python,
-    'obp_ope.py',
-    num_rounds=NUM_ROUNDS,
-    num_actions=NUM_ACTIONS,
-    num_resamples=NUM_RESAMPLES // 10,
-  )
-  subject = f'seven estimators, {NUM_ROUNDS:,} rounds, K={NUM_ACTIONS}, bootstrap intervals'
-  ours = functools.partial(rate, NUM_RESAMPLES, call)
-  return compare('ope', subject, ours, {'sb-obp 0.5.10': ask}, unit='resamples/s')
+  return {CASE: functools.partial(rate, NUM_RESAMPLES, call)}

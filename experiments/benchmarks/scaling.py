@@ -4,69 +4,105 @@ A decision of disjoint linear Thompson sampling has to read every arm's mean and
 once; how fast this machine reads memory gives the floor, and states that fit a cache go below it.
 """
 
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from experiments.benchmarks import Row, compare, rate, streams
+from experiments.benchmarks import OURS, Cases, benchmark, rate, streams
 from rec_jax import bandits
 from rec_jax.report import figures
+from rec_jax.runs.study import Study
+from rec_jax.runs.study_results import Result
 from rec_jax.types import ArmSpec
 
-DESCRIPTION = 'cost by arms, dimension and seeds, against the floor of memory bandwidth'
 NUM_ARMS, DIM, NUM_SEEDS = 80, 20, 32
 SWEEPS = {
   'arms': ('num_arms', (10, 30, 100, 300, 1_000, 3_000, 10_000)),
   'dimension': ('dim', (8, 16, 32, 64, 128, 256)),
   'seeds': ('num_seeds', (1, 4, 16, 64, 256, 1_024)),
 }
+FLOOR = 'memory floor'
 # Floats read in one measurement, which makes it last about a second.
 _READ = 3e9
 _LARGEST_STATE = 4e9
 
 
-def run(peers_python: str) -> list[Row]:
-  """A row a size, the peer being the floor: decisions a second if reading memory were all."""
-  del peers_python
-  bandwidth = _bandwidth()
-  rows = []
-  for sweep, (field, values) in SWEEPS.items():
-    for value in values:
-      sizes = {'num_arms': NUM_ARMS, 'dim': DIM, 'num_seeds': NUM_SEEDS, field: value}
-      rows += _measure(sweep, bandwidth, **sizes)
-  return rows
+class Size(NamedTuple):
+  """One point of a sweep: K arms, d dimensions and S seeds; `value` is what is swept."""
+
+  sweep: str
+  value: int
+  num_arms: int = NUM_ARMS
+  dim: int = DIM
+  num_seeds: int = NUM_SEEDS
+
+  @property
+  def floats(self) -> int:
+    """Of the means and packed covariances of one seed."""
+    return self.num_arms * (self.dim + self.dim * (self.dim + 1) // 2)
+
+  @property
+  def label(self) -> str:
+    return f'{self.sweep}: K={self.num_arms:,}, d={self.dim}, {self.num_seeds:,} seeds'
 
 
-def _measure(sweep: str, bandwidth: float, num_arms: int, dim: int, num_seeds: int) -> list[Row]:
-  floats = num_arms * (dim + dim * (dim + 1) // 2)
-  roots = num_arms * dim * dim * 2
-  num_seeds = int(min(num_seeds, max(1, _LARGEST_STATE / 4 / (floats + roots))))
-  num_rounds = int(np.clip(_READ / floats / num_seeds, 20, 20_000))
-  spec = ArmSpec(num_arms, num_arms, query_dim=dim, arm_dim=1)
-  ours = streams.measure(bandits.make('disjoint_lin_ts'), spec, num_seeds, num_rounds, shared=True)
-  subject = f'{sweep}: K={num_arms:,}, d={dim}, {streams.state(num_seeds, True)}'
-  floor = f'{bandwidth / 1e9:.1f} GB/s of memory'
-  return compare('scaling', subject, ours, {floor: lambda: bandwidth / (4 * floats)})
+def get_study() -> Study:
+  """Decisions a second by size, beside those if reading memory were all."""
+  study = benchmark(
+    'How the cost of a decision grows with arms, dimension and seeds, beside the floor of memory',
+    f'decisions/s, linear Thompson, disjoint, {streams.state(NUM_SEEDS, True)} unless the case '
+    f'says otherwise; {streams.INSIDE}',
+    _cases,
+    {FLOOR: _floor},
+  )
+  return dataclasses.replace(study, draw=draw)
 
 
-def _bandwidth() -> float:
-  """Bytes a second at which both cores of BLAS read 1 GB."""
-  x = np.ones(2**28, np.float32)
-  return max(rate(x.nbytes, lambda: np.dot(x, x)) for _ in range(5))
-
-
-def draw(rows: list[Row]) -> dict[str, str]:
+def draw(found: Sequence[Result]) -> dict[str, str]:
   """Sweep -> SVG of microseconds a decision by size, beside the floor."""
-  left = iter(rows)
+  rates = {(result.variant, result.metric): result.value.value for result in found}
   svgs = {}
-  for sweep, (_, sizes) in SWEEPS.items():
-    of_sweep = [next(left) for _ in sizes]
+  for sweep in SWEEPS:
+    sizes = [size for size in _sizes() if size.sweep == sweep]
+    swept = np.array([size.value for size in sizes])
     panel = {
-      'measured': figures.Curve(np.array(sizes), np.array([1e6 / row.value for row in of_sweep])),
-      'memory floor': figures.Curve(
-        np.array(sizes), np.array([1e6 / row.peer_value for row in of_sweep])
-      ),
+      name: figures.Curve(swept, np.array([1e6 / rates[side, size.label] for size in sizes]))
+      for name, side in (('measured', OURS), (FLOOR, FLOOR))
     }
     figure = figures.curves(
       sweep, {'microseconds a decision': panel}, xlabel=sweep, logarithmic=True
     )
     svgs[sweep] = figure.panels[0]
   return svgs
+
+
+def _sizes() -> Iterator[Size]:
+  """All points, with fewer seeds where the states would not fit the memory."""
+  for sweep, (field, values) in SWEEPS.items():
+    for value in values:
+      swept: Any = {field: value}
+      size = Size(sweep, value, **swept)
+      state = 4 * (size.floats + 2 * size.num_arms * size.dim**2)
+      most = int(max(1, _LARGEST_STATE / state))
+      yield size._replace(num_seeds=min(size.num_seeds, most))
+
+
+def _cases() -> Cases:
+  return {size.label: _play(size) for size in _sizes()}
+
+
+def _play(size: Size) -> Callable[[], float]:
+  num_rounds = int(np.clip(_READ / size.floats / size.num_seeds, 20, 20_000))
+  spec = ArmSpec(size.num_arms, size.num_arms, query_dim=size.dim, arm_dim=1)
+  policy = bandits.make('disjoint_lin_ts')
+  return streams.measure(policy, spec, size.num_seeds, num_rounds, shared=True)
+
+
+def _floor(peers_python: str) -> Mapping[str, float]:
+  """Decisions a second at which both cores of BLAS read 1 GB."""
+  del peers_python
+  x = np.ones(2**28, np.float32)
+  bandwidth = max(rate(x.nbytes, lambda: np.dot(x, x)) for _ in range(5))
+  return {size.label: bandwidth / (4 * size.floats) for size in _sizes()}

@@ -13,6 +13,12 @@ from rec_jax.environments.base import Environment, Metrics, known_metrics, one_u
 from rec_jax.environments.rollout import rollout
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
+# Of what every rate holds, and what it does not.
+INSIDE = (
+  'decision, reward, update and the metrics of regret are inside, compilation and the expected '
+  'rewards of contexts drawn beforehand are not, on either side'
+)
+
 
 @struct.dataclass
 class Stream:

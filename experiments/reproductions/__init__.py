@@ -1,76 +1,51 @@
-"""Published numbers, one file a table row: set-up, source, what was published, tolerance.
-
-A file has `SETUP` and `SOURCE`, one line each, and `run() -> list[Figure]`.
-"""
+"""Published numbers, a study each: what was published with its tolerance is what is expected."""
 
 import dataclasses
-import importlib
-import math
-from typing import Any
+from collections.abc import Mapping
 
-from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import terminal
-from rec_jax.types import InputError
+from rec_jax.runs.study import Measure, Study
+from rec_jax.runs.study_results import Expected
 
-NAMES = ('obd_small', 'obp_synthetic', 'obp_digits')
+# The only variant of a reproduction.
+MEASURED = 'rec_jax'
 
 
-@dataclasses.dataclass(frozen=True)
-class Figure:
-  """A published number beside the measured one.
+@dataclasses.dataclass
+class Repeat:
+  """One repeat of a published experiment.
 
   Attributes:
-    name: what it is.
-    published: its value.
-    measured: ours, with its interval.
-    tolerance: largest absolute difference that counts as reproduced.
+    seed: of all that is random in it.
   """
 
-  name: str
-  published: float
-  measured: Estimate
-  tolerance: float
-
-  @property
-  def is_reproduced(self) -> bool:
-    return abs(self.measured.value - self.published) <= self.tolerance
+  seed: int = 0
 
 
-def load(name: str | None) -> Any:
-  """The module of a row.
+def reproduction(
+  title: str,
+  setup: str,
+  measure: Measure,
+  published: Mapping[str, Expected],
+  *,
+  seed: int = 0,
+  runs: int = 1,
+) -> Study:
+  """A study that fails where a number is not reproduced.
 
-  Raises:
-    InputError: there is no such row.
+  Args:
+    title: what is reproduced.
+    setup: the published experiment, and where its numbers are.
+    measure: one repeat.
+    published: metric -> number and tolerance.
+    seed: of the first repeat.
+    runs: number of repeats.
   """
-  if name not in NAMES:
-    raise InputError(f'--row: expected {", ".join(NAMES)}, got {name}; --list explains them')
-  return importlib.import_module(f'experiments.reproductions.{name}')
-
-
-def listing() -> str:
-  """All rows with their set-up and source, a line each."""
-  rows = {name: load(name) for name in NAMES}
-  return '\n'.join(f'{name}: {row.SETUP} ({row.SOURCE})' for name, row in rows.items())
-
-
-def compare(name: str | None) -> bool:
-  """Prints published beside measured; whether every number is within its tolerance."""
-  row = load(name)
-  print(f'{row.SETUP}\nSource: {row.SOURCE}', flush=True)
-  figures = row.run()
-  columns = ['quantity', 'published', 'measured', '95 % interval', 'tolerance', '']
-  print(terminal.table(columns, [_cells(figure) for figure in figures]))
-  return all(figure.is_reproduced for figure in figures)
-
-
-def _cells(figure: Figure) -> list[str]:
-  measured = figure.measured
-  known = not math.isnan(measured.low)
-  return [
-    figure.name,
-    f'{figure.published:.7g}',
-    f'{measured.value:.7g}',
-    f'[{measured.low:.4g}, {measured.high:.4g}]' if known else '',
-    f'{figure.tolerance:.1g}',
-    'reproduced' if figure.is_reproduced else 'NOT reproduced',
-  ]
+  return Study(
+    title=title,
+    protocol=setup,
+    config=Repeat(seed),
+    variants={MEASURED: {}},
+    seeds=range(runs),
+    expected={(MEASURED, metric): number for metric, number in published.items()},
+    measure=measure,
+  )

@@ -1,45 +1,76 @@
 """The Open Bandit sample: uniformly logged rounds value ZOZOTOWN's Thompson sampling."""
 
-import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from experiments.reproductions import Figure
+from experiments.reproductions import Repeat, reproduction
 from rec_jax.data import open_bandit, sources
-from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import intervals
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.off_policy.estimators import dm, dr, ipw, match
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic
+from rec_jax.runs.study import Study, Values
+from rec_jax.runs.study_results import Expected
 
-SETUP = (
+_TITLE = 'The Open Bandit sample values its Thompson sampling from uniform rounds, as published'
+_SETUP = (
   'Open Bandit sample, Random -> BernoulliTS (the ZOZOTOWN prior, 100,000 draws), campaign all, '
   'logistic regression by cross-fitting over 3 folds, one model a position'
+  '; numbers of the quick start of the Open Bandit Pipeline, github.com/st-tech/zr-obp'
 )
-SOURCE = 'the quick start of the Open Bandit Pipeline, github.com/st-tech/zr-obp'
 # Of the draws and of the folds.
 SEED = 12345
 NUM_DRAWS = 100_000
+# Tolerances are half a unit of the last published digit.
+PUBLISHED = {
+  'IPW value': Expected.near(0.004553, 5e-7),
+  'DM value': Expected.near(0.003545, 5e-7),
+  'DR value': Expected.near(0.004727, 5e-7),
+  'IPW value over the logged mean': Expected.near(1.198126, 5e-7),
+  'IPW relative error': Expected.near(0.0840, 5e-5),
+  'DM relative error': Expected.near(0.1560, 5e-5),
+  'DR relative error': Expected.near(0.1255, 5e-5),
+}
 
 
-def run() -> list[Figure]:
+def get_study() -> Study:
   """Values, IPW also over the mean reward of the log, and errors against the other log's mean."""
+  return reproduction(_TITLE, _SETUP, measure, PUBLISHED, seed=SEED)
+
+
+def measure(config: Repeat, workdir: Path) -> dict[str, Values]:
+  """What each round adds to a value; the round is the unit."""
   folder = sources.open_bandit_folder()
-  with tempfile.TemporaryDirectory() as directory:
-    for policy in open_bandit.POLICIES:
-      open_bandit.write(folder, policy, 'all', directory)
-    log, on_policy = (open_bandit.read(directory, policy, 'all') for policy in open_bandit.POLICIES)
+  for policy in open_bandit.POLICIES:
+    open_bandit.write(folder, policy, 'all', workdir / 'data')
+  log, on_policy = (
+    open_bandit.read(workdir / 'data', policy, 'all') for policy in open_bandit.POLICIES
+  )
+  table = _terms(log, config.seed)
+  rounds = np.arange(len(log.action))
+  found = {f'{name} value': Values(value, rounds) for name, value in table.items()}
+  found['IPW value over the logged mean'] = Values(table['IPW'] / log.reward.mean(), rounds)
+  truth = on_policy.reward.mean()
+  for name, value in table.items():
+    error = abs(value.mean() - truth) / truth
+    found[f'{name} relative error'] = Values([error], ['the log'])
+  return found
+
+
+def _terms(log: LoggedFeedback, seed: int) -> dict[str, np.ndarray]:
+  """Estimator -> [n], whose mean is the estimate."""
   num_rounds = len(log.action)
   shares = thompson(*sources.open_bandit_prior('all'), num_positions=3)
   with jax.enable_x64():
     q_hat = cross_fit(
-      jax.random.key(SEED),
+      jax.random.key(seed),
       logistic(),
       context=np.asarray(log.context, np.float64),
       action_context=np.asarray(log.action_context),
       action=log.action,
       reward=log.reward,
-      fold=folds(SEED, num_rounds, 3),
+      fold=folds(seed, num_rounds, 3),
       position=log.position,
       num_positions=3,
     )
@@ -51,23 +82,8 @@ def run() -> list[Figure]:
       log.position,
       q_hat,
     )
-    table = {'IPW': ipw(rounds), 'DM': dm(rounds), 'DR': dr(rounds)}
-  values = intervals.bootstrap(jax.random.key(SEED), table)
-  published = {'IPW': (0.004553, 0.0840), 'DM': (0.003545, 0.1560), 'DR': (0.004727, 0.1255)}
-  truth, logged = on_policy.reward.mean(), log.reward.mean()
-  # Tolerances are half a unit of the last published digit.
-  figures = [
-    Figure(f'{name} value', published[name][0], value, 5e-7) for name, value in values.items()
-  ]
-  ipw_value = values['IPW']
-  relative = Estimate(
-    ipw_value.value / logged, ipw_value.low / logged, ipw_value.high / logged, num_rounds
-  )
-  figures.append(Figure('IPW value over the logged mean', 1.198126, relative, 5e-7))
-  for name, value in values.items():
-    error = Estimate(abs(value.value - truth) / truth, np.nan, np.nan, num_rounds)
-    figures.append(Figure(f'{name} relative error', published[name][1], error, 5e-5))
-  return figures
+    terms = {'IPW': ipw(rounds), 'DM': dm(rounds), 'DR': dr(rounds)}
+    return {name: np.asarray(each.direct + each.correction) for name, each in terms.items()}
 
 
 def thompson(alpha: np.ndarray, beta: np.ndarray, num_positions: int) -> np.ndarray:

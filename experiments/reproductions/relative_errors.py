@@ -1,15 +1,13 @@
 """Relative errors of seven estimators over repeated runs, as OBP prints them."""
 
 import functools
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.reproductions import Figure
-from rec_jax.evaluation.intervals import t_interval
 from rec_jax.evaluation.off_policy import estimators
 from rec_jax.evaluation.off_policy.estimators import Rounds, reduce
 from rec_jax.evaluation.off_policy.tuning import slope
+from rec_jax.runs.study import Values
 
 # Candidates of SLOPE, and the folds and the penalty of its examples.
 LAMBDAS = (10, 50, 100, 500, 1000, 5000, 10000, np.inf)
@@ -27,13 +25,6 @@ def of(rounds: Rounds, truth: float) -> dict[str, float]:
   }
 
 
-def compare(
-  runs: Sequence[Mapping[str, float]],
-  published: Mapping[str, float],
-  tolerance: Mapping[str, float],
-) -> list[Figure]:
-  """The mean over the runs beside the published one, by estimator."""
-  return [
-    Figure(name, value, t_interval(np.array([run[name] for run in runs])), tolerance[name])
-    for name, value in published.items()
-  ]
+def values(rounds: Rounds, truth: float, run: int) -> dict[str, Values]:
+  """The relative error of each estimator in one run, which is the unit."""
+  return {name: Values([error], [run]) for name, error in of(rounds, truth).items()}

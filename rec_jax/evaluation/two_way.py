@@ -19,6 +19,9 @@ from jax.typing import ArrayLike
 
 from rec_jax.evaluation.intervals import CHUNK_SIZE, RESAMPLES, Estimate
 
+# Ends the name of a metric that counts each item alike, instead of each user.
+BY_ITEM = ', by item'
+
 
 def user_macro(
   key: jax.Array,

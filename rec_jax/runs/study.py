@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from rec_jax import files
 from rec_jax.runs import study_page, study_results
@@ -55,8 +55,9 @@ class Study:
     protocol: how it is measured and what the unit is; `{config.FIELD}` stands for a setting.
     config: a dataclass with a field `seed`; flags override its fields.
     variants: label -> overrides of fields by dotted name.
-    measure: called once for each variant and seed; an override of `seed` is the seed.
-    seeds: every variant runs under each; all variants of a seed come before the next seed.
+    measure: called once for each variant and seed.
+    seeds: added to the seed of the config; every variant runs under each, all variants of a seed
+      before the next seed.
     baseline: the variant that the others are compared with, or none.
     expected: (variant, metric) -> bounds of the estimate; the study fails outside one of them.
     compare: how values become numbers and numbers are compared.
@@ -96,9 +97,10 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
     InputError: the workdir belongs to another study, or a setting cannot be.
   """
   workdir = Path(workdir)
-  seeds, variants = list(study.seeds), {k: dict(v) for k, v in study.variants.items()}
+  seeds = [study.config.seed + seed for seed in study.seeds]
+  variants = {label: dict(fields) for label, fields in study.variants.items()}
   runs.claim(_Asked(name, seeds[0], seeds, variants, study.config), workdir, workdir / 'parts')
-  frame = _per_unit(name, study, workdir)
+  frame = _per_unit(name, study, seeds, workdir)
   _write_frame(workdir / 'per_unit.parquet', frame)
   results = study_results.results(frame, study.baseline, study.expected, study.compare)
   protocol = f'{study.protocol.format(config=study.config)}; {study.compare.protocol}'
@@ -134,13 +136,13 @@ def override(config: Any, fields: Mapping[str, Any]) -> Any:
   return config
 
 
-def _per_unit(name: str, study: Study, workdir: Path) -> pl.DataFrame:
+def _per_unit(name: str, study: Study, seeds: Sequence[int], workdir: Path) -> pl.DataFrame:
   """All values, from the parts that are there and those that are not."""
   frames = []
-  with progress(name, len(study.seeds) * len(study.variants)) as advance:
+  with progress(name, len(seeds) * len(study.variants)) as advance:
     parts = Parts(workdir / 'parts', advance)
     # All variants of a seed first: whatever else the machine does falls on all of them.
-    for seed in study.seeds:
+    for seed in seeds:
       for variant, fields in study.variants.items():
         config = override(study.config, {'seed': seed, **fields})
         measured = functools.partial(_measured, study.measure, config, workdir)

@@ -81,7 +81,9 @@ def _forest(found: Sequence[Result], baseline: str | None, compare: Comparison) 
   for result in found:
     shown = result.compared if is_compared else result.value
     if shown is not None and shown.n > 1:
-      name = f'{result.metric}, {compare.word} {baseline}' if is_compared else result.metric
+      name = (
+        f'{result.metric}, {compare.heading.format(baseline)}' if is_compared else result.metric
+      )
       panels.setdefault(name, {})[result.variant] = shown
   if not panels:
     return

@@ -16,8 +16,6 @@ from rec_jax.runs import workdir as runs
 
 # Below it Student's interval: the bootstrap of few units is too narrow.
 MIN_UNITS_OF_BOOTSTRAP = 50
-# What a metric is called that counts each item alike, instead of each user.
-BY_ITEM = ', by item'
 
 
 class Expected(NamedTuple):
@@ -77,14 +75,14 @@ class Comparison(NamedTuple):
   Attributes:
     estimate: values of units (and items) -> estimates by the suffix of the metric's name.
     against: (values, values of the baseline), paired -> what is compared.
-    word: between a variant and its baseline.
+    heading: of the column of comparisons, `{}` being the baseline.
     neutral: the comparison of equals.
     protocol: what the intervals are.
   """
 
   estimate: Callable[[_Pooled], dict[str, Estimate]]
   against: Callable[[np.ndarray, np.ndarray], np.ndarray]
-  word: str
+  heading: str
   neutral: float
   protocol: str
 
@@ -94,7 +92,7 @@ def _mean(values: _Pooled) -> dict[str, Estimate]:
   column, key = values['value'].to_numpy(), jax.random.key(0)
   if values['item'].null_count() == 0:
     users, items = (values[name].to_numpy() for name in ('unit', 'item'))
-    kinds = {'': two_way.user_macro, BY_ITEM: two_way.item_macro}
+    kinds = {'': two_way.user_macro, two_way.BY_ITEM: two_way.item_macro}
     return {suffix: of(key, {'': column}, users, items)[''] for suffix, of in kinds.items()}
   if len(column) < MIN_UNITS_OF_BOOTSTRAP:
     return {'': intervals.t_interval(column)}
@@ -110,7 +108,7 @@ def _median(values: _Pooled) -> dict[str, Estimate]:
 DIFFERENCE = Comparison(
   _mean,
   np.subtract,
-  'minus',
+  'minus {}',
   0.0,
   'values are averaged over seeds within each unit; 95 % intervals over units (bootstrap, or '
   f"Student's t for fewer than {MIN_UNITS_OF_BOOTSTRAP}; over users and items where both are "
@@ -120,8 +118,8 @@ DIFFERENCE = Comparison(
 # their true median with probability 1 - 2^(1 - n).
 MEDIAN_RATIO = Comparison(
   _median,
-  np.divide,
-  'over',
+  lambda values, baseline: baseline / values,
+  '{} over this',
   1.0,
   'medians of repeats with their range; ratios of the two sides of a repeat, likewise',
 )
@@ -182,11 +180,9 @@ def cells(
   metrics = list(dict.fromkeys(result.metric for result in found))
   ordered = sorted(found, key=lambda result: metrics.index(result.metric))
   headings = ['metric', 'variant', 'value', 'n']
-  body: list[list[Cell]] = [
-    [of.metric, of.variant, numbers.plain(of.value), of.value.n] for of in ordered
-  ]
+  body: list[list[Cell]] = [[of.metric, of.variant, _value(of), of.value.n] for of in ordered]
   if any(of.compared for of in found):
-    headings.append(f'{compare.word} {baseline}')
+    headings.append(compare.heading.format(baseline))
     signed = compare.neutral == 0
     for line, of in zip(body, ordered, strict=True):
       line.append(numbers.plain(of.compared, sign=signed) if of.compared else numbers.MISSING)
@@ -195,6 +191,13 @@ def cells(
     for line, of in zip(body, ordered, strict=True):
       line += [str(of.expected), 'yes' if of.is_expected else 'NO'] if of.expected else ['', '']
   return headings, body
+
+
+def _value(result: Result) -> str:
+  """The estimate; beside a published number with as many digits as that."""
+  if result.expected is None or result.expected.published is None:
+    return numbers.plain(result.value)
+  return f'{result.value.value:.7g} {numbers.interval(result.value)}'
 
 
 def _pooled(frame: pl.DataFrame) -> dict[tuple[str, str], _Pooled]:

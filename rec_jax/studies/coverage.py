@@ -1,11 +1,14 @@
-"""How often 95 % intervals cover a policy's value over 1,000 synthetic logs.
+"""How often 95 % intervals cover a policy's value over synthetic logs.
 
 A log has 1,000 rounds over 100 contexts and 10 actions, with rewards 0 and 1. All probabilities are
 known: the value is exact, and so is the range of what a round may add to an estimate, which three
-of the intervals need. The reward model is wrong. Two evaluated policies, near the one that logs and
-far from it: shares have bounds for the near one, and most logs of the far one have to warn.
+of the intervals need. The reward model is wrong. The evaluated policy is near the one that logs or
+far from it.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,24 +26,35 @@ from rec_jax.evaluation.off_policy.estimators import (
   snipw,
 )
 from rec_jax.evaluation.off_policy.evaluate import overlap_of
-from rec_jax.report import terminal
-from rec_jax.report.numbers import Cell
+from rec_jax.runs.study import Values
 
-SEED = 0
-NUM_LOGS, NUM_ROUNDS, NUM_CONTEXTS, NUM_ACTIONS = 1_000, 1_000, 100, 10
+NUM_ROUNDS, NUM_CONTEXTS, NUM_ACTIONS = 1_000, 100, 10
 ESTIMATORS = {'ipw': ipw, 'snipw': snipw, 'dr': dr, 'sndr': sndr}
+ASYMPTOTIC = ('t', 'bootstrap')
 RANGED = {
   'hoeffding': intervals.hoeffding,
   'bernstein': intervals.empirical_bernstein,
   'betting': intervals.betting,
 }
-# Least and largest share of logs; 1,000 of them leave a standard error of 0.7 %.
-ASYMPTOTIC_BOUNDS, FINITE_SAMPLE_BOUNDS = (0.93, 0.97), (0.95, 1.0)
-LEAST_WARNED = 0.9
-# How far the logits of both policies spread, apart from what they have in common.
-NEAR, FAR = 0.5, 1.5
+WARNED = 'warns of poor overlap'
 # Logs whose bootstrap shares its resamples.
 CHUNK_SIZE = 100
+
+
+@dataclasses.dataclass
+class CoverageConfig:
+  """One kind of evaluated policy.
+
+  Attributes:
+    seed: of the problem, the logs and the bootstrap.
+    num_logs: how many are drawn.
+    spread: how far the logits of both policies spread, apart from what they have in common: 0.5 is
+      near, 1.5 far.
+  """
+
+  seed: int = 0
+  num_logs: int = 1_000
+  spread: float = 0.5
 
 
 class Problem(NamedTuple):
@@ -52,49 +66,34 @@ class Problem(NamedTuple):
   model: jax.Array
 
 
-def run() -> bool:
-  """Prints shares of logs and mean widths; whether all shares are within their bounds."""
-  fits = True
-  for name, spread in (('near', NEAR), ('far', FAR)):
-    problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(SEED), 3)
-    with jax.enable_x64():
-      problem = make_problem(problem_key, spread)
-      keys = jax.random.split(log_key, NUM_LOGS)
-      rounds = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, problem)
-      cells = every_cell(problem)
-      value = float((problem.target * problem.mean).sum(1).mean())
-      largest = float(cells.weight.max())
-      found = asymptotic(bootstrap_key, rounds) | finite_sample(rounds, cells)
-      warned = float(np.mean([overlap_of(log).warning != '' for log in np.asarray(rounds.weight)]))
-    print(
-      f'The {name} policy: value {value:.4f}, importance weights up to '
-      f'{largest:.0f}, {warned:.1%} of the logs warn.'
-    )
-    rows, within = summary(found, value, bounded=name == 'near')
-    columns = ['estimator', 'interval', 'covered', 'bounds', 'mean width']
-    print(f'\n{terminal.table(columns, rows)}\n')
-    fits &= within and (name == 'near' or warned >= LEAST_WARNED)
-  if not fits:
-    print('A share is out of its bounds, or too few logs of the far policy warn.')
-  return fits
-
-
-def summary(
-  found: dict[tuple[str, str], list[Estimate]], value: float, bounded: bool
-) -> tuple[list[list[Cell]], bool]:
-  """Rows of the table, and whether all shares are within their bounds."""
-  rows: list[list[Cell]] = []
-  within = True
+def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
+  """For each log, whether each interval covers, how wide it is, and whether a warning is given."""
+  del workdir
+  problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(config.seed), 3)
+  with jax.enable_x64():
+    problem = make_problem(problem_key, config.spread)
+    keys = jax.random.split(log_key, config.num_logs)
+    rounds = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, problem)
+    value = float((problem.target * problem.mean).sum(1).mean())
+    found = asymptotic(bootstrap_key, rounds) | finite_sample(rounds, every_cell(problem))
+    warned = [overlap_of(log).warning != '' for log in np.asarray(rounds.weight)]
+  logs = np.arange(config.num_logs)
+  measured = {WARNED: Values(warned, logs)}
   for (name, interval), estimates in found.items():
-    covered = float(np.mean([estimate.low <= value <= estimate.high for estimate in estimates]))
-    width = float(np.mean([estimate.high - estimate.low for estimate in estimates]))
-    bounds = ''
-    if bounded:
-      least, most = FINITE_SAMPLE_BOUNDS if interval in RANGED else ASYMPTOTIC_BOUNDS
-      within &= least <= covered <= most
-      bounds = f'{least:.0%} to {most:.0%}'
-    rows.append([name, interval, f'{covered:.1%}', bounds, f'{width:.3f}'])
-  return rows, within
+    measured[covered(name, interval)] = Values(covers(estimates, value), logs)
+    width = [estimate.high - estimate.low for estimate in estimates]
+    measured[f'{name}, {interval}: width'] = Values(width, logs)
+  return measured
+
+
+def covered(estimator: str, interval: str) -> str:
+  """The metric that is the share of logs whose interval holds the value."""
+  return f'{estimator}, {interval}: covers'
+
+
+def covers(estimates: list[Estimate], value: float) -> list[bool]:
+  """Whether each interval holds the value."""
+  return [estimate.low <= value <= estimate.high for estimate in estimates]
 
 
 def make_problem(key: jax.Array, spread: float) -> Problem:
@@ -129,10 +128,10 @@ def asymptotic(key: jax.Array, rounds: Rounds) -> dict[tuple[str, str], list[Est
   found: dict[tuple[str, str], list[Estimate]] = {}
   for index, (name, estimator) in enumerate(ESTIMATORS.items()):
     terms = jax.tree.map(np.asarray, estimator(rounds))
-    logs = [jax.tree.map(lambda leaf, i=i: leaf[i], terms) for i in range(NUM_LOGS)]
+    logs = [jax.tree.map(lambda leaf, i=i: leaf[i], terms) for i in range(len(rounds.reward))]
     found[name, 't'] = [intervals.student(log) for log in logs]
     bootstrapped = found[name, 'bootstrap'] = []
-    for start in range(0, NUM_LOGS, CHUNK_SIZE):
+    for start in range(0, len(logs), CHUNK_SIZE):
       table = {str(i): log for i, log in enumerate(logs[start : start + CHUNK_SIZE])}
       chunk_key = jax.random.fold_in(jax.random.fold_in(key, index), start)
       bootstrapped += intervals.bootstrap(chunk_key, table).values()

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from rec_jax.evaluation import two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report.figures import Curve
 from rec_jax.runs import workdir as runs
@@ -21,7 +22,7 @@ MODELS = (
   recommenders.TEACHER,
   recommenders.STUDENT,
 )
-BY_ITEM = f'recall@10{ranking_comparison.BY_ITEM}'
+BY_ITEM = f'recall@10{two_way.BY_ITEM}'
 
 
 def json_estimate(value, half=0.01, n=200):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rec_jax.evaluation import two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import findings, numbers
 from rec_jax.report.findings import Finding
@@ -89,7 +90,7 @@ def _ranking(found: Results) -> Iterator[Finding]:
 def _unseen(found: Results) -> Iterator[Finding]:
   pair = ranking_comparison.difference_name(TEACHER, ZERO_SHOT)
   # Users and items each alike: where the two disagree nothing is settled.
-  metrics = [f'recall@10{suffix}' for suffix in ('', ranking_comparison.BY_ITEM)]
+  metrics = [f'recall@10{suffix}' for suffix in ('', two_way.BY_ITEM)]
   values = {
     protocol: {
       metric: run_results.find(found, 'evaluate', pair, metric, protocol) for metric in metrics

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from rec_jax.evaluation import two_way
 from rec_jax.report import figures, numbers
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
@@ -63,7 +64,7 @@ def _ranking(found: Results) -> Section:
 
 
 def _unseen(found: Results) -> Section:
-  by_item = {f'recall@10{ranking_comparison.BY_ITEM}': 'recall@10, each item alike'}
+  by_item = {f'recall@10{two_way.BY_ITEM}': 'recall@10, each item alike'}
   metrics = {'recall@10': 'recall@10'} | by_item | {'recall@50': 'recall@50', 'mrr': 'MRR'}
   models = [ZERO_SHOT, TEACHER, STUDENT]
   titles = {

@@ -12,6 +12,7 @@ from rec_jax.evaluation import beyond_accuracy, intervals, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.runs.study import Values
 from rec_jax.stages.evaluate.recommenders import (
   EASE,
   ID_ONLY,
@@ -29,8 +30,6 @@ NEXT_ITEM = 'next item'
 UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
-# What a metric is called that counts each item alike, instead of each user.
-BY_ITEM = ', by item'
 
 PAIRS = (
   (TEACHER, ID_ONLY),
@@ -81,7 +80,7 @@ def unseen_rows(
   num_items, num_cold = dataset.items.num_items, int(split.cold_items.sum())
   estimates = {
     '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
-    BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
+    two_way.BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
   }
   key, most = jax.random.key(config.seed), two_way.share_of_most_frequent(asked.target, 5)
   rows = []
@@ -97,7 +96,7 @@ def unseen_rows(
       f'history is all before the event, {_average(config)}, 95 % two-way bootstrap over users and '
       'items'
     )
-    for suffix, unit in (('', asked.user), (BY_ITEM, asked.target)):
+    for suffix, unit in (('', asked.user), (two_way.BY_ITEM, asked.target)):
       rows += _estimate_rows(
         ranked,
         protocol,
@@ -107,6 +106,27 @@ def unseen_rows(
         suffix,
       )
   return rows
+
+
+def per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  """What rows are made of, for studies: metrics of one model a query, averaged over its seeds."""
+  split, num_items = dataset.split, dataset.items.num_items
+  everything = np.ones(num_items, bool)
+  asked = _queries(config, dataset, split.test_event)
+  ranked = _rank(model, asked, everything, (10,))
+  found = {
+    f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user)
+    for metric in ('recall@10', 'ndcg@10')
+  }
+  events = np.flatnonzero(split.cold_items[dataset.interactions.item])
+  if not len(events):
+    return found
+  asked = _queries(config, dataset, events)
+  for label, candidates in ((UNSEEN_IN_ALL, everything), (UNSEEN_ALONE, split.cold_items)):
+    ranked = _rank(model, asked, candidates, (10,))
+    for metric in ('recall@10', 'mrr'):
+      found[f'{label}, {metric}'] = Values(ranked[metric].mean(0), asked.user, asked.target)
+  return found
 
 
 def difference_name(subject: str, baseline: str) -> str:

@@ -1,4 +1,4 @@
-"""How much policies learnt from a log earn more than the one that logged, over 20 synthetic worlds.
+"""How much policies learnt from a log earn more than the one that logged, over synthetic worlds.
 
 A log teaches by its first 2,000 rounds, with 5 features and 10 actions, rewards 0 and 1, by a
 softmax of a noisy copy of the truth with a fifth of uniform exploration. Expected rewards are
@@ -6,50 +6,47 @@ known, so values are exact, in its other 2,000 rounds, which taught nothing. The
 is the world.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 from scipy import special
 
 from rec_jax.data import obp
 from rec_jax.data.logged_feedback import LoggedFeedback
-from rec_jax.evaluation.intervals import t_interval
-from rec_jax.report import terminal
-from rec_jax.report.numbers import Cell
+from rec_jax.runs.study import Values
 from rec_jax.studies.logged import learn, policy_checkpoint
-from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig
+from rec_jax.studies.logged.objectives import LearningConfig
 
-NUM_WORLDS, NUM_ROUNDS, NUM_FEATURES, NUM_ACTIONS = 20, 2_000, 5, 10
+NUM_ROUNDS, NUM_FEATURES, NUM_ACTIONS = 2_000, 5, 10
 EXPLORATION = 0.2
 
 
-def run() -> None:
-  """Prints what each objective of `learn_policy` adds to the logging policy, paired by world."""
-  gains: dict[str, list[list[float]]] = {objective: [] for objective in OBJECTIVES}
-  values = []
-  for seed in range(NUM_WORLDS):
-    log, expected, behaviour = make_world(seed)
-    logging = earned(behaviour, expected)
-    values.append([*logging, expected[NUM_ROUNDS:].max(1).mean()])
-    for objective in OBJECTIVES:
-      frozen = learn.learn(log, LearningConfig(objective), NUM_ROUNDS, seed)
-      query, features = policy_checkpoint.seen_by(frozen, log)
-      learnt = earned(special.softmax(query @ features.T, axis=1), expected)
-      gains[objective].append([own - before for own, before in zip(learnt, logging, strict=True)])
-  item, slate, best = np.mean(values, axis=0)
-  print(f'The policy that logged: {item:.4f} an item, {slate:.4f} a slate; best item: {best:.4f}.')
-  columns = [
-    'objective',
-    'gain an item',
-    'worlds with a gain',
-    'gain a slate',
-    'worlds with a gain',
-  ]
-  rows: list[list[Cell]] = []
-  for objective, found in gains.items():
-    row: list[Cell] = [objective]
-    for gain in np.array(found).T:
-      row += [t_interval(gain), f'{(gain > 0).sum()} of {NUM_WORLDS}']
-    rows.append(row)
-  print(terminal.table(columns, rows))
+@dataclasses.dataclass
+class LearningGainsConfig:
+  """One objective in one world.
+
+  Attributes:
+    seed: of the world and of the learning.
+    objective: of `learn_policy`; empty for the policy that logged.
+  """
+
+  seed: int = 0
+  objective: str = ''
+
+
+def measure(config: LearningGainsConfig, workdir: Path) -> Mapping[str, Values]:
+  """What a policy earns in the rounds that taught nothing, with an item and with a slate."""
+  del workdir
+  log, expected, policy = make_world(config.seed)
+  if config.objective:
+    frozen = learn.learn(log, LearningConfig(config.objective), NUM_ROUNDS, config.seed)
+    query, features = policy_checkpoint.seen_by(frozen, log)
+    policy = special.softmax(query @ features.T, axis=1)
+  item, slate = earned(policy, expected)
+  world = [config.seed]
+  return {'value of an item': Values([item], world), 'value of a slate': Values([slate], world)}
 
 
 def make_world(seed: int) -> tuple[LoggedFeedback, np.ndarray, np.ndarray]:

@@ -1,0 +1,27 @@
+"""Declared studies: a file each, whose `get_study()` says what is compared, on what, and how."""
+
+import importlib
+
+from rec_jax.runs.study import Study
+
+# Name -> the module that declares it.
+_MODULES = {
+  'text_or_id': 'experiments.studies.text_or_id',
+  'coverage': 'experiments.studies.coverage',
+  'learning_gains': 'experiments.studies.learning_gains',
+  'obd_small': 'experiments.reproductions.obd_small',
+  'obp_synthetic': 'experiments.reproductions.obp_synthetic',
+  'obp_digits': 'experiments.reproductions.obp_digits',
+  'linear_thompson': 'experiments.benchmarks.linear_thompson',
+  'linear_ucb': 'experiments.benchmarks.linear_ucb',
+  'squarecb': 'experiments.benchmarks.squarecb',
+  'ope': 'experiments.benchmarks.ope',
+  'scaling': 'experiments.benchmarks.scaling',
+  'compile': 'experiments.benchmarks.compile',
+}
+NAMES = tuple(_MODULES)
+
+
+def load(name: str) -> Study:
+  """The study of this name."""
+  return importlib.import_module(_MODULES[name]).get_study()

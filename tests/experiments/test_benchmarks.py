@@ -1,0 +1,65 @@
+"""Benchmarks: sides in turn, their ratio, and a peer that is not there; no time is judged."""
+
+import json
+import sys
+
+import pytest
+
+from experiments import benchmarks
+from experiments.benchmarks import scaling, streams
+from rec_jax import bandits
+from rec_jax.runs import study
+from rec_jax.types import ArmSpec, InputError
+
+
+def test_sides_take_turns_and_the_first_call_is_not_counted(tmp_path):
+  calls, ours = [], iter([0.0, *range(1, benchmarks.REPEATS + 1)])
+
+  def one_case():
+    calls.append('ours')
+    return next(ours)
+
+  def peer(python):
+    calls.append(python)
+    return {'case': 1.5}
+
+  asked = benchmarks.benchmark('', '', lambda: {'case': one_case}, {'peer': peer})
+  assert study.run('made_up', asked, tmp_path)
+  assert calls == ['ours'] + ['ours', asked.config.peers] * benchmarks.REPEATS
+  rows = {row['subject']: row for row in json.loads((tmp_path / 'metrics.json').read_text())}
+  assert (rows['rec_jax']['value'], rows['peer']['value']) == (3, 1.5)
+  ratio = rows['peer, compared']
+  assert (ratio['value'], ratio['low'], ratio['high'], ratio['n']) == (2, 1 / 1.5, 5 / 1.5, 5)
+
+
+def test_the_floor_of_memory_is_that_of_the_numbers_read():
+  size = scaling.Size('arms', 10, num_arms=10, dim=3)
+  # A mean of 3 and a triangle of 6 an arm.
+  assert size.floats == 90
+  sizes = list(scaling._sizes())
+  assert len({size.label for size in sizes}) == len(sizes) == 19
+  # The largest state of all: 80 arms, 256 dimensions.
+  assert all(size.num_seeds * 4 * size.floats <= scaling._LARGEST_STATE for size in sizes)
+
+
+@pytest.mark.parametrize('arm_dim', [1, 3])
+@pytest.mark.parametrize('shared', [True, False])
+def test_a_stream_is_played(arm_dim, shared):
+  policy = bandits.make('disjoint_lin_ucb' if arm_dim == 1 else 'lin_squarecb')
+  spec = ArmSpec(4, 4, query_dim=2, arm_dim=arm_dim)
+  assert streams.measure(policy, spec, num_seeds=2, num_rounds=3, shared=shared)() > 0
+
+
+def test_the_peer_in_numpy_measures_itself():
+  sizes = {'policy': 'thompson', 'num_arms': 3, 'dim': 2, 'num_rounds': 10}
+  assert benchmarks.ask_peer(sys.executable, 'numpy_linear.py', **sizes) > 0
+
+
+def test_a_missing_environment_of_peers_says_how_to_make_it(tmp_path):
+  with pytest.raises(InputError, match='make bench'):
+    benchmarks.ask_peer(str(tmp_path / 'python'), 'numpy_linear.py')
+
+
+def test_a_peer_that_fails_says_why(tmp_path):
+  with pytest.raises(InputError, match='vowpal_squarecb.py: .*vowpalwabbit'):
+    benchmarks.ask_peer(sys.executable, 'vowpal_squarecb.py', num_arms=2)

@@ -1,0 +1,57 @@
+"""Every declared study is whole, and the command says what is wrong in one line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments import studies
+from rec_jax.runs import study
+
+
+@pytest.mark.parametrize('name', studies.NAMES)
+def test_every_study_is_whole(name):
+  declared = studies.load(name)
+  assert declared.title and '\n' not in declared.title
+  assert declared.protocol.format(config=declared.config)
+  assert declared.variants and len(declared.seeds) > 0
+  assert declared.baseline is None or declared.baseline in declared.variants
+  # The overrides name fields, and give values of their types.
+  for fields in declared.variants.values():
+    changed = study.override(declared.config, {'seed': 1, **fields})
+    assert changed.seed == 1
+  assert {variant for variant, _ in declared.expected} <= set(declared.variants)
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    ([], 'error: --name: expected text_or_id, '),
+    (['--name=text_or'], 'got text_or; --list explains them'),
+    (['--name=coverage', '--config.num_log=3'], 'did you mean num_logs?'),
+    (['--name=coverage', '--num_seeds=0'], 'num_seeds'),
+    (['--name=coverage', 'again'], "unexpected argument 'again'"),
+  ],
+)
+def test_a_wrong_command_is_one_line(tmp_path, flags, message):
+  command = [sys.executable, '-m', 'experiments.study', *flags, f'--workdir={tmp_path / "new"}']
+  environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
+  done = subprocess.run(command, capture_output=True, text=True, env=environment)
+  assert done.returncode == 1
+  [line] = done.stderr.splitlines()
+  assert message in line
+  assert not (tmp_path / 'new').exists()
+
+
+def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
+  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=40']
+  environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
+  done = subprocess.run(
+    [*command, f'--workdir={tmp_path}'], capture_output=True, text=True, env=environment
+  )
+  # Shares of 40 logs are out of bounds for a thousand.
+  assert done.returncode == 1, done.stderr
+  assert '40 synthetic logs' in done.stdout
+  assert 'not as expected' in done.stdout
+  assert (tmp_path / 'report' / 'index.html').exists()
