@@ -8,18 +8,17 @@ from rec_jax.report.page import Facts
 from rec_jax.runs.config import flatten
 
 
-def of_run(manifest: Mapping[str, Any], seeds: Mapping[str, Cell] | None = None) -> Facts:
-  """Seeds, device and code.
-
-  Args:
-    manifest: of the run.
-    seeds: what else is to be said of seeds, by name.
-  """
+def of_run(manifest: Mapping[str, Any]) -> Facts:
+  """Seeds, device and code."""
+  config = manifest['config']
+  # Neither a sweep nor exploration on the user's own vectors trains a model.
+  has_models = 'finetune' in config and not config['vectors']
+  seeds: dict[str, Cell] = {'training seeds': config['num_seeds']} if has_models else {}
   return Facts(
     'Run',
     {
       'seed': manifest['seed'],
-      **(seeds or {}),
+      **seeds,
       'device': f'{manifest["device"]["kind"]}, {manifest["device"]["host_cores"]} cores',
       'code': manifest['code_revision'][:12],
     },

@@ -23,7 +23,7 @@ from rec_jax import files
 from rec_jax.runs import study_page, study_results
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.parts import Parts
-from rec_jax.runs.study_results import DIFFERENCE, Comparison, Expected
+from rec_jax.runs.study_results import DIFFERENCE, Comparison, Expected, Result
 from rec_jax.training.tracking import progress
 
 
@@ -73,7 +73,7 @@ class Study:
   baseline: str | None = None
   expected: Mapping[tuple[str, str], Expected] = dataclasses.field(default_factory=dict)
   compare: Comparison = DIFFERENCE
-  draw: Callable[[Sequence[study_results.Result]], Mapping[str, str]] | None = None
+  draw: Callable[[Sequence[Result]], Mapping[str, str]] | None = None
 
 
 @dataclasses.dataclass
@@ -104,18 +104,39 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
   _write_frame(workdir / 'per_unit.parquet', frame)
   results = study_results.results(frame, study.baseline, study.expected, study.compare)
   protocol = f'{study.protocol.format(config=study.config)}; {study.compare.protocol}'
-  files.write_json(workdir / 'metrics.json', study_results.rows('study', results, protocol))
-  print(study_results.table(results, study.baseline, study.compare))
-  print(protocol)
   drawn = study.draw(results) if study.draw else {}
-  path = study_page.write(
-    workdir, study.title, protocol, results, study.baseline, study.compare, drawn
-  )
-  print(f'\nreport: {path}')
+  conclude(workdir, study.title, protocol, results, study.baseline, study.compare, drawn)
   outside = [result for result in results if not result.is_expected]
   for result in outside:
     print(f'{result.variant}, {result.metric}: not as expected ({result.expected})')
   return not outside
+
+
+def conclude(
+  workdir: Path,
+  title: str,
+  protocol: str,
+  results: Sequence[Result],
+  baseline: str | None,
+  compare: Comparison = DIFFERENCE,
+  drawn: Mapping[str, str] | None = None,
+) -> None:
+  """Writes the rows and the page of results, and prints their table.
+
+  Args:
+    workdir: with a manifest.
+    title: what was asked.
+    protocol: of all results.
+    results: in the order of the table.
+    baseline: that variants are compared with, or none.
+    compare: how.
+    drawn: name -> SVG of figures beside the forest.
+  """
+  files.write_json(workdir / 'metrics.json', study_results.rows('study', results, protocol))
+  print(study_results.table(results, baseline, compare))
+  print(protocol)
+  path = study_page.write(workdir, title, protocol, results, baseline, compare, drawn or {})
+  print(f'\nreport: {path}')
 
 
 def override(config: Any, fields: Mapping[str, Any]) -> Any:

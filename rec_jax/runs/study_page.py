@@ -37,11 +37,7 @@ def write(
     drawn: name -> SVG of further figures.
   """
   manifest = runs.read_manifest(workdir)
-  seeds = manifest['config']['seeds']
-  facts = [
-    run_facts.of_run(manifest, {'seeds': f'{seeds[0]} to {seeds[-1]}' if seeds[1:] else seeds[0]}),
-    *run_facts.details(manifest),
-  ]
+  facts = [run_facts.of_run(manifest), *run_facts.details(manifest)]
   sentences = [*_compared(found, baseline, compare), *_expected(found)]
   summary = Summary(
     headlines=[],

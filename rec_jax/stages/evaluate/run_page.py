@@ -74,7 +74,7 @@ def _facts(found: Results) -> list[Facts]:
   seconds: dict[str, Cell] = {stage: f'{value:.0f} s' for stage, value in totals.items()}
   return [
     Facts('Data', data | {k.replace('_', ' '): v for k, v in dataset['notes'].items()}),
-    run_facts.of_run(found.manifest, {'training seeds': found.manifest['config']['num_seeds']}),
+    run_facts.of_run(found.manifest),
     *([Facts('Time of each earlier stage', seconds)] if seconds else []),
     *run_facts.details(found.manifest),
   ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from rec_jax import bandits
 from rec_jax.environments import rollout
 from rec_jax.runs.config import SweepConfig
-from rec_jax.studies.sweep import sweep, worlds
+from rec_jax.studies.sweep import delays, rollouts, sweep, worlds
 from rec_jax.types import InputError
 from tests.data.test_open_bandit import folder
 from tests.helpers import world_files
@@ -64,7 +65,7 @@ def test_metrics_are_means_with_paired_differences(swept):
   found = {(row['subject'], row['metric']): row for row in rows}
   assert len(found) == 3 + 2 + 3
   difference = of['lin_ucb, alpha=2'] - of['uniform']
-  row = found['lin_ucb, alpha=2', 'regret minus uniform']
+  row = found['lin_ucb, alpha=2, compared', 'regret']
   assert row['value'] == pytest.approx(difference.mean())
   half = 2.0739 * difference.std(ddof=1) / np.sqrt(23)
   assert row['high'] - row['value'] == pytest.approx(half, rel=1e-3)
@@ -74,14 +75,18 @@ def test_metrics_are_means_with_paired_differences(swept):
 
 def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, capsys):
   before = (swept[0] / 'metrics.json').read_text()
-  monkeypatch.delattr(sweep, 'rollout')
+  monkeypatch.delattr(rollouts, 'rollout')
   sweep.run(CONFIG, swept[0])
   assert (swept[0] / 'metrics.json').read_text() == before
   table = capsys.readouterr().out
-  assert 'regret after 30 rounds (n=23)' in table
+  # The best first, with the difference beside it.
+  assert re.search(r'regret +lin_ucb, alpha=\S+ .*\n', table)
+  assert 'minus uniform' in table
   assert PROTOCOL in table
   for name in ('regret.svg', 'regret_others.svg'):
     assert (swept[0] / name).read_text().startswith('<svg')
+  page = (swept[0] / 'report' / 'index.html').read_text()
+  assert 'cumulative regret, without uniform' in page
 
 
 def test_outcomes_that_never_arrive_teach_nothing(swept, tmp_path):
@@ -121,7 +126,7 @@ def test_networks_that_are_never_refreshed_are_named(caplog, refresh_every, idle
 )
 def test_the_protocol_says_of_a_delay_what_is_so(kind, delay, words):
   config = dataclasses.replace(CONFIG, delay=delay, delay_distribution=kind)
-  assert sweep._delay(config) == (words and f', known after {words}')
+  assert delays.description(config) == (words and f', known after {words}')
 
 
 def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
@@ -191,7 +196,7 @@ def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkey
 def test_blocks_have_one_shape_and_fit_the_memory():
   for runs_, bound in ((1, 2e9), (23, 2e9), (1000, 2e9), (1000, 64 * 30 * 7)):
     config = SweepConfig(num_rounds=30, memory_bound=bound)
-    blocks = list(sweep._blocks(runs_, config))
+    blocks = list(rollouts._blocks(runs_, config))
     assert len({rows.shape for rows, _ in blocks}) == 1
     assert len(blocks[0][0]) <= max(1, bound / (64 * 30))
     new = np.concatenate([rows[:num_new] for rows, num_new in blocks])
