@@ -132,7 +132,8 @@ def conclude(
     compare: how.
     drawn: name -> SVG of figures beside the forest.
   """
-  files.write_json(workdir / 'metrics.json', study_results.rows('study', results, protocol))
+  rows = study_results.rows(results, baseline, compare, protocol)
+  files.write_json(workdir / 'metrics.json', rows)
   print(study_results.table(results, baseline, compare))
   print(protocol)
   path = study_page.write(workdir, title, protocol, results, baseline, compare, drawn or {})

@@ -51,6 +51,7 @@ class Result(NamedTuple):
     value: with its interval.
     compared: with the baseline, where both have the metric.
     expected: bounds of the value, if any.
+    spread: standard deviation over seeds of the value, where seeds share units and are several.
   """
 
   variant: str
@@ -58,6 +59,7 @@ class Result(NamedTuple):
   value: Estimate
   compared: Estimate | None = None
   expected: Expected | None = None
+  spread: float | None = None
 
   @property
   def is_expected(self) -> bool:
@@ -142,7 +144,7 @@ def results(
   Raises:
     ValueError: a variant has other units than the baseline, or bounds are of no result.
   """
-  pooled = _pooled(frame)
+  pooled, spreads = _pooled(frame), _spreads(frame)
   found = []
   for (variant, metric), values in pooled.items():
     base = None if baseline in (None, variant) else pooled.get((baseline, metric))
@@ -152,20 +154,28 @@ def results(
     for suffix, estimate in compare.estimate(values).items():
       name = f'{metric}{suffix}'
       bounds = expected.get((variant, name))
-      found.append(Result(variant, name, estimate, compared.get(suffix), bounds))
+      spread = spreads.get((variant, metric), {}).get(suffix)
+      found.append(Result(variant, name, estimate, compared.get(suffix), bounds, spread))
   if missing := set(expected) - {(result.variant, result.metric) for result in found}:
     raise ValueError(f'bounds of {sorted(missing)[0]}, which was not measured')
   return found
 
 
-def rows(stage: str, found: Sequence[Result], protocol: str) -> list[dict[str, Any]]:
-  """The rows of metrics.json."""
-  each = [runs.estimate_row(stage, of.variant, of.metric, of.value, protocol) for of in found]
-  return each + [
-    runs.estimate_row(stage, f'{of.variant}, compared', of.metric, of.compared, protocol)
-    for of in found
-    if of.compared is not None
+def rows(
+  found: Sequence[Result], baseline: str | None, compare: Comparison, protocol: str
+) -> list[dict[str, Any]]:
+  """The rows of metrics.json: values, comparisons, and spreads over seeds."""
+  heading, none = compare.heading.format(baseline), float('nan')
+  named = [(of.variant, of.metric, of.value) for of in found]
+  named += [
+    (f'{of.variant}, {heading}', of.metric, of.compared) for of in found if of.compared is not None
   ]
+  named += [
+    (f'{of.variant}, spread over seeds', of.metric, Estimate(of.spread, none, none, of.value.n))
+    for of in found
+    if of.spread is not None
+  ]
+  return [runs.estimate_row('study', *each, protocol) for each in named]
 
 
 def table(found: Sequence[Result], baseline: str | None, compare: Comparison) -> str:
@@ -186,6 +196,10 @@ def cells(
     signed = compare.neutral == 0
     for line, of in zip(body, ordered, strict=True):
       line.append(numbers.plain(of.compared, sign=signed) if of.compared else numbers.MISSING)
+  if any(of.spread is not None for of in found):
+    headings.append('spread over seeds')
+    for line, of in zip(body, ordered, strict=True):
+      line.append(numbers.number(of.spread))
   if any(of.expected for of in found):
     headings += ['expected', '']
     for line, of in zip(body, ordered, strict=True):
@@ -210,6 +224,26 @@ def _pooled(frame: pl.DataFrame) -> dict[tuple[str, str], _Pooled]:
     (variant, metric): part.select('unit', 'item', 'value').sort('unit', 'item')
     for (variant, metric), part in split.items()
   }
+
+
+def _spreads(frame: pl.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+  """(variant, metric) -> suffix -> standard deviation over seeds, where seeds share units."""
+  found: dict[tuple[str, str], dict[str, float]] = {}
+  names = 'variant', 'metric'
+  for key, part in frame.partition_by(*names, as_dict=True, maintain_order=True).items():
+    num_seeds = part['seed'].n_unique()
+    if num_seeds == 1 or part.group_by('unit').agg(pl.col('seed').n_unique()).max()['seed'][0] == 1:
+      continue
+    units = {'': 'unit'} | ({two_way.BY_ITEM: 'item'} if part['item'].null_count() == 0 else {})
+    found[key[0], key[1]] = {suffix: _seed_spread(part, unit) for suffix, unit in units.items()}
+  return found
+
+
+def _seed_spread(values: pl.DataFrame, unit: str) -> float:
+  """Standard deviation over seeds of the mean over units of the mean within each."""
+  of_units = values.group_by('seed', unit).agg(pl.col('value').mean())
+  of_seeds = of_units.group_by('seed').agg(pl.col('value').mean())['value']
+  return float(np.std(of_seeds.to_numpy(), ddof=1))
 
 
 def _paired(

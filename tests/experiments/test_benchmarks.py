@@ -28,7 +28,7 @@ def test_sides_take_turns_and_the_first_call_is_not_counted(tmp_path):
   assert calls == ['ours'] + ['ours', asked.config.peers] * benchmarks.REPEATS
   rows = {row['subject']: row for row in json.loads((tmp_path / 'metrics.json').read_text())}
   assert (rows['rec_jax']['value'], rows['peer']['value']) == (3, 1.5)
-  ratio = rows['peer, compared']
+  ratio = rows['peer, rec_jax over this']
   assert (ratio['value'], ratio['low'], ratio['high'], ratio['n']) == (2, 1 / 1.5, 5 / 1.5, 5)
 
 

@@ -60,9 +60,12 @@ def test_seeds_are_averaged_within_units_and_differences_are_paired(tmp_path):
   assert found['plain', 'reward']['n'] == 60
   # Between users a standard deviation of 173: unpaired, a gain of 0.5 would be lost in it.
   assert found['plain', 'reward']['high'] - found['plain', 'reward']['low'] > 50
-  compared = found['better, compared', 'reward']
+  compared = found['better, minus plain', 'reward']
   assert (compared['value'], compared['low'], compared['high']) == pytest.approx((0.5, 0.5, 0.5))
   assert 'scale 1' in compared['protocol']
+  # Seeds 3 and 5 shift everybody.
+  spread = found['plain, spread over seeds', 'reward']
+  assert (spread['value'], spread['low']) == (pytest.approx(2**0.5), None)
 
 
 def test_every_value_is_kept_with_its_unit(tmp_path):
@@ -130,6 +133,7 @@ def test_items_that_are_a_sample_make_intervals_two_way(tmp_path):
     row = found['plain', metric]
     assert (row['value'], row['n']) == (pytest.approx(0.1), 10)
     assert row['low'] < 0.01 and row['high'] > 0.25
+    assert found['plain, spread over seeds', metric]['value'] == 0
 
   def over_users(config, workdir):
     return {'hit': Values((item == 0).astype(float), user)}
@@ -162,7 +166,9 @@ def test_medians_of_times_are_compared_by_ratios_of_the_same_repeat(tmp_path):
   row = found['better', 'per second']
   assert (row['value'], row['low'], row['high'], row['n']) == (40, 8, 60, 3)
   # 4, 4 and 2; the ratio of the medians is 4 as well, that of the means 2.57.
-  row = found['plain, compared', 'per second']
+  # A repeat is a unit of its own: there is no spread of the same units.
+  assert ('plain, spread over seeds', 'per second') not in found
+  row = found['plain, better over this', 'per second']
   assert (row['value'], row['low'], row['high']) == (4, 2, 4)
 
 
@@ -174,7 +180,7 @@ def test_a_metric_that_the_baseline_lacks_is_not_compared(tmp_path):
   study.run('made_up', declared(measure=one_more), tmp_path)
   found = rows(tmp_path)
   assert found['better', 'extra']['n'] == 1
-  assert ('better, compared', 'extra') not in found
+  assert ('better, minus plain', 'extra') not in found
 
 
 def test_another_study_or_other_settings_need_another_workdir(tmp_path):

@@ -27,6 +27,9 @@ def compare(
     parts: where results are kept.
     encoded: the same problem for policies that read the user tower.
     with_teacher: label -> the same problem with the teacher's features.
+
+  Returns:
+    JSON-like, for the summary; each policy also with `user_reward`, a mean a user.
   """
   described = parts.group(problem.name, _works(config, problem, chosen, encoded, with_teacher))
   entries = policies.comparison(problem)
@@ -42,8 +45,7 @@ def compare(
     'users': len(problem.is_new),
     'seeds': config.explore.num_seeds,
     'policies': [
-      {'name': label, 'difference': rollout_metrics.paired(policy, base, config.seed)}
-      | _public(policy)
+      {'name': label, 'difference': rollout_metrics.paired(policy, base, config.seed)} | policy
       for label, policy in explored.items()
     ],
     'frontiers': [_frontier(c, described[f'{c.label} frontier']) for c in entries if c.frontier],
@@ -111,7 +113,3 @@ def _frontier(entry: PolicyEntry, described: list[dict[str, Any]]) -> dict[str, 
       for strength, point in zip(entry.frontier, described, strict=True)
     ],
   }
-
-
-def _public(policy: dict[str, Any]) -> dict[str, Any]:
-  return {name: value for name, value in policy.items() if name != 'user_reward'}

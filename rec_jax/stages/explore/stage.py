@@ -2,7 +2,8 @@
 
 Reads `prepare`, `finetune` and `distil`. Hyperparameters are tuned on an earlier stream, cut out
 of the events before the cut. Each rollout is kept in `parts/` as soon as it is done, so that a
-killed run resumes. Writes `summary.json` (for the report), `log.parquet` and `metrics.json`.
+killed run resumes. Writes `summary.json` (for the report), `per_unit.parquet` (what each user
+earned under each policy), `log.parquet` and `metrics.json`.
 
 With `vectors` it reads that file and no other stage: one environment, nothing tuned, no log; it
 ends with `report/index.html`, which the stage `report` writes otherwise.
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from rec_jax import files
 from rec_jax.evaluation.intervals import Estimate
@@ -74,6 +76,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         summary = _explore_vectors(config, arrays, parts)
       else:
         summary = _explore_chain(config, chain.load(config, workdir), stage_dir, parts)
+    _write_per_unit(summary['environments'], stage_dir / 'per_unit.parquet')
     files.write_json(stage_dir / 'summary.json', summary)
     runs.finish(stage_dir, _rows(summary))
   if config.vectors:
@@ -183,6 +186,18 @@ def _cold_start(
     for label, policy in described.items()
   ]
   return {'protocol': _COLD_START, 'rows': rows}
+
+
+def _write_per_unit(environments: list[dict[str, Any]], path: Path) -> None:
+  """Moves the reward of each user, mean over seeds and visits, from the summary to a table."""
+  frames = []
+  for environment in environments:
+    for policy in environment['policies']:
+      reward = policy.pop('user_reward')
+      names = {'environment': environment['name'], 'policy': policy['name']}
+      frames.append(pl.DataFrame(names | {'user': range(len(reward)), 'reward': reward}))
+  with files.replacing(path) as stream:
+    pl.concat(frames).write_parquet(stream)
 
 
 def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from rec_jax.runs.config import Config, ExploreConfig
@@ -122,6 +123,11 @@ def test_exploration_runs_on_vectors_alone(tmp_path, capsys, monkeypatch):
   assert environment['rounds'] == 30 * 5
   reward = {row['subject']: row['value'] for row in rows if row['metric'] == 'reward'}
   assert reward.keys() == {'uniform', 'popularity greedy', 'model greedy', ucb.label}
+  units = pl.read_parquet(tmp_path / 'run/explore/per_unit.parquet')
+  assert 'user_reward' not in environment['policies'][0]
+  for (policy,), of_users in units.group_by('policy'):
+    assert len(of_users) == 30
+    assert of_users['reward'].mean() == pytest.approx(reward[policy])
   # The rewards were drawn from these very vectors.
   assert reward['model greedy'] > reward['uniform'] + 0.05
   told, page = capsys.readouterr().out, (tmp_path / 'run/report/index.html').read_text()

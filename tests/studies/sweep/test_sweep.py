@@ -65,7 +65,7 @@ def test_metrics_are_means_with_paired_differences(swept):
   found = {(row['subject'], row['metric']): row for row in rows}
   assert len(found) == 3 + 2 + 3
   difference = of['lin_ucb, alpha=2'] - of['uniform']
-  row = found['lin_ucb, alpha=2, compared', 'regret']
+  row = found['lin_ucb, alpha=2, minus uniform', 'regret']
   assert row['value'] == pytest.approx(difference.mean())
   half = 2.0739 * difference.std(ddof=1) / np.sqrt(23)
   assert row['high'] - row['value'] == pytest.approx(half, rel=1e-3)
