@@ -5,6 +5,7 @@ from pathlib import Path
 
 from experiments import launch
 from rec_jax.runs import artefacts, shared_stages
+from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
 from rec_jax.stages.evaluate import ranking_comparison, recommenders
@@ -18,7 +19,8 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   Stages that other variants have in common with it are run once.
   """
   workdir = shared_stages.workdir_of(config, _STAGES, root)
-  launch.run_stages(_STAGES, config, workdir)
+  missing = [stage for stage in _STAGES if not workdirs.is_finished(workdir, stage)]
+  launch.run_stages(missing, config, workdir)
   dataset = artefacts.load_dataset(workdir)
   model = recommenders.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items

@@ -142,6 +142,25 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
   return Estimate(mean, mean - half, mean + half, values.size)
 
 
+def share_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
+  """The share of ones among [n] independent zeros and ones, with the interval of Wilson (1927).
+
+  Where all values agree the bootstrap and Student's interval have no width; this one has.
+
+  Args:
+    values: [n] zeros and ones.
+    level: probability that the interval covers the share.
+
+  Raises:
+    ValueError: there is no value, or one is neither 0 nor 1.
+  """
+  values = _per_user(np.ravel(values))
+  if not np.isin(values, (0, 1)).all():
+    raise ValueError('a share is of zeros and ones')
+  found = scipy.stats.binomtest(int(values.sum()), values.size).proportion_ci(level, 'wilson')
+  return Estimate(float(values.mean()), float(found.low), float(found.high), values.size)
+
+
 def ratio_interval(
   numerator: ArrayLike, denominator: ArrayLike, *, level: float = 0.95
 ) -> Estimate:

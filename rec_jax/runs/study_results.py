@@ -96,6 +96,8 @@ def _mean(values: _Pooled) -> dict[str, Estimate]:
     users, items = (values[name].to_numpy() for name in ('unit', 'item'))
     kinds = {'': two_way.user_macro, two_way.BY_ITEM: two_way.item_macro}
     return {suffix: of(key, {'': column}, users, items)[''] for suffix, of in kinds.items()}
+  if np.isin(column, (0, 1)).all():
+    return {'': intervals.share_interval(column)}
   if len(column) < MIN_UNITS_OF_BOOTSTRAP:
     return {'': intervals.t_interval(column)}
   return {'': intervals.user_mean(key, column)}
@@ -112,9 +114,9 @@ DIFFERENCE = Comparison(
   np.subtract,
   'minus {}',
   0.0,
-  'values are averaged over seeds within each unit; 95 % intervals over units (bootstrap, or '
-  f"Student's t for fewer than {MIN_UNITS_OF_BOOTSTRAP}; over users and items where both are "
-  'samples); differences paired by unit',
+  'values are averaged over seeds within each unit; 95 % intervals over units (bootstrap, '
+  f"Student's t for fewer than {MIN_UNITS_OF_BOOTSTRAP}, Wilson's for shares of units, two-way "
+  'where items are a sample as well); differences paired by unit',
 )
 # For times, which other work on the machine stretches. The range of n independent values holds
 # their true median with probability 1 - 2^(1 - n).
@@ -201,7 +203,7 @@ def cells(
     for line, of in zip(body, ordered, strict=True):
       line.append(numbers.number(of.spread))
   if any(of.expected for of in found):
-    headings += ['expected', '']
+    headings += ['expected', 'within']
     for line, of in zip(body, ordered, strict=True):
       line += [str(of.expected), 'yes' if of.is_expected else 'NO'] if of.expected else ['', '']
   return headings, body

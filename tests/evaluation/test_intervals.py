@@ -182,3 +182,19 @@ def test_different_users_cannot_be_combined():
     intervals.paired_difference(jax.random.key(0), np.zeros(3), np.zeros(4))
   with pytest.raises(ValueError, match=r'got \[3, 4\] users'):
     intervals.user_means(jax.random.key(0), {'a': np.zeros(3), 'b': np.zeros(4)})
+
+
+@pytest.mark.parametrize(
+  ('ones', 'n', 'low', 'high'),
+  # (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n) by hand, z = 1.959964, z² = 3.841459.
+  [(10, 10, 0.722467, 1.0), (0, 10, 0.0, 0.277533), (5, 10, 0.236593, 0.763407)],
+)
+def test_share_has_the_interval_of_wilson(ones, n, low, high):
+  found = intervals.share_interval([1] * ones + [0] * (n - ones))
+  assert (found.value, found.n) == (ones / n, n)
+  assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_a_share_is_of_zeros_and_ones():
+  with pytest.raises(ValueError, match='zeros and ones'):
+    intervals.share_interval([0, 0.5])

@@ -143,6 +143,16 @@ def test_items_that_are_a_sample_make_intervals_two_way(tmp_path):
   assert row['high'] - row['low'] < 0.01
 
 
+def test_a_share_that_every_unit_agrees_on_is_not_certain(tmp_path):
+  def always(config, workdir):
+    return {'covers': Values(np.ones(100), np.arange(100))}
+
+  study.run('made_up', declared(measure=always), tmp_path)
+  row = rows(tmp_path)['plain', 'covers']
+  # 1 / (1 + 3.841459 / 100)
+  assert (row['value'], row['low'], row['high']) == pytest.approx((1.0, 0.963006, 1.0), abs=1e-6)
+
+
 def test_few_units_have_the_interval_of_student(tmp_path):
   def few(config, workdir):
     return {'reward': Values([1.0, 2.0, 6.0], [0, 1, 2])}
