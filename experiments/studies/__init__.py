@@ -7,6 +7,7 @@ from rec_jax.runs.study import Study
 # Name -> the module that declares it.
 _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
+  'rolling_cuts': 'experiments.studies.rolling_cuts',
   'coverage': 'experiments.studies.coverage',
   'learning_gains': 'experiments.studies.learning_gains',
   'obd_small': 'experiments.reproductions.obd_small',

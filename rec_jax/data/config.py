@@ -24,6 +24,8 @@ class DataConfig:
     used_fraction: share of the events, in time order, that is used at all. A run on the events
       before the cut of another run is where choices can be made that this other run then judges.
     cut: share of the used events, in time order, that lies before the global cut.
+    split: which events models train on and have to predict: 'leave_last' holds out the last two of
+      each user before the cut, 'global_time' the first after a cut for all; see `data.splits`.
     min_events: users with fewer events before the cut are not ranked.
     drop_duplicates: keep the first of duplicate rows instead of stopping at them.
   """
@@ -41,5 +43,6 @@ class DataConfig:
   positive_rating: float = 4.0
   used_fraction: float = 1.0
   cut: float = 0.7
+  split: str = 'leave_last'
   min_events: int = 5
   drop_duplicates: bool = False

@@ -70,7 +70,9 @@ def read(directory: str | os.PathLike[str]) -> Dataset:
     name=summary['name'],
     interactions=interactions,
     items=items,
-    split=splits.split(interactions, items.num_items, summary['cut'], summary['min_events']),
+    split=splits.split(
+      interactions, items.num_items, summary['cut'], summary['min_events'], summary['split']
+    ),
     input_ids=input_ids,
     attention_mask=attention_mask,
     corpus_ids=corpus_ids,

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+from rec_jax.data.splits import PROTOCOLS
 from rec_jax.models.peft import METHODS
 from rec_jax.models.text_encoder import TextEncoderConfig
 from rec_jax.runs.config import Config, SweepConfig, flatten
@@ -149,6 +150,7 @@ _LIMITS = {
 }
 _WORDS = {
   'data.source': ('movielens', 'tables'),
+  'data.split': PROTOCOLS,
   'pretrain.init': ('minilm', 'random'),
   'finetune.encoder_method': METHODS,
 }

@@ -187,7 +187,7 @@ def _untrained(
   )
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
-  student.has_id[...] = jnp.asarray(~dataset.split.cold_items)
+  student.has_id[...] = jnp.asarray(dataset.split.trained_items)
   student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
   return student
 
@@ -196,7 +196,7 @@ def _lesson(
   teacher: TwoTowerModel, dataset: Dataset, num_corpus: int, seed: int
 ) -> tuple[nnx.GraphDef, Lesson]:
   """The structure of the teacher's towers, and what is taught: known items, part of the corpus."""
-  known = ~dataset.split.cold_items
+  known = dataset.split.trained_items
   corpus = np.random.default_rng((seed, 2)).permutation(len(dataset.corpus_ids))[:num_corpus]
   input_ids = np.concatenate([dataset.input_ids[known], dataset.corpus_ids[corpus]])
   mask = np.concatenate([dataset.attention_mask[known], dataset.corpus_mask[corpus]])

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.pipeline import Augmentation, history_batches
 from rec_jax.data.splits import histories
@@ -19,7 +20,7 @@ def training_batches(
 ) -> grain.IterDataset:
   """Augmented training histories, of one event more than a user tower sees."""
   return history_batches(
-    histories(dataset.interactions, dataset.split.train_mask),
+    histories(dataset.interactions, splits.training_events(dataset.interactions, dataset.split)),
     dataset.interactions.timestamp,
     dataset.interactions.reward(positive_rating),
     config.history_length + 1,

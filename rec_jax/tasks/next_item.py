@@ -116,7 +116,7 @@ def task(
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
   width = encoder.token.features if model.encoder else 0
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
-  known = jnp.asarray(~dataset.split.cold_items)
+  known = jnp.asarray(dataset.split.trained_items)
   model.towers.items.fill(jnp.asarray(cache, jnp.float32), known)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
   joint = joint if width else range(0)

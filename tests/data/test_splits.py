@@ -1,5 +1,7 @@
 """The time cut: hand-made cases, a brute-force loop, and the numbers of MovieLens-100k."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -31,12 +33,15 @@ def test_split_by_hand():
   item = [0, 1, 0, 2, 1, 3, 2, 0, 5, 3]
   split = splits.split(_interactions(user, item), num_items=7, cut=0.7, min_events=4)
   assert split.num_before == 7
-  assert split.ranked_users.tolist() == [0]
   assert split.validation_event.tolist() == [3]
   assert split.test_event.tolist() == [5]
   assert np.flatnonzero(split.train_mask).tolist() == [0, 1, 2, 4, 6]
   assert split.cold_users.tolist() == [False, False, True]
   assert split.cold_items.tolist() == [False, False, False, False, True, True, True]
+  # Item 3 occurs before the cut, but only as an event to predict.
+  assert split.trained_items.tolist() == [True, True, True, False, False, False, False]
+  # Of events 0, 1, 2, 4, 6 one is younger than event 5.
+  assert splits.younger_share(split) == pytest.approx(1 / 5)
 
 
 def test_split_against_a_loop_over_users():
@@ -47,11 +52,99 @@ def test_split_against_a_loop_over_users():
     past = [e for e in range(int(0.6 * 300)) if interactions.user[e] == u]
     if len(past) >= 5:
       expected[u] = (past[-2], past[-1])
-  assert split.ranked_users.tolist() == list(expected)
+  assert interactions.user[split.test_event].tolist() == list(expected)
   held_out = list(zip(split.validation_event, split.test_event, strict=True))
   assert held_out == list(expected.values())
   train = set(range(180)) - {event for pair in expected.values() for event in pair}
   assert set(np.flatnonzero(split.train_mask)) == train
+
+
+def test_global_time_by_hand():
+  #       |validation cut at 6      |cut at 10, where three share a second
+  user = [0, 1, 0, 1, 0, 1, 1, 0, 2, 0, 2, 0, 1, 0]
+  item = [0, 1, 2, 3, 4, 5, 0, 1, 2, 5, 4, 3, 6, 7]
+  time = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10, 11]
+  interactions = dataclasses.replace(_interactions(user, item), timestamp=np.array(time))
+  split = splits.split(interactions, 8, cut=0.8, min_events=3, protocol='global_time')
+  # int(0.8 * 14) = 11 lies within second 10, which begins at event 10; int(0.9 * 10) = 9.
+  assert split.num_before == 10
+  assert np.flatnonzero(split.train_mask).tolist() == [*range(9)]
+  # User 0 has four events before event 9, and the next one there.
+  assert split.validation_event.tolist() == [9]
+  # User 2 has one event before the cut, less than three.
+  assert split.test_event.tolist() == [11, 12]
+  assert np.flatnonzero(split.cold_items).tolist() == [6, 7]
+  assert splits.younger_share(split) == 0
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_global_time_against_a_loop(seed):
+  interactions = _random(seed)
+  rng = np.random.default_rng(seed)
+  time = np.sort(rng.integers(0, 120, interactions.num_events))
+  interactions = dataclasses.replace(interactions, timestamp=time)
+  split = splits.split(interactions, 40, cut=0.6, min_events=4, protocol='global_time')
+  cut = next(e for e in range(300) if time[e] == time[180])
+  second = next(e for e in range(300) if time[e] == time[int(0.9 * cut)])
+  for found, begin, end in ((split.validation_event, second, cut), (split.test_event, cut, 300)):
+    expected = []
+    for u in range(interactions.num_users):
+      mine = [e for e in range(300) if interactions.user[e] == u]
+      later = [e for e in mine if begin <= e < end]
+      if sum(e < begin for e in mine) >= 4 and later:
+        expected.append(later[0])
+    assert found.tolist() == expected
+  trained = np.flatnonzero(splits.training_events(interactions, split))
+  assert trained.tolist() == [e for e in range(300) if time[e] < time[second]]
+  assert time[trained].max() < time[split.validation_event].min()
+  assert set(np.flatnonzero(split.trained_items)) == {*interactions.item[trained].tolist()}
+
+
+def test_younger_share_against_a_loop():
+  split = splits.split(_random(), num_items=40, cut=0.6, min_events=5)
+  events = np.flatnonzero(split.train_mask)
+  expected = np.mean([np.mean(events > test) for test in split.test_event])
+  assert expected > 0.02
+  assert splits.younger_share(split) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('protocol', splits.PROTOCOLS)
+@pytest.mark.parametrize('leak', ['validation', 'test', 'after the cut'])
+def test_a_training_event_that_leaks_stops_the_run(protocol, leak):
+  interactions = _random()
+  split = splits.split(interactions, 40, 0.6, 4, protocol)
+  assert splits.training_events(interactions, split) is split.train_mask
+  event = {
+    'validation': split.validation_event[0],
+    'test': split.test_event[0],
+    'after the cut': split.num_before + 50,
+  }[leak]
+  split.train_mask[event] = True
+  with pytest.raises(ValueError, match=f'training event {event} of time .* leaks'):
+    splits.training_events(interactions, split)
+
+
+def test_another_users_later_event_leaks_by_global_time_alone():
+  interactions = _random()
+  for protocol, leaks in (('leave_last', False), ('global_time', True)):
+    split = splits.split(interactions, 40, 0.6, 4, protocol)
+    judged = {*split.validation_event.tolist(), *split.test_event.tolist()}
+    event = max(set(range(split.num_before)) - judged)
+    split.train_mask[event] = True
+    if leaks:
+      with pytest.raises(ValueError, match='leaks'):
+        splits.training_events(interactions, split)
+    else:
+      assert splits.training_events(interactions, split)[event]
+
+
+def test_nobody_who_comes_back_is_one_line():
+  # Each user has all events in one go.
+  user, item = np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10)
+  with pytest.raises(
+    InputError, match='no user with 5 events among the first 50 has one in the 50'
+  ):
+    splits.split(_interactions(user, item), 10, 0.5, 5, 'global_time')
 
 
 def test_an_earlier_cut_never_sees_later_events():
@@ -109,6 +202,6 @@ def test_time_structure_of_movielens(movielens, cut, before, after, known, share
 def test_ranked_users_of_movielens(movielens):
   interactions, items = movielens
   split = splits.split(interactions, items.num_items, cut=0.7, min_events=5)
-  assert len(split.ranked_users) == 672
+  assert len(split.test_event) == 672
   assert split.cold_items[interactions.item[split.num_before :]].sum() == 550
   assert split.train_mask.sum() == 70_000 - 2 * 672

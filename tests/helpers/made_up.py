@@ -144,7 +144,16 @@ def results(**changes):
   """A whole run; `changes` replace attributes."""
   settings = dataclasses.asdict(Config())
   counts = dict.fromkeys(
-    ('events', 'users', 'items', 'events_before_cut', 'users_before_cut', 'ranked_users'), 500
+    (
+      'events',
+      'users',
+      'items',
+      'events_before_cut',
+      'users_before_cut',
+      'ranked_users',
+      'validation_users',
+    ),
+    500,
   ) | dict.fromkeys(
     ('training_events', 'users_after_cut', 'known_users_after_cut', 'cold_items'), 100
   )
@@ -163,6 +172,8 @@ def results(**changes):
       'licence': 'none',
       'notes': {'rows_left_out': 3},
       'cut': 0.7,
+      'split': 'leave_last',
+      'younger_share': 0.4,
       'cut_time': '1998-02-09T15:47:51+00:00',
       'counts': counts | {'events_on_cold_items': 50, 'corpus_texts': 70},
       'fingerprint': 'f' * 64,

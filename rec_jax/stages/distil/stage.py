@@ -38,6 +38,6 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         dataclasses.asdict(config),
       )
     rows += runs.validation_rows(
-      'distil', f'student seed {seed}', 'agreement', state, len(dataset.split.ranked_users)
+      'distil', f'student seed {seed}', 'agreement', state, len(dataset.split.validation_event)
     )
   runs.finish(stage_dir, rows)

@@ -119,6 +119,11 @@ def _unseen(found: Results) -> Iterator[Finding]:
 
 def _limits(found: Results) -> Iterator[str]:
   config, explored = found.manifest['config'], found.exploration['environments']
+  if younger := found.dataset['younger_share']:
+    yield (
+      f'Of the training events {younger:.0%} are younger than the item to predict, on average over '
+      'users: in use no model would have them. --config.data.split=global_time leaves them out.'
+    )
   names = {environment['name'] for environment in explored}
   if CATALOGUE in names:
     yield (

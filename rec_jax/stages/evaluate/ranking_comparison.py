@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation import beyond_accuracy, intervals, two_way
 from rec_jax.evaluation.intervals import Estimate
@@ -31,6 +32,9 @@ UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
 
+# Which event a protocol of `data.splits` has models predict.
+_EVENT = {splits.LEAVE_LAST: 'last event before', splits.GLOBAL_TIME: 'first event after'}
+
 PAIRS = (
   (TEACHER, ID_ONLY),
   (TEACHER, POPULARITY),
@@ -53,9 +57,10 @@ def ranking_rows(
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
   coverage = {name: _coverage(values['top'], num_items) for name, values in ranked.items()}
   protocol = (
-    f'{NEXT_ITEM}: the last event before the cut at {data.cut:.0%} of each user with at least '
-    f'{data.min_events} there, among all {num_items:,} items less those of the user, models fitted '
-    f'on training events alone, {_average(config)}, 95 % bootstrap over users'
+    f'{NEXT_ITEM}: the {_EVENT[data.split]} the cut at {data.cut:.0%} of each user with at least '
+    f'{data.min_events} before it, among all {num_items:,} items less those of the user, models '
+    f'fitted on training events alone, of which {splits.younger_share(dataset.split):.0%} are '
+    f'younger than the event to predict, {_average(config)}, 95 % bootstrap over users'
   )
   key = jax.random.key(config.seed)
   estimate = functools.partial(intervals.user_means, key)
@@ -77,17 +82,14 @@ def unseen_rows(
   if not len(events):
     return []
   asked = _queries(config, dataset, events)
-  num_items, num_cold = dataset.items.num_items, int(split.cold_items.sum())
+  num_cold = int(split.cold_items.sum())
   estimates = {
     '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
     two_way.BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
   }
   key, most = jax.random.key(config.seed), two_way.share_of_most_frequent(asked.target, 5)
   rows = []
-  for label, candidates in (
-    (UNSEEN_IN_ALL, np.ones(num_items, bool)),
-    (UNSEEN_ALONE, split.cold_items),
-  ):
+  for label, candidates in _unseen_protocols(dataset):
     ranked = {name: _rank(model, asked, candidates, (10, 50)) for name, model in models.items()}
     protocol = (
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
@@ -108,21 +110,24 @@ def unseen_rows(
   return rows
 
 
-def per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
-  """What rows are made of, for studies: metrics of one model a query, averaged over its seeds."""
-  split, num_items = dataset.split, dataset.items.num_items
-  everything = np.ones(num_items, bool)
-  asked = _queries(config, dataset, split.test_event)
-  ranked = _rank(model, asked, everything, (10,))
-  found = {
+def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  """What `ranking_rows` averages, for studies: a value a user, mean over the seeds of the model."""
+  asked = _queries(config, dataset, dataset.split.test_event)
+  ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
+  return {
     f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user)
     for metric in ('recall@10', 'ndcg@10')
   }
+
+
+def unseen_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  """What `unseen_rows` averages, likewise; empty where there is no event on an unseen item."""
+  split = dataset.split
   events = np.flatnonzero(split.cold_items[dataset.interactions.item])
   if not len(events):
-    return found
-  asked = _queries(config, dataset, events)
-  for label, candidates in ((UNSEEN_IN_ALL, everything), (UNSEEN_ALONE, split.cold_items)):
+    return {}
+  asked, found = _queries(config, dataset, events), {}
+  for label, candidates in _unseen_protocols(dataset):
     ranked = _rank(model, asked, candidates, (10,))
     for metric in ('recall@10', 'mrr'):
       found[f'{label}, {metric}'] = Values(ranked[metric].mean(0), asked.user, asked.target)
@@ -147,6 +152,12 @@ def spread_name(subject: str) -> str:
 def _queries(config: Config, dataset: Dataset, events: np.ndarray) -> Queries:
   length, threshold = config.finetune.history_length, config.data.positive_rating
   return full_ranking.queries(dataset, events, length, threshold)
+
+
+def _unseen_protocols(dataset: Dataset) -> tuple[tuple[str, np.ndarray], ...]:
+  """Each with its candidates [N]."""
+  everything = np.ones(dataset.items.num_items, bool)
+  return (UNSEEN_IN_ALL, everything), (UNSEEN_ALONE, dataset.split.cold_items)
 
 
 def _average(config: Config) -> str:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
 from rec_jax.models.baselines import ease, popularity
@@ -45,7 +46,8 @@ class Recommender:
 
 def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
   """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
-  interactions, train = dataset.interactions, dataset.split.train_mask
+  interactions = dataset.interactions
+  train = splits.training_events(interactions, dataset.split)
   user, item = interactions.user[train], interactions.item[train]
   num_items = dataset.items.num_items
   counts = popularity.fit(item, np.ones(len(item)), interactions.num_users, num_items)

@@ -41,6 +41,6 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
           directory / 'model', best, int(state.best_step), dataclasses.asdict(config)
         )
       rows += runs.validation_rows(
-        'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.ranked_users)
+        'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.validation_event)
       )
   runs.finish(stage_dir, rows)

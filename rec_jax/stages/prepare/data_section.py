@@ -1,19 +1,40 @@
 """The data and the protocol, as a section of the page."""
 
+from rec_jax.data import splits
 from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
+
+# Of each protocol: what the training events are, and who is judged by what.
+_PARTS = {
+  splits.LEAVE_LAST: (
+    'what models are fitted on: the former without the held-out events',
+    {
+      'validation': 'their last event but one before the cut validates',
+      'test': 'their last event before the cut is the test',
+    },
+  ),
+  splits.GLOBAL_TIME: (
+    'what models are fitted on: those before a cut for validation, which lies before the cut',
+    {
+      'validation': 'their first event after the cut for validation validates',
+      'test': 'their first event after the cut is the test',
+    },
+  ),
+}
 
 
 def section(found: Results) -> Section:
   """The sizes of the parts of the data, and what each is for."""
   counts, dataset = found.dataset['counts'], found.dataset
+  training, ranked = _PARTS[dataset['split']]
   meaning = {
     'events': 'a user and an item at a time, at most once each pair',
     'users': 'with an event at any time',
     'items': 'the catalogue: every model ranks all of them',
     'events_before_cut': 'everything that a model may learn from lies here',
-    'training_events': 'what models are fitted on: the former without the held-out events',
-    'ranked_users': 'their last event before the cut is the test, the one before it validates',
+    'training_events': training,
+    'validation_users': ranked['validation'],
+    'ranked_users': ranked['test'],
     'users_after_cut': 'who visit in the exploration stream',
     'known_users_after_cut': 'those of them with events before the cut; the others are new users',
     'cold_items': 'without any event before the cut: only their text is known',

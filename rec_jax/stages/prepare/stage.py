@@ -42,7 +42,7 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   tables = take_first(_tables(config), config.used_fraction)
   builder.write(tables, stage_dir / dataset.EVENTS)
   interactions, items = builder.read(stage_dir / dataset.EVENTS)
-  split = splits.split(interactions, items.num_items, config.cut, config.min_events)
+  split = splits.split(interactions, items.num_items, config.cut, config.min_events, config.split)
   cut_time = datetime.datetime.fromtimestamp(
     int(interactions.timestamp[split.num_before]), datetime.UTC
   )
@@ -58,6 +58,8 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
     'cut': config.cut,
     'cut_time': cut_time.isoformat(),
     'min_events': config.min_events,
+    'split': config.split,
+    'younger_share': splits.younger_share(split),
     'counts': _counts(interactions, items, split) | {'corpus_texts': len(corpus)},
     'fingerprint': builder.fingerprint(interactions, items),
     'sha256': dataset.checksums(stage_dir),
@@ -89,7 +91,8 @@ def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[
     'items': items.num_items,
     'events_before_cut': split.num_before,
     'users_before_cut': int((~split.cold_users).sum()),
-    'ranked_users': len(split.ranked_users),
+    'validation_users': len(split.validation_event),
+    'ranked_users': len(split.test_event),
     'training_events': int(split.train_mask.sum()),
     'users_after_cut': len(late_user),
     'known_users_after_cut': int((~split.cold_users[late_user]).sum()),
@@ -101,8 +104,9 @@ def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[
 def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
   protocol = (
     f'events by (timestamp, source row), cut at {summary["cut"]:.0%}, '
-    f'ranked users with at least {summary["min_events"]} events before it'
+    f'ranked users with at least {summary["min_events"]} events before it, {summary["split"]}'
   )
+  values = summary['counts'] | {'younger_training_share': summary['younger_share']}
   return [
     {
       'stage': 'prepare',
@@ -114,5 +118,5 @@ def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
       'n': summary['counts']['events'],
       'protocol': protocol,
     }
-    for metric, value in summary['counts'].items()
+    for metric, value in values.items()
   ]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rec_jax.data import sources, tokenizer
+from rec_jax.data import sources, splits, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
@@ -66,9 +66,23 @@ def test_metrics_hold_the_counts_of_the_split(config, tmp_path):
   rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
   values = {row['metric']: row['value'] for row in rows}
   assert values['events'] == 100
-  assert values['ranked_users'] == len(split.ranked_users)
+  assert values['ranked_users'] == len(split.test_event)
+  assert values['validation_users'] == len(split.validation_event)
+  assert values['younger_training_share'] == pytest.approx(splits.younger_share(split))
   assert values['cold_items'] == split.cold_items.sum()
   assert all('cut at 30%' in row['protocol'] for row in rows)
+
+
+def test_the_split_that_is_asked_for_is_the_one_that_is_read(config, tmp_path):
+  config.data.split, config.data.cut, config.data.min_events = 'global_time', 0.6, 3
+  prepare.run(config, tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  expected = splits.split(dataset.interactions, 20, 0.6, 3, 'global_time')
+  assert dataset.split.protocol == 'global_time'
+  np.testing.assert_array_equal(dataset.split.test_event, expected.test_event)
+  assert dataset.split.test_event.min() >= dataset.split.num_before
+  rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+  assert all('global_time' in row['protocol'] for row in rows)
 
 
 def test_a_finished_stage_is_not_run_again(config, tmp_path):
@@ -143,7 +157,7 @@ def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
   dataset = artefacts.load_dataset(tmp_path / 'run')
   assert dataset.name == 'MovieLens-100k'
   assert dataset.input_ids.shape == (1682, 32)
-  assert len(dataset.split.ranked_users) == 672
+  assert len(dataset.split.test_event) == 672
   cold = dataset.items.ids[dataset.split.cold_items].tolist()
   assert len(cold) == 109
   expected = sources.film_corpus(1997, cold)
