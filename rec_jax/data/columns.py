@@ -3,20 +3,23 @@
 Rows are counted from 1, the header of a CSV file not included.
 """
 
-import os
-import re
+import logging
 
 import numpy as np
 import polars as pl
 
 from rec_jax.types import InputError
 
+# Types of a column of text.
+STRINGS = (pl.String, pl.Categorical, pl.Enum)
 # A time as a number is in seconds, milliseconds, microseconds or nanoseconds since 1970. The
 # median decides for the whole column: these limits are the year 5138 in the finer unit's
 # neighbour and 1973 in the coarser one, so that no plausible date is read in the wrong unit.
 _MICROSECONDS_PER_UNIT = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (float('inf'), 1e-3))
 # Microseconds, from the year 5 to 5138; what is beyond is not a date but a mistake.
 _EARLIEST_TIME, _LATEST_TIME = -6.2e16, 1e17
+# Microseconds, 30 years: data sets span less.
+_FAR = 9.5e14
 _DATE_FORMATS = (
   '%Y-%m-%d %H:%M:%S%.f',
   '%Y-%m-%d %H:%M:%S%.f%z',
@@ -27,75 +30,7 @@ _DATE_FORMATS = (
 )
 _TIME_REMEDY = 'give seconds since 1970 or dates like 1997-09-20 03:05:10'
 
-
-def scan(path: str, field: str) -> pl.LazyFrame:
-  """Opens a CSV or Parquet file; every CSV column is read as strings.
-
-  Args:
-    path: the file.
-    field: the config field that named it, for the error.
-
-  Raises:
-    InputError: no path, no such file, or an extension other than .csv and .parquet.
-  """
-  if not path:
-    raise InputError(f'no {field} file given; set --config.data.{field}=FILE (CSV or Parquet)')
-  extension = os.path.splitext(path)[1].lower()
-  if extension not in ('.csv', '.parquet'):
-    raise InputError(f'{path}: unknown extension "{extension}"; give a .csv or .parquet file')
-  if not os.path.isfile(path):
-    raise InputError(f'{path}: no such file; check --config.data.{field}')
-  if extension == '.parquet':
-    return pl.scan_parquet(path, glob=False)
-  return pl.scan_csv(path, infer_schema=False, glob=False)
-
-
-def names(lazy: pl.LazyFrame, path: str) -> list[str]:
-  """The columns that the file has."""
-  try:
-    return lazy.collect_schema().names()
-  except (pl.exceptions.PolarsError, OSError) as error:
-    raise _unreadable(path, error) from error
-
-
-def require(column: str, found: list[str], path: str, field: str) -> None:
-  """Stops with the list of columns when `column` is not among them."""
-  if len(found) == 1 and column in re.split('[;|\t]', found[0]):
-    raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
-  if column not in found:
-    raise InputError(
-      f'{path}: no column "{column}" among {shown(*found)}; '
-      f'name yours with --config.data.{field}=COLUMN'
-    )
-
-
-def collect(lazy: pl.LazyFrame, columns: list[str], path: str) -> pl.DataFrame:
-  """Reads some columns of a file that holds at least one row."""
-  try:
-    frame = lazy.select(columns).collect()
-  except (pl.exceptions.PolarsError, OSError) as error:
-    raise _unreadable(path, error) from error
-  if frame.is_empty():
-    raise InputError(f'{path}: the table has no rows; give a file with data')
-  return frame
-
-
-def ids(series: pl.Series, path: str) -> pl.Series:
-  """Ids as strings, from strings or whole numbers; none may be empty."""
-  if series.dtype.is_float():
-    # A column of integers with one gap becomes floats in many tools: 7.0 is the id "7".
-    whole = series.cast(pl.Int64, strict=False)
-    fraction = (whole.cast(pl.Float64) != series.cast(pl.Float64)).fill_null(False)
-    _stop_at(fraction, series, path, 'is not an id', 'use strings or whole numbers')
-    series = whole
-  elif not (series.dtype.is_integer() or series.dtype in _STRINGS or series.dtype == pl.Null):
-    raise InputError(
-      f'{path}: column "{series.name}" holds {series.dtype}, not ids; use strings or whole numbers'
-    )
-  series = series.cast(pl.String)
-  empty = (series.str.strip_chars() == '').fill_null(True)
-  _stop_at(empty, series, path, 'is an empty id', 'fill it or remove the row')
-  return series
+logger = logging.getLogger(__name__)
 
 
 def times(series: pl.Series, path: str) -> pl.Series:
@@ -107,7 +42,7 @@ def times(series: pl.Series, path: str) -> pl.Series:
   """
   if series.dtype == pl.Date or series.dtype == pl.Datetime:
     parsed = series.cast(pl.Datetime('us')).cast(pl.Int64)
-  elif series.dtype in _STRINGS:
+  elif series.dtype in STRINGS:
     text = series.cast(pl.String).str.strip_chars()
     present = text.filter((text != '').fill_null(False)).head(1)
     is_number = present.cast(pl.Float64, strict=False).null_count() == 0
@@ -118,20 +53,21 @@ def times(series: pl.Series, path: str) -> pl.Series:
     raise InputError(
       f'{path}: column "{series.name}" holds {series.dtype}, not times; {_TIME_REMEDY}'
     )
-  _stop_at(parsed.is_null(), series, path, 'is not a time', _TIME_REMEDY)
+  stop_at(parsed.is_null(), series, path, 'is not a time', _TIME_REMEDY)
+  _warn_of_far_times(parsed, series, path)
   return parsed.alias(series.name)
 
 
 def numbers(series: pl.Series, path: str) -> pl.Series:
   """Finite numbers as float32."""
   text = series.str.strip_chars() if series.dtype == pl.String else series
-  if not (series.dtype.is_numeric() or series.dtype in (*_STRINGS, pl.Boolean, pl.Null)):
+  if not (series.dtype.is_numeric() or series.dtype in (*STRINGS, pl.Boolean, pl.Null)):
     raise InputError(
       f'{path}: column "{series.name}" holds {series.dtype}, not numbers; convert it'
     )
   parsed = text.cast(pl.Float64, strict=False).cast(pl.Float32)
   bad = ~parsed.is_finite().fill_null(False)
-  _stop_at(bad, series, path, 'is not a finite number', 'correct it or remove the row')
+  stop_at(bad, series, path, 'is not a finite number', 'correct it or remove the row')
   return parsed
 
 
@@ -146,7 +82,7 @@ def texts(series: pl.Series, path: str) -> pl.Series:
 
 def is_text(series: pl.Series) -> bool:
   """True for strings that are not all numbers (a CSV file has only strings), or lists of them."""
-  if series.dtype not in _STRINGS:
+  if series.dtype not in STRINGS:
     return series.dtype == pl.List(pl.String)
   text = series.cast(pl.String).str.strip_chars()
   text = text.filter((text != '').fill_null(False))
@@ -159,12 +95,36 @@ def first_row(mask: pl.Series) -> int | None:
   return int(index[0]) + 1 if len(index) else None
 
 
+def stop_at(bad: pl.Series, series: pl.Series, path: str, what: str, remedy: str) -> None:
+  """Raises InputError at the first row that is True, with its cell and what to do about it."""
+  row = first_row(bad)
+  if row is not None:
+    value = series[row - 1]
+    cell = 'nothing' if value is None else f'"{shown(value)}"'
+    raise InputError(f'{path}: column "{series.name}", row {row}: {cell} {what}; {remedy}')
+
+
 def shown(*values: object) -> str:
   """Values from a file as they fit in one line of a message."""
-  return ', '.join(' / '.join(str(value).splitlines())[:80] for value in values)
+  return ', '.join(printable(' / '.join(str(value).splitlines())[:80]) for value in values)
 
 
-_STRINGS = (pl.String, pl.Categorical, pl.Enum)
+def printable(text: str) -> str:
+  """Text whose control characters and broken bytes do not reach a terminal."""
+  return ''.join(c if c.isprintable() else '\N{REPLACEMENT CHARACTER}' for c in text)
+
+
+def _warn_of_far_times(parsed: pl.Series, series: pl.Series, path: str) -> None:
+  """The cut is a time: zeros that stand for missing times, or other units, would move it."""
+  middle = np.median(parsed.to_numpy())
+  far = (parsed - int(middle)).abs() > _FAR
+  row = first_row(far)
+  if row is not None:
+    logger.warning(
+      '%s: column "%s": %d of %d times lie more than 30 years from the median (row %d: "%s"): '
+      'mend them if they are in another unit or stand for missing times',
+      *(path, series.name, far.sum(), len(far), row, shown(series[row - 1])),
+    )
 
 
 def _times_of_numbers(series: pl.Series) -> pl.Series:
@@ -197,18 +157,3 @@ def _times_of_dates(text: pl.Series) -> pl.Series:
     date = text.str.to_datetime(form, strict=False, time_unit='us')
     parsed = parsed.zip_with(parsed.is_not_null(), date.cast(pl.Int64))
   return parsed
-
-
-def _stop_at(bad: pl.Series, series: pl.Series, path: str, what: str, remedy: str) -> None:
-  row = first_row(bad)
-  if row is not None:
-    value = series[row - 1]
-    cell = 'nothing' if value is None else f'"{shown(value)}"'
-    raise InputError(f'{path}: column "{series.name}", row {row}: {cell} {what}; {remedy}')
-
-
-def _unreadable(path: str, error: Exception) -> InputError:
-  reason = str(error).strip().splitlines()[0]
-  return InputError(
-    f'{path}: cannot be read ({reason}); write it again as CSV in UTF-8 or as Parquet'
-  )

@@ -1,14 +1,18 @@
 """Events and items as two tables, and how a user's own CSV or Parquet files become them."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import polars as pl
 
-from rec_jax.data import columns
+from rec_jax.data import columns, ids, table_files
 from rec_jax.data.columns import shown
 from rec_jax.data.config import DataConfig
+from rec_jax.data.table_files import TableFile
 from rec_jax.types import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +75,15 @@ def read_tables(config: DataConfig) -> Tables:
     InputError: what a user has to mend, one line with file, column, first offending row (counted
       from 1, without the header) and remedy.
   """
-  interactions = columns.scan(config.interactions, 'interactions')
-  items, chosen = _items(columns.scan(config.items, 'items'), config)
-  raw = _raw_events(interactions, config)
+  table = table_files.scan(config.interactions, 'interactions')
+  items, chosen = _items(table_files.scan(config.items, 'items'), config)
+  raw = _raw_events(table, config)
   events = _in_time_order(_with_quantity(raw, config))
   unique = _without_duplicates(events, config)
   _require_several_users(unique, config)
   _require_known_items(unique, items, config)
   first = unique.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
+  _warn_of_lost_order(unique, first, config)
   return Tables(
     name=Path(config.interactions).stem,
     interactions=first.drop('source_row', 'time', 'quantity', strict=False),
@@ -94,28 +99,26 @@ def read_tables(config: DataConfig) -> Tables:
   )
 
 
-def _raw_events(lazy: pl.LazyFrame, config: DataConfig) -> pl.DataFrame:
+def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
   """All rows, typed: source_row (from 1), user_id, item_id, time (us), rating and quantity."""
-  path = config.interactions
-  found = columns.names(lazy, path)
   used = {
     field: getattr(config, field)
     for field in _EVENT_COLUMNS
-    if field not in _OPTIONAL or _has(field, found, config)
+    if field not in _OPTIONAL or _has(field, table, config)
   }
   for field, column in used.items():
-    columns.require(column, found, path, field)
-  raw = columns.collect(lazy, list(dict.fromkeys(used.values())), path)
+    table_files.require(table, column, field)
+  raw = table_files.collect(table, list(dict.fromkeys(used.values())))
   events = []
   for field, column in used.items():
     name, parse = _EVENT_COLUMNS[field]
-    events.append(parse(raw[column], path).alias(name))
+    events.append(parse(raw[column], table.path).alias(name))
   return pl.DataFrame(events).with_row_index('source_row', offset=1)
 
 
 _EVENT_COLUMNS = {
-  'user_column': ('user_id', columns.ids),
-  'item_column': ('item_id', columns.ids),
+  'user_column': ('user_id', ids.read),
+  'item_column': ('item_id', ids.read),
   'time_column': ('time', columns.times),
   'rating_column': ('rating', columns.numbers),
   'quantity_column': ('quantity', columns.numbers),
@@ -123,10 +126,10 @@ _EVENT_COLUMNS = {
 _OPTIONAL = ('rating_column', 'quantity_column')
 
 
-def _has(field: str, found: list[str], config: DataConfig) -> bool:
+def _has(field: str, table: TableFile, config: DataConfig) -> bool:
   """An optional column counts when it is there, or was named on purpose (then it must be)."""
   column = getattr(config, field)
-  return column in found or column not in ('', getattr(DataConfig(), field))
+  return column in table.columns or column not in ('', getattr(DataConfig(), field))
 
 
 def _with_quantity(events: pl.DataFrame, config: DataConfig) -> pl.DataFrame:
@@ -184,43 +187,57 @@ def _require_known_items(events: pl.DataFrame, items: pl.DataFrame, config: Data
     )
 
 
-def _items(lazy: pl.LazyFrame, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
+def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataConfig) -> None:
+  """What leaves little of the order of events may be meant, or ids or times that were damaged."""
+  if events['time'].n_unique() == 1:
+    logger.warning(
+      '%s: column "%s": all %d events have the same time: the order of the rows decides',
+      *(config.interactions, config.time_column, len(events)),
+    )
+  if 2 * len(first) < len(events):
+    logger.warning(
+      '%s: %d of %d events are left out: they repeat an item of the same user (%d users, %d items)',
+      *(config.interactions, len(events) - len(first), len(events)),
+      *(events['user_id'].n_unique(), events['item_id'].n_unique()),
+    )
+
+
+def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
   """The table of item_id and text, and the columns that the text was joined from."""
   path = config.items
-  found = columns.names(lazy, path)
-  columns.require(config.item_column, found, path, 'item_column')
+  table_files.require(table, config.item_column, 'item_column')
   named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
   named = list(dict.fromkeys(named))
-  for column in named:
-    columns.require(column, found, path, 'text_columns')
-  wanted = dict.fromkeys([config.item_column, *named]) if named else found
-  raw = columns.collect(lazy, list(wanted), path)
-  ids = columns.ids(raw[config.item_column], path).alias('item_id')
-  _require_distinct(ids, config)
+  for column in named or table.repeated:
+    table_files.require(table, column, 'text_columns')
+  wanted = dict.fromkeys([config.item_column, *named]) if named else table.columns
+  raw = table_files.collect(table, list(wanted))
+  item_ids = ids.read(raw[config.item_column], path).alias('item_id')
+  _require_distinct(item_ids, config)
   chosen = named or [
     series.name for series in raw.drop(config.item_column) if columns.is_text(series)
   ]
   if not chosen:
     raise InputError(
-      f'{path}: no text column among {shown(*found)}; add one, or name the columns to use '
+      f'{path}: no text column among {shown(*table.columns)}; add one, or name the columns to use '
       'with --config.data.text_columns'
     )
   text = _joined([columns.texts(raw[column], path) for column in chosen])
   row = columns.first_row(text == '')
   if row is not None:
     raise InputError(
-      f'{path}: columns {shown(*chosen)}, row {row}: item "{shown(ids[row - 1])}" has '
+      f'{path}: columns {shown(*chosen)}, row {row}: item "{shown(item_ids[row - 1])}" has '
       'no text; fill it, or name other columns with --config.data.text_columns'
     )
-  return pl.DataFrame([ids, text]), chosen
+  return pl.DataFrame([item_ids, text]), chosen
 
 
-def _require_distinct(ids: pl.Series, config: DataConfig) -> None:
-  row = columns.first_row(~ids.is_first_distinct())
+def _require_distinct(item_ids: pl.Series, config: DataConfig) -> None:
+  row = columns.first_row(~item_ids.is_first_distinct())
   if row is not None:
     raise InputError(
-      f'{config.items}: column "{config.item_column}", row {row}: item "{shown(ids[row - 1])}" is '
-      'there already; keep one row an item'
+      f'{config.items}: column "{config.item_column}", row {row}: '
+      f'item "{shown(item_ids[row - 1])}" is there already; keep one row an item'
     )
 
 

@@ -156,6 +156,37 @@ def test_what_is_left_out_is_counted(tmp_path):
   assert tables.notes['duplicates_left_out'] == 0
 
 
+def test_ids_are_the_same_in_both_tables_whatever_stands_around_them(tmp_path, caplog):
+  items = _ITEMS.replace('7,', '7 ,')
+  assert read_tables(_config(tmp_path, items=items)).items['item_id'].to_list() == ['7', '008']
+  (message,) = caplog.messages
+  assert message.startswith(f'{tmp_path}/items.csv: column "item_id": 1 of 2 ids have spaces')
+
+
+@pytest.mark.parametrize(
+  ('times', 'message'),
+  [
+    ((0, 1_700_000_000, 1_700_000_001), '1 of 3 times lie more than 30 years .*row 1: "0"'),
+    ((1_700_000_000, 1_700_000_000_001, 1_700_000_000_002), '1 of 3 times .*row 1: "1700000000"'),
+    ((5, 5, 5), 'all 3 events have the same time: the order of the rows decides'),
+  ],
+)
+def test_odd_times_are_counted(tmp_path, caplog, times, message):
+  rows = [f'{user},7,{time}' for user, time in enumerate(times)]
+  read_tables(_config(tmp_path, '\n'.join(['user_id,item_id,timestamp', *rows])))
+  (warning,) = caplog.messages
+  assert re.search(f'column "timestamp": .*{message}', warning)
+
+
+def test_events_that_mostly_repeat_are_counted(tmp_path, caplog):
+  events = ['user_id,item_id,timestamp', 'ann,7,1', *(f'bob,7,{time}' for time in range(2, 5))]
+  read_tables(_config(tmp_path, '\n'.join(events)))
+  assert not caplog.messages  # Half of them.
+  read_tables(_config(tmp_path, '\n'.join([*events, 'bob,7,5'])))
+  (warning,) = caplog.messages
+  assert '3 of 5 events are left out: they repeat an item of the same user (2 users, ' in warning
+
+
 def test_duplicates_are_dropped_on_demand(tmp_path):
   config = _config(tmp_path, _EVENTS + 'ann,7,100,2\n', drop_duplicates=True)
   tables = read_tables(config)
@@ -218,8 +249,9 @@ _HEADER = 'user_id,item_id,timestamp\n'
     (_EVENTS + 'cat,7,100,good\n', 'column "rating", row 4: "good" is not a finite number'),
     (_HEADER + '1,7,5\n1,008,6\n', 'every event is of the one user "1"'),
     (_HEADER, 'the table has no rows'),
+    ('user_id,item_id,timestamp,user_id\n1,7,5,2\n', 'there are several columns "user_id"'),
     (_HEADER.replace(',', ';') + '1;7;5\n', 'columns are not separated by commas'),
-    ('', 'cannot be read'),
+    ('', 'is empty'),
     (_HEADER + '1,7,5\n2,7,6,extra\n', 'cannot be read'),
     (
       'user_id,item_id,timestamp,quantity\n1,7,5,0\n',
@@ -249,6 +281,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     (_ITEMS + ',Nine,1,\n', 'column "item_id", row 3: nothing is an empty id'),
     (_ITEMS + '7,Nine,1,\n', 'row 3: item "7" is there already'),
     (_ITEMS + '9,,1, \n', 'columns title, plot, row 3: item "9" has no text'),
+    ('item_id,title,title\n7,a,b\n008,c,d\n', 'there are several columns "title"'),
     ('item_id,price\n7,1\n008,2\n', 'no text column among item_id, price'),
     ('item_id,title\n', 'the table has no rows'),
   ],

@@ -1,0 +1,198 @@
+"""The files of a user's tables: what is no file, no table or no text is told by its name.
+
+What a file is shows in its first bytes, whatever its name says. Bytes that are no text are never
+printed.
+"""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from rec_jax.data.columns import printable, shown
+from rec_jax.types import InputError
+
+_HEAD_BYTES = 1 << 16
+# UTF-32 before UTF-16, whose mark is the first half of its own.
+_FORMATS = (
+  (b'PAR1', 'a Parquet file', 'rename it to .parquet'),
+  (b'PK\x03\x04', 'a zip archive or an Excel workbook', 'unpack it, or save its sheet as CSV'),
+  (b'\xd0\xcf\x11\xe0', 'an Excel workbook', 'save its sheet as CSV'),
+  (b'\xff\xfe\x00\x00', 'text in UTF-32', 'write it again in UTF-8'),
+  (b'\x00\x00\xfe\xff', 'text in UTF-32', 'write it again in UTF-8'),
+  (b'\xff\xfe', 'text in UTF-16', 'write it again in UTF-8'),
+  (b'\xfe\xff', 'text in UTF-16', 'write it again in UTF-8'),
+  (b'BZh', 'compressed by bzip2', 'unpack it'),
+  (b'\xfd7zXZ', 'compressed by xz', 'unpack it'),
+  (b'7z\xbc\xaf', 'a 7z archive', 'unpack it'),
+  (b'ARROW1', 'an Arrow file', 'write it again as Parquet'),
+  (b'SQLite format 3', 'an SQLite database', 'export its table as CSV'),
+  (b'%PDF', 'a PDF document', 'give a table'),
+)
+# The reader unpacks these two by itself.
+_COMPRESSED_CSV = (b'\x1f\x8b', b'\x28\xb5\x2f\xfd')
+
+
+class TableFile(NamedTuple):
+  """An open table.
+
+  Attributes:
+    path: of the file.
+    lazy: its rows; every column of a CSV file is read as strings.
+    columns: the names of its columns.
+    repeated: those that the header has more than once.
+  """
+
+  path: str
+  lazy: pl.LazyFrame
+  columns: Sequence[str]
+  repeated: Sequence[str]
+
+
+def scan(path: str, field: str) -> TableFile:
+  """Opens a CSV or Parquet file and reads the names of its columns.
+
+  Args:
+    path: the file.
+    field: the config field that named it, for the error.
+
+  Raises:
+    InputError: no path, no file that may be read, or of another format than its extension says.
+  """
+  if not path:
+    raise InputError(f'no {field} file given; set --config.data.{field}=FILE (CSV or Parquet)')
+  extension = os.path.splitext(path)[1].lower()
+  if extension not in ('.csv', '.parquet'):
+    raise InputError(f'{path}: unknown extension "{extension}"; give a .csv or .parquet file')
+  head = _head(path, field)
+  if extension == '.parquet':
+    _require_parquet(path, head)
+    lazy = pl.scan_parquet(path, glob=False)
+  else:
+    _require_text(path, head)
+    lazy = pl.scan_csv(path, infer_schema=False, glob=False)
+  with _reading(path):
+    names = lazy.collect_schema().names()
+    return TableFile(path, lazy, names, _repeated_in_header(path) if extension == '.csv' else ())
+
+
+def require(table: TableFile, column: str, field: str) -> None:
+  """Stops with the list of columns when `column` is not among them, or is there twice."""
+  path, found = table.path, table.columns
+  if len(found) == 1 and column in re.split('[;|\t]', found[0]):
+    raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
+  if column not in found:
+    raise InputError(
+      f'{path}: no column "{shown(column)}" among {shown(*found)}; '
+      f'name yours with --config.data.{field}=COLUMN'
+    )
+  if column in table.repeated:
+    raise InputError(
+      f'{path}: there are several columns "{shown(column)}"; rename or remove all but one'
+    )
+
+
+def collect(table: TableFile, columns: Sequence[str]) -> pl.DataFrame:
+  """Reads some columns of a file that holds at least one row."""
+  with _reading(table.path):
+    frame = table.lazy.select(columns).collect()
+  if frame.is_empty():
+    raise InputError(f'{table.path}: the table has no rows; give a file with data')
+  return frame
+
+
+def _head(path: str, field: str) -> bytes:
+  """The first bytes of a regular file that holds something."""
+  try:
+    mode = os.stat(path).st_mode
+  except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+    is_link = isinstance(error, OSError) and os.path.islink(path)
+    reason = 'a link to a file that is not there' if is_link else 'no such file'
+    raise InputError(f'{printable(path)}: {reason}; check --config.data.{field}') from error
+  except OSError as error:
+    raise _unopened(path, field, error) from error
+  if stat.S_ISDIR(mode):
+    raise InputError(f'{path} is a directory; give the file in it by --config.data.{field}')
+  if not stat.S_ISREG(mode):
+    raise InputError(f'{path} is a pipe or a device; write its content to a file and give that')
+  try:
+    with open(path, 'rb') as stream:
+      head = stream.read(_HEAD_BYTES)
+  except OSError as error:
+    raise _unopened(path, field, error) from error
+  if not head.strip():
+    raise InputError(f'{path} is empty; give a file with data by --config.data.{field}')
+  return head
+
+
+def _unopened(path: str, field: str, error: OSError) -> InputError:
+  """Such as a file of somebody else, or links in a circle: writing it again would not help."""
+  return InputError(
+    f'{path} cannot be opened ({error.strerror}); mend that or check --config.data.{field}'
+  )
+
+
+def _format(head: bytes) -> tuple[str, str] | None:
+  """The format of a file and what to do about it, where its first bytes tell."""
+  for magic, name, remedy in _FORMATS:
+    if head.startswith(magic):
+      return name, remedy
+  return None
+
+
+def _require_parquet(path: str, head: bytes) -> None:
+  if not head.startswith(b'PAR1'):
+    name, remedy = _format(head) or ('not a Parquet file', 'rename it to .csv if it is one')
+    raise InputError(f'{path} is {name}; {remedy}')
+
+
+def _require_text(path: str, head: bytes) -> None:
+  if head.startswith(_COMPRESSED_CSV):
+    return
+  header = re.split(b'[\r\n]', head, maxsplit=1)[0]
+  found = _format(head)
+  if found is None and b'\0' in header:
+    found = 'binary, or text in UTF-16', 'write it again as CSV in UTF-8'
+  if found is None and not _is_utf_8(header):
+    found = 'binary, or text in another encoding than UTF-8', 'write it again as CSV in UTF-8'
+  if found is None and b'\r' in head and b'\n' not in head:
+    found = 'text with the line ends of old Macs (CR alone)', 'write it again with LF or CRLF'
+  if found is not None:
+    raise InputError(f'{path} is {found[0]}; {found[1]}')
+
+
+def _is_utf_8(line: bytes) -> bool:
+  try:
+    line.decode('utf-8')
+  except UnicodeDecodeError:
+    return False
+  return True
+
+
+def _repeated_in_header(path: str) -> list[str]:
+  """Names that a CSV header has twice, which the reader gives others without a word."""
+  lines = pl.scan_csv(
+    path, has_header=False, infer_schema=False, glob=False, truncate_ragged_lines=True
+  )
+  named = [name for name in lines.head(1).collect().row(0) if name]
+  return [name for name in dict.fromkeys(named) if named.count(name) > 1]
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+  """Turns what the reader raises into one line."""
+  try:
+    yield
+  except pl.exceptions.DuplicateError as error:
+    raise InputError(
+      f'{path}: several columns have the same name; rename or remove all but one'
+    ) from error
+  except (pl.exceptions.PolarsError, OSError) as error:
+    reason = shown(str(error).strip().splitlines()[0])
+    raise InputError(
+      f'{path}: cannot be read ({reason}); write it again as CSV in UTF-8 or as Parquet'
+    ) from error
