@@ -73,10 +73,21 @@ class _Limit(NamedTuple):
     return ' and '.join(ends) or 'a finite number'
 
 
-_COUNT = _Limit(1)
-_POSITIVE = _Limit(0, open_low=True)
+# Upper ends lie far above what is of use and below what no machine holds or 32 bits do not count,
+# so that a slip of the keyboard is told before anything is written.
+_LARGE = 2**30
+_COUNT = _Limit(1, _LARGE)
+_COUNT_OR_NONE = _Limit(0, _LARGE)
+# Rows that are held at once, and numbers of a vector.
+_ROWS = _Limit(1, 2**20)
+_WIDTH = _Limit(1, 2**14)
+_SEEDS = _Limit(1, 2**16)
+_FACTOR = _Limit(0, 1000)
+_POSITIVE_FACTOR = _Limit(0, 1000, open_low=True)
 _SHARE = _Limit(0, 1)
 _DROPPED = _Limit(0, 1, open_high=True)
+# AdamW moves a weight by about the rate in a step.
+_RATE = _Limit(0, 1, open_low=True)
 
 # Sizes of all-MiniLM-L6-v2, with which every text encoder is made.
 _ENCODER = TextEncoderConfig()
@@ -84,10 +95,12 @@ _ENCODER = TextEncoderConfig()
 # By the full name of a field, or by its last part where it means the same in several stages.
 _LIMITS = {
   'seed': _Limit(0, 2**31 - 1),
-  **dict.fromkeys(('num_seeds', 'num_steps', 'batch_size', 'validate_every'), _COUNT),
-  **dict.fromkeys(('dim', 'num_heads', 'history_length', 'num_predictions'), _COUNT),
-  'learning_rate': _POSITIVE,
-  'weight_decay': _Limit(0),
+  'num_seeds': _SEEDS,
+  **dict.fromkeys(('num_steps', 'validate_every'), _COUNT),
+  **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
+  **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
+  'learning_rate': _RATE,
+  'weight_decay': _FACTOR,
   'ema_decay': _DROPPED,
   # A text starts and ends with a special token.
   'data.text_length': _Limit(3, _ENCODER.max_length),
@@ -95,58 +108,58 @@ _LIMITS = {
   'data.used_fraction': _Limit(0, 1, open_low=True),
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
   # One event to train on, one to validate, one to test.
-  'data.min_events': _Limit(3),
+  'data.min_events': _Limit(3, _LARGE),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
-  'finetune.num_layers': _COUNT,
+  'finetune.num_layers': _Limit(1, 100),
   'finetune.dropout_rate': _DROPPED,
   'finetune.id_dropout_rate': _DROPPED,
   'finetune.max_drop_rate': _SHARE,
   'finetune.recent_window_rate': _SHARE,
-  'finetune.patience': _Limit(0),
+  'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
   'finetune.encoder_blocks': _Limit(0, _ENCODER.transformer.num_layers),
-  'finetune.encoder_rank': _COUNT,
-  'finetune.encoder_start': _Limit(0),
-  'finetune.encoder_steps': _Limit(0),
-  'finetune.encoder_items': _COUNT,
-  'finetune.encoder_learning_rate': _POSITIVE,
+  # The update of a matrix has no more ranks than the matrix.
+  'finetune.encoder_rank': _Limit(1, _ENCODER.transformer.hidden_dim),
+  'finetune.encoder_start': _COUNT_OR_NONE,
+  'finetune.encoder_steps': _COUNT_OR_NONE,
+  'finetune.encoder_items': _ROWS,
+  'finetune.encoder_learning_rate': _RATE,
   # Principal directions of the encoder's token vectors.
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
-  'distil.text_dim': _COUNT,
-  'distil.num_texts': _COUNT,
-  'distil.num_corpus': _Limit(0),
-  'distil.temperature': _POSITIVE,
-  'distil.text_weight': _Limit(0),
+  'distil.text_dim': _WIDTH,
+  'distil.num_texts': _ROWS,
+  'distil.num_corpus': _COUNT_OR_NONE,
+  'distil.temperature': _POSITIVE_FACTOR,
+  'distil.text_weight': _FACTOR,
   **dict.fromkeys(
-    (
-      *('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds'),
-      *('explore.num_features', 'explore.max_visitors', 'explore.tuning_visitors'),
-    ),
-    _COUNT,
+    ('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds'), _SEEDS
   ),
+  **dict.fromkeys(('explore.max_visitors', 'explore.tuning_visitors'), _COUNT),
+  'explore.num_features': _WIDTH,
   'explore.min_events_catalogue': _COUNT,
   # Half of them are visits.
-  'explore.min_events_rated': _Limit(2),
+  'explore.min_events_rated': _Limit(2, _LARGE),
   # Without any, every candidate of implicit feedback would be a reward.
-  'explore.negatives_ratio': _POSITIVE,
+  'explore.negatives_ratio': _POSITIVE_FACTOR,
   # Of a single one there is nothing to choose.
-  'explore.log_candidates': _Limit(2),
+  'explore.log_candidates': _Limit(2, 2**20),
   'explore.log_epsilon': _Limit(0, 1, open_low=True),
-  'memory_bound': _POSITIVE,
+  # Bytes: up to a petabyte.
+  'memory_bound': _Limit(0, 1e15, open_low=True),
   **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),
   # Of a single one nothing is to be learnt.
-  'num_arms': _Limit(2),
-  'noise': _Limit(0),
+  'num_arms': _Limit(2, 2**20),
+  'noise': _FACTOR,
   'drift': _SHARE,
-  'num_changes': _Limit(0),
-  'hidden_dim': _COUNT,
+  'num_changes': _COUNT_OR_NONE,
+  'hidden_dim': _WIDTH,
   'disc_radius': _Limit(0, 1, open_low=True, open_high=True),
   # Rounds are counted in 32 bits, up to twice as many.
   'delay': _Limit(0, 2**30 - 1),
   # At -1 a taste could lose all of its length.
-  'taste_step': _Limit(-1, open_low=True),
-  'refresh_every': _Limit(0),
+  'taste_step': _Limit(-1, 1000, open_low=True),
+  'refresh_every': _COUNT_OR_NONE,
 }
 _WORDS = {
   'data.source': ('movielens', 'tables'),

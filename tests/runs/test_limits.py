@@ -25,11 +25,16 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
   limits.check(Config())
   limits.check(
     changed(
+      seed=2**31 - 1,
+      num_seeds=2**16,
+      data__positive_rating=-1e9,
       pretrain__mask_rate=1.0,
+      pretrain__learning_rate=1.0,
+      distil__dim=2**14,
       finetune__num_steps=1,
       finetune__encoder_steps=0,
       finetune__patience=0,
-      finetune__average_decay=0.0,
+      finetune__ema_decay=0.0,
       finetune__encoder_blocks=6,
       distil__num_corpus=0,
       explore__log_epsilon=1.0,
@@ -42,7 +47,8 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
   ('change', 'message'),
   [
     ({'seed': -1}, 'seed is -1; set --config.seed to 0 or more and at most'),
-    ({'num_seeds': 0}, 'num_seeds is 0; set --config.num_seeds to 1 or more'),
+    ({'num_seeds': 0}, 'num_seeds is 0; set --config.num_seeds to 1 or more and at most 65536'),
+    ({'num_seeds': 10**6}, 'num_seeds is 1000000; set --config.num_seeds to 1 or more and at most'),
     ({'data__text_length': 2}, 'data.text_length is 2'),
     ({'data__cut': 1.0}, 'to more than 0 and less than 1'),
     ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
@@ -52,6 +58,16 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
     ({'finetune__learning_rate': float('inf')}, 'finetune.learning_rate is inf'),
+    ({'finetune__learning_rate': 1e30}, 'finetune.learning_rate is 1e.30; .* at most 1$'),
+    (
+      {'distil__learning_rate': 1.01},
+      'distil.learning_rate is 1.01; .* more than 0 and at most 1$',
+    ),
+    ({'finetune__encoder_learning_rate': 2.0}, 'encoder_learning_rate is 2.0; .* at most 1$'),
+    ({'finetune__dim': 10**12}, 'finetune.dim is 1000000000000; .* 1 or more and at most 16384$'),
+    ({'finetune__num_steps': 2**31}, 'finetune.num_steps is 2147483648; .* at most 1073741824$'),
+    ({'pretrain__weight_decay': 1e4}, 'pretrain.weight_decay is 10000.0; .* at most 1000$'),
+    ({'finetune__encoder_rank': 385}, 'finetune.encoder_rank is 385; .* at most 384$'),
     ({'finetune__dim': 66}, 'finetune.num_heads is 4, which does not divide finetune.dim=66'),
     ({'finetune__num_heads': 0}, 'finetune.num_heads is 0'),
     ({'finetune__dropout_rate': 1.0}, 'finetune.dropout_rate is 1.0; .* less than 1'),
@@ -84,6 +100,15 @@ def test_every_number_has_a_limit():
     if dataclasses.is_dataclass(getattr(Config(), stage.name))
     for field in dataclasses.fields(getattr(Config(), stage.name))
   }
+
+
+def test_all_counts_have_an_upper_end():
+  """A slip of the keyboard is told at once: no count is without end, and all configs hold it."""
+  for config in (Config(), SweepConfig()):
+    for name, value in limits.numbers(config).items():
+      limit = limits._LIMITS.get(name) or limits._LIMITS[name.rpartition('.')[2]]
+      assert name == 'data.positive_rating' or limit.high <= 1e15, name
+      assert limit.holds(value), name
 
 
 def test_the_sizes_of_the_encoder_are_those_of_the_published_one():

@@ -5,6 +5,7 @@ and masks) and `dataset.json` (counts, notes, protocol, fingerprint).
 """
 
 import datetime
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from rec_jax.data.splits import Split
 from rec_jax.data.tables import Tables, read_tables, take_first
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.types import Interactions, ItemTable
+from rec_jax.types import InputError, Interactions, ItemTable
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -43,6 +46,7 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   builder.write(tables, stage_dir / dataset.EVENTS)
   interactions, items = builder.read(stage_dir / dataset.EVENTS)
   split = splits.split(interactions, items.num_items, config.cut, config.min_events, config.split)
+  _check_ratings(interactions, split, config.positive_rating)
   cut_time = datetime.datetime.fromtimestamp(
     int(interactions.timestamp[split.num_before]), datetime.UTC
   )
@@ -70,6 +74,26 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
 
 def _tables(config: DataConfig) -> Tables:
   return sources.movielens() if config.source == 'movielens' else read_tables(config)
+
+
+def _check_ratings(interactions: Interactions, split: Split, threshold: float) -> None:
+  """Where no rating is a reward, or all are, there is nothing to learn."""
+  if interactions.rating is None:
+    return
+  liked = interactions.rating >= threshold
+  if not liked.any():
+    raise InputError(
+      f'no rating reaches data.positive_rating={threshold:g}: the highest is '
+      f'{interactions.rating.max():g}; set --config.data.positive_rating to that or less'
+    )
+  parts = {'before': liked[: split.num_before], 'after': liked[split.num_before :]}
+  for where, part in parts.items():
+    if part.all() or not part.any():
+      logger.warning(
+        '%s of the %d ratings %s the cut reach data.positive_rating=%g: rewards are the same for '
+        'every item',
+        *('all' if part.all() else 'none', len(part), where, threshold),
+      )
 
 
 def _corpus(config: DataConfig, items: ItemTable, split: Split, last_year: int) -> list[str]:

@@ -162,3 +162,32 @@ def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
   assert len(cold) == 109
   expected = sources.film_corpus(1997, cold)
   assert len(dataset.corpus_ids) == len(expected) < len(sources.film_corpus(1997))
+
+
+def _rated(config: Config, early: float, late: float, **fields) -> Config:
+  """The same events with one rating before the cut and one after it."""
+  events = pl.read_csv(config.data.interactions).sort('timestamp')
+  ratings = [early] * 30 + [late] * 70
+  events.with_columns(rating=pl.Series(ratings)).write_csv(config.data.interactions)
+  return _changed(config, **fields)
+
+
+def test_a_reward_that_no_rating_reaches_is_refused(config, tmp_path):
+  rated = _rated(config, 3.0, 3.5)
+  message = r'^no rating reaches data.positive_rating=4: the highest is 3.5; set --config.data.pos'
+  with pytest.raises(InputError, match=message):
+    prepare.run(rated, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('ratings', 'expected'),
+  [
+    ((3.0, 5.0), ['none of the 30 ratings before', 'all of the 70 ratings after']),
+    ((4.0, 1.0), ['all of the 30 ratings before', 'none of the 70 ratings after']),
+  ],
+)
+def test_rewards_that_tell_nothing_apart_are_counted(config, tmp_path, caplog, ratings, expected):
+  prepare.run(_rated(config, *ratings), tmp_path / 'run')
+  warnings = [each.message for each in caplog.records if each.name == prepare.__name__]
+  assert [' '.join(line.split()[:6]) for line in warnings] == expected
