@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -40,7 +41,7 @@ def start(run: Callable[[Any, pathlib.Path], None]) -> None:
     file = config_flags.get_config_filename(flags.FLAGS['config'])
     _run(run, pathlib.Path(file).stem, argv)
 
-  app.run(guarded, flags_parser=_parse)
+  _call(guarded)
 
 
 def start_alone(run: Callable[[], None]) -> None:
@@ -57,7 +58,7 @@ def start_alone(run: Callable[[], None]) -> None:
     except InputError as error:
       _fail(str(error))
 
-  app.run(guarded, flags_parser=_parse)
+  _call(guarded)
 
 
 def start_study(names: Sequence[str], load: Callable[[str], Any]) -> None:
@@ -87,7 +88,7 @@ def start_study(names: Sequence[str], load: Callable[[str], Any]) -> None:
     else:
       _run(functools.partial(_run_study, name, load(name)), name, argv)
 
-  app.run(guarded, flags_parser=_parse)
+  _call(guarded)
 
 
 def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pathlib.Path) -> None:
@@ -150,8 +151,18 @@ def _run(run: Callable[[Any, pathlib.Path], None], default_name: str, argv: Sequ
     run(flags.FLAGS.config, workdir)
   except InputError as error:
     _fail(str(error))
+
+
+def _call(guarded: Callable[[Sequence[str]], None]) -> None:
+  """Parses the flags and calls; Ctrl-C and SIGTERM end in one line and status 1."""
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    app.run(guarded, flags_parser=_parse)
   except KeyboardInterrupt:
-    _fail('interrupted: the same command resumes the run')
+    print('error: interrupted: the same command resumes the run', file=sys.stderr, flush=True)
+    # The saves under way have ended by now. Rollouts in other threads have not, and what is
+    # compiled cannot be interrupted: a usual end would wait for them, for minutes.
+    os._exit(1)
 
 
 def _refuse_arguments(argv: Sequence[str]) -> None:

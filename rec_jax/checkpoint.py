@@ -160,16 +160,18 @@ def _newest_whole(directory: pathlib.Path) -> int | None:
       return step
     damaged.append(step)
   if damaged:
-    # A finished stage, which has its metrics, runs again only if all of it is gone.
-    finished = (
-      path
-      for path in directory.parents
-      if (path / 'metrics.json').exists() and (path.parent / 'manifest.json').exists()
-    )
     raise InputError(
       f'every checkpoint in {directory} is damaged (steps {damaged}): '
-      f'delete {next(finished, directory)} and run its stage again'
+      f'delete {_finished_stage(directory) or directory} and run its stage again'
     )
+  return None
+
+
+def _finished_stage(directory: pathlib.Path) -> pathlib.Path | None:
+  """The stage that a checkpoint is of, if it has its metrics: it runs again only if it is gone."""
+  for path in directory.parents:
+    if (path / 'metrics.json').exists() and (path.parent / 'manifest.json').exists():
+      return path
   return None
 
 
@@ -184,7 +186,11 @@ def _is_whole(path: pathlib.Path) -> bool:
 def _require_whole(directory: pathlib.Path) -> pathlib.Path:
   step = _newest_whole(directory)
   if step is None:
-    raise InputError(f'no checkpoint in {directory}: run the stage that writes it first')
+    finished = _finished_stage(directory)
+    raise InputError(
+      f'no whole checkpoint in {directory}: '
+      + (f'delete {finished} and run its stage again' if finished else 'run its stage first')
+    )
   return directory / str(step)
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -131,7 +132,7 @@ def test_the_same_step_is_replaced(tmp_path):
 
 def test_a_new_directory_has_nothing_to_restore(tmp_path):
   assert restore(tmp_path / 'new') is None
-  with pytest.raises(InputError, match='no checkpoint in .*other: run the stage'):
+  with pytest.raises(InputError, match='no whole checkpoint in .*other: run its stage'):
     checkpoint.load_state(tmp_path / 'other', make_state())
 
 
@@ -209,6 +210,26 @@ def test_a_damaged_model_is_deleted_with_its_stage_if_that_would_not_run_again(
     (tmp_path / 'finetune/metrics.json').write_text('{}')
   wanted = tmp_path / 'finetune' if is_finished else directory
   with pytest.raises(InputError, match=f'delete {wanted} and run'):
+    checkpoint.load_state(directory, make_state())
+
+
+def lose_checksums(directory):
+  (directory / '1/checksums.json').unlink()
+
+
+@pytest.mark.parametrize('lose', [lose_checksums, shutil.rmtree])
+def test_a_finished_stage_without_its_model_is_to_be_deleted_before_it_runs_again(tmp_path, lose):
+  directory = tmp_path / 'finetune/model'
+  save(directory, 1)
+  lose(directory)
+  with pytest.raises(InputError, match=f'no whole checkpoint in {directory}: run its stage first$'):
+    checkpoint.load_state(directory, make_state())
+  for name in ('manifest.json', 'finetune/metrics.json'):
+    (tmp_path / name).write_text('{}')
+  message = (
+    f'no whole checkpoint in {directory}: delete {tmp_path}/finetune and run its stage again$'
+  )
+  with pytest.raises(InputError, match=message):
     checkpoint.load_state(directory, make_state())
 
 

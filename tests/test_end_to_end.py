@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -80,14 +81,15 @@ def run(script, config, workdir):
   return errors
 
 
-def kill_once(config, workdir, pattern):
-  """Starts the pipeline and kills it as soon as a file of this pattern is there."""
+def stop_once(config, workdir, pattern, how):
+  """Starts the pipeline and sends it a signal as soon as a file of this pattern is there."""
   process = start('pipeline', config, workdir)
   while not any(workdir.glob(pattern)):
     assert process.poll() is None, process.communicate()
     time.sleep(0.01)
-  process.kill()
-  process.communicate()
+  process.send_signal(how)
+  _, errors = process.communicate()
+  return process.returncode, errors.splitlines()[-1:]
 
 
 def files(workdir):
@@ -131,13 +133,14 @@ def test_running_again_does_nothing(finished):
   assert (workdir / 'metrics.json').read_bytes() == metrics
 
 
-def test_killed_in_training_and_in_a_rollout_a_run_ends_as_if_never_interrupted(finished):
+def test_stopped_in_training_and_killed_in_a_rollout_a_run_ends_as_if_never_interrupted(finished):
   config, workdir = finished
   other = workdir.with_name('killed')
   # What is compiled already need not be compiled again.
   shutil.copytree(workdir / '.cache', other / '.cache')
-  kill_once(config, other, 'finetune/seed_0/teacher/checkpoints/*')
-  kill_once(config, other, 'explore/parts/whole_catalogue_uniform.json')
+  stopped = stop_once(config, other, 'finetune/seed_0/teacher/checkpoints/*', signal.SIGTERM)
+  assert stopped == (1, ['error: interrupted: the same command resumes the run'])
+  stop_once(config, other, 'explore/parts/whole_catalogue_uniform.json', signal.SIGKILL)
   assert (other / 'metrics.json').read_bytes() != (workdir / 'metrics.json').read_bytes()
   run('pipeline', config, other)
   assert (other / 'metrics.json').read_bytes() == (workdir / 'metrics.json').read_bytes()

@@ -1,8 +1,9 @@
 """Results that are kept as soon as they are known, so that a killed run resumes after them."""
 
+import contextlib
 import json
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Parts(NamedTuple):
   def group(self, name: str, works: Mapping[str, Work]) -> dict[str, Any]:
     """`once` for each label of a group, two at a time: while one is compiled the other runs."""
     found = {}
-    with ThreadPoolExecutor(2) as pool:
+    with _two_threads() as pool:
       names = [f'{name} {label}' for label in works]
       for label, part in zip(works, pool.map(self._kept, names, works.values()), strict=True):
         found[label] = part
@@ -66,3 +67,16 @@ class Parts(NamedTuple):
   def _path(self, name: str, suffix: str) -> Path:
     # No two names share a file, whatever signs they hold.
     return self.directory / f'{urllib.parse.quote_plus(name, safe="=,")}.{suffix}'
+
+
+@contextlib.contextmanager
+def _two_threads() -> Iterator[ThreadPoolExecutor]:
+  """Waits for both where one has failed, but not where the user wants an end."""
+  pool, is_patient = ThreadPoolExecutor(2), True
+  try:
+    yield pool
+  except KeyboardInterrupt:
+    is_patient = False
+    raise
+  finally:
+    pool.shutdown(wait=is_patient, cancel_futures=True)

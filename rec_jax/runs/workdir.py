@@ -79,7 +79,7 @@ def claim(config: Any, workdir: str | os.PathLike[str], directory: pathlib.Path)
   settings = json.loads(json.dumps(dataclasses.asdict(config)))
   manifest = _read_manifest(workdir)
   if manifest is not None:
-    manifests.check_same_config(manifest['config'], settings, workdir)
+    manifests.check_same_config(manifest, settings, workdir)
   try:
     directory.mkdir(parents=True, exist_ok=True)
     if manifest is None:
@@ -183,9 +183,15 @@ def read_metrics(workdir: str | os.PathLike[str], stage: str) -> list[dict[str, 
   """The rows of a finished stage.
 
   Raises:
-    InputError: the stage is not finished.
+    InputError: the stage is not finished, or its rows are damaged.
   """
-  return json.loads((require(workdir, stage) / 'metrics.json').read_text())
+  path = require(workdir, stage) / 'metrics.json'
+  try:
+    return json.loads(path.read_text())
+  except ValueError as error:
+    raise InputError(
+      f'{path} is damaged: delete {path.parent} and run python -m experiments.{stage} again'
+    ) from error
 
 
 def collect(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -201,7 +207,7 @@ def read_manifest(workdir: str | os.PathLike[str]) -> dict[str, Any]:
   """What was run in `workdir`.
 
   Raises:
-    InputError: nothing was.
+    InputError: nothing was, or another version of the code ran it.
   """
   manifest = _read_manifest(pathlib.Path(workdir))
   if manifest is None:
@@ -244,13 +250,18 @@ def unchanged_on_bad_input(workdir: str | os.PathLike[str]) -> Iterator[None]:
 
 def _read_manifest(workdir: pathlib.Path) -> dict[str, Any] | None:
   path = workdir / 'manifest.json'
-  if not path.exists():
-    return None
   try:
     manifest = json.loads(path.read_text())
-    return manifest if manifest['config'] else None
-  except (ValueError, KeyError, TypeError) as error:
-    raise InputError(f'{path} is not the manifest of a run: give another --workdir') from error
+  except (FileNotFoundError, NotADirectoryError):
+    return None
+  except OSError as error:
+    raise InputError(f'{path} cannot be read ({error.strerror}): give another --workdir') from error
+  except ValueError:
+    manifest = None
+  if not isinstance(manifest, dict) or not isinstance(manifest.get('config'), dict):
+    raise InputError(f'{path} is not the manifest of a run: give another --workdir')
+  manifests.check_version(manifest, workdir)
+  return manifest
 
 
 def _checked_row(row: Mapping[str, Any], stage: str) -> dict[str, Any]:

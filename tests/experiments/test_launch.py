@@ -4,8 +4,10 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -16,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # Stands in for the real stages: writes one row each, or fails as told.
 _FAKE_STAGES = """
-import importlib.abc, importlib.machinery, os, sys, types
+import importlib.abc, importlib.machinery, os, sys, threading, time, types
 import rec_jax.stages
 from rec_jax.runs.config import STAGES
 
@@ -31,6 +33,10 @@ def make(name):
     (directory / 'half').write_text('')
     if os.environ.get('BAD_INPUT') == name:
       raise InputError('films.csv has no column item_id: set --config.data.item_column')
+    if os.environ.get('WAITS') == name:
+      print('waiting', flush=True)
+      threading.Thread(target=time.sleep, args=(60,)).start()  # As a rollout under way.
+      time.sleep(60)
     if os.environ.get('BUG') == name:
       raise ZeroDivisionError('a bug')
     row = {'stage': name, 'subject': 's', 'metric': 'm', 'value': config.seed}
@@ -51,10 +57,17 @@ runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
 """
 
 
-def run(script, *flags, **environment):
+def start(script, *flags, **environment):
   command = [sys.executable, '-c', _FAKE_STAGES, script, *flags]
   variables = os.environ | {'JAX_PLATFORMS': 'cpu'} | environment
-  return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=variables)
+  pipe = subprocess.PIPE
+  return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=variables)
+
+
+def run(script, *flags, **environment):
+  process = start(script, *flags, **environment)
+  out, errors = process.communicate()
+  return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
 def assert_one_line_error(result, *parts):
@@ -104,6 +117,22 @@ def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
   assert result.stdout.splitlines() == ['[1/6] prepare', '[2/6] pretrain']
   assert not (tmp_path / 'new/pretrain').exists()
   assert (tmp_path / 'new/prepare/metrics.json').exists()
+
+
+@pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_ends_in_a_line_at_once_and_goes_on_later(tmp_path, how):
+  process = start('pipeline', f'--workdir={tmp_path}', WAITS='pretrain')
+  while process.stdout.readline() != 'waiting\n':
+    assert process.poll() is None
+  begin = time.monotonic()
+  process.send_signal(how)
+  _, errors = process.communicate()
+  assert time.monotonic() - begin < 30  # Of the 60 seconds that its threads still have.
+  assert errors == 'error: interrupted: the same command resumes the run\n'
+  assert process.returncode == 1
+  again = run('pipeline', f'--workdir={tmp_path}')
+  assert again.stdout.splitlines() == [f'[{n}/6] {s}' for n, s in enumerate(STAGES, 1) if n > 1]
+  assert [row['stage'] for row in json.loads((tmp_path / 'metrics.json').read_text())] == [*STAGES]
 
 
 def test_a_sweep_that_cannot_be_leaves_no_trace(tmp_path):

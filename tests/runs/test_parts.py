@@ -33,3 +33,19 @@ def test_two_parts_are_computed_at_once(tmp_path):
   both = threading.Barrier(2, timeout=60)
   parts = Parts(tmp_path, lambda units, name: None)
   assert parts.group('all', {'a': both.wait, 'b': both.wait}).keys() == {'a', 'b'}
+
+
+def test_an_interrupt_does_not_wait_for_the_parts_under_way(tmp_path):
+  ended, let_go = threading.Event(), threading.Event()
+
+  def interrupted(units, name):
+    raise KeyboardInterrupt
+
+  def waits():
+    let_go.wait(60)
+    ended.set()
+
+  with pytest.raises(KeyboardInterrupt):
+    Parts(tmp_path, interrupted).group('all', {'a': lambda: 1, 'b': waits})
+  assert not ended.is_set()
+  let_go.set()

@@ -60,12 +60,23 @@ def test_another_config_is_refused_by_name(tmp_path):
   assert files_in(tmp_path) == before
 
 
-def test_a_field_that_came_with_newer_code_is_refused_by_name(tmp_path):
-  workdir.start(Config(), tmp_path, 'prepare')
+@pytest.mark.parametrize(
+  'use', [lambda run: workdir.start(Config(), run, 'pretrain'), workdir.read_manifest]
+)
+def test_a_workdir_of_another_version_is_refused_before_its_config_is_compared(tmp_path, use):
+  workdir.start(Config(seed=7), tmp_path, 'prepare')
   manifest = workdir.read_manifest(tmp_path)
-  del manifest['config']['seed']
+  del manifest['format']  # As manifests were before they had one.
   files.write_json(tmp_path / 'manifest.json', manifest)
-  with pytest.raises(InputError, match='config.seed="not a field", not 0'):
+  before = files_in(tmp_path)
+  with pytest.raises(InputError, match='was made by another version of the code .*format 1, not'):
+    use(tmp_path)
+  assert files_in(tmp_path) == before
+
+
+def test_the_workdir_of_a_sweep_is_none_of_a_chain(tmp_path):
+  workdir.claim(SweepConfig(), tmp_path, tmp_path / 'regret')
+  with pytest.raises(InputError, match='belongs to another kind of run, with .* environment, pol'):
     workdir.start(Config(), tmp_path, 'prepare')
 
 
@@ -73,8 +84,13 @@ def test_unusable_workdirs_are_one_line(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(InputError, match='file cannot be written'):
     workdir.start(Config(), tmp_path / 'file', 'prepare')
-  (tmp_path / 'manifest.json').write_text('{"config": ')
-  with pytest.raises(InputError, match=r'manifest.json is not the manifest of a run'):
+  for content in (b'{"config": ', b'{"config": 5}', b'{}', b'[]', b'5', b'\xff', b''):
+    (tmp_path / 'manifest.json').write_bytes(content)
+    with pytest.raises(InputError, match=r'manifest.json is not the manifest of a run'):
+      workdir.start(Config(), tmp_path, 'prepare')
+  (tmp_path / 'manifest.json').unlink()
+  (tmp_path / 'manifest.json').mkdir()
+  with pytest.raises(InputError, match=r'manifest.json cannot be read \(Is a directory\)'):
     workdir.start(Config(), tmp_path, 'prepare')
   with pytest.raises(InputError, match=r'nothing has no manifest.json'):
     workdir.read_manifest(tmp_path / 'nothing')
@@ -90,6 +106,17 @@ def test_a_finished_stage_is_not_run_again(tmp_path, caplog):
   assert workdir.read_metrics(tmp_path, 'prepare') == [row()]
   assert workdir.start(Config(), tmp_path, 'prepare') is None
   assert caplog.messages == [f'prepare: already finished in {tmp_path}']
+
+
+def test_damaged_rows_of_a_finished_stage_are_one_line(tmp_path):
+  directory = workdir.start(Config(), tmp_path, 'prepare')
+  workdir.finish(directory, [row()])
+  (directory / 'metrics.json').write_text('[{"stage": ')
+  message = (
+    f'metrics.json is damaged: delete {directory} and run python -m experiments.prepare again'
+  )
+  with pytest.raises(InputError, match=message):
+    workdir.start(Config(), tmp_path, 'prepare')
 
 
 def test_metrics_of_the_run_are_those_of_its_stages_in_order(tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 from rec_jax import files
 from rec_jax.report import terminal
 from rec_jax.runs import artefacts, run_results
+from rec_jax.runs import manifest as manifests
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import STAGES, Config
 from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders, run_page
@@ -57,6 +58,7 @@ def run_checkpoint(path: str | os.PathLike[str]) -> None:
       f'{path} is none of the stages {", ".join(_CHECKPOINT_ROWS)}: give --checkpoint=WORKDIR/STAGE'
     )
   manifest = runs.read_manifest(path.parent)
+  manifests.check_fields(manifest, dataclasses.asdict(Config()), path.parent)
   runs.require(path.parent, path.name)
   rows = _CHECKPOINT_ROWS[path.name](_config(Config, manifest['config']), path.parent)
   print(_table(rows))
@@ -116,9 +118,6 @@ _CHECKPOINT_ROWS = {
 def _config(kind: Any, settings: Mapping[str, Any]) -> Any:
   """The nested dataclass that a manifest holds as nested dictionaries."""
   known = {field.name: field.type for field in dataclasses.fields(kind)}
-  if set(known) != set(settings):
-    odd = min(set(known) ^ set(settings))
-    raise InputError(f'the manifest of this run and this version differ in config field {odd}')
   nested = {
     name: _config(known[name], value) if dataclasses.is_dataclass(known[name]) else value
     for name, value in settings.items()
