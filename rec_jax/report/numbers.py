@@ -9,6 +9,7 @@ from rec_jax.evaluation.intervals import Estimate
 Cell = str | int | float | Estimate | None
 MISSING = '\N{EN DASH}'
 MAX_DECIMALS = 4
+_TIME_UNITS = (('seconds', 1.0), ('milliseconds', 1e-3), ('microseconds', 1e-6))
 
 
 def number(value: float | None, decimals: int | None = None, *, sign: bool = False) -> str:
@@ -49,6 +50,16 @@ def plain(cell: Cell, decimals: int | None = None, *, sign: bool = False) -> str
     decimals = estimate_decimals(cell) if decimals is None else decimals
     return f'{number(cell.value, decimals, sign=sign)} {interval(cell, decimals, sign=sign)}'
   return number(cell, decimals, sign=sign)
+
+
+def time_unit(seconds: Sequence[float]) -> tuple[str, float]:
+  """The unit in which the longest of some times is at least 1, for all of them, and its seconds.
+
+  >>> time_unit([0.52, 0.0008])
+  ('milliseconds', 0.001)
+  """
+  longest = max(seconds)
+  return next(((name, size) for name, size in _TIME_UNITS if longest >= size), _TIME_UNITS[-1])
 
 
 def estimate_decimals(estimate: Estimate) -> int:

@@ -60,3 +60,17 @@ def test_n_is_shared_only_where_it_is_the_same():
   assert numbers.shared_n([a, a, 'text']) == 5
   assert numbers.shared_n([a, b]) is None
   assert numbers.shared_n([1, 2]) is None
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'expected'),
+  [
+    ((12.0, 0.5), ('seconds', 1.0)),
+    ((1.0, 0.001), ('seconds', 1.0)),
+    ((0.52, 0.0008), ('milliseconds', 1e-3)),
+    ((0.0008, 0.0002), ('microseconds', 1e-6)),
+    ((2e-7, 0.0), ('microseconds', 1e-6)),
+  ],
+)
+def test_the_longest_time_chooses_the_unit(seconds, expected):
+  assert numbers.time_unit(seconds) == expected

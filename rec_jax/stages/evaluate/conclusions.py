@@ -146,7 +146,8 @@ def _limits(found: Results) -> Iterator[str]:
   yield (
     'One training seed: intervals say how numbers change with other users, not with other seeds.'
     if seeds == 1
-    else f'{seeds} training seeds: intervals are over users; the spread over seeds stands apart.'
+    else f'{seeds} training seeds: intervals are over users; the spread over seeds stands apart. '
+    'Policies explore with the models of the first seed alone.'
   )
 
 

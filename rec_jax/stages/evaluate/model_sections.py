@@ -95,13 +95,19 @@ def _cost(found: Results) -> Section:
     run_results.find(found, 'evaluate', name, cost.PARAMETERS) for name in (TEACHER, STUDENT)
   ]
   times = [found.timings['evaluate'][cost.timing_name(name)] for name in (TEACHER, STUDENT)]
+  unit, unit_seconds = numbers.time_unit(times)
   rows: list[list[Cell]] = [
-    [name, int(size.value) if size else None, round(1e6 * time), f'{time / times[0]:.2%}']
+    [
+      name,
+      int(size.value) if size else None,
+      numbers.number(time / unit_seconds),
+      f'{time / times[0]:.2%}',
+    ]
     for name, size, time in zip((TEACHER, STUDENT), sizes, times, strict=True)
   ]
   table = Table(
     'Size and speed',
-    ['model', 'parameters', 'microseconds', "of the teacher's time"],
+    ['model', 'parameters', unit, "of the teacher's time"],
     rows,
     f'Time to encode {cost.NUM_TEXTS} texts that no cache holds and to score them for '
     f'{cost.NUM_USERS} users: median of repeats on the device of this run, once compiled. Times '

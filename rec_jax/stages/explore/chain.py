@@ -90,6 +90,7 @@ class Chain:
       self.config.explore,
       self.config.seed,
     )
+    problem = dataclasses.replace(problem, protocol=f'{problem.protocol}; {problems.FIRST_SEED}')
     return with_features(problem, items, self.config)
 
 

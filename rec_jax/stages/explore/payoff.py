@@ -13,7 +13,7 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.parts import Parts
 from rec_jax.stages.explore import policies, rollout_metrics
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore.problems import FIRST_SEED, Problem
 
 _GREEDY = policies.PER_USER_GREEDY
 ENTRIES = (_GREEDY, policies.PER_USER_UCB, policies.PER_USER_THOMPSON)
@@ -21,7 +21,7 @@ _PROTOCOL = (
   'whole catalogue, the stream cut into halves; in the first half the named policy acts; then its '
   'log updates the popularity of the items and refits their vectors (a ridge step for users, then '
   'one for items); in the second half everybody acts greedily; difference: second half minus that '
-  'after having acted greedily throughout, paired by user'
+  f'after having acted greedily throughout, paired by user; {FIRST_SEED}'
 )
 
 

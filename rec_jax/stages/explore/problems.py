@@ -21,6 +21,8 @@ from rec_jax.runs.config import ExploreConfig
 from rec_jax.types import ArmSpec, Interactions
 
 CATALOGUE, RATED, OWN = 'whole catalogue', 'rated candidates', 'own vectors'
+# Of a protocol: rankings are means over all training seeds, rollouts are not.
+FIRST_SEED = 'models of the first training seed alone'
 
 
 @dataclasses.dataclass(frozen=True)

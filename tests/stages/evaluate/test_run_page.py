@@ -104,6 +104,13 @@ def test_spread_over_seeds_stands_below_the_table(tmp_path):
   assert 'Standard deviation' not in written(tmp_path)
 
 
+def test_times_are_in_a_unit_in_which_they_can_be_read():
+  *_, section = model_sections.sections(made_up.results())
+  [table] = section.tables
+  assert table.columns[2] == 'milliseconds'
+  assert [row[2] for row in table.rows] == ['200', '1.00']
+
+
 def test_terminal_shows_models_and_the_best_policy_beside_its_baseline():
   lines = run_page.terminal_tables(made_up.results()).splitlines()
   assert [line.split('  ')[0] for line in lines[2:8]] == list(model_sections.MODELS)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from rec_jax.runs.config import Config, ExploreConfig
-from rec_jax.stages.explore import chain, problems
+from rec_jax.stages.explore import chain, payoff, problems
 from rec_jax.types import Interactions
+from tests.helpers import small
 
 # (user, item, rating); the cut is after five events. Item 4 and user 3 are new, and nobody has an
 # event on item 5.
@@ -100,6 +101,16 @@ def test_of_too_many_visitors_a_sample_comes():
   assert 'a random sample' not in build(problems.CATALOGUE).protocol
   # The prior does not depend on who comes.
   np.testing.assert_array_equal(sampled[0].a0, build(problems.CATALOGUE).a0)
+
+
+def test_the_protocols_of_a_chain_say_that_its_models_are_of_the_first_seed():
+  dataset = small.dataset()
+  vectors = np.random.default_rng(0).normal(size=(dataset.items.num_items, 4))
+  config = Config(explore=SETTINGS)
+  models = chain.Chain(config, dataset, None, vectors, vectors, vectors)
+  for problem in (models.problem(problems.CATALOGUE), models.tuning_problem(problems.RATED)):
+    assert problem.protocol.endswith('; models of the first training seed alone')
+  assert problems.FIRST_SEED in payoff._PROTOCOL
 
 
 def vectors(rewards=None):
