@@ -136,6 +136,8 @@ def _run_study(name: str, study: Any, config: Any, workdir: pathlib.Path) -> Non
 def _run(run: Callable[[Any, pathlib.Path], None], default_name: str, argv: Sequence[str]) -> None:
   """Calls `run`; the workdir is `runs/default_name` unless a flag names one."""
   _refuse_arguments(argv)
+  if flags.FLAGS.workdir == '':
+    _fail('--workdir is empty: give a directory, or leave the flag out')
   _schedule_in_order()
   import jax
 
@@ -196,10 +198,18 @@ def _define_flags(argv: Sequence[str]) -> None:
 
 def _check_config(argv: Sequence[str]) -> None:
   """Looks for what config_flags would answer with a traceback."""
-  file = _given(argv, 'config') or _DEFAULT
+  given = _given(argv, 'config')
+  file = _DEFAULT if given is None else given
   if not pathlib.Path(file).is_file():
     _fail(f'no config file {file}: run from the root of the repository or give --config')
-  _check_fields(argv, runpy.run_path(file)['get_config']())
+  try:
+    get_config = runpy.run_path(file).get('get_config', lambda: None)
+  except (SyntaxError, ValueError) as error:
+    _fail(f'{file} is no config file ({" ".join(str(error).split())}): see those in configs/')
+  config = get_config()
+  if not isinstance(config, Config | SweepConfig):
+    _fail(f'{file} has no get_config() that returns a Config or SweepConfig: see those in configs/')
+  _check_fields(argv, config)
 
 
 def _check_fields(argv: Sequence[str], config: Any) -> None:
@@ -209,6 +219,8 @@ def _check_fields(argv: Sequence[str], config: Any) -> None:
     for field in re.findall(r'^--?(?:no)?config\.([^=]+)', argument):
       if field not in known:
         _fail(f'no config field {field}: {_hint(field, known)}')
+      if field not in settings:
+        _fail(f'config.{field} is a group: set its fields, as --config.{field}.FIELD=VALUE')
 
 
 def _given(argv: Sequence[str], name: str) -> str | None:
