@@ -5,6 +5,7 @@ JAX is imported only once the flags have proved right, so that a typing error is
 
 import dataclasses
 import difflib
+import errno
 import functools
 import importlib
 import importlib.metadata
@@ -153,6 +154,20 @@ def _run(run: Callable[[Any, pathlib.Path], None], default_name: str, argv: Sequ
     run(flags.FLAGS.config, workdir)
   except InputError as error:
     _fail(str(error))
+  except Exception as error:
+    if not _is_full_disk(error):
+      raise
+    _fail(f'no space left for {workdir}: make some; the same command then resumes the run')
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+  """Whether it, or what it was raised from, says so; libraries wrap it in errors of their own."""
+  reasons = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)]
+  while error is not None:
+    if any(reason in str(error) for reason in reasons):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
 
 
 def _call(guarded: Callable[[Sequence[str]], None]) -> None:

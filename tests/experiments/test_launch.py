@@ -37,6 +37,11 @@ def make(name):
       print('waiting', flush=True)
       threading.Thread(target=time.sleep, args=(60,)).start()  # As a rollout under way.
       time.sleep(60)
+    if os.environ.get('FULL') == name:
+      try:
+        raise OSError(28, 'No space left on device')
+      except OSError as error:
+        raise RuntimeError('failed to finalize') from error
     if os.environ.get('BUG') == name:
       raise ZeroDivisionError('a bug')
     row = {'stage': name, 'subject': 's', 'metric': 'm', 'value': config.seed}
@@ -148,6 +153,13 @@ def test_a_bug_keeps_its_traceback(tmp_path):
   result = run('prepare', f'--workdir={tmp_path}', BUG='prepare')
   assert result.returncode == 1
   assert 'ZeroDivisionError: a bug' in result.stderr
+
+
+def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path):
+  result = run('prepare', f'--workdir={tmp_path}', FULL='prepare')
+  assert_one_line_error(result, f'no space left for {tmp_path}: make some; the same command')
+  assert run('prepare', f'--workdir={tmp_path}').returncode == 0
+  assert not launch._is_full_disk(ValueError('of another kind'))
 
 
 @pytest.mark.parametrize(
