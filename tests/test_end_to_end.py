@@ -34,8 +34,8 @@ greedy = dataclasses.replace(policies.PER_USER_GREEDY, grid=short)
 ucb = dataclasses.replace(
   policies.PER_USER_UCB, grid=short | {'alpha': (0.1, 1.0)}, frontier=(0.1, 1.0)
 )
-policies.comparison = lambda problem: (
-  policies.UNIFORM, policies.baseline(problem), policies.MODEL_GREEDY, greedy, ucb
+policies.comparison = lambda world: (
+  policies.UNIFORM, policies.baseline(world), policies.MODEL_GREEDY, greedy, ucb
 )
 policies.COLD_START = (ucb,)
 payoff.ENTRIES = (greedy, ucb)

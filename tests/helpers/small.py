@@ -18,7 +18,7 @@ from rec_jax.runs.config import (
   FinetuneConfig,
   PretrainConfig,
 )
-from rec_jax.stages.explore import problems
+from rec_jax.stages.explore import worlds
 from rec_jax.types import Interactions, ItemTable
 
 VOCAB_SIZE = 200
@@ -95,7 +95,7 @@ def encoder(*_, vocab_size=VOCAB_SIZE):
 
 
 def rated(num_users=40, num_items=30, num_events=900):
-  """A problem on rated candidates with random ratings, and the ids of its users and items."""
+  """A world on rated candidates with random ratings, and the ids of its users and items."""
   rng = np.random.default_rng(0)
   pairs = rng.choice(num_users * num_items, num_events, replace=False)
   interactions = Interactions(
@@ -106,8 +106,8 @@ def rated(num_users=40, num_items=30, num_events=900):
     user_ids=np.array([f'u{i}' for i in range(num_users)]),
   )
   features = rng.normal(size=(num_items, 2)).astype(np.float32)
-  problem = problems.build(
-    problems.RATED,
+  world = worlds.build(
+    worlds.RATED,
     interactions,
     num_events // 3,
     num_items,
@@ -118,7 +118,7 @@ def rated(num_users=40, num_items=30, num_events=900):
     0,
   )
   ids = np.array([f'i{i}' for i in range(num_items)])
-  return problem, types.SimpleNamespace(
+  return world, types.SimpleNamespace(
     interactions=interactions, items=types.SimpleNamespace(ids=ids)
   )
 

@@ -20,7 +20,7 @@ from rec_jax.stages.evaluate.recommenders import (
   ZERO_SHOT,
 )
 from rec_jax.stages.explore import exploration_findings, off_policy_section
-from rec_jax.stages.explore.problems import CATALOGUE, RATED
+from rec_jax.stages.explore.worlds import CATALOGUE, RATED
 
 Json = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""What exploration takes from the models of the chain: features and problems."""
+"""What exploration takes from the models of the chain: features and worlds."""
 
 import dataclasses
 import os
@@ -17,8 +17,8 @@ from rec_jax.models.features import candidate_features
 from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.stages.explore import problems
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore import worlds
+from rec_jax.stages.explore.worlds import World
 from rec_jax.tasks import text_encoders
 from rec_jax.types import Interactions
 
@@ -43,43 +43,43 @@ class Chain:
   teacher_vectors: np.ndarray
   text_vectors: np.ndarray
 
-  def problem(self, name: str) -> Problem:
-    """The problem after the cut, with the student's features."""
+  def world(self, name: str) -> World:
+    """The world after the cut, with the student's features."""
     explore = self.config.explore
-    return self._problem(
+    return self._world(
       name, self.dataset.interactions, self.dataset.split.num_before, explore.max_visitors
     )
 
-  def tuning_problem(self, name: str) -> Problem:
-    """The same kind of problem on the events before the cut alone, cut again."""
+  def tuning_world(self, name: str) -> World:
+    """The same kind of world on the events before the cut alone, cut again."""
     before = splits.take_before(self.dataset.interactions, self.dataset.split.num_before)
     num_before = int(self.config.data.cut * before.num_events)
-    return self._problem(name, before, num_before, self.config.explore.tuning_visitors)
+    return self._world(name, before, num_before, self.config.explore.tuning_visitors)
 
-  def cold_problem(self) -> Problem:
+  def cold_world(self) -> World:
     """The whole catalogue with nothing learnt before the cut: prior belief, zero-shot text."""
     size = len(self.text_vectors)
-    problem = dataclasses.replace(
-      self.problem(problems.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
+    world = dataclasses.replace(
+      self.world(worlds.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
     )
-    return with_features(problem, self.text_vectors, self.config)
+    return with_features(world, self.text_vectors, self.config)
 
-  def with_teacher(self, problem: Problem) -> Problem:
-    """The problem with the teacher's features."""
-    return with_features(problem, self.teacher_vectors, self.config)
+  def with_teacher(self, world: World) -> World:
+    """The world with the teacher's features."""
+    return with_features(world, self.teacher_vectors, self.config)
 
-  def encoded(self, problem: Problem) -> Problem:
-    """The problem whose queries are the student's user vectors, to go with its item vectors."""
+  def encoded(self, world: World) -> World:
+    """The world whose queries are the student's user vectors, to go with its item vectors."""
     graphdef, state = nnx.split(self.student)
     items = self.student_vectors
     params = {'state': state, 'items': jnp.asarray(items)}
-    return problems.with_history(problem.with_features(items), _encoder(graphdef), params)
+    return worlds.with_history(world.with_features(items), _encoder(graphdef), params)
 
-  def _problem(
+  def _world(
     self, name: str, interactions: Interactions, num_before: int, max_visitors: int
-  ) -> Problem:
+  ) -> World:
     items = self.student_vectors
-    problem = problems.build(
+    world = worlds.build(
       name,
       interactions,
       num_before,
@@ -90,8 +90,8 @@ class Chain:
       self.config.explore,
       self.config.seed,
     )
-    problem = dataclasses.replace(problem, protocol=f'{problem.protocol}; {problems.FIRST_SEED}')
-    return with_features(problem, items, self.config)
+    world = dataclasses.replace(world, protocol=f'{world.protocol}; {worlds.FIRST_SEED}')
+    return with_features(world, items, self.config)
 
 
 def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
@@ -112,11 +112,11 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
   )
 
 
-def with_features(problem: Problem, items: np.ndarray, config: Config) -> Problem:
-  """The problem whose candidate features are made of item vectors [N, D] of any scale."""
-  mean_reward = np.asarray(problem.a0 / (problem.a0 + problem.b0))
+def with_features(world: World, items: np.ndarray, config: Config) -> World:
+  """The world whose candidate features are made of item vectors [N, D] of any scale."""
+  mean_reward = np.asarray(world.a0 / (world.a0 + world.b0))
   num_features = min(config.explore.num_features, items.shape[1])
-  return problem.with_features(candidate_features(items, mean_reward, num_features))
+  return world.with_features(candidate_features(items, mean_reward, num_features))
 
 
 def _encoder(graphdef: Any) -> EncodeUser:

@@ -11,15 +11,15 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.environments.visits import left_aligned, offered
 from rec_jax.runs.config import Config
-from rec_jax.stages.explore import policies, problems
+from rec_jax.stages.explore import policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore.worlds import World
 
 LOGGED = PolicyEntry('epsilon-greedy, per user', 'per_user_lin_epsilon_greedy')
 
 
 def write(
-  path: Path, config: Config, problem: Problem, chosen: dict[str, Hyperparameters], dataset: Dataset
+  path: Path, config: Config, world: World, chosen: dict[str, Hyperparameters], dataset: Dataset
 ) -> dict[str, Any]:
   """Rolls one exploring policy out and writes what it logged.
 
@@ -30,7 +30,7 @@ def write(
   Args:
     path: of the file, see `data.logged`.
     config: of the run; `explore.log_epsilon` is the share of uniform exploration.
-    problem: the rated candidates, of which `explore.log_candidates` are offered at a visit.
+    world: the rated candidates, of which `explore.log_candidates` are offered at a visit.
     chosen: tuned settings, of which the precision of the greedy policy is used.
     dataset: whose ids are written.
 
@@ -40,7 +40,7 @@ def write(
   setting, number = logged_setting(config, chosen), config.explore.log_candidates
   trajectory = policies.run(
     LOGGED,
-    problems.with_offers(problem, number, config.seed),
+    worlds.with_offers(world, number, config.seed),
     [setting],
     1,
     config.seed,
@@ -48,26 +48,26 @@ def write(
     record_log=True,
   )
   arm, reward, propensity = (
-    np.asarray(column)[0].reshape(problem.num_rounds)
+    np.asarray(column)[0].reshape(world.num_rounds)
     for column in (trajectory.metrics.arm_id, trajectory.metrics.reward, trajectory.propensity)
   )
   shown = np.flatnonzero(arm >= 0)
-  user = np.asarray(problem.data.visits)[shown]
-  columns, held = left_aligned(_offers(problem, arm, number, config.seed)[shown])
+  user = np.asarray(world.data.visits)[shown]
+  columns, held = left_aligned(_offers(world, arm, number, config.seed)[shown])
   items, rewards = (
     np.take_along_axis(np.asarray(table)[user], columns, axis=1)
-    for table in (problem.data.items, problem.data.rewards)
+    for table in (world.data.items, world.data.rewards)
   )
   log = LoggedFeedback(
     round=shown,
-    user_id=dataset.interactions.user_ids[np.asarray(problem.data.users)[user]],
+    user_id=dataset.interactions.user_ids[np.asarray(world.data.users)[user]],
     item_ids=dataset.items.ids,
     action=arm[shown].astype(np.int64),
     num_candidates=held.sum(1),
     position=np.zeros(len(shown), np.int64),
     propensity=propensity[shown].astype(np.float64),
     reward=reward[shown].astype(np.float64),
-    action_context=np.asarray(problem.data.features),
+    action_context=np.asarray(world.data.features),
     expected_reward=np.where(held, rewards, 0).astype(np.float64),
     candidates=np.where(held, items, -1).astype(np.int64),
   )
@@ -80,12 +80,12 @@ def logged_setting(config: Config, chosen: dict[str, Hyperparameters]) -> Hyperp
   return chosen[policies.PER_USER_GREEDY.label] | {'epsilon': config.explore.log_epsilon}
 
 
-def _offers(problem: Problem, arm: np.ndarray, number: int, seed: int) -> np.ndarray:
+def _offers(world: World, arm: np.ndarray, number: int, seed: int) -> np.ndarray:
   """[T, K] bool, what each round offered of the candidates that its user was not shown before."""
-  user, rounds = np.asarray(problem.data.visits), np.arange(problem.num_rounds)
-  mask, items = np.asarray(problem.data.mask), np.asarray(problem.data.items)
+  user, rounds = np.asarray(world.data.visits), np.arange(world.num_rounds)
+  mask, items = np.asarray(world.data.mask), np.asarray(world.data.items)
   index = np.argmax(mask[user] & (items[user] == arm[:, None]), axis=1)
-  shown_in = np.full(mask.shape, problem.num_rounds)
+  shown_in = np.full(mask.shape, world.num_rounds)
   shown_in[user[arm >= 0], index[arm >= 0]] = rounds[arm >= 0]
   available = mask[user] & (shown_in[user] >= rounds[:, None])
   return np.asarray(jax.vmap(lambda t, row: offered(seed, t, row, number))(rounds, available))

@@ -13,7 +13,7 @@ from rec_jax.report.style import Figure
 from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.explore import exploration_findings
-from rec_jax.stages.explore.problems import CATALOGUE, OWN, RATED
+from rec_jax.stages.explore.worlds import CATALOGUE, OWN, RATED
 
 Json = Mapping[str, Any]
 

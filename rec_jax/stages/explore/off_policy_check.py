@@ -16,9 +16,9 @@ from rec_jax.data import logged
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs.config import Config
-from rec_jax.stages.explore import exploration_log, policies, problems, rollout_metrics
+from rec_jax.stages.explore import exploration_log, policies, rollout_metrics, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore.worlds import World
 from rec_jax.studies.logged import frozen_policy, policy_value
 from rec_jax.studies.logged.frozen_policy import Inputs
 from rec_jax.types import InputError
@@ -28,13 +28,13 @@ ESTIMATORS = ('ipw', 'snipw', 'dm', 'dr', 'sndr', 'dr_os')
 
 
 def compare(
-  config: Config, problem: Problem, chosen: dict[str, Hyperparameters], path: Path
+  config: Config, world: World, chosen: dict[str, Hyperparameters], path: Path
 ) -> dict[str, Any]:
   """What each policy would have earned, by every estimator and in truth.
 
   Args:
     config: of the run.
-    problem: on which was logged.
+    world: on which was logged.
     chosen: tuned settings by label.
     path: of the log, see `logs.write`.
 
@@ -46,16 +46,16 @@ def compare(
   num_train = len(log.action) // 2
   rows = []
   if num_train >= policy_value.NUM_FOLDS:
-    mean_reward = np.asarray(problem.a0 / (problem.a0 + problem.b0))
+    mean_reward = np.asarray(world.a0 / (world.a0 + world.b0))
     known = np.c_[np.asarray(log.action_context), mean_reward]
     q_hat = policy_value.expected_rewards(log, num_train, config.seed, known)
     rows = [
       {'name': label} | _row(config.seed, log, label, policy, q_hat, num_train)
-      for label, policy in _policies(config, problem, chosen).items()
+      for label, policy in _policies(config, world, chosen).items()
     ]
-  offered = problems.with_offers(problem, config.explore.log_candidates, config.seed)
+  offered = worlds.with_offers(world, config.explore.log_candidates, config.seed)
   protocol = (
-    f'{problem.name}: {offered.protocol}; logged by {exploration_log.LOGGED.label}, with a share '
+    f'{world.name}: {offered.protocol}; logged by {exploration_log.LOGGED.label}, with a share '
     f'of {config.explore.log_epsilon:g} of uniform choices; each policy learns from the first '
     f'{num_train:,} rounds of the log, is frozen, and is valued on the other '
     f'{len(log.action) - num_train:,}; intervals: 95 %, over users; truth: the sum over '
@@ -72,7 +72,7 @@ def policy_inputs(log: LoggedFeedback) -> Inputs:
 
 
 def _policies(
-  config: Config, problem: Problem, chosen: dict[str, Hyperparameters]
+  config: Config, world: World, chosen: dict[str, Hyperparameters]
 ) -> dict[str, Policy]:
   """Those that need no user tower and whose probabilities are exact, and the one that logged.
 
@@ -81,10 +81,8 @@ def _policies(
   """
   settings = chosen | {exploration_log.LOGGED.label: exploration_log.logged_setting(config, chosen)}
   made = {
-    entry.label: policies.factory(entry, problem)(
-      settings.get(entry.label) or policies.first(entry)
-    )
-    for entry in (*policies.comparison(problem), exploration_log.LOGGED)
+    entry.label: policies.factory(entry, world)(settings.get(entry.label) or policies.first(entry))
+    for entry in (*policies.comparison(world), exploration_log.LOGGED)
     if not entry.needs_query and entry is not policies.EPSILON_GREEDY
   }
   return {label: policy for label, policy in made.items() if policy.propensity_is_exact}

@@ -13,7 +13,7 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.parts import Parts
 from rec_jax.stages.explore import policies, rollout_metrics
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
-from rec_jax.stages.explore.problems import FIRST_SEED, Problem
+from rec_jax.stages.explore.worlds import FIRST_SEED, World
 
 _GREEDY = policies.PER_USER_GREEDY
 ENTRIES = (_GREEDY, policies.PER_USER_UCB, policies.PER_USER_THOMPSON)
@@ -26,12 +26,10 @@ _PROTOCOL = (
 
 
 def compare(
-  config: Config, problem: Problem, chosen: dict[str, Hyperparameters], parts: Parts
+  config: Config, world: World, chosen: dict[str, Hyperparameters], parts: Parts
 ) -> dict[str, Any]:
   """Rewards of both halves for each policy of the first, with paired differences."""
-  works = {
-    entry.label: functools.partial(_play, config, problem, entry, chosen) for entry in ENTRIES
-  }
+  works = {entry.label: functools.partial(_play, config, world, entry, chosen) for entry in ENTRIES}
   halves = parts.group('payoff', works)
   rows = []
   for label, (first, second) in halves.items():
@@ -83,14 +81,14 @@ def refit_items(
 
 
 def _play(
-  config: Config, problem: Problem, entry: PolicyEntry, chosen: dict[str, Hyperparameters]
+  config: Config, world: World, entry: PolicyEntry, chosen: dict[str, Hyperparameters]
 ) -> tuple[list[float], list[float]]:
   """Mean reward of each user, over the seeds, in the first and in the second half."""
-  half = problem.num_rounds // 2
+  half = world.num_rounds // 2
   settings = config.explore
   first = policies.run(
     entry,
-    problem,
+    world,
     [chosen[entry.label]],
     settings.payoff_seeds,
     config.seed,
@@ -98,46 +96,46 @@ def _play(
     num_rounds=half,
     return_state=True,
   )
-  make = policies.factory(_GREEDY, problem)
+  make = policies.factory(_GREEDY, world)
   rewards = []
   for seed in range(settings.payoff_seeds):
     # The log of each seed makes other features, and those are shared by the seeds of a rollout.
-    features, prior = _updated(problem, first, seed, chosen[_GREEDY.label])
+    features, prior = _updated(world, first, seed, chosen[_GREEDY.label])
     second = rollout(
       jax.random.split(jax.random.key(config.seed + seed), 1),
       make,
-      problem.environment,
-      problem.with_features(features).data,
-      problem.spec,
-      problem.num_rounds - half,
+      world.environment,
+      world.with_features(features).data,
+      world.spec,
+      world.num_rounds - half,
       settings={k: jnp.asarray(v)[None] for k, v in {**chosen[_GREEDY.label], **prior}.items()},
       first_round=half,
       env_state=jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], first.env_state),
     )
     rewards.append(np.asarray(second.metrics.reward)[0, :, 0, 0])
-  visits = np.asarray(problem.data.visits)
+  visits = np.asarray(world.data.visits)
   early = np.asarray(first.metrics.reward)[:, :, 0, 0]
   return _by_user(early, visits[:half]), _by_user(np.stack(rewards), visits[half:])
 
 
 def _updated(
-  problem: Problem, first: Trajectory, seed: int, setting: Hyperparameters
+  world: World, first: Trajectory, seed: int, setting: Hyperparameters
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Item features [N, F] and prior counts {a0, b0 [N]} after the log of one seed."""
   num_rounds = first.metrics.reward.shape[1]
   arm = np.asarray(first.metrics.arm_id)[seed, :, 0, 0]
   reward = np.asarray(first.metrics.reward)[seed, :, 0, 0].astype(np.float64)
-  user = np.asarray(problem.data.visits)[:num_rounds]
+  user = np.asarray(world.data.visits)[:num_rounds]
   shown = arm >= 0
   arm, reward, user = arm[shown], reward[shown], user[shown]
-  num_items = len(problem.is_cold)
-  a0 = np.asarray(problem.a0) + np.bincount(arm, reward, num_items)
-  b0 = np.asarray(problem.b0) + np.bincount(arm, 1 - reward, num_items)
+  num_items = len(world.is_cold)
+  a0 = np.asarray(world.a0) + np.bincount(arm, reward, num_items)
+  b0 = np.asarray(world.b0) + np.bincount(arm, 1 - reward, num_items)
   residual = reward - (a0 / (a0 + b0))[arm]
-  features = np.asarray(problem.data.features, np.float64)
+  features = np.asarray(world.data.features, np.float64)
   # The same ridge as the linear belief: precision times noise variance, for users and for items.
   ridge = setting['lambda_'] * policies.NOISE_VARIANCE
-  num_users = len(problem.is_new)
+  num_users = len(world.is_new)
   weights = refit_items(
     np.zeros((num_users, features.shape[1])), user, features[arm], residual, ridge
   )

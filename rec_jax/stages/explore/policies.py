@@ -14,7 +14,7 @@ from rec_jax import bandits
 from rec_jax.bandits.base import Policy
 from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.stages.explore import rollout_metrics
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore.worlds import World
 
 Hyperparameters = dict[str, float]
 
@@ -76,16 +76,16 @@ FRONTIERS = (PER_USER_UCB, PER_USER_THOMPSON)
 COLD_START = (SHARED_THOMPSON, PER_USER_GREEDY, PER_USER_UCB, PER_USER_THOMPSON)
 
 
-def baseline(problem: Problem) -> PolicyEntry:
+def baseline(world: World) -> PolicyEntry:
   """Exploits the mean reward of each item, which is learnt on."""
-  return PolicyEntry(problem.baseline, 'popularity_greedy')
+  return PolicyEntry(world.baseline, 'popularity_greedy')
 
 
-def comparison(problem: Problem) -> tuple[PolicyEntry, ...]:
+def comparison(world: World) -> tuple[PolicyEntry, ...]:
   """All policies of the main comparison, the baseline second."""
   return (
     UNIFORM,
-    baseline(problem),
+    baseline(world),
     MODEL_GREEDY,
     EPSILON_GREEDY,
     SHARED_UCB,
@@ -98,7 +98,7 @@ def comparison(problem: Problem) -> tuple[PolicyEntry, ...]:
 
 def run(
   entry: PolicyEntry,
-  problem: Problem,
+  world: World,
   settings: list[Hyperparameters],
   num_seeds: int,
   seed: int,
@@ -114,14 +114,14 @@ def run(
     name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
     for name in settings[0]
   }
-  make = factory(entry, problem)
+  make = factory(entry, world)
   return rollout(
     jnp.tile(keys, len(settings)),
     make if table else make({}),
-    problem.environment,
-    problem.data,
-    problem.spec,
-    options.pop('num_rounds', problem.num_rounds),
+    world.environment,
+    world.data,
+    world.spec,
+    options.pop('num_rounds', world.num_rounds),
     settings=table or None,
     memory_bound=memory_bound,
     **options,
@@ -129,7 +129,7 @@ def run(
 
 
 def tune(
-  entry: PolicyEntry, problem: Problem, num_seeds: int, seed: int, memory_bound: float
+  entry: PolicyEntry, world: World, num_seeds: int, seed: int, memory_bound: float
 ) -> tuple[Hyperparameters, float]:
   """The setting of the grid that spreads exposure most at no clear cost, and its reward.
 
@@ -139,32 +139,32 @@ def tune(
   """
   names = list(entry.grid)
   grid = [dict(zip(names, point, strict=True)) for point in itertools.product(*entry.grid.values())]
-  trajectory = run(entry, problem, grid, num_seeds, seed, memory_bound)
+  trajectory = run(entry, world, grid, num_seeds, seed, memory_bound)
   parts = rollout_metrics.split(trajectory, len(grid))
-  by_user = np.stack([rollout_metrics.per_user(problem, part.reward).mean(0) for part in parts])
+  by_user = np.stack([rollout_metrics.per_user(world, part.reward).mean(0) for part in parts])
   reward = by_user.mean(1)
   best = int(np.argmax(reward))
   standard_error = by_user[best].std() / np.sqrt(by_user.shape[1])
-  spread = [rollout_metrics.items_with_ten_exposures(problem, part).mean() for part in parts]
+  spread = [rollout_metrics.items_with_ten_exposures(world, part).mean() for part in parts]
   chosen = max(
     np.flatnonzero(reward >= reward[best] - standard_error), key=lambda i: (spread[i], reward[i])
   )
   return grid[chosen], float(reward[chosen])
 
 
-def factory(entry: PolicyEntry, problem: Problem) -> Callable[[Hyperparameters], Policy]:
-  """Hyperparameters to the policy, with the prior of the problem where the policy has one.
+def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Policy]:
+  """Hyperparameters to the policy, with the prior of the world where the policy has one.
 
   Rollouts are compiled once for each factory: keep it to use it again.
   """
   known = bandits.hyperparameters(entry.name)
-  fixed = {'a0': problem.a0, 'b0': problem.b0, 'noise_variance': NOISE_VARIANCE}
+  fixed = {'a0': world.a0, 'b0': world.b0, 'noise_variance': NOISE_VARIANCE}
   fixed = {name: value for name, value in fixed.items() if name in known}
 
   def make(settings: Hyperparameters) -> Policy:
     values = dict(settings)
     if entry is EPSILON_GREEDY and 'epsilon' in values:
-      values['epsilon'] = _decaying(values['epsilon'], problem.num_rounds)
+      values['epsilon'] = _decaying(values['epsilon'], world.num_rounds)
     return bandits.make(entry.name, **(fixed | values))
 
   return make
@@ -176,5 +176,5 @@ def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:
 
 
 def first(entry: PolicyEntry) -> Hyperparameters:
-  """The first setting of the grid, for problems on which nothing is tuned."""
+  """The first setting of the grid, for worlds on which nothing is tuned."""
   return {name: values[0] for name, values in entry.grid.items()}

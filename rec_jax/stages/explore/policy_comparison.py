@@ -1,4 +1,4 @@
-"""All policies on one problem: rollouts that are kept as they come, numbers, frontiers."""
+"""All policies on one world: rollouts that are kept as they come, numbers, frontiers."""
 
 import functools
 from typing import Any
@@ -7,42 +7,42 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.parts import Parts, Work
 from rec_jax.stages.explore import policies, rollout_metrics
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
-from rec_jax.stages.explore.problems import OWN, Problem
+from rec_jax.stages.explore.worlds import OWN, World
 
 
 def compare(
   config: Config,
-  problem: Problem,
+  world: World,
   chosen: dict[str, Hyperparameters],
   parts: Parts,
-  encoded: Problem,
-  with_teacher: dict[str, Problem],
+  encoded: World,
+  with_teacher: dict[str, World],
 ) -> dict[str, Any]:
-  """All policies on one problem, each with its settings, and the two frontiers.
+  """All policies on one world, each with its settings, and the two frontiers.
 
   Args:
     config: of the run.
-    problem: whose candidate features are those of the student, or of the user's own vectors.
+    world: whose candidate features are those of the student, or of the user's own vectors.
     chosen: settings by label; the first of the grid where a label is missing.
     parts: where results are kept.
-    encoded: the same problem for policies that read the user tower.
-    with_teacher: label -> the same problem with the teacher's features.
+    encoded: the same world for policies that read the user tower.
+    with_teacher: label -> the same world with the teacher's features.
 
   Returns:
     JSON-like, for the summary; each policy also with `user_reward`, a mean a user.
   """
-  described = parts.group(problem.name, _works(config, problem, chosen, encoded, with_teacher))
-  entries = policies.comparison(problem)
-  explored = {c.label: described[c.label][0] | {'features': _features(c, problem)} for c in entries}
+  described = parts.group(world.name, _works(config, world, chosen, encoded, with_teacher))
+  entries = policies.comparison(world)
+  explored = {c.label: described[c.label][0] | {'features': _features(c, world)} for c in entries}
   for label in with_teacher:
     explored[f'{label} (teacher)'] = described[f'{label} teacher'][0] | {'features': 'teacher'}
-  base = explored[problem.baseline]
+  base = explored[world.baseline]
   return {
-    'name': problem.name,
-    'protocol': problem.protocol,
-    'baseline': problem.baseline,
-    'rounds': problem.num_rounds,
-    'users': len(problem.is_new),
+    'name': world.name,
+    'protocol': world.protocol,
+    'baseline': world.baseline,
+    'rounds': world.num_rounds,
+    'users': len(world.is_new),
     'seeds': config.explore.num_seeds,
     'policies': [
       {'name': label, 'difference': rollout_metrics.paired(policy, base, config.seed)} | policy
@@ -54,7 +54,7 @@ def compare(
 
 def describe(
   config: Config,
-  problem: Problem,
+  world: World,
   entry: PolicyEntry,
   settings: list[Hyperparameters],
   num_seeds: int | None = None,
@@ -62,9 +62,9 @@ def describe(
   """Rolls a policy out under each of the settings and describes what came of it."""
   explore = config.explore
   seeds = explore.num_seeds if num_seeds is None else num_seeds
-  trajectory = policies.run(entry, problem, settings, seeds, config.seed, explore.memory_bound)
+  trajectory = policies.run(entry, world, settings, seeds, config.seed, explore.memory_bound)
   described = [
-    rollout_metrics.describe(problem, outcome, config.seed)
+    rollout_metrics.describe(world, outcome, config.seed)
     for outcome in rollout_metrics.split(trajectory, len(settings))
   ]
   return [each | {'setting': setting} for each, setting in zip(described, settings, strict=True)]
@@ -72,35 +72,35 @@ def describe(
 
 def _works(
   config: Config,
-  problem: Problem,
+  world: World,
   chosen: dict[str, Hyperparameters],
-  encoded: Problem,
-  with_teacher: dict[str, Problem],
+  encoded: World,
+  with_teacher: dict[str, World],
 ) -> dict[str, Work]:
   """What is to be described, by the policy's label, with `frontier` or `teacher` behind it."""
 
-  def rollouts(world: Problem, entry: PolicyEntry, *settings_and_seeds: Any) -> Work:
-    return functools.partial(describe, config, world, entry, *settings_and_seeds)
+  def rollouts(played: World, entry: PolicyEntry, *settings_and_seeds: Any) -> Work:
+    return functools.partial(describe, config, played, entry, *settings_and_seeds)
 
   works, again = {}, {}
-  for entry in policies.comparison(problem):
+  for entry in policies.comparison(world):
     label = entry.label
     setting = chosen.get(label) or policies.first(entry)
-    works[label] = rollouts(encoded if entry.needs_query else problem, entry, [setting])
+    works[label] = rollouts(encoded if entry.needs_query else world, entry, [setting])
     if entry.frontier:
       line = [setting | {entry.strength: value} for value in entry.frontier]
-      again[f'{label} frontier'] = rollouts(problem, entry, line, config.explore.frontier_seeds)
+      again[f'{label} frontier'] = rollouts(world, entry, line, config.explore.frontier_seeds)
     if label in with_teacher:
       again[f'{label} teacher'] = rollouts(with_teacher[label], entry, [setting])
   # Last, when their programs have been compiled.
   return works | again
 
 
-def _features(entry: PolicyEntry, problem: Problem) -> str:
+def _features(entry: PolicyEntry, world: World) -> str:
   """Whose vectors the policy reads."""
   if not entry.needs_query and 'lambda_' not in entry.grid:
     return 'none'
-  return 'own' if problem.name == OWN else 'student'
+  return 'own' if world.name == OWN else 'student'
 
 
 def _frontier(entry: PolicyEntry, described: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from rec_jax.environments.rollout import Trajectory
 from rec_jax.evaluation import intervals, regret
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.stages.explore.problems import Problem
+from rec_jax.stages.explore.worlds import World
 
 # Rounds at which curves are kept.
 _CURVE_POINTS = 80
@@ -42,21 +42,21 @@ def split(trajectory: Trajectory, num_settings: int) -> list[Outcome]:
   return [Outcome(*part) for part in zip(*parts, strict=True)]
 
 
-def per_user(problem: Problem, values: np.ndarray) -> np.ndarray:
+def per_user(world: World, values: np.ndarray) -> np.ndarray:
   """[S, U], the mean of values [S, T] over the visits of each user."""
-  visits = np.asarray(problem.data.visits)
+  visits = np.asarray(world.data.visits)
   count = np.bincount(visits)
   order = np.argsort(visits, kind='stable')
   starts = np.concatenate([[0], np.cumsum(count)[:-1]])
   return np.add.reduceat(values[:, order].astype(np.float64), starts, axis=1) / count
 
 
-def items_with_ten_exposures(problem: Problem, outcome: Outcome) -> np.ndarray:
+def items_with_ten_exposures(world: World, outcome: Outcome) -> np.ndarray:
   """[S], items that were shown at least ten times."""
-  return (_exposures(outcome.arm, len(problem.is_cold)) >= 10).sum(1)
+  return (_exposures(outcome.arm, len(world.is_cold)) >= 10).sum(1)
 
 
-def describe(problem: Problem, outcome: Outcome, seed: int) -> dict[str, Any]:
+def describe(world: World, outcome: Outcome, seed: int) -> dict[str, Any]:
   """Every number that is reported of a policy, as JSON.
 
   Means are of users, with bootstrap intervals over users; counts of items are of seeds, with
@@ -67,19 +67,19 @@ def describe(problem: Problem, outcome: Outcome, seed: int) -> dict[str, Any]:
     'reward': outcome.reward,
     'regret': outcome.best - outcome.reward,
   }
-  if problem.is_cold.any():
-    values['cold_share'] = problem.is_cold[outcome.arm] & (outcome.arm >= 0)
-  users = {name: per_user(problem, value) for name, value in values.items()}
+  if world.is_cold.any():
+    values['cold_share'] = world.is_cold[outcome.arm] & (outcome.arm >= 0)
+  users = {name: per_user(world, value) for name, value in values.items()}
   key = jax.random.key(seed)
   described = intervals.user_means(key, users)
-  described |= _counts(outcome.arm, len(problem.is_cold), '')
-  if problem.is_new.any():
+  described |= _counts(outcome.arm, len(world.is_cold), '')
+  if world.is_new.any():
     fresh = {
-      f'{name}_new_users': users[name][:, problem.is_new] for name in users if name != 'regret'
+      f'{name}_new_users': users[name][:, world.is_new] for name in users if name != 'regret'
     }
     described |= intervals.user_means(key, fresh)
-    visits_of_new = problem.is_new[np.asarray(problem.data.visits)]
-    described |= _counts(outcome.arm[:, visits_of_new], len(problem.is_cold), '_new_users')
+    visits_of_new = world.is_new[np.asarray(world.data.visits)]
+    described |= _counts(outcome.arm[:, visits_of_new], len(world.is_cold), '_new_users')
   return {name: as_json(estimate) for name, estimate in described.items()} | {
     'curve': _curves(outcome),
     'user_reward': users['reward'].mean(0).tolist(),

@@ -30,10 +30,10 @@ from rec_jax.stages.explore import (
   off_policy_check,
   payoff,
   policies,
-  problems,
   rollout_metrics,
   vectors,
   vectors_page,
+  worlds,
 )
 from rec_jax.stages.explore.chain import Chain
 from rec_jax.stages.explore.policies import Hyperparameters
@@ -111,40 +111,40 @@ def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
 
 def _explore_vectors(config: Config, arrays: dict[str, np.ndarray], parts: Parts) -> dict[str, Any]:
   """The study on the user's own vectors."""
-  encoded = problems.from_vectors(arrays, config.explore.min_events_catalogue, config.seed)
-  problem = chain.with_features(encoded, np.asarray(encoded.data.features), config)
-  return {'environments': [compare(config, problem, {}, parts, encoded, {})]}
+  encoded = worlds.from_vectors(arrays, config.explore.min_events_catalogue, config.seed)
+  world = chain.with_features(encoded, np.asarray(encoded.data.features), config)
+  return {'environments': [compare(config, world, {}, parts, encoded, {})]}
 
 
 def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts) -> dict[str, Any]:
   """The study on the models of the chain."""
-  names = (problems.CATALOGUE, problems.RATED)
+  names = (worlds.CATALOGUE, worlds.RATED)
   tune = {name: functools.partial(_tune, config, models, name) for name in names}
   tunings = parts.group('tuning', tune)
   environments, chosen = [], {}
   for name, tuned in tunings.items():
     chosen[name] = {label: setting for label, (setting, _) in tuned.items()}
-    problem = models.problem(name)
+    world = models.world(name)
     environments.append(
       compare(
         config,
-        problem,
+        world,
         chosen[name],
         parts,
-        models.encoded(problem),
-        dict.fromkeys(_best_two(tuned), models.with_teacher(problem)),
+        models.encoded(world),
+        dict.fromkeys(_best_two(tuned), models.with_teacher(world)),
       )
     )
-  catalogue = models.problem(problems.CATALOGUE)
-  settings = chosen[problems.CATALOGUE]
+  catalogue = models.world(worlds.CATALOGUE)
+  settings = chosen[worlds.CATALOGUE]
   summary = {
     'environments': environments,
     'tuning': {'protocol': _TUNING, 'chosen': chosen},
     'cold_start': _cold_start(config, models, settings, parts),
     'payoff': payoff.compare(config, catalogue, settings, parts),
   }
-  rated = models.problem(problems.RATED)
-  path, settings = stage_dir / 'log.parquet', chosen[problems.RATED]
+  rated = models.world(worlds.RATED)
+  path, settings = stage_dir / 'log.parquet', chosen[worlds.RATED]
   log = functools.partial(exploration_log.write, path, config, rated, settings, models.dataset)
   summary['log'] = parts.once('log', log)
   value = functools.partial(off_policy_check.compare, config, rated, settings, path)
@@ -153,12 +153,12 @@ def _explore_chain(config: Config, models: Chain, stage_dir: Path, parts: Parts)
 
 def _tune(config: Config, models: Chain, name: str) -> dict[str, tuple[Hyperparameters, float]]:
   """The chosen settings, and their reward, of each policy that has any."""
-  problem, settings = models.tuning_problem(name), config.explore
+  world, settings = models.tuning_world(name), config.explore
   return {
     entry.label: policies.tune(
-      entry, problem, settings.tuning_seeds, config.seed, settings.memory_bound
+      entry, world, settings.tuning_seeds, config.seed, settings.memory_bound
     )
-    for entry in policies.comparison(problem)
+    for entry in policies.comparison(world)
     if entry.grid
   }
 
@@ -172,14 +172,14 @@ def _best_two(tuned: dict[str, tuple[Hyperparameters, float]]) -> list[str]:
 def _cold_start(
   config: Config, models: Chain, chosen: dict[str, Hyperparameters], parts: Parts
 ) -> dict[str, Any]:
-  problem = models.cold_problem()
-  entries = (policies.UNIFORM, policies.baseline(problem), *policies.COLD_START)
+  world = models.cold_world()
+  entries = (policies.UNIFORM, policies.baseline(world), *policies.COLD_START)
   works = {
-    entry.label: functools.partial(describe, config, problem, entry, [chosen.get(entry.label, {})])
+    entry.label: functools.partial(describe, config, world, entry, [chosen.get(entry.label, {})])
     for entry in entries
   }
   described = {label: part for label, [part] in parts.group('cold start', works).items()}
-  base = described[problem.baseline]
+  base = described[world.baseline]
   rows = [
     {'name': label, 'difference': rollout_metrics.paired(policy, base, config.seed)}
     | {name: policy[name] for name in ('reward', 'distinct_items', 'items_10_exposures')}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rec_jax.stages.evaluate import conclusions, ranking_comparison
-from rec_jax.stages.explore import exploration_findings, problems, vectors_page
+from rec_jax.stages.explore import exploration_findings, vectors_page, worlds
 from tests.helpers import made_up
 
 
@@ -111,7 +111,7 @@ def test_own_vectors_have_no_cold_items_and_only_drawn_rewards_favour_them():
   best = made_up.policy('Thompson', 0.32, difference=made_up.json_estimate(0.07))
   assert 'cold items get 2.0 %' in sentences(exploration=explored(GREEDY, best))[1][1]
   own = [{k: v for k, v in policy.items() if 'cold' not in k} for policy in (GREEDY, best)]
-  environment = made_up.environment(problems.OWN, own)
+  environment = made_up.environment(worlds.OWN, own)
   given, drawn = (vectors_page.summary_of(environment, is_drawn).limits for is_drawn in (0, 1))
   assert given == drawn[:-1]
   assert given[0].endswith('less than twice the 50 of popularity greedy.')

@@ -13,29 +13,29 @@ EPSILON, OFFERED = 0.3, 6
 
 @pytest.fixture(scope='module')
 def written(tmp_path_factory):
-  """(problem, log)."""
-  problem, dataset = small.rated()
+  """(world, log)."""
+  world, dataset = small.rated()
   explore = ExploreConfig(log_epsilon=EPSILON, log_candidates=OFFERED)
   chosen = {policies.PER_USER_GREEDY.label: {'lambda_': 20.0}}
   path = tmp_path_factory.mktemp('logs') / 'log.parquet'
-  summary = exploration_log.write(path, Config(explore=explore), problem, chosen, dataset)
+  summary = exploration_log.write(path, Config(explore=explore), world, chosen, dataset)
   log = pl.read_parquet(path)
-  assert summary['rows'] == len(log) == problem.num_rounds
-  return problem, log
+  assert summary['rows'] == len(log) == world.num_rounds
+  return world, log
 
 
 def test_candidates_are_drawn_from_what_a_user_was_not_shown(written):
-  problem, log = written
+  world, log = written
   left = {}
-  users = [f'u{user}' for user in np.asarray(problem.data.users)]
+  users = [f'u{user}' for user in np.asarray(world.data.users)]
   offered = np.zeros(2)
   for row in log.iter_rows(named=True):
     user = users.index(row['user_id'])
     if user not in left:
-      items, mask = np.asarray(problem.data.items[user]), np.asarray(problem.data.mask[user])
-      worth = np.asarray(problem.data.rewards[user])[mask]
+      items, mask = np.asarray(world.data.items[user]), np.asarray(world.data.mask[user])
+      worth = np.asarray(world.data.rewards[user])[mask]
       left[user] = dict(zip(items[mask].tolist(), worth.tolist(), strict=True))
-    assert int(problem.data.visits[row['round']]) == user
+    assert int(world.data.visits[row['round']]) == user
     candidates = [int(item[1:]) for item in row['candidates']]
     assert row['num_candidates'] == len(candidates) == min(OFFERED, len(left[user]))
     assert row['expected_reward'] == [left[user][item] for item in candidates]

@@ -19,18 +19,18 @@ CHOSEN = {policies.PER_USER_GREEDY.label: {'lambda_': 20.0}}
 
 @pytest.fixture(scope='module')
 def written(tmp_path_factory):
-  """(problem, path of the log)."""
-  problem, dataset = small.rated()
+  """(world, path of the log)."""
+  world, dataset = small.rated()
   path = tmp_path_factory.mktemp('valued') / 'log.parquet'
-  exploration_log.write(path, CONFIG, problem, CHOSEN, dataset)
-  return problem, path
+  exploration_log.write(path, CONFIG, world, CHOSEN, dataset)
+  return world, path
 
 
 def test_estimates_stand_beside_the_truth(written, monkeypatch):
-  problem, path = written
+  world, path = written
   compared = (policies.UNIFORM, policies.MODEL_GREEDY, policies.PER_USER_THOMPSON)
-  monkeypatch.setattr(policies, 'comparison', lambda problem: compared)
-  part = off_policy_check.compare(CONFIG, problem, CHOSEN, path)
+  monkeypatch.setattr(policies, 'comparison', lambda world: compared)
+  part = off_policy_check.compare(CONFIG, world, CHOSEN, path)
   assert json.loads(json.dumps(part, allow_nan=False)) == part
   assert 'at each visit 5 of them are offered' in part['protocol']
   log = logged.read(path)
@@ -53,10 +53,10 @@ def test_estimates_stand_beside_the_truth(written, monkeypatch):
 
 @pytest.mark.parametrize('num_train', [3, 150])
 def test_a_frozen_policy_is_the_one_that_had_learnt_so_far(written, num_train):
-  problem, path = written
+  world, path = written
   log = logged.read(path)
   setting = exploration_log.logged_setting(CONFIG, CHOSEN)
-  policy = policies.factory(exploration_log.LOGGED, problem)(setting)
+  policy = policies.factory(exploration_log.LOGGED, world)(setting)
   inputs = off_policy_check.policy_inputs(log)
   key = jax.random.key(0)
   state = frozen_policy.learn(key, log, policy, inputs, num_train)
@@ -67,8 +67,8 @@ def test_a_frozen_policy_is_the_one_that_had_learnt_so_far(written, num_train):
 
 
 def test_a_log_too_short_to_be_halved_gives_no_row(written, tmp_path):
-  problem, path = written
+  world, path = written
   short = tmp_path / 'short.parquet'
   frame = pl.read_parquet(path).head(5)
   frame.write_parquet(short)
-  assert off_policy_check.compare(CONFIG, problem, CHOSEN, short)['rows'] == []
+  assert off_policy_check.compare(CONFIG, world, CHOSEN, short)['rows'] == []

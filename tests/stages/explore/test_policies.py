@@ -23,11 +23,11 @@ def tuned(monkeypatch, mean_reward, num_items):
   columns = [column[:, :, None, None] for column in (reward, arm)]
   metrics = Metrics(columns[0], columns[0], columns[0], columns[1], None)
   monkeypatch.setattr(policies, 'run', lambda *_: types.SimpleNamespace(metrics=metrics))
-  problem = types.SimpleNamespace(
+  world = types.SimpleNamespace(
     data=types.SimpleNamespace(visits=visits), is_cold=np.zeros(N, bool)
   )
   entry = policies.PolicyEntry('label', 'lin_ucb', GRID)
-  setting, reward = policies.tune(entry, problem, 1, 0, 1e9)
+  setting, reward = policies.tune(entry, world, 1, 0, 1e9)
   return setting['alpha'], reward
 
 
@@ -58,9 +58,9 @@ def test_epsilon_halves_in_every_eighth_of_the_stream():
 
 
 def test_every_candidate_is_a_policy_that_its_settings_fit():
-  problem = types.SimpleNamespace(a0=np.ones(3), b0=np.ones(3), num_rounds=10, baseline='greedy')
-  for entry in (*policies.comparison(problem), *policies.COLD_START):
-    policies.factory(entry, problem)(policies.first(entry))
+  world = types.SimpleNamespace(a0=np.ones(3), b0=np.ones(3), num_rounds=10, baseline='greedy')
+  for entry in (*policies.comparison(world), *policies.COLD_START):
+    policies.factory(entry, world)(policies.first(entry))
     if entry.frontier:
       assert entry.strength in entry.grid
       assert len(entry.frontier) == 8

@@ -14,7 +14,7 @@ IS_NEW, IS_COLD = np.array([True, False, False, True]), np.arange(N) % 3 == 0
 
 
 @pytest.fixture
-def problem():
+def world():
   return types.SimpleNamespace(
     data=types.SimpleNamespace(visits=VISITS), is_new=IS_NEW, is_cold=IS_COLD
   )
@@ -33,13 +33,13 @@ def user_mean(values, user):
   return np.mean([values[t] for t in range(T) if VISITS[t] == user])
 
 
-def test_means_are_of_the_visits_of_each_user(problem, outcome):
+def test_means_are_of_the_visits_of_each_user(world, outcome):
   expected = [[user_mean(row, user) for user in range(U)] for row in outcome.reward]
-  np.testing.assert_allclose(rollout_metrics.per_user(problem, outcome.reward), expected)
+  np.testing.assert_allclose(rollout_metrics.per_user(world, outcome.reward), expected)
 
 
-def test_every_number_is_that_of_a_loop(problem, outcome):
-  described = rollout_metrics.describe(problem, outcome, 0)
+def test_every_number_is_that_of_a_loop(world, outcome):
+  described = rollout_metrics.describe(world, outcome, 0)
   reward = np.array([[user_mean(row, u) for u in range(U)] for row in outcome.reward]).mean(0)
   np.testing.assert_allclose(described['user_reward'], reward)
   np.testing.assert_allclose(described['reward']['value'], reward.mean())
@@ -59,13 +59,13 @@ def test_every_number_is_that_of_a_loop(problem, outcome):
     often = [sum(count >= 10 for count in row) for row in counts]
     assert described[f'distinct_items{suffix}']['value'] == pytest.approx(np.mean(distinct))
     assert described[f'items_10_exposures{suffix}']['value'] == pytest.approx(np.mean(often))
-  assert rollout_metrics.items_with_ten_exposures(problem, outcome).tolist() == [
+  assert rollout_metrics.items_with_ten_exposures(world, outcome).tolist() == [
     sum(list(row).count(item) >= 10 for item in range(N)) for row in outcome.arm
   ]
 
 
-def test_curves_are_running_means_and_sums(problem, outcome):
-  curve = rollout_metrics.describe(problem, outcome, 0)['curve']
+def test_curves_are_running_means_and_sums(world, outcome):
+  curve = rollout_metrics.describe(world, outcome, 0)['curve']
   assert curve['round'][0] == 1
   assert curve['round'][-1] == T
   for place, t in enumerate(curve['round']):
@@ -75,23 +75,23 @@ def test_curves_are_running_means_and_sums(problem, outcome):
     np.testing.assert_allclose(curve['regret']['value'][place], lost, rtol=1e-5, atol=1e-6)
 
 
-def test_without_new_users_nothing_is_said_of_them(problem, outcome):
-  problem.is_new = np.zeros(U, bool)
-  assert not any('new_users' in name for name in rollout_metrics.describe(problem, outcome, 0))
+def test_without_new_users_nothing_is_said_of_them(world, outcome):
+  world.is_new = np.zeros(U, bool)
+  assert not any('new_users' in name for name in rollout_metrics.describe(world, outcome, 0))
 
 
-def test_without_cold_items_nothing_is_said_of_them(problem, outcome):
-  with_cold = rollout_metrics.describe(problem, outcome, 0)
-  problem.is_cold = np.zeros(N, bool)
-  without = rollout_metrics.describe(problem, outcome, 0)
+def test_without_cold_items_nothing_is_said_of_them(world, outcome):
+  with_cold = rollout_metrics.describe(world, outcome, 0)
+  world.is_cold = np.zeros(N, bool)
+  without = rollout_metrics.describe(world, outcome, 0)
   assert with_cold.keys() - without.keys() == {'cold_share', 'cold_share_new_users'}
   # The others are resampled as before.
   assert without == {name: with_cold[name] for name in without}
 
 
-def test_seeds_that_agree_have_no_interval(problem, outcome):
+def test_seeds_that_agree_have_no_interval(world, outcome):
   same = rollout_metrics.Outcome(*(np.repeat(x[:1], S, axis=0) for x in vars(outcome).values()))
-  described = rollout_metrics.describe(problem, same, 0)
+  described = rollout_metrics.describe(world, same, 0)
   assert described['distinct_items']['low'] is None
   assert described['reward']['low'] is not None
 

@@ -110,7 +110,7 @@ def test_exploration_runs_on_vectors_alone(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(
     policies,
     'comparison',
-    lambda problem: (policies.UNIFORM, policies.baseline(problem), policies.MODEL_GREEDY, ucb),
+    lambda world: (policies.UNIFORM, policies.baseline(world), policies.MODEL_GREEDY, ucb),
   )
   rng = np.random.default_rng(1)
   path = tmp_path / 'mine.npz'

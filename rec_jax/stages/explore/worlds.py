@@ -1,4 +1,4 @@
-"""The problems that exploration is studied on: an environment, its data, and a prior belief."""
+"""The worlds that exploration is studied on: an environment, its data, and a prior belief."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ FIRST_SEED = 'models of the first training seed alone'
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
+class World:
   """One environment over one stream.
 
   Attributes:
@@ -61,8 +61,8 @@ class Problem:
   def num_rounds(self) -> int:
     return len(self.data.visits)
 
-  def with_features(self, features: np.ndarray) -> 'Problem':
-    """The same problem with other candidate features [N, F], which given queries do not fit."""
+  def with_features(self, features: np.ndarray) -> 'World':
+    """The same world with other candidate features [N, F], which given queries do not fit."""
     data = dataclasses.replace(self.data, features=jnp.asarray(features), queries=None)
     return dataclasses.replace(self, data=data)
 
@@ -77,8 +77,8 @@ def build(
   max_visitors: int,
   settings: ExploreConfig,
   seed: int,
-) -> Problem:
-  """Builds a problem on the events from `num_before` on.
+) -> World:
+  """Builds a world on the events from `num_before` on.
 
   Args:
     name: `CATALOGUE` or `RATED`.
@@ -121,7 +121,7 @@ def build(
   else:
     # Nobody has passed over an item that was not there yet.
     a0, b0 = 1 + positives, 9 + np.where(is_cold, 0, len(seen_users) - positives)
-  return Problem(
+  return World(
     name=name,
     protocol=_protocol(name, is_explicit, threshold, settings, sampled),
     baseline='mean-rating greedy' if name == RATED and is_explicit else 'popularity greedy',
@@ -134,8 +134,8 @@ def build(
   )
 
 
-def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> Problem:
-  """A problem of the user's own vectors: the reward of every item is known or drawn once.
+def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> World:
+  """A world of the user's own vectors: the reward of every item is known or drawn once.
 
   Args:
     vectors: items [N, F] and users [U, F], each divided by its root mean squared norm, which leaves
@@ -167,7 +167,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     queries=users.astype(np.float32),
   )
   drawn = 'drawn once from sigmoid(standardised u·M̂ - 2)' if 'rewards' not in vectors else 'given'
-  return Problem(
+  return World(
     name=OWN,
     protocol=(
       f'{num_visits} visits a user, or half as many as the items of known reward, in random order, '
@@ -185,20 +185,20 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
   )
 
 
-def with_offers(problem: Problem, number: int, seed: int) -> Problem:
-  """The same problem in which only some candidates, drawn anew at each visit, are offered."""
+def with_offers(world: World, number: int, seed: int) -> World:
+  """The same world in which only some candidates, drawn anew at each visit, are offered."""
   return dataclasses.replace(
-    problem,
-    protocol=f'{problem.protocol}; at each visit {number} of them are offered, drawn at random',
+    world,
+    protocol=f'{world.protocol}; at each visit {number} of them are offered, drawn at random',
     environment=visit_environment(num_offered=number, seed=seed),
   )
 
 
-def with_history(problem: Problem, encode_user: EncodeUser, params: Any) -> Problem:
-  """The same problem whose queries are user vectors encoded from the history of the rollout."""
+def with_history(world: World, encode_user: EncodeUser, params: Any) -> World:
+  """The same world whose queries are user vectors encoded from the history of the rollout."""
   return dataclasses.replace(
-    problem,
-    data=dataclasses.replace(problem.data, params=params),
+    world,
+    data=dataclasses.replace(world.data, params=params),
     environment=visit_environment(encode_user),
   )
 
