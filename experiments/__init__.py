@@ -1,1 +1,1 @@
-"""Scripts: flags and wiring only. `python -m experiments.<name> --help` lists the flags of each."""
+"""Scripts, flags and wiring only, and declared studies. Each script lists its flags by --help."""

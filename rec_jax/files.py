@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -25,6 +26,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_directory(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Gives an empty directory's path; what is there when the block ends takes the place of `path`.
+
+  A block that raises, or is killed, leaves nothing in `path` that was not there.
+  """
+  path = pathlib.Path(path)
+  partial = path.with_name(f'.{path.name}.partial')
+  shutil.rmtree(partial, ignore_errors=True)
+  yield partial
+  shutil.rmtree(path, ignore_errors=True)
+  partial.rename(path)
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:

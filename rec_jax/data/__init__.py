@@ -1,1 +1,1 @@
-"""Where events and items come from: sources, tables, TFDS builder, splits, text, batches."""
+"""Where events and items come from: sources, tables, TFDS builder, splits, text, batches, logs."""

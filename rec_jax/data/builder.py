@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from rec_jax import files
 from rec_jax.data.tables import Tables
 from rec_jax.types import InputError, Interactions, ItemTable
 
@@ -25,21 +25,24 @@ from rec_jax.types import InputError, Interactions, ItemTable
 def write(tables: Tables, directory: str | os.PathLike) -> None:
   """Writes the data set, replacing what is there; a killed write leaves nothing in `directory`."""
   directory = Path(directory)
-  partial = directory.with_name(f'{directory.name}.partial')
-  tfds.disable_progress_bar()  # It takes seconds, and would print a dozen lines.
-  shutil.rmtree(partial, ignore_errors=True)
-  for config in RecommendationData.BUILDER_CONFIGS:
-    builder = RecommendationData(
-      tables=tables, config=config.name, data_dir=partial, file_format='array_record'
-    )
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-          try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
+  with files.replacing_directory(directory) as partial:
+    for config in RecommendationData.BUILDER_CONFIGS:
+      generate(
+        RecommendationData(
+          tables=tables, config=config.name, data_dir=partial, file_format='array_record'
         )
       )
-  shutil.rmtree(directory, ignore_errors=True)
-  partial.rename(directory)
+
+
+def generate(builder: tfds.core.GeneratorBasedBuilder) -> None:
+  """Writes a data set that is made from tables in memory."""
+  tfds.disable_progress_bar()  # It takes seconds, and would print a dozen lines.
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
+      )
+    )
 
 
 def read(directory: str | os.PathLike) -> tuple[Interactions, ItemTable]:

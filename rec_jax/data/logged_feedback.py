@@ -5,6 +5,7 @@ features, A action features.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,9 +60,21 @@ def chosen_index(log: LoggedFeedback) -> np.ndarray:
   return np.argmax(log.candidates == log.action[:, None], axis=1)
 
 
-def policy_inputs(
-  log: LoggedFeedback, num_train: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Inputs(NamedTuple):
+  """What a policy reads of a log.
+
+  Attributes:
+    user: [n] int32 in [0, U).
+    query: [n, D] float32.
+    features: [K, F] float32.
+  """
+
+  user: np.ndarray
+  query: np.ndarray
+  features: np.ndarray
+
+
+def policy_inputs(log: LoggedFeedback, num_train: int | None = None) -> Inputs:
   """What a policy reads of a log: users, queries and features of the actions.
 
   Args:
@@ -80,14 +93,24 @@ def policy_inputs(
   features = np.eye(len(log.item_ids), dtype=np.float32)
   if log.action_context is not None:
     features = scaled(log.action_context).astype(np.float32)
-  return user, query, features
+  return Inputs(user, query, features)
 
 
 def scaled(values: np.ndarray, num_train: int | None = None) -> np.ndarray:
-  """Columns by the mean and the standard deviation of the first rows; constant ones are 0."""
-  known = np.asarray(values[:num_train], np.float64)
-  spread = known.std(0)
-  return (values - known.mean(0)) / np.where(spread > 0, spread, 1)
+  """Columns by the mean and the standard deviation of the first rows; constant ones stay."""
+  mean, spread = moments(values[:num_train])
+  return (values - mean) / spread
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The mean and the standard deviation of each column; 0 and 1 where it is constant.
+
+  So a constant column stays as it is: a policy may need it as its intercept.
+  """
+  values = np.asarray(values, np.float64)
+  spread = values.std(0)
+  varies = spread > 0
+  return np.where(varies, values.mean(0), 0), np.where(varies, spread, 1)
 
 
 def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:

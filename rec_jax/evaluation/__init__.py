@@ -1,1 +1,1 @@
-"""How good it was: ranking, beyond accuracy and regret, each with an interval."""
+"""How good it was: ranking, beyond accuracy, regret, values from logs, each with its interval."""

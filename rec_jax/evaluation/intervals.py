@@ -7,7 +7,9 @@ changes with other seeds is `seed_spread`, a number of its own.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,22 @@ class Estimate:
   low: float
   high: float
   n: int
+
+
+def to_json(estimate: Estimate) -> dict[str, float | int | None]:
+  """An estimate as JSON holds it, unknown bounds as null.
+
+  >>> to_json(Estimate(0.5, float('nan'), float('nan'), 1))
+  {'value': 0.5, 'low': None, 'high': None, 'n': 1}
+  """
+  low, high = (end if math.isfinite(end) else None for end in (estimate.low, estimate.high))
+  return {'value': estimate.value, 'low': low, 'high': high, 'n': estimate.n}
+
+
+def from_json(value: Mapping[str, Any]) -> Estimate:
+  """The estimate that `to_json` wrote, or that a row of metrics holds."""
+  low, high = (math.nan if value[end] is None else value[end] for end in ('low', 'high'))
+  return Estimate(value['value'], low, high, value['n'])
 
 
 def user_mean(

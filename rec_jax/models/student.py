@@ -92,7 +92,7 @@ class Student(nnx.Module):
     return self.out(mean_pool(self.norm(self.text(x, mask)), mask))
 
   def item_vectors(self) -> jax.Array:
-    """[N, D], the whole catalogue: by id where there were training events, else by text."""
+    """[N, D], the whole catalogue: by id where there were events before the cut, else by text."""
     by_text = self.from_tokens(self.input_ids[...], self.mask[...])
     return jnp.where(self.has_id[...][:, None], self.id.embedding[...], by_text)
 

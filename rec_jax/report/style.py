@@ -9,8 +9,10 @@ from typing import Any
 import matplotlib
 import matplotlib.figure
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 Dash = str | tuple[int, tuple[float, ...]]
 
@@ -123,3 +125,10 @@ def colours(number: int) -> list[str]:
 def dashes(number: int) -> list[Dash]:
   """A line style for each series, which changes where the colours repeat."""
   return [DASHES[i // len(PALETTE) % len(DASHES)] for i in range(number)]
+
+
+def label_logarithmic(axis: Axis, subs: tuple[int, ...]) -> None:
+  """Plain numbers at each decade times each of `subs`."""
+  axis.set_major_locator(LogLocator(subs=subs))
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}'))
+  axis.set_minor_locator(NullLocator())

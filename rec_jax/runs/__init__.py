@@ -1,1 +1,1 @@
-"""A run on disk: its config, directory, manifest, metric rows and resumable parts."""
+"""A run on disk: config, directory, manifest, metric rows, resumable parts; and studies."""

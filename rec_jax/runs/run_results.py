@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
@@ -68,7 +69,7 @@ def find(
   for row in results.rows:
     names = row['stage'], row['subject'], row['metric']
     if names == (stage, subject, metric) and row['protocol'].startswith(protocol):
-      return estimate(row)
+      return intervals.from_json(row)
   return None
 
 
@@ -78,17 +79,11 @@ def protocol_of(results: Results, stage: str, start: str = '') -> str:
   return next((protocol for protocol in protocols if protocol.startswith(start)), '')
 
 
-def estimate(value: Mapping[str, Any]) -> Estimate:
-  """An estimate as JSON holds it: unknown bounds are null."""
-  low, high = (float('nan') if value[key] is None else value[key] for key in ('low', 'high'))
-  return Estimate(value['value'], low, high, value['n'])
-
-
 def cell(value: Mapping[str, Any] | None) -> Cell:
   """The same for a table: a plain number where no interval belongs to it, None where nothing is."""
   if value is None:
     return None
-  return value['value'] if value['low'] is None else estimate(value)
+  return value['value'] if value['low'] is None else intervals.from_json(value)
 
 
 def capitalised(text: str) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rec_jax import files
+from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import limits
 from rec_jax.runs import manifest as manifests
@@ -127,36 +128,25 @@ def estimate_row(
   stage: str, subject: str, metric: str, estimate: Estimate, protocol: str
 ) -> dict[str, Any]:
   """The row of an estimate; bounds that say nothing (n = 1) become None."""
-  known = math.isfinite(estimate.low)
-  return {
-    'stage': stage,
-    'subject': subject,
-    'metric': metric,
-    'value': estimate.value,
-    'low': estimate.low if known else None,
-    'high': estimate.high if known else None,
-    'n': estimate.n,
-    'protocol': protocol,
-  }
+  names = {'stage': stage, 'subject': subject, 'metric': metric}
+  return names | intervals.to_json(estimate) | {'protocol': protocol}
+
+
+def count_row(
+  stage: str, subject: str, metric: str, value: float, n: int, protocol: str
+) -> dict[str, Any]:
+  """The row of a number that no interval belongs to."""
+  return estimate_row(stage, subject, metric, Estimate(value, math.nan, math.nan, n), protocol)
 
 
 def validation_rows(
   stage: str, subject: str, metric: str, state: TrainState, num_users: int
 ) -> list[dict[str, Any]]:
   """The step that validation chose, and the value of the metric that chose it."""
+  protocol = 'validation event of each ranked user, whole catalogue, seen items excluded'
   values = {metric: float(state.best_value), 'best_step': int(state.best_step)}
   return [
-    {
-      'stage': stage,
-      'subject': subject,
-      'metric': metric,
-      'value': value,
-      'low': None,
-      'high': None,
-      'n': num_users,
-      'protocol': 'validation event of each ranked user, whole catalogue, seen items excluded',
-    }
-    for metric, value in values.items()
+    count_row(stage, subject, name, value, num_users, protocol) for name, value in values.items()
   ]
 
 

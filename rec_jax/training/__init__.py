@@ -1,1 +1,1 @@
-"""State, step, the one loop and its tasks, optimizers and tracking."""
+"""State, step, the one loop, the task that it is given, optimizers and tracking."""

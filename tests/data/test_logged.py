@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rec_jax.data import logged, obp
+from rec_jax.data import logged, logged_feedback, obp
 from rec_jax.types import InputError
 
 
@@ -255,3 +255,10 @@ def test_pickled_objects_are_refused(tmp_path):
   with pytest.raises(InputError, match='leave out keys that are None') as error:
     logged.read(tmp_path / 'feedback.npz')
   assert '\n' not in str(error.value)
+
+
+def test_columns_are_scaled_by_the_first_rows_and_constant_ones_stay():
+  values = np.array([[1.0, 7.0], [3.0, 7.0], [9.0, 7.0]])
+  # Of the first two rows: mean 2 and standard deviation 1; the second column is an intercept.
+  expected = [[-1, 7], [1, 7], [7, 7]]
+  np.testing.assert_allclose(logged_feedback.scaled(values, 2), expected)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
-from rec_jax.environments.rollout import rollout
+from rec_jax.environments.rollout import rollout, side_by_side
 from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec
 
@@ -117,3 +117,12 @@ def test_states_and_settings_must_have_the_seeds():
     rollout(KEYS, lambda settings: POLICY, ENVIRONMENT, DATA, SPEC, 5)
   with pytest.raises(ValueError, match='first axis must be the 5 keys'):
     rollout(KEYS, lambda s: POLICY, ENVIRONMENT, DATA, SPEC, 5, settings={'alpha': jnp.ones(4)})
+
+
+def test_every_setting_meets_the_same_seeds():
+  keys, table = side_by_side(jax.random.key(3), 2, [{'a': 0.1, 'b': 1.0}, {'a': 0.2, 'b': 3.0}])
+  first, second = jax.random.split(jax.random.key(3), 2)
+  assert (keys == jnp.stack([first, second, first, second])).all()
+  np.testing.assert_allclose(table['a'], [0.1, 0.1, 0.2, 0.2])
+  np.testing.assert_allclose(table['b'], [1, 1, 3, 3])
+  assert side_by_side(jax.random.key(3), 2, [{}])[1] == {}

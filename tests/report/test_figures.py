@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import figures
-from rec_jax.report.figures import Balance, Curve, Frontier
+from rec_jax.report import exploration_figure, figures
+from rec_jax.report.exploration_figure import Balance, Frontier
+from rec_jax.report.figures import Curve
 from rec_jax.report.style import MUTED, PALETTE
 
 
@@ -53,7 +54,9 @@ def some_differences():
 
 MAKERS = {
   'curves': lambda: figures.curves('t', some_curves(), xlabel='round', caption='c'),
-  'balance': lambda: figures.reward_against_exploration('t', *some_balances(), caption='c'),
+  'balance': lambda: exploration_figure.reward_against_exploration(
+    't', *some_balances(), caption='c'
+  ),
   'forest': lambda: figures.forest('t', some_differences(), reference=0.0, caption='c'),
 }
 

@@ -14,6 +14,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder, pool
 from rec_jax.runs import artefacts
+from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -92,13 +93,4 @@ def _median_seconds(
 
 
 def _row(subject: str, count: int) -> dict[str, Any]:
-  return {
-    'stage': 'evaluate',
-    'subject': subject,
-    'metric': PARAMETERS,
-    'value': count,
-    'low': None,
-    'high': None,
-    'n': 1,
-    'protocol': _PROTOCOL,
-  }
+  return runs.count_row('evaluate', subject, PARAMETERS, count, 1, _PROTOCOL)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import findings, numbers
 from rec_jax.report.findings import Finding
@@ -60,7 +61,7 @@ def balance(environment: Json) -> Iterator[Finding]:
       f'{title(best)}, {difference}), so greedy suffices here.',
     )
     return
-  reward, usual = (run_results.estimate(policy['reward']) for policy in pair)
+  reward, usual = (intervals.from_json(policy['reward']) for policy in pair)
   relation = 'are disjoint' if reward.low > usual.high else 'overlap'
   yield (
     True,
@@ -81,7 +82,7 @@ def differences(part: Json | None, where: str) -> Iterator[Finding]:
     if compared:
       claim = f'{where}, {row["name"]} is {findings.GAP} {baseline}'
       yield from findings.compared(
-        claim, {'reward a visit': run_results.estimate(row['difference'])}
+        claim, {'reward a visit': intervals.from_json(row['difference'])}
       )
 
 
@@ -111,4 +112,4 @@ def _exposure(where: str, best: Json, baseline: Json) -> Finding:
 
 
 def _difference(policy: Json) -> Estimate | None:
-  return run_results.estimate(policy['difference']) if policy['difference'] else None
+  return intervals.from_json(policy['difference']) if policy['difference'] else None

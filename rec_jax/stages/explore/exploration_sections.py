@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from rec_jax.report import figures
-from rec_jax.report.figures import Balance, Curve, Frontier
+from rec_jax.evaluation import intervals
+from rec_jax.report import exploration_figure, figures
+from rec_jax.report.exploration_figure import Balance, Frontier
+from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
@@ -146,7 +148,7 @@ def _balance(environment: Json, policies: list[Json]) -> Figure:
     label: {policy['name']: _point(policy) for policy in policies if policy['features'] == key}
     for key, label in groups.items()
   }
-  return figures.reward_against_exploration(
+  return exploration_figure.reward_against_exploration(
     f'Reward against exploration: {environment["name"]}',
     {label: members for label, members in grouped.items() if members},
     [_frontier(frontier) for frontier in environment['frontiers']],
@@ -168,7 +170,7 @@ def _frontier(frontier: Json) -> Frontier:
 
 def _point(policy: Json) -> Balance:
   keys = ('reward', 'distinct_items', 'cold_share')
-  return Balance(*(run_results.estimate(policy[key]) for key in keys if key in policy))
+  return Balance(*(intervals.from_json(policy[key]) for key in keys if key in policy))
 
 
 def _regret(environment: Json, policies: list[Json]) -> Figure:

@@ -13,14 +13,14 @@ import numpy as np
 
 from rec_jax.bandits.base import Policy
 from rec_jax.data import logged
-from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.logged_feedback import Inputs, LoggedFeedback
+from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs.config import Config
-from rec_jax.stages.explore import exploration_log, policies, rollout_metrics, worlds
+from rec_jax.stages.explore import exploration_log, policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
 from rec_jax.stages.explore.worlds import World
 from rec_jax.studies.logged import frozen_policy, policy_value
-from rec_jax.studies.logged.frozen_policy import Inputs
 from rec_jax.types import InputError
 
 # In the order of the table; of the last, the setting is chosen by SLOPE.
@@ -64,7 +64,7 @@ def compare(
   return {'protocol': protocol, 'rows': rows}
 
 
-def policy_inputs(log: LoggedFeedback) -> Inputs:
+def unscaled_inputs(log: LoggedFeedback) -> Inputs:
   """What the policies of the chain read: features as they are, and no query."""
   features = np.asarray(log.action_context, np.float32)
   user = np.unique(log.user_id, return_inverse=True)[1].astype(np.int32)
@@ -97,12 +97,12 @@ def _row(
   num_train: int,
 ) -> dict[str, Any]:
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
-  inputs = policy_inputs(log)
+  inputs = unscaled_inputs(log)
   state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
   action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
   truth = policy_value.true_value(log, action_dist, num_train)
   num_users = len(np.unique(inputs.user[num_train:]))
-  row = {'truth': rollout_metrics.as_json(Estimate(truth, math.nan, math.nan, num_users))}
+  row = {'truth': intervals.to_json(Estimate(truth, math.nan, math.nan, num_users))}
   try:
     values = policy_value.evaluate_distribution(
       log, label, action_dist, q_hat, num_train, seed, ESTIMATORS
@@ -113,7 +113,7 @@ def _row(
   found = {name: value for name, value in values.items() if name in ESTIMATORS}
   found['dr_os'] = next(value for name, value in values.items() if name.startswith('dr_os'))
   return row | {
-    'estimates': {name: rollout_metrics.as_json(found[name]) for name in ESTIMATORS},
+    'estimates': {name: intervals.to_json(found[name]) for name in ESTIMATORS},
     'effective_sample_size': found['ipw'].effective_sample_size,
     'warning': found['ipw'].warning,
   }

@@ -11,7 +11,7 @@ from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.evaluation import intervals
 from rec_jax.runs.config import Config
 from rec_jax.runs.parts import Parts
-from rec_jax.stages.explore import policies, rollout_metrics
+from rec_jax.stages.explore import policies
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry
 from rec_jax.stages.explore.worlds import FIRST_SEED, World
 
@@ -41,9 +41,9 @@ def compare(
     rows.append(
       {
         'name': f'{label}, then greedy' if label != _GREEDY.label else f'{label} throughout',
-        'first_half': rollout_metrics.as_json(means['']),
-        'second_half': rollout_metrics.as_json(later['']),
-        'difference': rollout_metrics.as_json(difference),
+        'first_half': intervals.to_json(means['']),
+        'second_half': intervals.to_json(later['']),
+        'difference': intervals.to_json(difference),
       }
     )
   return {'protocol': _PROTOCOL, 'rows': rows}

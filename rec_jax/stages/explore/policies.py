@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
-from rec_jax.environments.rollout import Trajectory, rollout
+from rec_jax.environments.rollout import Trajectory, rollout, side_by_side
 from rec_jax.stages.explore import rollout_metrics
 from rec_jax.stages.explore.worlds import World
 
@@ -109,14 +108,10 @@ def run(
 
   All settings meet the same seeds, so that they are compared on equal chances.
   """
-  keys = jax.random.split(jax.random.key(seed), num_seeds)
-  table = {
-    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
-    for name in settings[0]
-  }
+  keys, table = side_by_side(jax.random.key(seed), num_seeds, settings)
   make = factory(entry, world)
   return rollout(
-    jnp.tile(keys, len(settings)),
+    keys,
     make if table else make({}),
     world.environment,
     world.data,

@@ -80,7 +80,7 @@ def describe(world: World, outcome: Outcome, seed: int) -> dict[str, Any]:
     described |= intervals.user_means(key, fresh)
     visits_of_new = world.is_new[np.asarray(world.data.visits)]
     described |= _counts(outcome.arm[:, visits_of_new], len(world.is_cold), '_new_users')
-  return {name: as_json(estimate) for name, estimate in described.items()} | {
+  return {name: intervals.to_json(estimate) for name, estimate in described.items()} | {
     'curve': _curves(outcome),
     'user_reward': users['reward'].mean(0).tolist(),
   }
@@ -91,13 +91,7 @@ def paired(policy: dict[str, Any], baseline: dict[str, Any], seed: int) -> dict[
   difference = intervals.paired_difference(
     jax.random.key(seed), np.array(policy['user_reward']), np.array(baseline['user_reward'])
   )
-  return as_json(difference)
-
-
-def as_json(estimate: Estimate) -> dict[str, float | int | None]:
-  """An estimate as JSON, unknown bounds as null."""
-  low, high = (x if math.isfinite(x) else None for x in (estimate.low, estimate.high))
-  return {'value': estimate.value, 'low': low, 'high': high, 'n': estimate.n}
+  return intervals.to_json(difference)
 
 
 def _counts(arm: np.ndarray, num_items: int, suffix: str) -> dict[str, Estimate]:

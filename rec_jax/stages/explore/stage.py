@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.evaluation.intervals import Estimate
+from rec_jax.evaluation import intervals
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
@@ -203,7 +203,7 @@ def _write_per_unit(environments: list[dict[str, Any]], path: Path) -> None:
 def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
   """The rows of metrics.json."""
   return [
-    runs.estimate_row('explore', subject, metric, _estimate(value), protocol)
+    runs.estimate_row('explore', subject, metric, intervals.from_json(value), protocol)
     for subject, metric, value, protocol in _numbers(summary)
   ]
 
@@ -231,8 +231,3 @@ def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
   for row in off_policy['rows']:
     for metric, value in {'truth': row['truth'], **row['estimates']}.items():
       yield row['name'], f'value, {metric}', value, off_policy['protocol']
-
-
-def _estimate(value: dict[str, Any]) -> Estimate:
-  low, high = (np.nan if value[end] is None else value[end] for end in ('low', 'high'))
-  return Estimate(value['value'], low, high, value['n'])

@@ -132,15 +132,6 @@ def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
   )
   values = summary['counts'] | {'younger_training_share': summary['younger_share']}
   return [
-    {
-      'stage': 'prepare',
-      'subject': summary['name'],
-      'metric': metric,
-      'value': value,
-      'low': None,
-      'high': None,
-      'n': summary['counts']['events'],
-      'protocol': protocol,
-    }
+    runs.count_row('prepare', summary['name'], metric, value, summary['counts']['events'], protocol)
     for metric, value in values.items()
   ]

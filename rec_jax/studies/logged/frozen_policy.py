@@ -6,34 +6,20 @@ F features of an action.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.bandits.base import Info, Policy, State
-from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs
+from rec_jax.data.logged_feedback import Inputs, LoggedFeedback
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 InfoOf = Callable[[State, Context, jax.Array], Info]
 
 # Rounds whose distributions are computed at once.
 CHUNK_SIZE = 256
-
-
-class Inputs(NamedTuple):
-  """What a policy reads of a log.
-
-  Attributes:
-    user: [n] int32 in [0, U).
-    query: [n, D] float32.
-    features: [K, F] float32.
-  """
-
-  user: np.ndarray
-  query: np.ndarray
-  features: np.ndarray
 
 
 def spec_of(log: LoggedFeedback, inputs: Inputs) -> ArmSpec:
@@ -47,11 +33,6 @@ def spec_of(log: LoggedFeedback, inputs: Inputs) -> ArmSpec:
     slate_size=int(log.position.max()) + 1,
     num_users=int(inputs.user.max()) + 1,
   )
-
-
-def scaled_inputs(log: LoggedFeedback, num_train: int) -> Inputs:
-  """Context and action context, scaled by what is known when the policy is frozen."""
-  return Inputs(*policy_inputs(log, num_train))
 
 
 def learn(

@@ -17,9 +17,8 @@ import numpy as np
 from flax import struct
 
 from rec_jax import bandits, checkpoint
-from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, moments
 from rec_jax.studies.logged import frozen_policy
-from rec_jax.studies.logged.frozen_policy import Inputs
 from rec_jax.types import ArmSpec, InputError
 
 
@@ -158,13 +157,10 @@ def action_context_of(log: LoggedFeedback) -> np.ndarray:
 
 
 def scale(values: np.ndarray) -> Affine:
-  """The map to mean 0 and variance 1 of each column; what is constant stays as it is."""
-  values = np.asarray(values, np.float64)
-  spread = values.std(0)
-  varies = spread > 0
-  factor = 1 / np.where(varies, spread, 1)
-  offset = -np.where(varies, values.mean(0), 0) * factor
-  return Affine(jnp.asarray(np.diag(factor), jnp.float32), jnp.asarray(offset, jnp.float32))
+  """The map to mean 0 and variance 1 of each column, as `logged_feedback.scaled`."""
+  mean, spread = moments(values)
+  factor = 1 / spread
+  return Affine(jnp.asarray(np.diag(factor), jnp.float32), jnp.asarray(-mean * factor, jnp.float32))
 
 
 def fingerprint(log: LoggedFeedback, num_train: int) -> str:

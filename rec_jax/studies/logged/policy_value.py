@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, scaled
+from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, policy_inputs, scaled
 from rec_jax.evaluation.off_policy import estimators, intervals
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of, with_cut
@@ -87,7 +87,7 @@ def evaluate_policy(log: LoggedFeedback, name: str, train_share: float, seed: in
   if frozen is not None:
     action_dist = policy_checkpoint.distributions(choice_key, frozen, log, num_train)
   else:
-    policy, inputs = bandits.make(name), frozen_policy.scaled_inputs(log, num_train)
+    policy, inputs = bandits.make(name), policy_inputs(log, num_train)
     state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
     action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
   q_hat = expected_rewards(log, num_train, seed)

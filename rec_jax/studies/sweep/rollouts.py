@@ -5,13 +5,12 @@ import itertools
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
-from rec_jax.environments.rollout import rollout
+from rec_jax.environments.rollout import rollout, side_by_side
 from rec_jax.runs.config import SweepConfig
 from rec_jax.studies.sweep import delays, grid
 from rec_jax.studies.sweep.grid import Hyperparameters
@@ -58,12 +57,8 @@ def _play_alike(
   """[settings, S, points] of settings of one structure, compiled once."""
   make = functools.partial(_make, policy, _structure(settings[0]))
   environment = delays.environment(config, world, bandits.make(policy, **settings[0]))
-  keys = jnp.tile(jax.random.split(jax.random.key(config.seed), config.num_seeds), len(settings))
-  traced = {
-    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), config.num_seeds)
-    for name, value in settings[0].items()
-    if isinstance(value, float)
-  }
+  numbers = [{k: v for k, v in each.items() if isinstance(v, float)} for each in settings]
+  keys, traced = side_by_side(jax.random.key(config.seed), config.num_seeds, numbers)
   parts = []
   for rows, num_new in _blocks(len(keys), config):
     trajectory = rollout(

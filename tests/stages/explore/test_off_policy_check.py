@@ -57,7 +57,7 @@ def test_a_frozen_policy_is_the_one_that_had_learnt_so_far(written, num_train):
   log = logged.read(path)
   setting = exploration_log.logged_setting(CONFIG, CHOSEN)
   policy = policies.factory(exploration_log.LOGGED, world)(setting)
-  inputs = off_policy_check.policy_inputs(log)
+  inputs = off_policy_check.unscaled_inputs(log)
   key = jax.random.key(0)
   state = frozen_policy.learn(key, log, policy, inputs, num_train)
   found = frozen_policy.distributions(key, log, policy, inputs, state, num_train)[0, :, 0]

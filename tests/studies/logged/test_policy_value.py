@@ -10,6 +10,7 @@ import pytest
 
 from rec_jax import bandits
 from rec_jax.data import logged, obp
+from rec_jax.data.logged_feedback import policy_inputs
 from rec_jax.evaluation.off_policy import evaluate
 from rec_jax.studies.logged import frozen_policy, policy_value, valuation
 from rec_jax.types import InputError
@@ -80,7 +81,7 @@ def test_poor_overlap_is_one_warning():
 
 def distributions(data, num_train=200):
   """Of a policy that chooses what has been liked most."""
-  policy, inputs = bandits.make('popularity_greedy'), frozen_policy.scaled_inputs(data, num_train)
+  policy, inputs = bandits.make('popularity_greedy'), policy_inputs(data, num_train)
   key = jax.random.key(0)
   state = frozen_policy.learn(key, data, policy, inputs, num_train)
   return frozen_policy.distributions(key, data, policy, inputs, state, num_train)
