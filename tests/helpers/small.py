@@ -87,9 +87,10 @@ def config(directory, **data):
   )
 
 
-def encoder(*_, vocab_size=VOCAB_SIZE):
+def encoder(*_, vocab_size=VOCAB_SIZE, hidden_dim=8):
   """Takes the place of the published one, at a thousandth of its cost."""
-  blocks = TransformerConfig(num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16)
+  sizes = {'hidden_dim': hidden_dim, 'mlp_dim': 2 * hidden_dim}
+  blocks = TransformerConfig(num_layers=2, num_heads=2, **sizes)
   sizes = TextEncoderConfig(vocab_size=vocab_size, max_length=8, transformer=blocks)
   return TextEncoder(sizes, rngs=nnx.Rngs(0))
 

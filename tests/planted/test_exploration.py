@@ -1,0 +1,83 @@
+"""Exploration finds a hit that nobody had seen before the cut; exploitation alone never does."""
+
+import numpy as np
+import pytest
+
+from rec_jax.runs.config import ExploreConfig
+from rec_jax.stages.explore import policies, problems, rollout_metrics
+from rec_jax.stages.explore.policies import PolicyEntry
+from tests.planted import training, world
+
+NUM_SEEDS = 8
+# Visits of each user, as many as the events that everyone has after the cut.
+NUM_VISITS = 9
+THOMPSON = PolicyEntry('Thompson', 'bernoulli_ts')
+UCB = PolicyEntry('UCB', 'popularity_ucb')
+
+
+@pytest.fixture(scope='module')
+def planted(tmp_path_factory):
+  """(the truth, the whole catalogue after the cut with popularity before it as the prior)."""
+  truth = world.make(0, hit=True)
+  return truth, problem(truth, tmp_path_factory.mktemp('hit'))
+
+
+def problem(truth, directory):
+  data = world.dataset(truth, directory)
+  num_items = data.items.num_items
+  return problems.build(
+    problems.CATALOGUE,
+    data.interactions,
+    data.split.num_before,
+    num_items,
+    np.zeros((num_items, 1), np.float32),
+    training.POSITIVE_RATING,
+    data.interactions.num_users,
+    ExploreConfig(min_events_catalogue=NUM_VISITS),
+    0,
+  )
+
+
+def outcomes(entry, problem, settings):
+  """One a setting."""
+  trajectory = policies.run(entry, problem, settings, NUM_SEEDS, 0, 2e9)
+  return rollout_metrics.split(trajectory, len(settings))
+
+
+def exposures(outcome, item):
+  """[S], how often an item was shown."""
+  return (outcome.arm == item).sum(1)
+
+
+def finds_the_hit(outcome, truth, problem):
+  """In every run half of the users are shown the hit, and most of them choose it."""
+  shown = outcome.arm == truth.hit
+  assert shown.sum(1).min() > problem.spec.num_users / 2
+  assert outcome.reward[shown].mean() > 0.7
+
+
+def test_the_hit_is_planted(planted):
+  truth, problem = planted
+  assert problem.is_cold[truth.hit]
+  liked = np.asarray(problem.data.rewards)[:, truth.hit].mean()
+  assert liked > 0.8
+  assert np.asarray(problem.data.rewards)[:, ~problem.is_cold].mean(0).max() < liked / 2
+
+
+@pytest.mark.parametrize(
+  'entry, strength, enough', [(THOMPSON, 'scale', 1.0), (UCB, 'alpha', 6.0)], ids=['ts', 'ucb']
+)
+def test_exploration_finds_the_hit_and_without_strength_does_not(planted, entry, strength, enough):
+  truth, problem = planted
+  exploring, exploiting = outcomes(entry, problem, [{strength: enough}, {strength: 0.0}])
+  finds_the_hit(exploring, truth, problem)
+  with pytest.raises(AssertionError):
+    finds_the_hit(exploiting, truth, problem)
+  assert exploring.reward.mean() > exploiting.reward.mean()
+
+
+def test_greedy_never_shows_the_hit(planted):
+  truth, problem = planted
+  entry = policies.baseline(problem)
+  (greedy,) = outcomes(entry, problem, [{}])
+  assert exposures(greedy, truth.hit).max() == 0
