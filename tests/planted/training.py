@@ -58,11 +58,11 @@ def two_tower(
   return _completed(parts.merge(*state.best), dataset)
 
 
-def untrained(dataset: Dataset, encoder: TextEncoder) -> TwoTowerModel:
-  """A teacher with random weights."""
+def untrained(dataset: Dataset, encoder: TextEncoder, variant: str) -> TwoTowerModel:
+  """A variant with random weights."""
   text = next_item.catalogue_text(encoder, dataset, FINETUNE)
   encoder = nnx.clone(encoder)
-  task = next_item.task('teacher', encoder, text, dataset, FINETUNE, POSITIVE_RATING, 0)
+  task = next_item.task(variant, encoder, text, dataset, FINETUNE, POSITIVE_RATING, 0)
   return _completed(task.model, dataset)
 
 
