@@ -1,6 +1,7 @@
 # make demo                    the main job on MovieLens-100k, with a report in runs/demo/report
 # make test                    format, lint, types, doctests and tests
 # make test PYTHON=python3.13  the same on another Python
+# make soak                    the tests that make test has no time for
 # make bench                   the peers of the benchmarks among the studies, in .venv-bench
 #
 # Each sets up .venv first, once for a Python and for a state of the three files of requirements.
@@ -24,7 +25,7 @@ FIND_PEERS := for python in python3.11 python3.12 python3; do \
   $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
 PEERS := experiments/benchmarks/requirements.txt
 
-.PHONY: bench demo test
+.PHONY: bench demo soak test
 
 demo: $(READY)
 	@$(RUN) experiments.pipeline --config=configs/movielens.py --workdir=runs/demo
@@ -34,6 +35,9 @@ test: $(READY)
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) pytest -n auto
+
+soak: $(READY)
+	@$(RUN) pytest -m soak -n auto
 
 bench: $(READY) .venv-bench/ready
 	@$(RUN) experiments.study --list
