@@ -1,0 +1,33 @@
+"""The scripts, from planted tables to metrics.json: the teacher stands above popularity."""
+
+import dataclasses
+import json
+
+import pytest
+
+from rec_jax.stages.evaluate import ranking_comparison, recommenders
+from tests import test_end_to_end
+from tests.helpers import small
+from tests.planted import training, world
+
+
+@pytest.mark.soak
+def test_the_teacher_ends_above_popularity(tmp_path):
+  data = world.write_tables(world.make(0), tmp_path)
+  config = small.config(tmp_path)
+  config = dataclasses.replace(
+    config,
+    data=data,
+    finetune=dataclasses.replace(training.FINETUNE, encoder_start=20, encoder_steps=20),
+    distil=training.DISTIL,
+  )
+  test_end_to_end.run('pipeline', config, tmp_path / 'run')
+  lead = ranking_comparison.difference_name(recommenders.TEACHER, recommenders.POPULARITY)
+  rows = [
+    row
+    for row in json.loads((tmp_path / 'run/metrics.json').read_text())
+    if row['subject'] == lead and row['protocol'].startswith(ranking_comparison.NEXT_ITEM)
+  ]
+  low = {row['metric']: row['low'] for row in rows}
+  assert low['recall@10'] > 0, rows
+  assert low['ndcg@10'] > 0, rows
