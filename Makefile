@@ -2,6 +2,7 @@
 # make test                    format, lint, types, doctests and tests
 # make test PYTHON=python3.13  the same on another Python
 # make soak                    the tests that make test has no time for
+# make mutants                 how many small faults the tests find, by a sample: half an hour
 # make bench                   the peers of the benchmarks among the studies, in .venv-bench
 #
 # Each sets up .venv first, once for a Python and for a state of the three files of requirements.
@@ -25,7 +26,7 @@ FIND_PEERS := for python in python3.11 python3.12 python3; do \
   $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
 PEERS := experiments/benchmarks/requirements.txt
 
-.PHONY: bench demo soak test
+.PHONY: bench demo mutants soak test
 
 demo: $(READY)
 	@$(RUN) experiments.pipeline --config=configs/movielens.py --workdir=runs/demo
@@ -38,6 +39,10 @@ test: $(READY)
 
 soak: $(READY)
 	@$(RUN) pytest -m soak -n auto
+
+mutants: $(READY)
+	@$(RUN) pip install -qq -c constraints.txt --no-build-isolation -e '.[mutants]'
+	@$(RUN) tests.mutants
 
 bench: $(READY) .venv-bench/ready
 	@$(RUN) experiments.study --list

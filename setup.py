@@ -40,6 +40,8 @@ setup(
   ],
   extras_require={
     'gymnasium': ['gymnasium>=1.0'],
+    # What `make mutants` takes faults from is no public interface of it.
+    'mutants': ['mutmut>=3.8,<3.9'],
     'reproduce': ['scikit-learn'],
     'dev': [
       'gymnasium>=1.0',
