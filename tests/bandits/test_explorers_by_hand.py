@@ -1,0 +1,187 @@
+"""Every explorer against numbers worked out on paper, before and after updates.
+
+Four candidates, of which the first, the most promising one, is masked; the gaps of the others to
+the best of them are 0.3, 0 and 0.1, their deviations 0.2, 0.05 and 0.2.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.stats import norm
+
+from rec_jax.bandits.base import Outlook
+from rec_jax.bandits.choice import (
+  argmax_probabilities,
+  masked_argmax,
+  masked_categorical,
+  uniform_probabilities,
+)
+from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
+from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
+from rec_jax.bandits.explorers.greedy import greedy
+from rec_jax.bandits.explorers.information_directed import (
+  best_mixture,
+  information_directed,
+  regret_and_information,
+)
+from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
+from rec_jax.bandits.explorers.softmax import softmax
+from rec_jax.bandits.explorers.thompson import thompson
+from rec_jax.bandits.explorers.top_two import top_two_thompson
+from rec_jax.bandits.explorers.ucb import ucb
+from rec_jax.bandits.explorers.uncertainty_sampling import uncertainty_sampling
+from rec_jax.bandits.explorers.uniform import uniform
+from rec_jax.bandits.explorers.vdbe import vdbe
+from tests.bandits import problems
+
+KEY = jax.random.key(0)
+MASK = jnp.array([False, True, True, True])
+MEAN = jnp.array([0.9, 0.2, 0.5, 0.4])
+DEVIATION = jnp.array([1.0, 0.2, 0.05, 0.2])
+OUTLOOK = Outlook(MEAN, DEVIATION**2, None, None)
+ALL = jnp.ones(2, bool)
+
+CASES = {
+  'uniform': (uniform(), 0, [0, 1 / 3, 1 / 3, 1 / 3]),
+  'greedy': (greedy(), 0, [0, 0, 1, 0]),
+  # Sutton & Barto 2018, section 2.2: 0.3 / 3 each, and 0.7 for the best.
+  'epsilon_greedy': (epsilon_greedy(0.3), 0, [0, 0.1, 0.8, 0.1]),
+  'explore': (explore_then_commit(5), 4, [0, 1 / 3, 1 / 3, 1 / 3]),
+  'commit': (explore_then_commit(5), 5, [0, 0, 1, 0]),
+  # e^-3, 1 and e^-1 over their sum 1.4176665.
+  'softmax': (softmax(0.1), 0, [0, 0.0351190, 0.7053845, 0.2594965]),
+  # Bounds 0.3, 0.525, 0.5 and 0.4, 0.55, 0.6 (Li et al. 2010, algorithm 1).
+  'ucb_narrow': (ucb(0.5), 0, [0, 0, 1, 0]),
+  'ucb_wide': (ucb(1.0), 0, [0, 0, 0, 1]),
+  'uncertainty_sampling': (uncertainty_sampling(), 0, [0, 0.5, 0, 0.5]),
+  # Foster & Rakhlin 2020, algorithm 1: gamma = 10 sqrt(t) is 10 before any row, and 20 after four;
+  # 1 / (3 + 20 * 0.3) = 1 / 9, 1 / (3 + 20 * 0.1) = 1 / 5, and what remains.
+  'squarecb_first': (squarecb(10.0), 0, [0, 1 / 6, 7 / 12, 1 / 4]),
+  'squarecb': (squarecb(10.0), 4, [0, 1 / 9, 31 / 45, 1 / 5]),
+  # gamma = 10 t is 40.
+  'squarecb_linear': (squarecb(10.0, 1.0), 4, [0, 1 / 15, 1 - 1 / 15 - 1 / 7, 1 / 7]),
+  # Simchi-Levi & Xu 2022, algorithm 1: the epoch of row 9 began at 8, so that gamma is
+  # 2 sqrt(3 * 8) = 9.7979590: 1 / 5.9393877 and 1 / 3.9797959; at first it is 2 sqrt(3).
+  'falcon_first': (falcon(2.0), 0, [0, 0.2475719, 0.4536001, 0.2988280]),
+  'falcon': (falcon(2.0), 9, [0, 0.1683675, 0.5803633, 0.2512692]),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_probabilities_are_those_of_the_paper(name):
+  explorer, count, expected = CASES[name]
+  got = explorer.probabilities(KEY, jnp.int32(count), OUTLOOK, MASK)
+  np.testing.assert_allclose(got, expected, atol=2e-6)
+  # A choice that is certain is made.
+  chosen = int(explorer.select(KEY, jnp.int32(count), OUTLOOK, MASK))
+  assert expected[chosen] > 0
+  assert explorer.is_exact(None)
+
+
+def test_rows_of_non_zero_weight_are_counted():
+  rows = problems.feedback(0, 4).replace(weight=jnp.array([1.0, 0.0, 0.5, 2.0]))
+  count = init_count(KEY, problems.SPEC)
+  assert count == 0
+  assert count_rows(count + 2, rows, None) == 5
+  explorer = information_directed()
+  state = explorer.init(KEY, problems.SPEC)
+  assert explorer.update(state, rows, None).count == 3
+
+
+def test_vdbe_takes_the_steps_of_tokic():
+  explorer = vdbe(sensitivity=0.1, step_size=0.25)
+  rows = problems.feedback(0, 3).replace(weight=jnp.array([1.0, 0.0, 1.0]))
+  # Tokic 2010, equation 6: 1 + (tanh(0.2 / 0.1 / 2) - 1) / 4 = 0.9403985, the padded row changes
+  # nothing, then 0.9403985 + (tanh(0.05 / 0.1 / 2) - 0.9403985) / 4 = 0.7665286.
+  epsilon = explorer.update(jnp.float32(1.0), rows, jnp.array([0.2, 9.0, -0.05]))
+  np.testing.assert_allclose(epsilon, 0.7665286, rtol=1e-5)
+  # A third of it each, and the rest for the best.
+  got = explorer.probabilities(KEY, epsilon, OUTLOOK, MASK)
+  np.testing.assert_allclose(got, [0, 0.2555095, 0.4889809, 0.2555095], atol=1e-6)
+
+
+@pytest.mark.parametrize(('scale', 'best'), [(1.0, 0.6554217), (0.5, 0.7881446)])
+def test_thompson_of_two_normal_candidates_is_a_normal_probability(scale, best):
+  # N(0.5, 0.3^2) is above N(0.3, 0.4^2) with probability Phi(0.2 / (scale * 0.5)).
+  mean, deviation = jnp.array([0.5, 0.3]), jnp.array([0.3, 0.4])
+  outlook = Outlook(mean, deviation**2, None, lambda x: norm.cdf(x, mean, deviation))
+  got = thompson(scale).probabilities(KEY, 0, outlook, ALL)
+  np.testing.assert_allclose(got, [best, 1 - best], atol=2e-4)
+
+
+def test_thompson_counts_the_best_of_its_draws():
+  draws = jnp.array([[1.0, 0.0, 9.0], [0.6, 0.5, 9.0], [0.1, 0.4, 9.0], [0.3, 0.3, 9.0]])
+  mean = jnp.array([0.5, 0.5, 9.0])
+  outlook = Outlook(mean, None, lambda key, number: draws[:number], None)
+  mask = jnp.array([True, True, False])
+  got = thompson(num_samples=4).probabilities(KEY, 0, outlook, mask)
+  # Two and a half of four draws: (2.5 + 1) / (4 + 2).
+  np.testing.assert_allclose(got, [3.5 / 6, 2.5 / 6, 0], rtol=1e-6)
+  assert thompson().select(KEY, 0, outlook, mask) == 0
+  # Draws turned around their mean: the first, 1 and 0, becomes 0 and 1.
+  turned = outlook._replace(members=2 * mean - draws[:3])
+  got = thompson().probabilities(KEY, 0, turned, mask)
+  np.testing.assert_allclose(got, [1 / 3, 2 / 3, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize('exact', ['cdf', 'members'])
+def test_thompson_knows_when_it_is_exact(exact):
+  nothing = Outlook(None, None, None, None)
+  assert thompson().is_exact(nothing._replace(**{exact: ALL}))
+  assert top_two_thompson().is_exact(nothing._replace(**{exact: ALL}))
+  assert not thompson().is_exact(nothing)
+
+
+def test_top_two_shares_between_leader_and_challenger():
+  members = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+  outlook = Outlook(members.mean(0), None, lambda key, n: members[:n], None, members)
+  mask = jnp.ones(3, bool)
+  got = top_two_thompson(0.6, num_redraws=2).probabilities(KEY, 0, outlook, mask)
+  # Leaders 1/2, 1/4, 1/4. The first challenges either other leader with 1/2 (1 - 1/16) / (3/4) =
+  # 5/8 and stays with 1/2 * (1/2)^2: 5/16 + 1/8 = 7/16; so 0.6 / 2 + 0.4 * 7/16 (Russo 2020).
+  np.testing.assert_allclose(got, [0.475, 0.2625, 0.2625], rtol=1e-5)
+  # The first draw leads; the first of two redraws that differs is the third draw.
+  assert top_two_thompson(1.0, num_redraws=2).select(KEY, 0, outlook, mask) == 0
+  assert top_two_thompson(0.0, num_redraws=2).select(KEY, 0, outlook, mask) == 1
+  assert top_two_thompson(0.0, num_redraws=1).select(KEY, 0, outlook, mask) == 0
+
+
+def test_information_is_the_variance_of_what_the_best_tells():
+  draws = jnp.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+  regret, information = regret_and_information(draws, ALL)
+  # Means 3/4 and 1/2, the best is worth 5/4; given who is best rewards are (1, 0) or (0, 2):
+  # 3/4 (1/4)^2 + 1/4 (3/4)^2 and 3/4 (1/2)^2 + 1/4 (3/2)^2.
+  np.testing.assert_allclose(regret, [0.5, 0.75], rtol=1e-6)
+  np.testing.assert_allclose(information, [0.1875, 0.75], rtol=1e-6)
+  explorer = information_directed(4)
+  outlook = Outlook(None, None, lambda key, number: draws[:number], None)
+  # (3/4)^2 / (3/4) is less than (1/2)^2 / (3/16), and than any mixture.
+  state = explorer.init(KEY, problems.SPEC)
+  np.testing.assert_allclose(explorer.probabilities(KEY, state, outlook, ALL), [0, 1], atol=1e-6)
+  assert explorer.select(KEY, state, outlook, ALL) == 1
+
+
+def test_the_best_mixture_is_where_the_ratio_is_flat():
+  # q = 0.5 / 0.4 - 2 * 0.1875 / 0.5625 of the second (Russo & Van Roy 2018, proposition 6).
+  regret, information = jnp.array([0.5, 0.9, 0.1]), jnp.array([0.1875, 0.75, 9.0])
+  got = best_mixture(KEY, regret, information, jnp.array([True, True, False]))
+  np.testing.assert_allclose(got, [5 / 12, 7 / 12, 0], rtol=1e-5)
+  np.testing.assert_array_equal(best_mixture(KEY, regret, information, jnp.zeros(3, bool)), 0)
+
+
+def test_choices_of_a_few():
+  scores = jnp.array([3.0, 1.0, 2.0, 2.0, jnp.nan])
+  mask = jnp.array([False, True, True, True, True])
+  none = jnp.zeros(5, bool)
+  np.testing.assert_allclose(argmax_probabilities(scores, mask), [0, 0, 0.5, 0.5, 0])
+  np.testing.assert_allclose(uniform_probabilities(mask), [0, 0.25, 0.25, 0.25, 0.25])
+  for function in (lambda m: argmax_probabilities(scores, m), uniform_probabilities):
+    np.testing.assert_array_equal(function(none), 0)
+  assert masked_argmax(KEY, scores, none) == -1
+  assert masked_argmax(KEY, scores, jnp.arange(5) == 1) == 1
+  assert masked_argmax(KEY, jnp.zeros(1), jnp.ones(1, bool)) == 0
+  one = jnp.array([0.0, 0.0, 0.0, 1.0, 0.0])
+  assert masked_categorical(KEY, one, mask) == 3
+  assert masked_categorical(KEY, one, none) == -1
