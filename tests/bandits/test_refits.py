@@ -1,7 +1,7 @@
 """What a refit minimises, by its own arithmetic: prior, noise, bootstrap and dropout.
 
 The fit of a belief is an argument. The one here reports the loss instead of descending: it fills
-all parameters with it. With one row in the buffer every minibatch is that row, so the loss is known.
+all parameters with it. With one row in the buffer every minibatch is that row, and the loss known.
 """
 
 import jax
@@ -105,7 +105,7 @@ def test_a_member_of_an_ensemble_sees_a_row_twice_or_not_at_all():
   assert set(counts) == {0.0, 2.0}
   losses = reported(after.params).reshape(num_members, -1)[:, 0]
   for m in range(num_members):
-    own, fixed = (jax.tree.map(lambda x: x[m], part) for part in (state.params, state.prior))
+    own, fixed = jax.tree.map(lambda x, m=m: x[m], (state.params, state.prior))
     output = forward(own, inputs_of(state))[1] + scale * forward(fixed, inputs_of(state))[1]
     error = counts[m] * (output[0] - REWARD) ** 2 / (2 * NOISE)
     expected = error + LAMBDA * squares(own) / 2 / WEIGHT
