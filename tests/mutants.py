@@ -5,7 +5,8 @@ A mutant is the package with one fault from mutmut's list: an operator swapped, 
 annotations, docstrings and other texts, decorated functions and `raise` statements, which decide
 nothing, and what mutmut has besides that fails by itself wherever it runs (None for a value, a
 positional argument removed). A mutant is killed if one of the test files of its module fails or
-does not end in time; all of them must pass without it. The sample is seeded, and each package gets its share of it by its mutants.
+does not end in time; all of them must pass without it. The sample is seeded, and each package gets
+its share of it by its mutants.
 """
 
 import argparse
