@@ -2,7 +2,7 @@
 
 A mutant is the package with one fault from mutmut's list: an operator swapped, a number plus one,
 `not` or a keyword argument removed, True for False, a conditional expression forced. Left out are
-annotations, docstrings and other texts, decorated functions and `raise` statements, which decide
+annotations, docstrings and other texts, decorated functions, f-strings and `raise` statements, which decide
 nothing, and what mutmut has besides that fails by itself wherever it runs (None for a value, a
 positional argument removed). A mutant is killed if one of the test files of its module fails or
 does not end in time; all of them must pass without it. The sample is seeded, and each package gets
@@ -113,7 +113,7 @@ def mutants_of(path: pathlib.Path) -> Iterator[Mutant]:
   module = cst.MetadataWrapper(cst.parse_module(path.read_text())).visit(visitor)
   decides_nothing = {
     id(node)
-    for statement in matchers.findall(module, matchers.Raise())
+    for statement in matchers.findall(module, matchers.Raise() | matchers.FormattedString())
     for node in _with_children(statement)
   }
   for mutation in visitor.mutations:

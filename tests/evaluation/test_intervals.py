@@ -198,3 +198,27 @@ def test_share_has_the_interval_of_wilson(ones, n, low, high):
 def test_a_share_is_of_zeros_and_ones():
   with pytest.raises(ValueError, match='zeros and ones'):
     intervals.share_interval([0, 0.5])
+
+
+def test_ratios_by_hand_at_the_level_that_is_asked_for():
+  # 12 / 8 = 1.5; residuals (1 - 1.5, 4 - 3, 7 - 7.5) over the mean 8 / 3 are (-3, 6, -3) / 16, of
+  # standard deviation 0.3247595, and a third of it counts (Cochran 1977, equation 6.9).
+  numerator, denominator = [1.0, 4.0, 7.0], [1.0, 2.0, 5.0]
+  half = scipy.stats.t.ppf(0.9, 2) * 0.3247595 / np.sqrt(3)
+  found = intervals.ratio_interval(numerator, denominator, level=0.8)
+  np.testing.assert_allclose((found.value, found.low), (1.5, 1.5 - half), rtol=1e-6)
+  np.testing.assert_allclose(found.high, 1.5 + half, rtol=1e-6)
+  # Against means of 2 with residuals (-1, 0, 1): (13, 6, -19) / 16 of deviation 1.0514127.
+  other = [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]
+  half = scipy.stats.t.ppf(0.9, 2) * 1.0514127 / np.sqrt(3)
+  found = intervals.ratio_difference((numerator, denominator), other, level=0.8)
+  np.testing.assert_allclose((found.value, found.low), (-0.5, -0.5 - half), rtol=1e-6)
+  np.testing.assert_allclose(found.high, -0.5 + half, rtol=1e-6)
+  assert found.n == 3
+
+
+def test_two_units_and_two_seeds_have_a_spread():
+  assert intervals.seed_spread([[1.0], [3.0]]) == pytest.approx(np.sqrt(2))
+  half = float(intervals.t_half_width([1.0, 3.0], level=0.5))
+  # The upper quartile of Student's t with one degree of freedom is 1; so is the standard error.
+  assert half == pytest.approx(1.0)

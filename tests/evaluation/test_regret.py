@@ -45,3 +45,19 @@ def test_a_choice_better_than_the_best_is_an_error():
     regret.cumulative_regret([[0.1, 0.9]], [[0.5, 0.5]])
   with pytest.raises(ValueError, match=r'\(1, 2\) and \(2, 1\)'):
     regret.cumulative_regret([[0.1, 0.9]], [[0.5], [0.5]])
+
+
+@pytest.mark.parametrize(('best', 'allowed'), [(0.5, 1e-4), (-20.0, 2e-3)])
+def test_rounding_of_a_choice_is_no_error(best, allowed):
+  """A ten-thousandth of the best, or of 1 where that is more."""
+  curve = regret.cumulative_regret([[best + 0.9 * allowed]], [[best]])
+  np.testing.assert_allclose(curve, [[-0.9 * allowed]], rtol=1e-6)
+  with pytest.raises(ValueError, match='more than the best'):
+    regret.cumulative_regret([[best + 1.1 * allowed]], [[best]])
+
+
+def test_a_band_has_the_level_that_is_asked_for():
+  curves = np.random.default_rng(0).normal(size=(6, 3))
+  band = regret.band(curves, level=0.8)
+  low, high = scipy.stats.t.interval(0.8, 5, curves.mean(0), scipy.stats.sem(curves))
+  np.testing.assert_allclose([band.low, band.high], [low, high])
