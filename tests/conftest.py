@@ -2,6 +2,9 @@
 
 import hypothesis
 
+# A script with a requirement of its own, which doctests would import.
+collect_ignore = ['mutants.py']
+
 hypothesis.settings.register_profile('repeatable', derandomize=True, deadline=None)
 hypothesis.settings.load_profile('repeatable')
 

@@ -2,11 +2,11 @@
 
 A mutant is the package with one fault from mutmut's list: an operator swapped, a number plus one,
 `not` or a keyword argument removed, True for False, a conditional expression forced. Left out are
-annotations, docstrings and other texts, decorated functions, f-strings and `raise` statements, which decide
-nothing, and what mutmut has besides that fails by itself wherever it runs (None for a value, a
-positional argument removed). A mutant is killed if one of the test files of its module fails or
-does not end in time; all of them must pass without it. The sample is seeded, and each package gets
-its share of it by its mutants.
+annotations, docstrings, texts and `raise` statements, which decide nothing, decorated functions,
+and what mutmut has besides that fails by itself wherever it runs: None for a value, a positional
+argument removed. A mutant is killed if one of the test files of its module fails or does not end
+in time; all of them must pass without it. The sample is seeded, and each package gets its share
+of it by its mutants.
 """
 
 import argparse
@@ -68,14 +68,14 @@ def main() -> None:
   context.set_forkserver_preload(['flax.nnx', 'hypothesis', 'optax', 'pytest', 'scipy.stats'])
   killed, start = 0, time.monotonic()
   with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-    files = sorted({file for mutant in sample for file in tests_of(mutant.path)})
+    files = sorted({file for mutant in sample for file in own_tests(mutant.path)})
     if failing := [
       file
       for file, failure in zip(files, pool.map(lambda f: fails(context, [f]), files), strict=True)
       if failure
     ]:
       raise SystemExit(f'error: these fail without a fault: {" ".join(failing)}')
-    failures = pool.map(lambda m: fails(context, tests_of(m.path), m), sample)
+    failures = pool.map(lambda m: fails(context, own_tests(m.path), m), sample)
     for mutant, failure in zip(sample, failures, strict=True):
       killed += bool(failure)
       print(f'{failure or "SURVIVED"}: {mutant.path} {mutant.diff()}', flush=True)
@@ -144,7 +144,7 @@ def fails(
   )
 
 
-def tests_of(path: str) -> list[str]:
+def own_tests(path: str) -> list[str]:
   """The test files that are named after a module or import it, else all of its folder."""
   folder = ROOT / 'tests' / pathlib.Path(path).parts[1]
   *parents, name = pathlib.Path(path).with_suffix('').parts
