@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--number', type=int, default=100, help='of mutants in the sample')
+  parser.add_argument('--number', type=int, default=80, help='of mutants in the sample')
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--only', default='', help='part of the paths that are looked at')
   parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='at once')
