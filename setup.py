@@ -48,6 +48,7 @@ setup(
       'hypothesis',
       'mypy',
       'pytest',
+      'pytest-cov',
       'pytest-xdist',
       'ruff',
       'scikit-learn',
