@@ -1,15 +1,17 @@
 """Settings of all tests: cheap compilation, and what shares programs in one process."""
 
 import os
-import pathlib
 
 import hypothesis
 import pytest
 
-# Most of the time of these tests is compilation, and most of that the loops that XLA makes of fused
-# operations: its older way of making them takes half the time, for programs that run a few times on
-# small shapes. Set before JAX starts, here and in the scripts that tests start.
+# Most of the time of these tests is compilation. Programs that run a few times on small shapes need
+# not be optimised, and the loops that XLA makes of fused operations take half the time in its older
+# way. Set before JAX starts, here and in the scripts that tests start.
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_cpu_use_fusion_emitters=false'
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+# Else the keys of a cache hold the name of its directory, and a copy of it is of no use.
+os.environ['JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES'] = 'none'
 
 # A script with a requirement of its own, which doctests would import.
 collect_ignore = ['mutants.py']
@@ -18,6 +20,8 @@ hypothesis.settings.register_profile('repeatable', derandomize=True, deadline=No
 hypothesis.settings.load_profile('repeatable')
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
   """The longest first, and what shares programs or a finished run in one worker."""
   items.sort(key=lambda item: item.path.name != 'test_end_to_end.py')
@@ -27,9 +31,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _group(item):
-  """The policy of a test over the registry, a whole run by itself, else the file."""
+  """The policy of a test over the registry, else the file."""
   name = getattr(item, 'callspec', None) and item.callspec.params.get('name')
-  path = pathlib.Path(item.path)
-  if path.parent.name == 'bandits' and isinstance(name, str):
-    return name
-  return item.nodeid if path.name == 'test_end_to_end.py' else str(path)
+  is_policy = item.path.parent.name == 'bandits' and isinstance(name, str)
+  return name if is_policy else str(item.path)

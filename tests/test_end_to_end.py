@@ -140,7 +140,7 @@ def test_stopped_in_training_and_killed_in_a_rollout_a_run_ends_as_if_never_inte
   shutil.copytree(workdir / '.cache', other / '.cache')
   stopped = stop_once(config, other, 'finetune/seed_0/teacher/checkpoints/*', signal.SIGTERM)
   assert stopped == (1, ['error: interrupted: the same command resumes the run'])
-  stop_once(config, other, 'explore/parts/whole_catalogue_uniform.json', signal.SIGKILL)
+  stop_once(config, other, 'explore/parts/whole+catalogue+uniform.json', signal.SIGKILL)
   assert (other / 'metrics.json').read_bytes() != (workdir / 'metrics.json').read_bytes()
   run('pipeline', config, other)
   assert (other / 'metrics.json').read_bytes() == (workdir / 'metrics.json').read_bytes()

@@ -24,7 +24,7 @@ from rec_jax.types import InputError, Interactions
 LEAVE_LAST, GLOBAL_TIME = 'leave_last', 'global_time'
 PROTOCOLS = (LEAVE_LAST, GLOBAL_TIME)
 # Of the events before the cut those before the validation cut. Trained on less, models would know
-# less than they could; validated on less, hardly a user comes back: of MovieLens-100k at 70 % 72 do.
+# less than they could; validated on less, hardly a user comes back: 72 of MovieLens-100k at 70 %.
 _TRAINED_SHARE = 0.9
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rec_jax.runs.config import ExploreConfig
-from rec_jax.stages.explore import policies, problems, rollout_metrics
+from rec_jax.stages.explore import policies, rollout_metrics, worlds
 from rec_jax.stages.explore.policies import PolicyEntry
 from tests.planted import training, world
 
@@ -19,14 +19,14 @@ UCB = PolicyEntry('UCB', 'popularity_ucb')
 def planted(tmp_path_factory):
   """(the truth, the whole catalogue after the cut with popularity before it as the prior)."""
   truth = world.make(0, hit=True)
-  return truth, problem(truth, tmp_path_factory.mktemp('hit'))
+  return truth, catalogue_world(truth, tmp_path_factory.mktemp('hit'))
 
 
-def problem(truth, directory):
+def catalogue_world(truth, directory):
   data = world.dataset(truth, directory)
   num_items = data.items.num_items
-  return problems.build(
-    problems.CATALOGUE,
+  return worlds.build(
+    worlds.CATALOGUE,
     data.interactions,
     data.split.num_before,
     num_items,
@@ -38,9 +38,9 @@ def problem(truth, directory):
   )
 
 
-def outcomes(entry, problem, settings):
+def outcomes(entry, catalogue, settings):
   """One a setting."""
-  trajectory = policies.run(entry, problem, settings, NUM_SEEDS, 0, 2e9)
+  trajectory = policies.run(entry, catalogue, settings, NUM_SEEDS, 0, 2e9)
   return rollout_metrics.split(trajectory, len(settings))
 
 
@@ -49,35 +49,35 @@ def exposures(outcome, item):
   return (outcome.arm == item).sum(1)
 
 
-def finds_the_hit(outcome, truth, problem):
+def finds_the_hit(outcome, truth, catalogue):
   """In every run half of the users are shown the hit, and most of them choose it."""
   shown = outcome.arm == truth.hit
-  assert shown.sum(1).min() > problem.spec.num_users / 2
+  assert shown.sum(1).min() > catalogue.spec.num_users / 2
   assert outcome.reward[shown].mean() > 0.7
 
 
 def test_the_hit_is_planted(planted):
-  truth, problem = planted
-  assert problem.is_cold[truth.hit]
-  liked = np.asarray(problem.data.rewards)[:, truth.hit].mean()
+  truth, catalogue = planted
+  assert catalogue.is_cold[truth.hit]
+  liked = np.asarray(catalogue.data.rewards)[:, truth.hit].mean()
   assert liked > 0.8
-  assert np.asarray(problem.data.rewards)[:, ~problem.is_cold].mean(0).max() < liked / 2
+  assert np.asarray(catalogue.data.rewards)[:, ~catalogue.is_cold].mean(0).max() < liked / 2
 
 
 @pytest.mark.parametrize(
   'entry, strength, enough', [(THOMPSON, 'scale', 1.0), (UCB, 'alpha', 6.0)], ids=['ts', 'ucb']
 )
 def test_exploration_finds_the_hit_and_without_strength_does_not(planted, entry, strength, enough):
-  truth, problem = planted
-  exploring, exploiting = outcomes(entry, problem, [{strength: enough}, {strength: 0.0}])
-  finds_the_hit(exploring, truth, problem)
+  truth, catalogue = planted
+  exploring, exploiting = outcomes(entry, catalogue, [{strength: enough}, {strength: 0.0}])
+  finds_the_hit(exploring, truth, catalogue)
   with pytest.raises(AssertionError):
-    finds_the_hit(exploiting, truth, problem)
+    finds_the_hit(exploiting, truth, catalogue)
   assert exploring.reward.mean() > exploiting.reward.mean()
 
 
 def test_greedy_never_shows_the_hit(planted):
-  truth, problem = planted
-  entry = policies.baseline(problem)
-  (greedy,) = outcomes(entry, problem, [{}])
+  truth, catalogue = planted
+  entry = policies.baseline(catalogue)
+  (greedy,) = outcomes(entry, catalogue, [{}])
   assert exposures(greedy, truth.hit).max() == 0
