@@ -94,7 +94,7 @@ def test_a_log_that_it_cannot_see_is_one_line(other, message):
 
 
 def test_what_is_not_a_policy_is_one_line(tmp_path):
-  with pytest.raises(InputError, match='no checkpoint in'):
+  with pytest.raises(InputError, match='no whole checkpoint in'):
     policy_checkpoint.load(tmp_path)
   with checkpoint.open(tmp_path, {'d_model': 8}) as saved:
     saved.save(0, {'weights': jnp.ones(2)}, None)
