@@ -27,6 +27,8 @@ from ml_collections import config_flags
 from rec_jax.runs.config import STAGES, Config, SweepConfig, flatten
 
 _DEFAULT = 'configs/movielens.py'
+# Seconds after which an interrupt that nobody has heard is raised once more.
+_INTERRUPT_AGAIN = 5.0
 
 
 def main(*stages: str) -> None:
@@ -172,14 +174,23 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 def _call(guarded: Callable[[Sequence[str]], None]) -> None:
   """Parses the flags and calls; Ctrl-C and SIGTERM end in one line and status 1."""
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+    signal.signal(number, _interrupt)
   try:
     app.run(guarded, flags_parser=_parse)
   except KeyboardInterrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     print('error: interrupted: the same command resumes the run', file=sys.stderr, flush=True)
     # The saves under way have ended by now. Rollouts in other threads have not, and what is
     # compiled cannot be interrupted: a usual end would wait for them, for minutes.
     os._exit(1)
+
+
+def _interrupt(number: int, frame: object) -> None:
+  """Raises KeyboardInterrupt, and again later: one that meets a destructor or callback is lost."""
+  del number, frame
+  signal.setitimer(signal.ITIMER_REAL, _INTERRUPT_AGAIN)
+  raise KeyboardInterrupt
 
 
 def _refuse_arguments(argv: Sequence[str]) -> None:

@@ -228,3 +228,27 @@ def test_jax_0_10_schedules_in_order_unless_told_otherwise(monkeypatch, version,
   monkeypatch.setattr(os, 'environ', {'XLA_FLAGS': own} if own else {})
   launch._schedule_in_order()
   assert os.environ.get('XLA_FLAGS') == expected
+
+
+def test_an_interrupt_that_is_lost_is_raised_again():
+  script = """
+import os, signal, sys, time
+from experiments import launch
+
+class Swallows:
+  def __del__(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+
+def guarded(argv):
+  # What is raised in a destructor is printed and forgotten.
+  Swallows()
+  print('went on', flush=True)
+  time.sleep(60)
+
+launch._INTERRUPT_AGAIN = 0.5
+launch._call(guarded)
+"""
+  done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=50)
+  assert (done.returncode, done.stdout) == (1, 'went on\n')
+  assert done.stderr.splitlines()[-1] == 'error: interrupted: the same command resumes the run'
