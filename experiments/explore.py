@@ -3,7 +3,8 @@
 import pathlib
 
 from experiments import launch
-from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.runs.config import Config
+from rec_jax.studies.sweep.config import SweepConfig
 
 
 def main(config: Config | SweepConfig, workdir: pathlib.Path) -> None:

@@ -24,7 +24,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from rec_jax.runs.config import STAGES, Config, SweepConfig, flatten
+from rec_jax.runs.config import STAGES, Config, flatten
+from rec_jax.studies.sweep.config import SweepConfig
 
 _DEFAULT = 'configs/movielens.py'
 # Seconds after which an interrupt that nobody has heard is raised once more.

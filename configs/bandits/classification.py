@@ -4,13 +4,12 @@
 apart and reads the query is one-vs-rest regression here, at the least cost.
 """
 
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep.config import ClassificationConfig
 
 
-def get_config() -> SweepConfig:
+def get_config() -> ClassificationConfig:
   """The defaults of a sweep, in this world."""
-  return SweepConfig(
-    environment='classification',
+  return ClassificationConfig(
     policies='disjoint_lin_ts,disjoint_lin_ucb,bernoulli_ts',
     grid='disjoint_lin_ts.noise_variance=0.01|0.1,disjoint_lin_ucb.alpha=0.1|1',
   )

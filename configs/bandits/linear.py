@@ -1,8 +1,8 @@
 """Rewards linear in the features of the arms: policies x hyperparameters x seeds."""
 
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep.config import LinearConfig
 
 
-def get_config() -> SweepConfig:
+def get_config() -> LinearConfig:
   """The defaults of a sweep."""
-  return SweepConfig()
+  return LinearConfig()

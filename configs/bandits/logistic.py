@@ -1,8 +1,8 @@
 """Rewards of 0 and 1, logistic in the features of the arms."""
 
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep.config import LogisticConfig
 
 
-def get_config() -> SweepConfig:
+def get_config() -> LogisticConfig:
   """The defaults of a sweep, in this world."""
-  return SweepConfig(environment='logistic', policies='logistic_ts,logistic_ucb,lin_ucb')
+  return LogisticConfig(policies='logistic_ts,logistic_ucb,lin_ucb')

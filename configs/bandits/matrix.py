@@ -1,8 +1,8 @@
 """A reward matrix of the user's own: give it by --config.rewards=FILE.npz."""
 
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep.config import MatrixConfig
 
 
-def get_config() -> SweepConfig:
+def get_config() -> MatrixConfig:
   """The defaults of a sweep, in this world."""
-  return SweepConfig(environment='matrix', policies='gaussian_ts,disjoint_lin_ucb')
+  return MatrixConfig(policies='gaussian_ts,disjoint_lin_ucb')

@@ -1,6 +1,6 @@
 """Any environment as a Gymnasium one, so that an agent from outside can play it.
 
-  world = worlds.build(SweepConfig(environment='wheel'))
+  world = worlds.build(WheelConfig())
   environment = GymnasiumEnvironment(world.environment, world.data, world.spec, num_rounds=1000)
   observation, info = environment.reset(seed=0)
 

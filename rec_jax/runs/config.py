@@ -74,68 +74,6 @@ class Config:
   explore: ExploreConfig = dataclasses.field(default_factory=ExploreConfig)
 
 
-@dataclasses.dataclass
-class SweepConfig:
-  """Policies x hyperparameters x seeds in one world, without a chain of models.
-
-  Attributes:
-    environment: a name of `worlds.WORLDS`, such as 'linear' or 'wheel'.
-    policies: names of the registry, separated by commas.
-    grid: hyperparameters to sweep, as 'lin_ucb.alpha=0.1|1,lin_ts.lambda_=1|10'; a policy runs
-      under every combination of its values, and with its defaults where it has none.
-    baseline: the policy that the others are compared with, under its first setting; runs as well
-      where `policies` lacks it.
-    seed: every random stream of the run derives from it.
-    num_seeds: S, runs of each setting side by side, the same ones for all settings.
-    num_rounds: T.
-    num_points: rounds at which regret is kept, evenly spaced up to the last.
-    num_arms: K; the wheel has 5, a table has its classes.
-    dim: F, features of an arm; the wheel has 15, a table has its attributes.
-    noise: standard deviation of a reward around its mean, where it is not 0 or 1.
-    drift: of 'drifting', share of the variance of the weights that is drawn anew in a round.
-    num_changes: of 'piecewise', rounds at which the weights are drawn anew.
-    hidden_dim: of 'neural', hidden units of the network.
-    disc_radius: of 'wheel', radius of the inner disc.
-    table: of 'classification', a name of `sources.CLASSIFICATION_TABLES`, such as 'digits'.
-    rewards: of 'matrix', an .npz file with rewards [users, items], NaN where unknown, and, where
-      there are any, user_features and item_features.
-    log: of 'replay', a uniform log in our Parquet format, or 'all', 'men' or 'women', a campaign of
-      the Open Bandit sample.
-    delay: mean rounds until an outcome is known; 0 is none. An update costs as many times as much
-      as the longest delay has rounds, which is about 7 * delay if it is geometric.
-    delay_distribution: 'geometric', 'fixed' or 'uniform', from 0 to 2 * delay.
-    taste_step: of 'taste', more than -1: the step with which what is shown draws a taste that likes
-      it; below 0 the user has enough of it instead.
-    refresh_every: rounds between the costly steps of policies that have them, such as networks.
-    memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
-      after another.
-  """
-
-  environment: str = 'linear'
-  policies: str = 'lin_ts,lin_ucb'
-  grid: str = ''
-  baseline: str = 'uniform'
-  seed: int = 0
-  num_seeds: int = 100
-  num_rounds: int = 2000
-  num_points: int = 100
-  num_arms: int = 10
-  dim: int = 8
-  noise: float = 1.0
-  drift: float = 0.001
-  num_changes: int = 4
-  hidden_dim: int = 32
-  disc_radius: float = 0.5
-  table: str = 'digits'
-  rewards: str = ''
-  log: str = 'all'
-  delay: float = 0.0
-  delay_distribution: str = 'geometric'
-  taste_step: float = 0.05
-  refresh_every: int = 50
-  memory_bound: float = 2e9
-
-
 def flatten(settings: Any, prefix: str = '') -> dict[str, Any]:
   """Nested settings by dotted name, in order.
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rec_jax.data.splits import PROTOCOLS
 from rec_jax.models.peft import METHODS
 from rec_jax.models.text_encoder import TextEncoderConfig
-from rec_jax.runs.config import Config, SweepConfig, flatten
+from rec_jax.runs.config import Config, flatten
 from rec_jax.tasks.next_item import VARIANTS
 from rec_jax.types import InputError
 
@@ -29,8 +29,8 @@ def check(config: Config) -> None:
   _check_encoder_ends(config)
 
 
-def check_numbers(config: Config | SweepConfig) -> None:
-  """Compares every number with its limits.
+def check_numbers(config: Any) -> None:
+  """Compares every number of a dataclass of settings with its limits.
 
   Raises:
     InputError: names the first field that cannot be, its value, and what it may be.
@@ -41,7 +41,7 @@ def check_numbers(config: Config | SweepConfig) -> None:
       raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
 
 
-def numbers(config: Config | SweepConfig) -> dict[str, float]:
+def numbers(config: Any) -> dict[str, float]:
   """Every numeric field by its dotted name."""
   return {
     field: value

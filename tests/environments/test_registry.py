@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import re
 from pathlib import Path
 
@@ -14,15 +15,16 @@ from rec_jax import bandits
 from rec_jax.environments.catalogue import catalogue_data
 from rec_jax.environments.rated import rated_data
 from rec_jax.environments.visits import visit_environment, visit_spec
-from rec_jax.runs.config import SweepConfig
 from rec_jax.studies.sweep import worlds
+from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.sweep_metrics import REGRET
 from rec_jax.studies.sweep.worlds import World
 from tests.bandits.problems import compiled
 from tests.environments.test_visits import events
 from tests.helpers import world_files
 
-CONFIG = SweepConfig(num_arms=5, dim=3, num_rounds=12, num_changes=2, hidden_dim=4)
+# Those that a world has, it gets.
+SETTINGS = {'num_arms': 5, 'dim': 3, 'num_rounds': 12, 'num_changes': 2, 'hidden_dim': 4}
 KEYS = jax.random.split(jax.random.key(0), 3)
 ROUNDS = 4
 VISITS = {'catalogue': catalogue_data, 'rated': rated_data}
@@ -36,8 +38,10 @@ def world(request, tmp_path_factory):
     data = VISITS[name](*events(), min_events=4)
     built = World(visit_environment(), data, visit_spec(data), name)
   else:
-    files = world_files.write(tmp_path_factory.mktemp('files'))
-    built = worlds.build(dataclasses.replace(CONFIG, environment=name, **files))
+    settings = SETTINGS | world_files.write(tmp_path_factory.mktemp('files'))
+    config = importlib.import_module(f'configs.bandits.{name}').get_config()
+    own = settings.keys() & dataclasses.asdict(config).keys()
+    built = worlds.build(dataclasses.replace(config, **{key: settings[key] for key in own}))
   slate_size = 1 if name == 'replay' else 2
   return built._replace(spec=built.spec._replace(slate_size=slate_size))
 
@@ -125,6 +129,15 @@ def test_a_seed_is_the_same_alone_and_nothing_is_traced_twice(world, play):
 
 def test_the_documentation_and_the_configs_have_every_world():
   root = Path(__file__).parents[2]
-  rows = re.findall(r'^\| `(\w+)` \|', (root / 'docs/bandits.md').read_text(), re.MULTILINE)
+  documentation = (root / 'docs/bandits.md').read_text()
+  rows = re.findall(r'^\| `(\w+)` \|', documentation, re.MULTILINE)
   assert sorted(rows) == sorted(worlds.WORLDS)
-  assert {path.stem for path in (root / 'configs/bandits').glob('*.py')} == set(worlds.WORLDS)
+  stems = {path.stem for path in (root / 'configs/bandits').glob('*.py')}
+  assert stems == set(worlds.WORLDS)
+  for name in stems:
+    config = importlib.import_module(f'configs.bandits.{name}').get_config()
+    assert config.environment == name
+    own = {field.name for field in dataclasses.fields(config)}
+    (row,) = re.findall(rf'^\| `{name}` \|.*\|([^|]*)\|$', documentation, re.MULTILINE)
+    shared = {field.name for field in dataclasses.fields(SweepConfig)}
+    assert set(re.findall(r'`(\w+)`', row)) & own == own - shared

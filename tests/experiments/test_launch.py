@@ -179,6 +179,10 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path):
     (['--workdir='], ['--workdir is empty: give a directory']),
     (['--config=configs/none.py'], ['no config file configs/none.py']),
     (['--config=configs/bandits/linear.py', '--config.polices=x'], ['did you mean policies?']),
+    (
+      ['--config=configs/bandits/linear.py', '--config.disc_radius=1'],
+      ['no config field disc_rad'],
+    ),
     (['--config=configs/bandits/linear.py'], ['of a sweep', 'python -m experiments.explore']),
     (['--config', 'none.py', '--config.seed=1'], ['no config file none.py']),
     (['--wrkdir=x'], ["Unknown command line flag 'wrkdir'", 'workdir']),

@@ -8,7 +8,7 @@ from rec_jax.data import logged, obp
 
 
 def write(folder: Path) -> dict[str, str]:
-  """Fields of `SweepConfig` that name a reward matrix and a uniform log of 60 rounds."""
+  """Fields of the configs of sweeps that name a reward matrix and a uniform log of 60 rounds."""
   np.savez(folder / 'matrix.npz', rewards=[[1.0, np.nan, 2.0], [0.5, 1.0, 0.0]])
   rng = np.random.default_rng(0)
   feedback = {

@@ -8,8 +8,15 @@ from rec_jax.data import sources
 from rec_jax.models import pretrained
 from rec_jax.models.text_encoder import TextEncoderConfig
 from rec_jax.runs import limits, workdir
-from rec_jax.runs.config import Config, SweepConfig
+from rec_jax.runs.config import Config
+from rec_jax.studies.sweep import config as sweep_configs
 from rec_jax.types import InputError
+
+CONFIGS = [Config()] + [
+  each()
+  for each in vars(sweep_configs).values()
+  if isinstance(each, type) and issubclass(each, sweep_configs.SweepConfig)
+]
 
 
 def changed(**values):
@@ -91,7 +98,7 @@ def test_a_setting_that_cannot_be_is_one_line(tmp_path, change, message):
 
 def test_every_number_has_a_limit():
   """A new field is not forgotten."""
-  names = [name for each in (Config(), SweepConfig()) for name in limits.numbers(each)]
+  names = [name for each in CONFIGS for name in limits.numbers(each)]
   shared = {name.rpartition('.')[2] for name in names if name not in limits._LIMITS}
   assert shared <= set(limits._LIMITS)
   assert set(limits._WORDS) <= {
@@ -104,7 +111,7 @@ def test_every_number_has_a_limit():
 
 def test_all_counts_have_an_upper_end():
   """A slip of the keyboard is told at once: no count is without end, and all configs hold it."""
-  for config in (Config(), SweepConfig()):
+  for config in CONFIGS:
     for name, value in limits.numbers(config).items():
       limit = limits._LIMITS.get(name) or limits._LIMITS[name.rpartition('.')[2]]
       assert name == 'data.positive_rating' or limit.high <= 1e15, name

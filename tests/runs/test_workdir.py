@@ -8,7 +8,8 @@ import pytest
 
 from rec_jax import files
 from rec_jax.runs import workdir
-from rec_jax.runs.config import STAGES, Config, SweepConfig
+from rec_jax.runs.config import STAGES, Config
+from rec_jax.studies.sweep.config import LinearConfig
 from rec_jax.types import InputError
 
 
@@ -38,7 +39,7 @@ def test_the_first_stage_writes_the_manifest(tmp_path):
 
 
 def test_a_file_that_has_changed_is_refused(tmp_path):
-  workdir.claim(SweepConfig(), tmp_path, tmp_path / 'regret')
+  workdir.claim(LinearConfig(), tmp_path, tmp_path / 'regret')
   file = tmp_path / 'matrix.npz'
   file.write_bytes(b'one')
   for _ in range(2):
@@ -75,7 +76,7 @@ def test_a_workdir_of_another_version_is_refused_before_its_config_is_compared(t
 
 
 def test_the_workdir_of_a_sweep_is_none_of_a_chain(tmp_path):
-  workdir.claim(SweepConfig(), tmp_path, tmp_path / 'regret')
+  workdir.claim(LinearConfig(), tmp_path, tmp_path / 'regret')
   with pytest.raises(InputError, match='belongs to another kind of run, with .* environment, pol'):
     workdir.start(Config(), tmp_path, 'prepare')
 

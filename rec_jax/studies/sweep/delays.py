@@ -9,7 +9,7 @@ from rec_jax.environments.delayed import (
   longest_geometric_delay,
   uniform_delay,
 )
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.worlds import World
 from rec_jax.types import InputError
 

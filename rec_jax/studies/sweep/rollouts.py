@@ -11,8 +11,8 @@ import polars as pl
 from rec_jax import bandits
 from rec_jax.bandits.base import Policy
 from rec_jax.environments.rollout import rollout, side_by_side
-from rec_jax.runs.config import SweepConfig
 from rec_jax.studies.sweep import delays, grid
+from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.grid import Hyperparameters
 from rec_jax.studies.sweep.sweep_metrics import Sums
 from rec_jax.studies.sweep.worlds import World

@@ -18,10 +18,10 @@ from rec_jax import bandits, files
 from rec_jax.report import figures
 from rec_jax.runs import limits, study
 from rec_jax.runs import workdir as runs
-from rec_jax.runs.config import SweepConfig
 from rec_jax.runs.parts import Parts
 from rec_jax.runs.study_results import Result
 from rec_jax.studies.sweep import delays, grid, rollouts, worlds
+from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.grid import Hyperparameters
 from rec_jax.studies.sweep.sweep_metrics import Measure, Sums
 from rec_jax.studies.sweep.worlds import World

@@ -36,7 +36,7 @@ from rec_jax.environments.synthetic import (
 )
 from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
-from rec_jax.runs.config import SweepConfig
+from rec_jax.studies.sweep import config as configs
 from rec_jax.studies.sweep.sweep_metrics import REGRET, REPLAY, Measure
 from rec_jax.types import ArmSpec, InputError
 
@@ -61,21 +61,23 @@ class World(NamedTuple):
   file: str = ''
 
 
-def build(config: SweepConfig) -> World:
+def build(config: configs.SweepConfig) -> World:
   """The world that a sweep plays in; its truth is drawn from the seed of the config.
 
   Raises:
-    InputError: the environment is unknown, or a file that it needs is not as it must be.
+    InputError: the environment is another than that of the config's class, or a file that it needs
+      is not as it must be.
   """
-  if config.environment not in WORLDS:
+  own = type(config).environment
+  if config.environment != own:
     raise InputError(
-      f'unknown environment {config.environment!r}; known: {", ".join(WORLDS)}: '
-      'set --config.environment'
+      f'environment is {config.environment!r} in the config of {own!r}: leave it, and give '
+      '--config=configs/bandits/NAME.py of another'
     )
-  return WORLDS[config.environment](jax.random.key(config.seed), config)
+  return WORLDS[own](jax.random.key(config.seed), config)
 
 
-def _linear(key: jax.Array, config: SweepConfig) -> World:
+def _linear(key: jax.Array, config: configs.LinearConfig) -> World:
   return World(
     environment=linear_environment(config.num_arms),
     data=LinearData(_weights(key, config), jnp.float32(config.noise**2)),
@@ -86,7 +88,7 @@ def _linear(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _logistic(key: jax.Array, config: SweepConfig) -> World:
+def _logistic(key: jax.Array, config: configs.LogisticConfig) -> World:
   return World(
     environment=logistic_environment(config.num_arms),
     data=LogisticData(_weights(key, config)),
@@ -95,7 +97,7 @@ def _logistic(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _drifting(key: jax.Array, config: SweepConfig) -> World:
+def _drifting(key: jax.Array, config: configs.DriftingConfig) -> World:
   return World(
     environment=drifting_environment(config.num_arms),
     data=DriftingData(
@@ -109,7 +111,7 @@ def _drifting(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _piecewise(key: jax.Array, config: SweepConfig) -> World:
+def _piecewise(key: jax.Array, config: configs.PiecewiseConfig) -> World:
   if config.num_changes >= config.num_rounds:
     raise InputError(
       f'num_changes is {config.num_changes}; set --config.num_changes to less than '
@@ -133,7 +135,7 @@ def _piecewise(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _neural(key: jax.Array, config: SweepConfig) -> World:
+def _neural(key: jax.Array, config: configs.NeuralConfig) -> World:
   weights_key, output_key = jax.random.split(key)
   weights = jax.random.normal(weights_key, (config.hidden_dim, config.dim))
   output = jax.random.normal(output_key, (config.hidden_dim,))
@@ -154,7 +156,7 @@ def _neural(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _wheel(key: jax.Array, config: SweepConfig) -> World:
+def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
   del key
   return World(
     environment=wheel_environment(),
@@ -164,7 +166,7 @@ def _wheel(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _classification(key: jax.Array, config: SweepConfig) -> World:
+def _classification(key: jax.Array, config: configs.ClassificationConfig) -> World:
   del key
   if config.table not in CLASSIFICATION_TABLES:
     known = ', '.join(CLASSIFICATION_TABLES)
@@ -184,7 +186,7 @@ def _classification(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _taste(key: jax.Array, config: SweepConfig) -> World:
+def _taste(key: jax.Array, config: configs.TasteConfig) -> World:
   items = jax.random.normal(key, (config.num_arms, config.dim))
   return World(
     environment=taste_environment(),
@@ -202,7 +204,7 @@ def _taste(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _matrix(key: jax.Array, config: SweepConfig) -> World:
+def _matrix(key: jax.Array, config: configs.MatrixConfig) -> World:
   del key
   if not config.rewards:
     raise InputError('no reward matrix given; set --config.rewards=FILE.npz')
@@ -221,7 +223,7 @@ def _matrix(key: jax.Array, config: SweepConfig) -> World:
   )
 
 
-def _replay(key: jax.Array, config: SweepConfig) -> World:
+def _replay(key: jax.Array, config: configs.ReplayConfig) -> World:
   del key
   log = _uniform_log(config.log)
   try:
@@ -257,13 +259,13 @@ def _uniform_log(name: str) -> LoggedFeedback:
     return open_bandit.read(directory, 'random', name)
 
 
-def _weights(key: jax.Array, config: SweepConfig) -> jax.Array:
+def _weights(key: jax.Array, config: configs.ArmsConfig) -> jax.Array:
   """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
   direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
   return direction / jnp.linalg.norm(direction) * jnp.sqrt(config.dim)
 
 
-def _spec(config: SweepConfig) -> ArmSpec:
+def _spec(config: configs.ArmsConfig) -> ArmSpec:
   return ArmSpec(
     num_arms=config.num_arms,
     num_candidates=config.num_arms,
@@ -272,15 +274,15 @@ def _spec(config: SweepConfig) -> ArmSpec:
   )
 
 
-def _arms(config: SweepConfig) -> str:
+def _arms(config: configs.ArmsConfig) -> str:
   return f'{config.num_arms} fresh arms a round with {config.dim} normal features'
 
 
-def _noise(config: SweepConfig) -> str:
+def _noise(config: configs.LinearConfig | configs.WheelConfig) -> str:
   return f', noise of standard deviation {config.noise:g}'
 
 
-WORLDS: dict[str, Callable[[jax.Array, SweepConfig], World]] = {
+WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
   'linear': _linear,
   'logistic': _logistic,
   'neural': _neural,

@@ -11,13 +11,20 @@ import pytest
 
 from rec_jax import bandits
 from rec_jax.environments import rollout
-from rec_jax.runs.config import SweepConfig
 from rec_jax.studies.sweep import delays, rollouts, sweep, worlds
+from rec_jax.studies.sweep.config import (
+  ClassificationConfig,
+  LinearConfig,
+  MatrixConfig,
+  PiecewiseConfig,
+  ReplayConfig,
+  WheelConfig,
+)
 from rec_jax.types import InputError
 from tests.data.test_open_bandit import folder
 from tests.helpers import world_files
 
-CONFIG = SweepConfig(
+CONFIG = LinearConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', num_seeds=23, num_rounds=30, num_points=4, dim=3
 )
 PROTOCOL = '23 seeds, which share the truth of the world'
@@ -130,8 +137,7 @@ def test_the_protocol_says_of_a_delay_what_is_so(kind, delay, words):
 
 
 def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
-  config = SweepConfig(
-    environment='replay',
+  config = ReplayConfig(
     policies='uniform',
     log=files['log'],
     num_rounds=60,
@@ -154,39 +160,48 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-  ('change', 'message'),
+  ('config', 'message'),
   [
-    ({'environment': 'liner'}, "unknown environment 'liner'; known: linear, logistic"),
-    ({'environment': 'classification', 'table': 'iris'}, "unknown table 'iris'; known: digits, "),
-    ({'environment': 'piecewise', 'num_changes': 9, 'num_rounds': 9}, 'num_changes is 9; .*=9'),
-    ({'num_seeds': 0}, 'num_seeds is 0; set --config.num_seeds to 1 or more'),
-    ({'memory_bound': 0.0}, 'memory_bound is 0.0'),
-    ({'delay': 1e17}, r'delay is 1e\+17; set --config.delay to 0 or more and at most 1073741823'),
-    ({'delay': 2.0, 'delay_distribution': 'normal'}, "'normal'; known: geometric, fixed, uniform"),
-    ({'delay': 2.5, 'delay_distribution': 'fixed'}, 'delay is 2.5, .* fixed delay 2.5 rounds; set'),
+    (LinearConfig(environment='wheel'), "environment is 'wheel' in the config of 'linear': leave"),
+    (ClassificationConfig(table='iris'), "unknown table 'iris'; known: digits, "),
+    (PiecewiseConfig(num_changes=9, num_rounds=9), 'num_changes is 9; .*=9'),
+    (LinearConfig(num_seeds=0), 'num_seeds is 0; set --config.num_seeds to 1 or more'),
+    (LinearConfig(memory_bound=0.0), 'memory_bound is 0.0'),
     (
-      {'delay': 0.7, 'delay_distribution': 'uniform'},
+      LinearConfig(delay=1e17),
+      r'delay is 1e\+17; set --config.delay to 0 or more and at most 1073741823',
+    ),
+    (
+      LinearConfig(delay=2.0, delay_distribution='normal'),
+      "'normal'; known: geometric, fixed, uniform",
+    ),
+    (
+      LinearConfig(delay=2.5, delay_distribution='fixed'),
+      'delay is 2.5, .* fixed delay 2.5 rounds; set',
+    ),
+    (
+      LinearConfig(delay=0.7, delay_distribution='uniform'),
       'delay 1.4 rounds; .* the longest is a whole',
     ),
-    ({'grid': 'lin_ucb.alfa=1'}, 'known: '),
-    ({'environment': 'matrix'}, 'no reward matrix given; set --config.rewards=FILE.npz'),
-    ({'environment': 'replay', 'log': 'girls.parquet'}, 'girls.parquet: cannot be read'),
+    (LinearConfig(grid='lin_ucb.alfa=1'), 'known: '),
+    (MatrixConfig(), 'no reward matrix given; set --config.rewards=FILE.npz'),
+    (ReplayConfig(log='girls.parquet'), 'girls.parquet: cannot be read'),
     (
-      {'environment': 'wheel', 'policies': 'two_tower_greedy'},
+      WheelConfig(policies='two_tower_greedy'),
       "'two_tower_greedy' does not fit .*query_dim is 2, arm_dim is 15",
     ),
   ],
 )
-def test_bad_input_writes_nothing(tmp_path, change, message):
+def test_bad_input_writes_nothing(tmp_path, config, message):
   with pytest.raises(InputError, match=message):
-    sweep.run(SweepConfig(**change), tmp_path / 'run')
+    sweep.run(config, tmp_path / 'run')
   assert not list(tmp_path.iterdir())
 
 
 def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkeypatch):
   raw, frame = folder(tmp_path, 'random', propensity_score=np.full(25, 1 / 4))
   monkeypatch.setattr(worlds, 'open_bandit_folder', lambda: raw)
-  config = SweepConfig(environment='replay', log='men', num_rounds=25)
+  config = ReplayConfig(log='men', num_rounds=25)
   frame = frame.sort('timestamp', maintain_order=True)
   np.testing.assert_array_equal(worlds.build(config).data.action, frame['item_id'])
   with pytest.raises(InputError, match='num_rounds is 26 and the log has 25 rounds; set .* 25 or'):
@@ -195,7 +210,7 @@ def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkey
 
 def test_blocks_have_one_shape_and_fit_the_memory():
   for runs_, bound in ((1, 2e9), (23, 2e9), (1000, 2e9), (1000, 64 * 30 * 7)):
-    config = SweepConfig(num_rounds=30, memory_bound=bound)
+    config = LinearConfig(num_rounds=30, memory_bound=bound)
     blocks = list(rollouts._blocks(runs_, config))
     assert len({rows.shape for rows, _ in blocks}) == 1
     assert len(blocks[0][0]) <= max(1, bound / (64 * 30))

@@ -1,0 +1,173 @@
+"""The settings of a sweep: those that every world shares, and a dataclass for each world."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class SweepConfig:
+  """Policies x hyperparameters x seeds in one world, without a chain of models.
+
+  Attributes:
+    environment: the name of the world, which its dataclass sets; not a setting.
+    policies: names of the registry, separated by commas.
+    grid: hyperparameters to sweep, as 'lin_ucb.alpha=0.1|1,lin_ts.lambda_=1|10'; a policy runs
+      under every combination of its values, and with its defaults where it has none.
+    baseline: the policy that the others are compared with, under its first setting; runs as well
+      where `policies` lacks it.
+    seed: every random stream of the run derives from it.
+    num_seeds: S, runs of each setting side by side, the same ones for all settings.
+    num_rounds: T.
+    num_points: rounds at which regret is kept, evenly spaced up to the last.
+    delay: mean rounds until an outcome is known; 0 is none. An update costs as many times as much
+      as the longest delay has rounds, which is about 7 * delay if it is geometric.
+    delay_distribution: 'geometric', 'fixed' or 'uniform', from 0 to 2 * delay.
+    refresh_every: rounds between the costly steps of policies that have them, such as networks.
+    memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
+      after another.
+  """
+
+  environment: str = ''
+  policies: str = 'lin_ts,lin_ucb'
+  grid: str = ''
+  baseline: str = 'uniform'
+  seed: int = 0
+  num_seeds: int = 100
+  num_rounds: int = 2000
+  num_points: int = 100
+  delay: float = 0.0
+  delay_distribution: str = 'geometric'
+  refresh_every: int = 50
+  memory_bound: float = 2e9
+
+
+@dataclasses.dataclass
+class ArmsConfig(SweepConfig):
+  """Of the worlds whose arms have features drawn at random.
+
+  Attributes:
+    num_arms: K.
+    dim: F, features of an arm.
+  """
+
+  num_arms: int = 10
+  dim: int = 8
+
+
+@dataclasses.dataclass
+class LinearConfig(ArmsConfig):
+  """Rewards linear in the features of the arms.
+
+  Attributes:
+    noise: standard deviation of a reward around its mean.
+  """
+
+  environment: str = 'linear'
+  noise: float = 1.0
+
+
+@dataclasses.dataclass
+class LogisticConfig(ArmsConfig):
+  """Rewards of 0 and 1, logistic in the features of the arms."""
+
+  environment: str = 'logistic'
+
+
+@dataclasses.dataclass
+class DriftingConfig(LinearConfig):
+  """Linear rewards whose weights wander.
+
+  Attributes:
+    drift: share of the variance of the weights that is drawn anew in a round.
+  """
+
+  environment: str = 'drifting'
+  drift: float = 0.001
+
+
+@dataclasses.dataclass
+class PiecewiseConfig(LinearConfig):
+  """Linear rewards whose weights change at a few rounds.
+
+  Attributes:
+    num_changes: rounds at which the weights are drawn anew.
+  """
+
+  environment: str = 'piecewise'
+  num_changes: int = 4
+
+
+@dataclasses.dataclass
+class NeuralConfig(LinearConfig):
+  """Rewards that are a network of the features of the arms.
+
+  Attributes:
+    hidden_dim: hidden units of the network.
+  """
+
+  environment: str = 'neural'
+  hidden_dim: int = 32
+
+
+@dataclasses.dataclass
+class TasteConfig(LinearConfig):
+  """A user whose taste moves with what is shown.
+
+  Attributes:
+    taste_step: more than -1: the step with which what is shown draws a taste that likes it; below
+      0 the user has enough of it instead.
+  """
+
+  environment: str = 'taste'
+  taste_step: float = 0.05
+
+
+@dataclasses.dataclass
+class WheelConfig(SweepConfig):
+  """The wheel of Riquelme et al. (2018).
+
+  Attributes:
+    disc_radius: radius of the inner disc.
+    noise: standard deviation of a reward around its mean.
+  """
+
+  environment: str = 'wheel'
+  disc_radius: float = 0.5
+  noise: float = 1.0
+
+
+@dataclasses.dataclass
+class ClassificationConfig(SweepConfig):
+  """A table for classification, of which only the class that was guessed is judged.
+
+  Attributes:
+    table: a name of `sources.CLASSIFICATION_TABLES`.
+  """
+
+  environment: str = 'classification'
+  table: str = 'digits'
+
+
+@dataclasses.dataclass
+class MatrixConfig(SweepConfig):
+  """A reward matrix of the user's own.
+
+  Attributes:
+    rewards: an .npz file with rewards [users, items], NaN where unknown, and, where there are any,
+      user_features and item_features.
+  """
+
+  environment: str = 'matrix'
+  rewards: str = ''
+
+
+@dataclasses.dataclass
+class ReplayConfig(SweepConfig):
+  """A uniform log, replayed by rejection.
+
+  Attributes:
+    log: a file in our Parquet format, or 'all', 'men' or 'women', a campaign of the Open Bandit
+      sample.
+  """
+
+  environment: str = 'replay'
+  log: str = 'all'
