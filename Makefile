@@ -35,10 +35,10 @@ test: $(READY)
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
-	@$(RUN) pytest -n auto --dist=loadgroup --cov --cov-report=term:skip-covered
+	@$(RUN) pytest -n auto --cov --cov-report=term:skip-covered
 
 soak: $(READY)
-	@$(RUN) pytest -m soak -n auto --dist=loadgroup
+	@$(RUN) pytest -m soak -n auto
 
 mutants: $(READY)
 	@$(RUN) pip install -qq -c constraints.txt --no-build-isolation -e '.[mutants]'

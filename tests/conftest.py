@@ -4,6 +4,7 @@ import os
 
 import hypothesis
 import pytest
+from xdist.scheduler import loadscope
 
 # Most of the time of these tests is compilation. Programs that run a few times on small shapes need
 # not be optimised, and the loops that XLA makes of fused operations take half the time in its older
@@ -20,18 +21,32 @@ hypothesis.settings.register_profile('repeatable', derandomize=True, deadline=No
 hypothesis.settings.load_profile('repeatable')
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
+@pytest.fixture
+def optimised():
+  """Programs that run for longer than they compile, such as those of thousands of resamples."""
+  import jax
+
+  jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)
+
+
 def pytest_collection_modifyitems(items):
-  """The longest first, and what shares programs or a finished run in one worker."""
-  items.sort(key=lambda item: item.path.name != 'test_end_to_end.py')
-  for item in items:
-    if item.get_closest_marker('xdist_group') is None:
-      item.add_marker(pytest.mark.xdist_group(_group(item)))
+  """The longest first, and last the many that even out how busy the workers are."""
+  order = {'test_end_to_end.py': 0, 'test_registry.py': 2}
+  items.sort(key=lambda item: order.get(item.path.name, 1))
 
 
-def _group(item):
-  """The policy of a test over the registry, else the file."""
-  name = getattr(item, 'callspec', None) and item.callspec.params.get('name')
-  is_policy = item.path.parent.name == 'bandits' and isinstance(name, str)
-  return name if is_policy else str(item.path)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+  """One worker for what shares compiled programs or a finished run."""
+  config.option.loadscopereorder = False
+  return _Scheduler(config, log)
+
+
+class _Scheduler(loadscope.LoadScopeScheduling):
+  """Sends the tests of a policy to one worker, else those of a file."""
+
+  def _split_scope(self, nodeid):
+    file, _, test = nodeid.partition('::')
+    return test.partition('[')[2] if file == 'tests/bandits/test_registry.py' else file

@@ -62,6 +62,7 @@ def normal(rng):
   ('make_interval', 'draw', 'truth'),
   [(bootstrap, skewed, 0.2), (student, normal, 3.0), (ratio, blocks, 0.3)],
 )
+@pytest.mark.usefixtures('optimised')
 def test_coverage_is_right_and_a_narrower_interval_is_found_out(make_interval, draw, truth):
   estimates = simulated(make_interval, draw)
   assert plausible(coverage(estimates, truth))
@@ -84,6 +85,7 @@ def test_ratios_with_equal_denominators_are_means_and_differences_are_paired():
     assert found.n == 9
 
 
+@pytest.mark.usefixtures('optimised')
 def test_bootstrap_has_the_standard_error_of_the_mean():
   values = np.random.default_rng(0).exponential(size=2_000)
   estimate = intervals.user_mean(jax.random.key(0), values, resamples=20_000)

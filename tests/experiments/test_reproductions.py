@@ -10,6 +10,8 @@ from experiments import studies
 from rec_jax.runs import study
 from rec_jax.types import InputError
 
+pytestmark = pytest.mark.usefixtures('optimised')
+
 
 def first_run(name, workdir):
   """Metric -> value in the first repeat."""
