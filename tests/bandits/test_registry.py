@@ -17,21 +17,16 @@ pytestmark = pytest.mark.parametrize('name', bandits.names())
 SPEC = problems.SPEC._replace(slate_size=3)
 
 
-def test_a_slate_holds_distinct_open_candidates_and_a_batch_decides_as_singles_do(name):
+def test_a_slate_holds_distinct_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
-  contexts = [problems.context(seed, SPEC) for seed in range(100, 110)]
-  keys = jax.random.split(jax.random.key(1), len(contexts))
-  stacked = jax.tree.map(lambda *x: jnp.stack(x), *contexts)
-  decisions = problems.compiled(jax.vmap(bandits.make(name).select, (0, None, 0)))(
-    keys, state, stacked
-  )
-  assert np.isnan(decisions.propensity).all()
-  for i, context in enumerate(contexts):
-    index = np.asarray(decisions.index[i])
+  for seed in range(100, 110):
+    context = problems.context(seed, SPEC)
+    decision = policy.select(jax.random.key(seed), state, context)
+    index = np.asarray(decision.index)
     assert len(set(index.tolist())) == SPEC.slate_size
     assert np.asarray(context.mask)[index].all()
-    np.testing.assert_array_equal(decisions.arm_id[i], context.arm_ids[index])
-    np.testing.assert_array_equal(index, policy.select(keys[i], state, context).index)
+    np.testing.assert_array_equal(decision.arm_id, context.arm_ids[index])
+    assert np.isnan(decision.propensity).all()
 
 
 def test_probabilities_are_distributions_over_open_candidates(name):
@@ -148,23 +143,32 @@ def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
     np.testing.assert_allclose(after[arm], old.mean() if name == 'exp3' else new[arm], rtol=1e-6)
 
 
-def test_a_sweep_is_a_vmap_over_the_factory(name):
+def test_a_sweep_is_a_vmap_over_the_factory_and_a_batch_decides_as_singles_do(name):
+  """Both in one program, since to compile two of a policy takes twice as long."""
   defaults = bandits.hyperparameters(name)
   numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
-  context = problems.context(120, SPEC)
+  contexts = [problems.context(seed, SPEC) for seed in range(100, 106)]
+  keys = jax.random.split(jax.random.key(1), len(contexts))
+  lanes = jax.random.split(jax.random.key(0), 3)
 
-  def one(policy, key):
+  def learnt(policy, key):
     state = policy.init(key, SPEC)
-    decision = policy.select(key, state, context)
-    state = policy.update(key, state, problems.outcome(context, decision, 1.0))
-    return policy.select(key, state, context).arm_id
+    decision = policy.select(key, state, contexts[0])
+    return policy.update(key, state, problems.outcome(contexts[0], decision, 1.0))
 
-  keys = jax.random.split(jax.random.key(0), 3)
-  values = {key: jnp.full(3, value) for key, value in numbers.items()}
-  swept = problems.compiled(jax.vmap(lambda values, key: one(bandits.make(name, **values), key)))
+  def lane(values, key):
+    policy = bandits.make(name, **values)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *contexts)
+    return jax.vmap(policy.select, (0, None, 0))(keys, learnt(policy, key), stacked).index
+
+  values = {key: jnp.full(len(lanes), value) for key, value in numbers.items()}
+  swept = problems.compiled(jax.vmap(lane))(values, lanes)
   alone, _ = problems.learnt(name, SPEC)
-  apart = [one(alone, key) for key in keys]
-  np.testing.assert_array_equal(swept(values, keys), apart)
+  for lane_key, batch in zip(lanes, swept, strict=True):
+    state = learnt(alone, lane_key)
+    pairs = zip(keys, contexts, strict=True)
+    singles = [alone.select(key, state, context).index for key, context in pairs]
+    np.testing.assert_array_equal(batch, singles)
 
 
 def test_settings_take_a_schedule(name):
