@@ -1,5 +1,6 @@
 """Settings of all tests: cheap compilation, and what shares programs in one process."""
 
+import importlib.metadata
 import os
 
 import hypothesis
@@ -8,9 +9,12 @@ from xdist.scheduler import loadscope
 
 # Most of the time of these tests is compilation. Programs that run a few times on small shapes need
 # not be optimised nor be split among threads, and the loops that XLA makes of fused operations take
-# half the time in its older way. Set before JAX starts, here and in the scripts that tests start.
-_FLAGS = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_FLAGS}'
+# half the time in its older way, which JAX 0.12 has no more. Set before JAX starts, here and in the
+# scripts that tests start.
+_FLAGS = ['--xla_cpu_parallel_codegen_split_count=1']
+if tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11):
+  _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
+os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 # Else the keys of a cache hold the name of its directory, and a copy of it is of no use.
 os.environ['JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES'] = 'none'
