@@ -17,7 +17,7 @@ import re
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags
@@ -82,6 +82,7 @@ def start_study(names: Sequence[str], load: Callable[[str], Any]) -> None:
   if name in names:
     config = load(name).config
     _check_fields(sys.argv, config)
+    _check_variants(sys.argv, load(name).variants)
     config_flags.DEFINE_config_dataclass('config', config)
 
   def guarded(argv: Sequence[str]) -> None:
@@ -128,8 +129,12 @@ def _run_study(name: str, study: Any, config: Any, workdir: pathlib.Path) -> Non
   """Runs a study under the settings of the flags; status 1 unless it comes out as expected."""
   from rec_jax.runs import study as studies
   from rec_jax.runs import workdir as workdirs
+  from rec_jax.types import InputError
 
-  seeds = study.seeds[: flags.FLAGS.num_seeds]
+  num_seeds = flags.FLAGS.num_seeds or len(study.seeds)
+  if num_seeds > len(study.seeds):
+    raise InputError(f'the study has {len(study.seeds)} seeds: set --num_seeds to that or less')
+  seeds = study.seeds[:num_seeds]
   asked = dataclasses.replace(study, config=config, seeds=seeds)
   with workdirs.unchanged_on_bad_input(workdir):
     is_expected = studies.run(name, asked, workdir)
@@ -242,12 +247,22 @@ def _check_config(argv: Sequence[str]) -> None:
 def _check_fields(argv: Sequence[str], config: Any) -> None:
   settings = flatten(dataclasses.asdict(config))
   known = [*dict.fromkeys([*(name.partition('.')[0] for name in settings), *settings])]
-  for argument in argv:
-    for field in re.findall(r'^--?(?:no)?config\.([^=]+)', argument):
-      if field not in known:
-        _fail(f'no config field {field}: {_hint(field, known)}')
-      if field not in settings:
-        _fail(f'config.{field} is a group: set its fields, as --config.{field}.FIELD=VALUE')
+  for field in _given_fields(argv):
+    if field not in known:
+      _fail(f'no config field {field}: {_hint(field, known)}')
+    if field not in settings:
+      _fail(f'config.{field} is a group: set its fields, as --config.{field}.FIELD=VALUE')
+
+
+def _check_variants(argv: Sequence[str], variants: Mapping[str, Mapping[str, Any]]) -> None:
+  """What tells variants apart cannot be set for all of them."""
+  for field in _given_fields(argv):
+    if owners := [label for label, fields in variants.items() if field in fields]:
+      _fail(f'--config.{field} is what tells {", ".join(owners)} from other variants: leave it out')
+
+
+def _given_fields(argv: Sequence[str]) -> list[str]:
+  return [field for text in argv for field in re.findall(r'^--?(?:no)?config\.([^=]+)', text)]
 
 
 def _given(argv: Sequence[str], name: str) -> str | None:

@@ -23,6 +23,7 @@ LAYER = {unit: number for number, layer in enumerate(LAYERS) for unit in layer}
 
 PACKAGE = sorted((ROOT / 'rec_jax').rglob('*.py'))
 SCRIPTS = sorted((ROOT / 'experiments').glob('*.py'))
+DECLARED = sorted((ROOT / 'experiments').glob('*/**/*.py'))
 
 
 def imports(path):
@@ -51,6 +52,7 @@ def broken_rules(path, parts):
 def test_imports_go_one_way():
   broken = [rule for path in PACKAGE for rule in broken_rules(path, path.relative_to(ROOT).parts)]
   assert not broken
+  assert not [path for path in PACKAGE if any(n.startswith('experiments') for n in imports(path))]
 
 
 def foreign_stages(path, parts):
@@ -108,13 +110,15 @@ def test_the_rule_tells_right_from_wrong(tmp_path, home, line, wrong):
 
 def test_orbax_is_imported_in_one_file():
   users = {
-    path.name for path in PACKAGE + SCRIPTS if 'orbax' in {n.split('.')[0] for n in imports(path)}
+    path.name
+    for path in PACKAGE + SCRIPTS + DECLARED
+    if 'orbax' in {n.split('.')[0] for n in imports(path)}
   }
   assert users == {'checkpoint.py'}
 
 
 def test_no_other_framework_is_imported():
-  for path in [*PACKAGE, *SCRIPTS, *sorted((ROOT / 'tests').rglob('*.py'))]:
+  for path in [*PACKAGE, *SCRIPTS, *DECLARED, *sorted((ROOT / 'tests').rglob('*.py'))]:
     roots = {name.split('.')[0] for name in imports(path)}
     assert not roots & {'torch', 'tensorflow', 'pandas'}, path
 

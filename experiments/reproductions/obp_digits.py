@@ -18,7 +18,7 @@ _TITLE = 'Seven estimators on digits as a bandit err as published'
 _SETUP = (
   'digits as a bandit, 1,258 of 1,797 rounds to evaluate, the others to learn from; logged by 0.4 '
   'logistic regression + 0.6 uniform; evaluated: 0.9 random forest + 0.1 uniform; boosted trees by '
-  'cross-fitting over 3 folds; relative errors, mean of 30 runs'
+  'cross-fitting over 3 folds; relative errors, mean of {num_seeds} runs'
   '; numbers of examples/multiclass of the Open Bandit Pipeline, github.com/st-tech/zr-obp'
 )
 # Mean and standard deviation over the runs.

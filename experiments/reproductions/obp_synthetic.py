@@ -19,7 +19,7 @@ _TITLE = 'Seven estimators on synthetic logs err as published'
 _SETUP = (
   'synthetic logs, 10,000 rounds, 30 actions, 5 features, logged by softmax(-3 q); evaluated: '
   'softmax of the probabilities of a classifier that was learnt by IPW from another such log; '
-  'logistic regression by cross-fitting over 3 folds; relative errors, mean of 20 runs'
+  'logistic regression by cross-fitting over 3 folds; relative errors, mean of {num_seeds} runs'
   '; numbers of examples/synthetic of the Open Bandit Pipeline, github.com/st-tech/zr-obp'
 )
 PUBLISHED = {

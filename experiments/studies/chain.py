@@ -10,6 +10,7 @@ from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
 from rec_jax.stages.evaluate import ranking_comparison, recommenders
+from rec_jax.types import InputError
 
 _TRAINED = ('prepare', 'pretrain', 'finetune')
 
@@ -38,7 +39,13 @@ def next_item_ranking(config: Config, baseline: str, root: Path) -> Mapping[str,
 
 
 def _run(config: Config, stages: Sequence[str], root: Path) -> tuple[Path, Dataset]:
-  """Runs the stages that no other variant has run."""
+  """Runs the stages that no other variant has run.
+
+  Raises:
+    InputError: a variant would train several seeds, which are those of other parts.
+  """
+  if config.num_seeds != 1:
+    raise InputError('num_seeds is of runs, and each part of a study is one: set --num_seeds')
   workdir = shared_stages.workdir_of(config, stages, root)
   missing = [stage for stage in stages if not workdirs.is_finished(workdir, stage)]
   launch.run_stages(missing, config, workdir)

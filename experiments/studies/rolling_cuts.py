@@ -11,6 +11,7 @@ from rec_jax.data.config import DataConfig
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study, Values, override
 from rec_jax.stages.evaluate.recommenders import EASE, ID_ONLY, POPULARITY, TEACHER, ZERO_SHOT
+from rec_jax.types import InputError
 
 
 @dataclasses.dataclass
@@ -54,9 +55,16 @@ def get_study() -> Study:
 
 
 def measure(config: RollingConfig, workdir: Path) -> Mapping[str, Values]:
-  """The metrics of the next item, over all cuts."""
+  """The metrics of the next item, over all cuts.
+
+  Raises:
+    InputError: the cuts are no shares, or a setting of the chain is the study's own to set.
+  """
+  own = Config()
+  if config.chain.seed != own.seed or config.chain.data.cut != own.data.cut:
+    raise InputError('chain.seed and chain.data.cut are set by --config.seed and --config.cuts')
   found: dict[str, list[Values]] = {}
-  for cut in map(float, config.cuts.split(',')):
+  for cut in _numbers(config.cuts):
     settings = override(config.chain, {'seed': config.seed, 'data.cut': cut})
     for metric, values in chain.next_item_ranking(settings, config.model, workdir).items():
       found.setdefault(metric, []).append(values)
@@ -67,3 +75,10 @@ def measure(config: RollingConfig, workdir: Path) -> Mapping[str, Values]:
     )
     for metric, each in found.items()
   }
+
+
+def _numbers(cuts: str) -> list[float]:
+  try:
+    return [float(cut) for cut in cuts.split(',')]
+  except ValueError:
+    raise InputError(f'cuts is "{cuts}"; set --config.cuts to shares, as 0.5,0.7,0.9') from None

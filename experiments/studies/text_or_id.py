@@ -11,7 +11,8 @@ def get_study() -> Study:
     title='Is an item known better by its text, by its id, or by both?',
     protocol=(
       'two-tower models on {config.data.source}; next item: the held-out event of each ranked '
-      'user, whole catalogue; unseen items: events after the cut at {config.data.cut} on items '
+      'user (split {config.data.split}: with leave_last some training events are younger), whole '
+      'catalogue; unseen items: events after the cut at {config.data.cut} on items '
       'without an event before it, in the whole catalogue and among themselves; seen items excluded'
     ),
     config=Config(),

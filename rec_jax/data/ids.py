@@ -63,7 +63,7 @@ def _of_text(series: pl.Series, path: str) -> pl.Series:
   text = series.str.replace_all(_AROUND, '').str.normalize('NFC')
   missing = text.str.to_lowercase().is_in(_MISSING).fill_null(False)
   stop_at(missing, series, path, 'stands for a missing id', 'fill it or remove the row')
-  rounded = text.str.contains(r'^-?\d(\.\d+)?[eE]\+\d+$').fill_null(False)
+  rounded = text.str.contains(r'^-?\d(\.\d+[eE]\+?|[eE]\+)\d+$').fill_null(False)
   stop_at(rounded, series, path, 'is a rounded number, not an id', _REMEDY)
   _warn(text != series, series, path, 'have spaces around them or accents set apart', text)
   return _without_decimals(text, path)

@@ -80,8 +80,8 @@ class ItemTower(nnx.Module):
       rngs: stream `dropout`, needed only in training.
 
     Returns:
-      [N, D] float32. Cold items (`has_id` False), those without an event before the cut, have no id
-      vector: they are where `from_text` places them, at zero in an id-only model.
+      [N, D] float32. Items without a training event (`has_id` False) have no id vector: they are
+      where `from_text` places them, at zero in an id-only model.
     """
     text = self.text[...] if text is None else text
     if self.id is None:

@@ -80,7 +80,7 @@ def flatten(settings: Any, prefix: str = '') -> dict[str, Any]:
   >>> flatten({'seed': 0, 'data': {'cut': 0.7}})
   {'seed': 0, 'data.cut': 0.7}
   """
-  if not isinstance(settings, dict):
+  if not isinstance(settings, dict) or (prefix and not settings):
     return {prefix: settings}
   parts = (flatten(v, f'{prefix}.{k}' if prefix else k) for k, v in settings.items())
   return {name: value for part in parts for name, value in part.items()}

@@ -145,6 +145,9 @@ _LIMITS = {
   # Of a single one there is nothing to choose.
   'explore.log_candidates': _Limit(2, 2**20),
   'explore.log_epsilon': _Limit(0, 1, open_low=True),
+  # Of studies: logs a share is of, and the scale of a policy's logits.
+  'num_logs': _ROWS,
+  'spread': _FACTOR,
   # Bytes: up to a petabyte.
   'memory_bound': _Limit(0, 1e15, open_low=True),
   **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),

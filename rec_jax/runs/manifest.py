@@ -68,7 +68,7 @@ def check_same_config(
   for field in now:
     if field in before and json.dumps(before[field]) != json.dumps(now[field]):
       raise InputError(
-        f'workdir {workdir} belongs to a run with config.{field}={json.dumps(before[field])}, '
+        f'workdir {workdir} belongs to a run with {_named(field)}={json.dumps(before[field])}, '
         f'not {json.dumps(now[field])}: give another --workdir'
       )
   check_fields(manifest, new, workdir)
@@ -87,7 +87,12 @@ def check_fields(
   for field in [*now, *before]:
     if field not in before or field not in now:
       had = 'had a' if field in before else 'had no'
-      raise _other_version(manifest, workdir, f'which {had} config.{field}')
+      raise _other_version(manifest, workdir, f'which {had} {_named(field)}')
+
+
+def _named(field: str) -> str:
+  """As the flags name a field; a study keeps its settings beside its name and variants."""
+  return field if field.startswith('config.') else f'config.{field}'
 
 
 def _check_kind(

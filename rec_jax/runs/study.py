@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from rec_jax import files
-from rec_jax.runs import study_page, study_results
+from rec_jax.runs import limits, study_page, study_results
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.parts import Parts
 from rec_jax.runs.study_results import DIFFERENCE, Comparison, Expected, Result
@@ -52,7 +52,8 @@ class Study:
 
   Attributes:
     title: the question, one line.
-    protocol: how it is measured and what the unit is; `{config.FIELD}` stands for a setting.
+    protocol: how it is measured and what the unit is; `{config.FIELD}` stands for a setting and
+      `{num_seeds}` for how many seeds are run.
     config: a dataclass with a field `seed`; flags override its fields.
     variants: label -> overrides of fields by dotted name.
     measure: called once for each variant and seed.
@@ -96,6 +97,7 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
   Raises:
     InputError: the workdir belongs to another study, or a setting cannot be.
   """
+  _check(study)
   workdir = Path(workdir)
   seeds = [study.config.seed + seed for seed in study.seeds]
   variants = {label: dict(fields) for label, fields in study.variants.items()}
@@ -103,7 +105,8 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
   frame = _per_unit(name, study, seeds, workdir)
   _write_frame(workdir / 'per_unit.parquet', frame)
   results = study_results.results(frame, study.baseline, study.expected, study.compare)
-  protocol = f'{study.protocol.format(config=study.config)}; {study.compare.protocol}'
+  declared = study.protocol.format(config=study.config, num_seeds=len(seeds))
+  protocol = f'{declared}; {study.compare.protocol}'
   drawn = study.draw(results) if study.draw else {}
   conclude(workdir, study.title, protocol, results, study.baseline, study.compare, drawn)
   outside = [result for result in results if not result.is_expected]
@@ -133,7 +136,7 @@ def conclude(
     drawn: name -> SVG of figures beside the forest.
   """
   rows = study_results.rows(results, baseline, compare, protocol)
-  files.write_json(workdir / 'metrics.json', rows)
+  runs.write_rows(workdir, rows, study_results.STAGE)
   print(study_results.table(results, baseline, compare))
   print(protocol)
   path = study_page.write(workdir, title, protocol, results, baseline, compare, drawn or {})
@@ -158,6 +161,19 @@ def override(config: Any, fields: Mapping[str, Any]) -> Any:
   return config
 
 
+def _check(study: Study) -> None:
+  """Looks at what a study asks before anything is measured.
+
+  Raises:
+    InputError: a setting cannot be.
+    ValueError: the baseline, or a variant with bounds, is not declared.
+  """
+  limits.check_numbers(study.config)
+  named = {variant for variant, _ in study.expected}
+  if unknown := (named | {study.baseline}) - {None, *study.variants}:
+    raise ValueError(f'no variant {sorted(map(str, unknown))[0]!r} among {list(study.variants)}')
+
+
 def _per_unit(name: str, study: Study, seeds: Sequence[int], workdir: Path) -> pl.DataFrame:
   """All values, from the parts that are there and those that are not."""
   frames = []
@@ -177,7 +193,13 @@ def _per_unit(name: str, study: Study, seeds: Sequence[int], workdir: Path) -> p
 
 
 def _measured(measure: Measure, config: Any, workdir: Path) -> pl.DataFrame:
-  """A row for each metric and value of one part."""
+  """A row for each metric and value of one part; what cannot be averaged is never kept."""
+  measured = measure(config, workdir)
+  if not measured:
+    raise ValueError('nothing was measured')
+  for metric, values in measured.items():
+    if not np.isfinite(values.value).all() or np.shape(values.value) != np.shape(values.unit):
+      raise ValueError(f'{metric} needs a finite value for each unit, got {values}')
   schema = {'metric': pl.String, 'unit': pl.String, 'item': pl.String, 'value': pl.Float64}
   return pl.concat(
     [
@@ -190,7 +212,7 @@ def _measured(measure: Measure, config: Any, workdir: Path) -> pl.DataFrame:
         },
         schema=schema,
       )
-      for metric, values in measure(config, workdir).items()
+      for metric, values in measured.items()
     ]
   )
 

@@ -14,6 +14,8 @@ from rec_jax.report import numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 
+# The stage that rows of studies name.
+STAGE = 'study'
 # Below it Student's interval: the bootstrap of few units is too narrow.
 MIN_UNITS_OF_BOOTSTRAP = 50
 
@@ -51,7 +53,8 @@ class Result(NamedTuple):
     value: with its interval.
     compared: with the baseline, where both have the metric.
     expected: bounds of the value, if any.
-    spread: standard deviation over seeds of the value, where seeds share units and are several.
+    spread: standard deviation over seeds of the value, n being the seeds, where seeds share units
+      and are several.
   """
 
   variant: str
@@ -59,7 +62,7 @@ class Result(NamedTuple):
   value: Estimate
   compared: Estimate | None = None
   expected: Expected | None = None
-  spread: float | None = None
+  spread: Estimate | None = None
 
   @property
   def is_expected(self) -> bool:
@@ -67,7 +70,8 @@ class Result(NamedTuple):
     return self.expected is None or self.expected.low <= self.value.value <= self.expected.high
 
 
-# One metric of one variant, seeds averaged: columns unit, item and value, in the order of units.
+# One metric of one variant, averaged over seeds: columns unit, item, value and the list of seeds,
+# in the order of units.
 _Pooled = pl.DataFrame
 
 
@@ -76,6 +80,7 @@ class Comparison(NamedTuple):
 
   Attributes:
     estimate: values of units (and items) -> estimates by the suffix of the metric's name.
+    estimate_compared: the same of what `against` gives.
     against: (values, values of the baseline), paired -> what is compared.
     heading: of the column of comparisons, `{}` being the baseline.
     neutral: the comparison of equals.
@@ -83,10 +88,19 @@ class Comparison(NamedTuple):
   """
 
   estimate: Callable[[_Pooled], dict[str, Estimate]]
+  estimate_compared: Callable[[_Pooled], dict[str, Estimate]]
   against: Callable[[np.ndarray, np.ndarray], np.ndarray]
   heading: str
   neutral: float
   protocol: str
+
+
+def _mean_or_share(values: _Pooled) -> dict[str, Estimate]:
+  """`_mean`, or the share of the units that have a value of 1 where all others have 0."""
+  column = values['value'].to_numpy()
+  if np.isin(column, (0, 1)).all() and values['item'].null_count():
+    return {'': intervals.share_interval(column)}
+  return _mean(values)
 
 
 def _mean(values: _Pooled) -> dict[str, Estimate]:
@@ -96,8 +110,6 @@ def _mean(values: _Pooled) -> dict[str, Estimate]:
     users, items = (values[name].to_numpy() for name in ('unit', 'item'))
     kinds = {'': two_way.user_macro, two_way.BY_ITEM: two_way.item_macro}
     return {suffix: of(key, {'': column}, users, items)[''] for suffix, of in kinds.items()}
-  if np.isin(column, (0, 1)).all():
-    return {'': intervals.share_interval(column)}
   if len(column) < MIN_UNITS_OF_BOOTSTRAP:
     return {'': intervals.t_interval(column)}
   return {'': intervals.user_mean(key, column)}
@@ -110,6 +122,7 @@ def _median(values: _Pooled) -> dict[str, Estimate]:
 
 
 DIFFERENCE = Comparison(
+  _mean_or_share,
   _mean,
   np.subtract,
   'minus {}',
@@ -121,6 +134,7 @@ DIFFERENCE = Comparison(
 # For times, which other work on the machine stretches. The range of n independent values holds
 # their true median with probability 1 - 2^(1 - n).
 MEDIAN_RATIO = Comparison(
+  _median,
   _median,
   lambda values, baseline: baseline / values,
   '{} over this',
@@ -152,7 +166,7 @@ def results(
     base = None if baseline in (None, variant) else pooled.get((baseline, metric))
     compared: Mapping[str, Estimate] = {}
     if base is not None:
-      compared = compare.estimate(_paired(variant, metric, values, base, compare))
+      compared = compare.estimate_compared(_paired(variant, metric, values, base, compare))
     for suffix, estimate in compare.estimate(values).items():
       name = f'{metric}{suffix}'
       bounds = expected.get((variant, name))
@@ -167,17 +181,17 @@ def rows(
   found: Sequence[Result], baseline: str | None, compare: Comparison, protocol: str
 ) -> list[dict[str, Any]]:
   """The rows of metrics.json: values, comparisons, and spreads over seeds."""
-  heading, none = compare.heading.format(baseline), float('nan')
+  heading = compare.heading.format(baseline)
   named = [(of.variant, of.metric, of.value) for of in found]
   named += [
     (f'{of.variant}, {heading}', of.metric, of.compared) for of in found if of.compared is not None
   ]
   named += [
-    (f'{of.variant}, spread over seeds', of.metric, Estimate(of.spread, none, none, of.value.n))
+    (f'{of.variant}, spread over seeds', of.metric, of.spread)
     for of in found
     if of.spread is not None
   ]
-  return [runs.estimate_row('study', *each, protocol) for each in named]
+  return [runs.estimate_row(STAGE, *each, protocol) for each in named]
 
 
 def table(found: Sequence[Result], baseline: str | None, compare: Comparison) -> str:
@@ -201,7 +215,7 @@ def cells(
   if any(of.spread is not None for of in found):
     headings.append('spread over seeds')
     for line, of in zip(body, ordered, strict=True):
-      line.append(numbers.number(of.spread))
+      line.append(numbers.number(of.spread.value if of.spread else None))
   if any(of.expected for of in found):
     headings += ['expected', 'within']
     for line, of in zip(body, ordered, strict=True):
@@ -219,18 +233,18 @@ def _value(result: Result) -> str:
 def _pooled(frame: pl.DataFrame) -> dict[tuple[str, str], _Pooled]:
   """(variant, metric) -> the mean over seeds and repeats of each unit, or unit and item."""
   means = frame.group_by('variant', 'metric', 'unit', 'item', maintain_order=True).agg(
-    pl.col('value').mean()
+    pl.col('value').mean(), pl.col('seed').unique().sort().alias('seeds')
   )
   split = means.partition_by('variant', 'metric', as_dict=True, maintain_order=True)
   return {
-    (variant, metric): part.select('unit', 'item', 'value').sort('unit', 'item')
+    (variant, metric): part.select('unit', 'item', 'seeds', 'value').sort('unit', 'item')
     for (variant, metric), part in split.items()
   }
 
 
-def _spreads(frame: pl.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+def _spreads(frame: pl.DataFrame) -> dict[tuple[str, str], dict[str, Estimate]]:
   """(variant, metric) -> suffix -> standard deviation over seeds, where seeds share units."""
-  found: dict[tuple[str, str], dict[str, float]] = {}
+  found: dict[tuple[str, str], dict[str, Estimate]] = {}
   names = 'variant', 'metric'
   for key, part in frame.partition_by(*names, as_dict=True, maintain_order=True).items():
     num_seeds = part['seed'].n_unique()
@@ -241,21 +255,22 @@ def _spreads(frame: pl.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
   return found
 
 
-def _seed_spread(values: pl.DataFrame, unit: str) -> float:
+def _seed_spread(values: pl.DataFrame, unit: str) -> Estimate:
   """Standard deviation over seeds of the mean over units of the mean within each."""
   of_units = values.group_by('seed', unit).agg(pl.col('value').mean())
   of_seeds = of_units.group_by('seed').agg(pl.col('value').mean())['value']
-  return float(np.std(of_seeds.to_numpy(), ddof=1))
+  value = float(np.std(of_seeds.to_numpy(), ddof=1))
+  return Estimate(value, float('nan'), float('nan'), len(of_seeds))
 
 
 def _paired(
   variant: str, metric: str, values: _Pooled, base: _Pooled, compare: Comparison
 ) -> _Pooled:
-  keys = ['unit', 'item']
+  keys = ['unit', 'item', 'seeds']
   if not values.select(keys).equals(base.select(keys)):
     raise ValueError(
       f'{variant} was measured on {len(values)} units in {metric}, its baseline on {len(base)} or '
-      'others: they cannot be paired'
+      'others, or under other seeds: they cannot be paired'
     )
   compared = compare.against(values['value'].to_numpy(), base['value'].to_numpy())
   return values.with_columns(value=pl.Series(compared))

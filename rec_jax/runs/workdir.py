@@ -31,6 +31,8 @@ from rec_jax.runs.config import STAGES, Config
 from rec_jax.training.state import TrainState
 from rec_jax.types import InputError
 
+# Directories of what took long to compute.
+_RESULTS = ('parts', 'regret', 'checkpoints')
 _ROW = ('stage', 'subject', 'metric', 'value', 'low', 'high', 'n', 'protocol')
 
 logger = logging.getLogger(__name__)
@@ -116,12 +118,23 @@ def finish(stage_dir: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]])
     ValueError: a row has other keys, a value that is not finite, or the name of another row.
   """
   stage_dir = pathlib.Path(stage_dir)
-  checked = [_checked_row(row, stage_dir.name) for row in rows]
+  write_rows(stage_dir, rows, stage_dir.name)
+  collect(stage_dir.parent)
+
+
+def write_rows(
+  directory: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]], stage: str
+) -> None:
+  """Writes `directory/metrics.json`: the rows of a stage, or of a study, each looked at.
+
+  Raises:
+    ValueError: as `finish` says.
+  """
+  checked = [_checked_row(row, stage) for row in rows]
   names = collections.Counter((row['subject'], row['metric'], row['protocol']) for row in checked)
   if twice := [name for name, count in names.items() if count > 1]:
-    raise ValueError(f'{stage_dir.name} has more than one row for {twice[0]}')
-  files.write_json(stage_dir / 'metrics.json', checked)
-  collect(stage_dir.parent)
+    raise ValueError(f'{stage} has more than one row for {twice[0]}')
+  files.write_json(pathlib.Path(directory) / 'metrics.json', checked)
 
 
 def estimate_row(
@@ -223,7 +236,10 @@ def timed(stage_dir: str | os.PathLike[str], name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unchanged_on_bad_input(workdir: str | os.PathLike[str]) -> Iterator[None]:
-  """Takes back what the block has created in `workdir` if it ends in an `InputError`."""
+  """Takes back what the block has created in `workdir` if it ends in an `InputError`.
+
+  Where there are results by then, parts or checkpoints, all is left for the run to resume.
+  """
   workdir = pathlib.Path(workdir)
   existed = workdir.is_dir()
   before = set(workdir.iterdir()) if existed else set()
@@ -231,6 +247,8 @@ def unchanged_on_bad_input(workdir: str | os.PathLike[str]) -> Iterator[None]:
     yield
   except InputError:
     created = set(workdir.iterdir()) - before if workdir.is_dir() else set()
+    if any(found.parent.name in _RESULTS for path in created for found in path.rglob('*')):
+      raise
     for path in created:
       shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not existed and workdir.is_dir():

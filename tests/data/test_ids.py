@@ -63,6 +63,7 @@ def test_what_can_be_undone_is_undone_and_counted(caplog, cells, expected, warni
     (('NULL', 'ann'), None, 'row 1: "NULL" stands for a missing id'),
     (('<NA>', 'ann'), None, 'row 1: "<NA>" stands for a missing id'),
     (('7', '1.23457E+11'), None, r'row 2: "1.23457E\+11" is a rounded number, not an id'),
+    (('7', '1.80E16'), None, r'row 2: "1.80E16" is a rounded number, not an id'),
     (('7', '1e+16'), None, r'row 2: "1e\+16" is a rounded number, not an id'),
     (('7', '9007199254740992.0'), None, 'row 2: .* is a rounded number, not an id'),
     (('x', '1', '1.0'), None, 'row 3: "1.0" is there as "1" as well; write each id in one way'),

@@ -7,20 +7,22 @@ import sys
 import pytest
 
 from experiments import studies
-from rec_jax.runs import study
+from rec_jax.runs import limits, study
 
 
 @pytest.mark.parametrize('name', studies.NAMES)
 def test_every_study_is_whole(name):
   declared = studies.load(name)
   assert declared.title and '\n' not in declared.title
-  assert declared.protocol.format(config=declared.config)
+  assert declared.protocol.format(config=declared.config, num_seeds=len(declared.seeds))
+  limits.check_numbers(declared.config)
   assert declared.variants and len(declared.seeds) > 0
   assert declared.baseline is None or declared.baseline in declared.variants
   # The overrides name fields, and give values of their types.
   for fields in declared.variants.values():
     changed = study.override(declared.config, {'seed': 1, **fields})
     assert changed.seed == 1
+    limits.check_numbers(changed)
   assert {variant for variant, _ in declared.expected} <= set(declared.variants)
 
 
@@ -31,6 +33,11 @@ def test_every_study_is_whole(name):
     (['--name=text_or'], 'got text_or; --list explains them'),
     (['--name=coverage', '--config.num_log=3'], 'did you mean num_logs?'),
     (['--name=coverage', '--num_seeds=0'], 'num_seeds'),
+    (['--name=coverage', '--num_seeds=9'], 'the study has 1 seed'),
+    (['--name=coverage', '--config.num_logs=0'], 'set --config.num_logs to 1 or more'),
+    (['--name=coverage', '--config.spread=1'], '--config.spread is what tells near, far from'),
+    (['--name=text_or_id', '--config.num_seeds=3'], 'set --num_seeds'),
+    (['--name=rolling_cuts', '--config.cuts=a'], 'set --config.cuts to shares'),
     (['--name=coverage', 'again'], "unexpected argument 'again'"),
   ],
 )

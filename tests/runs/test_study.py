@@ -65,7 +65,7 @@ def test_seeds_are_averaged_within_units_and_differences_are_paired(tmp_path):
   assert 'scale 1' in compared['protocol']
   # Seeds 3 and 5 shift everybody.
   spread = found['plain, spread over seeds', 'reward']
-  assert (spread['value'], spread['low']) == (pytest.approx(2**0.5), None)
+  assert (spread['value'], spread['low'], spread['n']) == (pytest.approx(2**0.5), None, 2)
 
 
 def test_every_value_is_kept_with_its_unit(tmp_path):
@@ -107,6 +107,28 @@ def test_bounds_decide_the_exit_status(tmp_path, capsys, bounds, fits):
   assert ('not as expected' in capsys.readouterr().out) != fits
 
 
+@pytest.mark.parametrize(
+  'values', [Values([1.0, np.nan], [0, 1]), Values([1.0, 2.0], [0]), None], ids=str
+)
+def test_what_cannot_be_averaged_is_named_and_not_kept(tmp_path, values):
+  def measured(config, workdir):
+    return {} if values is None else {'reward': values}
+
+  with pytest.raises(ValueError, match='nothing was measured' if values is None else '^reward ne'):
+    study.run('made_up', declared(measure=measured), tmp_path)
+  assert not list((tmp_path / 'parts').glob('*'))
+  study.run('made_up', declared(), tmp_path)
+
+
+def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path):
+  with pytest.raises(InputError, match='seed is -1'):
+    study.run('made_up', declared(config=Settings(seed=-1)), tmp_path / 'new')
+  for wrong in ({'baseline': 'plane'}, {'expected': {('plane', 'reward'): Expected(0, 1)}}):
+    with pytest.raises(ValueError, match="no variant 'plane' among"):
+      study.run('made_up', declared(**wrong), tmp_path / 'new')
+  assert not list(tmp_path.iterdir())
+
+
 def test_bounds_of_what_was_not_measured_are_an_error(tmp_path):
   with pytest.raises(ValueError, match='not measured'):
     study.run('made_up', declared(expected={('plain', 'regret'): Expected(0, 1)}), tmp_path)
@@ -118,6 +140,15 @@ def test_other_units_than_those_of_the_baseline_cannot_be_paired(tmp_path):
 
   with pytest.raises(ValueError, match='cannot be paired'):
     study.run('made_up', declared(measure=shifted), tmp_path)
+
+
+def test_units_of_other_seeds_cannot_be_paired(tmp_path):
+  def some(config, workdir):
+    late = int(config.seed == 5 and config.part.gain > 0)
+    return {'reward': Values([1.0, 2.0][late:], [0, 1][late:])}
+
+  with pytest.raises(ValueError, match='under other seeds'):
+    study.run('made_up', declared(measure=some), tmp_path)
 
 
 def test_items_that_are_a_sample_make_intervals_two_way(tmp_path):
@@ -151,6 +182,9 @@ def test_a_share_that_every_unit_agrees_on_is_not_certain(tmp_path):
   row = rows(tmp_path)['plain', 'covers']
   # 1 / (1 + 3.841459 / 100)
   assert (row['value'], row['low'], row['high']) == pytest.approx((1.0, 0.963006, 1.0), abs=1e-6)
+  # A difference is no share, though all of them are 0.
+  row = rows(tmp_path)['better, minus plain', 'covers']
+  assert (row['value'], row['low'], row['high']) == (0, 0, 0)
 
 
 def test_few_units_have_the_interval_of_student(tmp_path):
@@ -197,10 +231,14 @@ def test_another_study_or_other_settings_need_another_workdir(tmp_path):
   study.run('made_up', declared(), tmp_path)
   with pytest.raises(InputError, match='study="made_up"'):
     study.run('other', declared(), tmp_path)
-  with pytest.raises(InputError, match=r'config\.scale'):
+  with pytest.raises(InputError, match=r' config\.scale'):
     study.run('made_up', declared(config=Settings(scale=2.0)), tmp_path)
   with pytest.raises(InputError, match='seeds'):
     study.run('made_up', declared(seeds=(3,)), tmp_path)
+  with pytest.raises(InputError, match=r'config\.variants\.'):
+    study.run('made_up', declared(variants={'plain': {}}), tmp_path)
+  with pytest.raises(InputError, match=r'config\.variants\.worse'):
+    study.run('made_up', declared(variants={'worse': {}} | declared().variants), tmp_path)
 
 
 def test_the_page_says_what_is_settled_and_shows_every_number(tmp_path):

@@ -199,6 +199,16 @@ def test_bad_input_leaves_a_new_workdir_unmade(tmp_path):
   assert files_in(tmp_path) == ['notes.txt']
 
 
+def test_bad_input_that_shows_late_leaves_what_was_computed(tmp_path):
+  for kept in ('regret/lin_ts.parquet', 'finetune/seed_0/checkpoints/1', 'parts/a.json'):
+    file = tmp_path / kept.partition('/')[0] / 'run' / kept
+    with pytest.raises(InputError), workdir.unchanged_on_bad_input(file.parents[kept.count('/')]):
+      file.parent.mkdir(parents=True)
+      file.write_text('')
+      raise InputError('the second part cannot be')
+    assert file.exists()
+
+
 def test_bad_input_keeps_what_earlier_stages_and_an_earlier_try_left(tmp_path):
   workdir.finish(workdir.start(Config(), tmp_path, 'prepare'), [row()])
   (workdir.start(Config(), tmp_path, 'pretrain') / 'checkpoint').write_text('')

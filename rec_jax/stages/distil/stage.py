@@ -1,6 +1,6 @@
 """Stage `distil`: a small student learns the teacher's logits.
 
-Reads `prepare`, `pretrain` and `finetune`. Writes `seed_<s>/model/`, see `tasks.distillation`.
+Reads `prepare` and `finetune`. Writes `seed_<s>/model/`, see `tasks.distillation`.
 """
 
 import dataclasses

@@ -1,7 +1,6 @@
 """What the numbers of a run say in words: every sentence is chosen by an interval."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from rec_jax.evaluation import two_way
 from rec_jax.evaluation.intervals import Estimate
@@ -21,8 +20,6 @@ from rec_jax.stages.evaluate.recommenders import (
 )
 from rec_jax.stages.explore import exploration_findings, off_policy_section
 from rec_jax.stages.explore.worlds import CATALOGUE, RATED
-
-Json = Mapping[str, Any]
 
 
 def summarise(found: Results) -> Summary:

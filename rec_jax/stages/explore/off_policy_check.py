@@ -36,7 +36,7 @@ def compare(
     config: of the run.
     world: on which was logged.
     chosen: tuned settings by label.
-    path: of the log, see `logs.write`.
+    path: of the log, see `exploration_log.write`.
 
   Returns:
     The protocol and a row for each policy whose probabilities are exact, as JSON; no row where the

@@ -71,7 +71,6 @@ EPSILON_GREEDY = PolicyEntry(
   'epsilon-greedy, decaying', 'epsilon_greedy', {'epsilon': (0.02, 0.1, 0.3)}, 'epsilon'
 )
 MODEL_GREEDY = PolicyEntry('model greedy', 'two_tower_greedy', needs_query=True)
-FRONTIERS = (PER_USER_UCB, PER_USER_THOMPSON)
 COLD_START = (SHARED_THOMPSON, PER_USER_GREEDY, PER_USER_UCB, PER_USER_THOMPSON)
 
 

@@ -6,7 +6,7 @@ killed run resumes. Writes `summary.json` (for the report), `per_unit.parquet` (
 earned under each policy), `log.parquet` and `metrics.json`.
 
 With `vectors` it reads that file and no other stage: one environment, nothing tuned, no log; it
-ends with `report/index.html`, which the stage `report` writes otherwise.
+ends with `report/index.html`, which the stage `evaluate` writes otherwise.
 """
 
 import functools

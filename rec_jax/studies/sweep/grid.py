@@ -27,7 +27,7 @@ def settings_of(policies: str, grid: str, baseline: str) -> dict[str, list[Hyper
 
   Raises:
     InputError: a policy or a hyperparameter is unknown, an entry cannot be read, or a value is out
-      of its range.
+      of its range or there twice.
   """
   names = [name for name in _parts(policies) if name]
   if not names:
@@ -83,6 +83,10 @@ def _read(entry: str) -> tuple[str, str, list[float]]:
     ) from error
   if not np.isfinite(values).all():
     raise InputError(f'grid entry "{entry}" has a value that is not finite; give numbers')
+  if len({f'{value:g}' for value in values}) < len(values):
+    raise InputError(
+      f'grid entry "{entry}" has a value twice, to the six digits of its label; give each once'
+    )
   return policy, hyperparameter, values
 
 

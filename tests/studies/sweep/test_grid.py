@@ -36,6 +36,8 @@ def test_settings_of_one_structure_stand_together():
     ('lin_ucb', 'lin_ucb.alpha', 'uniform', 'cannot be read; write policy.hyperparameter=0.1'),
     ('lin_ucb', 'lin_ucb.alpha=1|x', 'uniform', 'cannot be read .*float.*x'),
     ('lin_ucb', 'lin_ucb.alpha=1|inf', 'uniform', 'a value that is not finite'),
+    ('lin_ucb', 'lin_ucb.alpha=1|2|1.0', 'uniform', 'a value twice'),
+    ('lin_ucb', 'lin_ucb.alpha=0.1|0.10000001', 'uniform', 'a value twice'),
     ('lin_ucb', 'lin_ucb.lambda_=1|-1', 'uniform', 'lambda_ = -1 is outside'),
     ('exp4', 'exp4.policies=1', 'uniform', 'exp4.policies is not a number'),
   ],
