@@ -99,12 +99,15 @@ def _forest(found: Sequence[Result], baseline: str | None, compare: Comparison) 
 def _compared(
   found: Sequence[Result], baseline: str | None, compare: Comparison
 ) -> Iterator[Finding]:
-  """Which differences are settled; of ratios the table says all."""
+  """What is settled, a sentence for differences of one sign; of ratios the table says all."""
   if compare.neutral != 0:
     return
+  groups: dict[tuple[str, int], dict[str, Estimate | None]] = {}
   for result in found:
-    claim = f'{result.variant} is {findings.GAP} {baseline}'
-    yield from findings.compared(claim, {result.metric: result.compared})
+    alike = groups.setdefault((result.variant, findings.sign(result.compared)), {})
+    alike[result.metric] = result.compared
+  for (variant, _), differences in groups.items():
+    yield from findings.compared(f'{variant} is {findings.GAP} {baseline}', differences)
 
 
 def _expected(found: Sequence[Result]) -> Iterator[Finding]:

@@ -249,6 +249,27 @@ def test_the_page_says_what_is_settled_and_shows_every_number(tmp_path):
     assert text in page, text
 
 
+def test_metrics_whose_differences_have_one_sign_share_a_sentence(tmp_path):
+  def several(config, workdir):
+    user, gain = np.arange(60), config.part.gain
+    noise = np.sin(7.0 * user) * gain
+    return {
+      'a': Values(user + gain, user),
+      'b': Values(user - gain, user),
+      'c': Values(user + 2 * gain, user),
+      'd': Values(user + noise, user),
+    }
+
+  study.run('made_up', declared(measure=several), tmp_path)
+  text = (tmp_path / 'report' / 'index.html').read_text()
+  for sentence in (
+    'better is clearly above plain: a +0.500 [+0.500, +0.500], c +1.00 [+1.00, +1.00], paired.',
+    'better is clearly below plain: b −0.500',
+    'better is not clearly above plain: d ',
+  ):
+    assert sentence in text, sentence
+
+
 def test_an_override_leaves_the_settings_as_they_were():
   settings = Settings()
   changed = study.override(settings, {'part.gain': 2.0, 'seed': 9})
