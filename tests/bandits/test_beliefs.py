@@ -245,6 +245,15 @@ def test_residual_learns_what_the_base_did_not_expect_at_the_decision():
   np.testing.assert_allclose(belief.info(state, context, jnp.int32(2)).base_mean, base_mean[2])
 
 
+def test_a_reset_mean_of_an_arm_starts_from_the_prior():
+  belief = gaussian()
+  state = belief.update(KEY, belief.init(KEY, SPEC), problems.feedback(0, 40))
+  reset = belief.reset_arms(state, jnp.array([2]), jnp.zeros((1, SPEC.arm_dim)))
+  assert reset.weight[2] == reset.total[2] == 0
+  for before, after in ((state.weight, reset.weight), (state.total, reset.total)):
+    np.testing.assert_array_equal(np.delete(after, 2), np.delete(before, 2))
+
+
 def test_a_reset_arm_starts_from_the_prior():
   belief = beta_bernoulli(1, 9)
   state = belief.update(KEY, belief.init(KEY, SPEC), problems.feedback(5, 30))

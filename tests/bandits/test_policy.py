@@ -34,3 +34,14 @@ def test_marginals_of_a_slate_match_frequencies_and_wrong_ones_do_not(name):
   wrong = expected * np.where(np.arange(len(expected)) == 0, 1.5, 1)
   wrong *= NUM_DRAWS / wrong.sum()
   assert stats.chisquare(counts[possible, 0], wrong).pvalue < 1e-4
+
+
+def test_thompson_over_an_ensemble_has_the_shares_of_its_members():
+  policy, state = problems.learnt('ensemble_ts')
+  num_members = bandits.hyperparameters('ensemble_ts')['num_members']
+  context = problems.context(101)
+  found = [policy.probabilities(jax.random.key(seed), state, context)[:, 0] for seed in range(2)]
+  # Sampled ones would differ from key to key, and be no whole numbers of members.
+  np.testing.assert_array_equal(*found)
+  np.testing.assert_allclose(found[0] * num_members, np.round(found[0] * num_members), atol=1e-5)
+  assert np.max(found[0]) < 1
