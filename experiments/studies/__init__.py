@@ -1,8 +1,11 @@
 """Declared studies: a file each, whose `get_study()` says what is compared, on what, and how."""
 
 import importlib
+from typing import TYPE_CHECKING
 
-from rec_jax.runs.study import Study
+# Only for types: it imports JAX, and a wrong name is refused without.
+if TYPE_CHECKING:
+  from rec_jax.runs.study import Study
 
 # Name -> the module that declares it.
 _MODULES = {
@@ -23,6 +26,6 @@ _MODULES = {
 NAMES = tuple(_MODULES)
 
 
-def load(name: str) -> Study:
+def load(name: str) -> 'Study':
   """The study of this name."""
   return importlib.import_module(_MODULES[name]).get_study()
