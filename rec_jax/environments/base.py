@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from rec_jax.bandits.outcome import outcome
 from rec_jax.types import Context, Decision, Feedback
 
 State = Any
@@ -111,23 +112,5 @@ def outcome_rows(context: Context, decision: Decision, reward: jax.Array) -> Fee
     decision: [B], each with L positions.
     reward: [B, L].
   """
-  num_users, slate_size = decision.index.shape
-  shown = decision.index >= 0
-  features = jax.vmap(lambda features, index: features[index])(context.features, decision.index)
-
-  def per_position(x: jax.Array) -> jax.Array:
-    return jnp.repeat(x, slate_size, axis=0)
-
-  def flat(x: jax.Array) -> jax.Array:
-    return x.reshape(num_users * slate_size, *x.shape[2:])
-
-  return Feedback(
-    user_id=per_position(context.user_id),
-    query=per_position(context.query),
-    features=flat(features),
-    arm_id=flat(jnp.where(shown, decision.arm_id, 0)),
-    propensity=flat(decision.propensity),
-    reward=flat(reward),
-    weight=flat(shown.astype(jnp.float32)),
-    info=jax.tree.map(flat, decision.info),
-  )
+  rows = jax.vmap(outcome)(context, decision, reward)
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)

@@ -1,0 +1,290 @@
+"""A policy in operation: what arrives from outside is checked, journalled and applied."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.bandits.host import checks, journal
+from rec_jax.bandits.host.engine import Engine, Event
+from rec_jax.bandits.host.slots import Id
+from rec_jax.types import ArmSpec, Context, InputError
+
+_LEAST_ROWS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """What is to be shown.
+
+  Attributes:
+    decision: its number, by which the outcome is reported.
+    arms: [L] ids, None where there was nothing left to show.
+    propensity: [L] of each position given those before it; None unless asked for.
+  """
+
+  decision: int
+  arms: tuple[Id | None, ...]
+  propensity: np.ndarray | None
+
+
+class Service:
+  """One policy, the user's own ids, and decisions whose outcome is awaited.
+
+  Rows for arms and users double in number when they run out, which compiles once more; candidates
+  and rows of feedback are padded to powers of two, so that other numbers do not. The state is
+  updated in place. Not for several threads at once.
+  """
+
+  def __init__(
+    self,
+    policy: str,
+    *,
+    arm_dim: int,
+    query_dim: int = 0,
+    slate_size: int = 1,
+    seed: int = 0,
+    max_pending: int = 100_000,
+    **hyperparameters: Any,
+  ):
+    """Starts from the prior.
+
+    Args:
+      policy: name in the registry.
+      arm_dim: F, features of an arm.
+      query_dim: D, features of a user.
+      slate_size: L, distinct arms of a decision.
+      seed: of all chance.
+      max_pending: decisions whose outcome is awaited; older ones expire.
+      **hyperparameters: numbers or arrays, see `bandits.hyperparameters`.
+
+    Raises:
+      InputError: the policy or a hyperparameter is unknown, a value is out of its range, or the
+        policy does not fit the sizes.
+    """
+    sizes = {'arm_dim': (arm_dim, 1), 'query_dim': (query_dim, 0), 'slate_size': (slate_size, 1)}
+    for name, (size, least) in (
+      sizes | {'max_pending': (max_pending, 1), 'seed': (seed, 0)}
+    ).items():
+      checks.check_size(name, size, least)
+    checks.check_plain(hyperparameters)
+    spec = ArmSpec(_LEAST_ROWS, _LEAST_ROWS, query_dim, arm_dim, slate_size, _LEAST_ROWS)
+    try:
+      self._engine = Engine(policy, hyperparameters, spec, seed % 2**32, max_pending)
+    except ValueError as error:
+      raise InputError(str(error)) from error
+    self._journal: journal.Journal | None = None
+
+  @property
+  def arms(self) -> tuple[Id, ...]:
+    """The ids of all arms."""
+    return tuple(self._engine.arms.of)
+
+  @property
+  def num_pending(self) -> int:
+    """Decisions whose outcome is awaited."""
+    return len(self._engine.pending)
+
+  @property
+  def num_ignored(self) -> int:
+    """Outcomes that came for arms and users that were gone or had been reset."""
+    return self._engine.num_ignored
+
+  def add_arms(self, ids: Sequence[Id], features: ArrayLike) -> None:
+    """Arms that may be chosen from now on.
+
+    Args:
+      ids: [M] strings or integers that no arm has.
+      features: [M, F].
+
+    Raises:
+      InputError: an id is not new, or features are misshapen or not finite.
+    """
+    checks.check_candidates('ids', ids)
+    self._engine.arms.check_new(ids)
+    table = checks.numbers('features', features, (len(ids), self._engine.spec.arm_dim))
+    self._do({'do': 'add_arms', 'ids': list(ids), 'features': table})
+
+  def remove_arms(self, ids: Sequence[Id]) -> None:
+    """Arms that are gone; outcomes still to come for them teach nobody.
+
+    Raises:
+      InputError: an id is unknown or given twice.
+    """
+    self._change_arms('remove_arms', ids)
+
+  def reset_arms(self, ids: Sequence[Id]) -> None:
+    """Forgets what was learnt of arms; outcomes of earlier decisions for them teach nobody.
+
+    Raises:
+      InputError: an id is unknown or given twice.
+    """
+    self._change_arms('reset_arms', ids)
+
+  def reset_users(self, ids: Sequence[Id]) -> None:
+    """Forgets users and what was learnt of each alone; outcomes to come for them teach nobody.
+
+    Raises:
+      InputError: an id is unknown or given twice.
+    """
+    checks.check_candidates('ids', ids)
+    self._engine.users.rows(ids)
+    self._do({'do': 'reset_users', 'ids': list(ids)})
+
+  def refresh(self) -> None:
+    """The costly part of learning, such as the fit of a network."""
+    self._do({'do': 'refresh'})
+
+  def decide(
+    self,
+    user: Id = 0,
+    query: Sequence[float] | np.ndarray = (),
+    *,
+    arms: Sequence[Id] | None = None,
+    features: ArrayLike | None = None,
+    with_propensity: bool = False,
+  ) -> Choice:
+    """Chooses for a user, who need not be known.
+
+    Args:
+      user: id.
+      query: [D].
+      arms: ids to choose from; all if not given.
+      features: [K, F] of those arms, for this decision; as added if not given.
+      with_propensity: says how probable the choice was, which can cost more than to choose.
+
+    Raises:
+      InputError: an arm is unknown or given twice, there is none, or numbers are misshapen or not
+        finite.
+    """
+    context, _ = self._context(user, query, arms, features)
+    decision = self._engine.decide(context, with_propensity)
+    number = self._engine.count
+    self._do(self._engine.decision_event(context, decision))
+    names = self._engine.arms.owner if arms is None else arms
+    shown = tuple(names[i] if i >= 0 else None for i in decision.index.tolist())
+    return Choice(number, shown, np.asarray(decision.propensity) if with_propensity else None)
+
+  def learn(self, decisions: Sequence[int], rewards: ArrayLike) -> int:
+    """Learns what came of decisions, however late, in any order, each once.
+
+    When it returns, the outcomes are in the journal, on the disk.
+
+    Args:
+      decisions: [B] numbers of decisions.
+      rewards: [B], or [B, L] with NaN where the outcome of a position is not known.
+
+    Returns:
+      How many outcomes were learnt: those of arms and users that are gone are left out.
+
+    Raises:
+      InputError: an outcome is not awaited, a number is given twice, or a reward is misshapen, not
+        finite or outside what the policy is made for; then nothing is learnt.
+    """
+    numbers = list(decisions)
+    if not numbers:
+      return 0
+    engine = self._engine
+    engine.pending.check(numbers)
+    table = checks.rewards(
+      rewards, len(numbers), engine.spec.slate_size, engine.policy.reward_range
+    )
+    return self._do({'do': 'learn', 'decisions': numbers, 'rewards': table}, sync=True)
+
+  def probabilities(
+    self,
+    user: Id = 0,
+    query: Sequence[float] | np.ndarray = (),
+    *,
+    arms: Sequence[Id] | None = None,
+    features: ArrayLike | None = None,
+  ) -> dict[Id, np.ndarray]:
+    """Of each arm [L], how probable it is at each position; arguments as of `decide`."""
+    context, _ = self._context(user, query, arms, features)
+    table = self._engine.probabilities(context)
+    if arms is not None:
+      return dict(zip(arms, table[: len(arms)], strict=True))
+    return {each: table[row] for each, row in self._engine.arms.of.items()}
+
+  def propensity(
+    self,
+    shown: Sequence[Id],
+    user: Id = 0,
+    query: Sequence[float] | np.ndarray = (),
+    *,
+    arms: Sequence[Id] | None = None,
+    features: ArrayLike | None = None,
+  ) -> np.ndarray:
+    """[L] how probable it is now to show these arms in this order, each given those before it.
+
+    Other arguments as of `decide`.
+    """
+    checks.check_candidates('shown', shown, self._engine.spec.slate_size)
+    context, rows = self._context(user, query, arms, features)
+    places = {int(row): place for place, row in enumerate(rows)}
+    index = [places.get(row, -1) for row in self._engine.arms.rows(shown).tolist()]
+    if -1 in index:
+      raise InputError(f'shown: {shown[index.index(-1)]!r} is not among the arms to choose from')
+    return self._engine.propensity(context, np.array(index, np.int32))
+
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes a snapshot; what comes after it goes to the journal beside it."""
+    opened = journal.save(directory, self._engine.to_plain())
+    if self._journal:
+      self._journal.close()
+    self._journal = opened
+
+  @classmethod
+  def load(cls, directory: str | os.PathLike[str]) -> Self:
+    """The service as it was when its process ended, however it ended.
+
+    Raises:
+      InputError: there is no snapshot, it is damaged, or of another version.
+    """
+    content, events, opened = journal.load(directory)
+    service = cls.__new__(cls)
+    service._engine = Engine.from_plain(content)
+    for event in events:
+      service._engine.apply(event)
+    service._journal = opened
+    return service
+
+  def _do(self, event: Event, *, sync: bool = False) -> Any:
+    """The event is in the journal before anybody can be told of it."""
+    if self._journal:
+      self._journal.write(event, sync=sync)
+    return self._engine.apply(event)
+
+  def _change_arms(self, change: str, ids: Sequence[Id]) -> None:
+    checks.check_candidates('ids', ids)
+    self._engine.arms.rows(ids)
+    self._do({'do': change, 'ids': list(ids)})
+
+  def _context(
+    self,
+    user: Id,
+    query: Sequence[float] | np.ndarray,
+    arms: Sequence[Id] | None,
+    features: ArrayLike | None,
+  ) -> tuple[Context, np.ndarray]:
+    """A context, and the row of each of its candidates that is not padding."""
+    engine = self._engine
+    query = checks.numbers('query', query, (engine.spec.query_dim,))
+    rows = None
+    if arms is not None:
+      checks.check_candidates('arms', arms)
+      rows = engine.arms.rows(arms)
+    elif not engine.arms.of:
+      raise InputError('there is no arm to choose from; give some to add_arms')
+    if features is not None:
+      if rows is None:
+        raise InputError('features: say of which arms they are')
+      features = checks.numbers('features', features, (len(rows), engine.spec.arm_dim))
+    if user not in engine.users.of:
+      engine.users.check_new([user])
+      self._do({'do': 'add_user', 'id_': user})
+    context = engine.context(engine.users.of[user], query, rows, features)
+    return context, np.arange(engine.spec.num_arms) if rows is None else rows

@@ -1,0 +1,118 @@
+"""The user's own ids and the rows of state that are theirs."""
+
+import dataclasses
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rec_jax.types import InputError
+
+Id = str | int
+
+
+@dataclasses.dataclass
+class Slots:
+  """Which row belongs to whom.
+
+  A row changes hands: its generation counts how often, so that feedback on a decision of an earlier
+  owner is told apart.
+
+  Attributes:
+    what: 'arm' or 'user', for messages.
+    of: id -> row.
+    owner: [capacity] id of each row, None where it has none.
+    generation: [capacity] int64.
+    free: rows without an owner, a heap.
+  """
+
+  what: str
+  of: dict[Id, int]
+  owner: list[Id | None]
+  generation: np.ndarray
+  free: list[int]
+
+  @classmethod
+  def empty(cls, what: str, capacity: int) -> 'Slots':
+    no_generation = np.zeros(capacity, np.int64)
+    return cls(what, {}, [None] * capacity, no_generation, list(range(capacity)))
+
+  @property
+  def capacity(self) -> int:
+    return len(self.generation)
+
+  def rows(self, ids: Sequence[Id]) -> np.ndarray:
+    """[M] int32.
+
+    Raises:
+      InputError: an id is unknown.
+    """
+    try:
+      return np.fromiter((self.of[each] for each in ids), np.int32, len(ids))
+    except (KeyError, TypeError):
+      unknown = next(each for each in ids if not _is_id(each) or each not in self.of)
+      raise InputError(
+        f'{self.what} {unknown!r} is unknown; {len(self.of)} are known, add it first'
+      ) from None
+
+  def check_new(self, ids: Sequence[Id]) -> None:
+    """Raises InputError unless all are ids that nobody has, each once."""
+    for each in ids:
+      if not _is_id(each):
+        raise InputError(
+          f'{self.what} {each!r} is {type(each).__name__}; ids are str, or int of 64 bits'
+        )
+    known = [each for each in ids if each in self.of]
+    if known:
+      raise InputError(f'{self.what} {known[0]!r} is there already; reset it instead')
+    if len(set(ids)) < len(ids):
+      twice = next(each for each in ids if list(ids).count(each) > 1)
+      raise InputError(f'{self.what} {twice!r} is given twice')
+
+  def add(self, ids: Sequence[Id]) -> np.ndarray:
+    """[M] int32, the rows of new ids, the lowest that are free."""
+    rows = [heapq.heappop(self.free) for _ in ids]
+    for each, row in zip(ids, rows, strict=True):
+      self.of[each], self.owner[row] = row, each
+    return np.array(rows, np.int32)
+
+  def remove(self, ids: Sequence[Id]) -> None:
+    """Gives the rows back; what is still to come for them belongs to nobody."""
+    rows = self.rows(ids)
+    self.generation[rows] += 1
+    for each, row in zip(ids, rows.tolist(), strict=True):
+      del self.of[each]
+      self.owner[row] = None
+      heapq.heappush(self.free, row)
+
+  def grow(self, capacity: int) -> None:
+    """Adds free rows up to `capacity`."""
+    added = capacity - self.capacity
+    for row in range(self.capacity, capacity):
+      heapq.heappush(self.free, row)
+    self.owner += [None] * added
+    self.generation = np.concatenate([self.generation, np.zeros(added, np.int64)])
+
+  def to_plain(self) -> dict[str, Any]:
+    """What a snapshot holds."""
+    ids = list(self.of)
+    rows = np.fromiter(self.of.values(), np.int64, len(ids))
+    return {'ids': ids, 'rows': rows, 'generation': self.generation}
+
+  @classmethod
+  def from_plain(cls, what: str, plain: dict[str, Any]) -> 'Slots':
+    """The inverse of `to_plain`."""
+    generation = plain['generation'].copy()
+    of = dict(zip(plain['ids'], plain['rows'].tolist(), strict=True))
+    owner: list[Id | None] = [None] * len(generation)
+    for each, row in of.items():
+      owner[row] = each
+    free = [row for row, each in enumerate(owner) if each is None]
+    return cls(what, of, owner, generation, free)
+
+
+def _is_id(value: Any) -> bool:
+  if isinstance(value, int):
+    return not isinstance(value, bool) and -(2**63) <= value < 2**63
+  return isinstance(value, str)
