@@ -16,9 +16,13 @@ FACTORIES = {
   'bandits/beliefs/gaussian_unknown_noise.py': 'gaussian_unknown_noise',
   'bandits/beliefs/linear_disjoint.py': 'linear_disjoint',
   'bandits/beliefs/linear_hybrid.py': 'linear_hybrid',
+  'bandits/beliefs/ensemble.py': 'ensemble',
   'bandits/beliefs/linear_unknown_noise.py': 'linear_unknown_noise',
   'bandits/beliefs/matrix_factorisation.py': 'matrix_factorisation',
   'bandits/beliefs/neural_gradient.py': 'neural_gradient',
+  'bandits/beliefs/per_epoch.py': 'per_epoch',
+  'bandits/beliefs/perturbed_history.py': 'perturbed_history',
+  'bandits/beliefs/residual.py': 'residual',
   'bandits/mixture.py': 'mixture',
   'bandits/policy.py': 'combine',
 }

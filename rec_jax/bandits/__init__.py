@@ -4,6 +4,7 @@ A policy is a belief and an explorer, so an entry is one line. Hyperparameters m
 numbers, so a sweep is a `vmap` over `make`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,12 +26,17 @@ from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
-from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
-from rec_jax.bandits.beliefs.per_user import per_user
-from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
-from rec_jax.bandits.beliefs.residual import residual
 from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.combinations import (
+  epoch_linear,
+  perturbed_linear,
+  perturbed_popularity,
+  popularity,
+  popularity_linear,
+  popularity_matrix_factorisation,
+  popularity_per_user_linear,
+)
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
@@ -50,6 +56,8 @@ from rec_jax.bandits.policy import combine
 from rec_jax.types import InputError
 
 __all__ = ['hyperparameters', 'make', 'names']
+
+_PLAIN = (bool, int, float, str)
 
 
 def make(name: str, **values: Any) -> Policy:
@@ -71,7 +79,15 @@ def make(name: str, **values: Any) -> Policy:
     raise InputError(
       f'unknown hyperparameter {unknown!r} of policy {name!r}; known: {", ".join(known) or "none"}'
     )
+  if all(isinstance(value, _PLAIN) for value in values.values()):
+    return _made(name, tuple((key, type(value), value) for key, value in sorted(values.items())))
   return _REGISTRY[name](**values)
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(name: str, values: tuple[tuple[str, type, Any], ...]) -> Policy:
+  """The same object for the same numbers, so that what is compiled for it serves all who ask."""
+  return _REGISTRY[name](**{key: value for key, _, value in values})
 
 
 def names() -> tuple[str, ...]:
@@ -89,72 +105,6 @@ def hyperparameters(name: str) -> dict[str, Any]:
     raise InputError(f'unknown policy {name!r}; known: {", ".join(names())}')
   parameters = inspect.signature(_REGISTRY[name]).parameters
   return {parameter.name: parameter.default for parameter in parameters.values()}
-
-
-def popularity(a0: ArrayLike = 1.0, b0: ArrayLike = 9.0, gamma: ArrayLike = 1.0) -> Belief:
-  """Beta-Bernoulli whose prior mean is one success in ten; a0 and b0 may be counts [N]."""
-  return beta_bernoulli(a0, b0, gamma)
-
-
-def popularity_linear(
-  lambda_: ArrayLike = 1.0,
-  noise_variance: ArrayLike = 1.0,
-  a0: ArrayLike = 1.0,
-  b0: ArrayLike = 9.0,
-  gamma: ArrayLike = 1.0,
-) -> Belief:
-  """Linear deviations, shared by all users, from the popularity of each arm."""
-  return residual(popularity(a0, b0, gamma), linear(lambda_, noise_variance, gamma=gamma))
-
-
-def popularity_per_user_linear(
-  lambda_: ArrayLike = 1.0,
-  noise_variance: ArrayLike = 1.0,
-  a0: ArrayLike = 1.0,
-  b0: ArrayLike = 9.0,
-  gamma: ArrayLike = 1.0,
-) -> Belief:
-  """Linear deviations of each user from the popularity of each arm."""
-  # A user has too few rows for rounding to add up.
-  deviation = linear(lambda_, noise_variance, gamma=gamma, compensated=False)
-  return residual(popularity(a0, b0, gamma), per_user(deviation))
-
-
-def popularity_matrix_factorisation(
-  lambda_: ArrayLike = 1.0,
-  noise_variance: ArrayLike = 1.0,
-  a0: ArrayLike = 1.0,
-  b0: ArrayLike = 9.0,
-  gamma: ArrayLike = 1.0,
-  rank: int = 8,
-) -> Belief:
-  """Low-rank deviations of each user and arm from the popularity of each arm."""
-  return residual(
-    popularity(a0, b0, gamma), matrix_factorisation(lambda_, noise_variance, gamma, rank)
-  )
-
-
-def perturbed_popularity(
-  a0: ArrayLike = 1.0,
-  b0: ArrayLike = 9.0,
-  gamma: ArrayLike = 1.0,
-  num_copies: int = 16,
-  num_pseudo_rewards: int = 1,
-) -> Belief:
-  """Copies of the popularity of each arm whose rewards have coin flips added."""
-  return perturbed_history(popularity(a0, b0, gamma), num_copies, num_pseudo_rewards)
-
-
-def perturbed_linear(
-  lambda_: ArrayLike = 1.0,
-  noise_variance: ArrayLike = 1.0,
-  gamma: ArrayLike = 1.0,
-  num_copies: int = 16,
-  num_pseudo_rewards: int = 1,
-) -> Belief:
-  """Copies of a linear regression whose rewards have coin flips added."""
-  belief = linear(lambda_, noise_variance, gamma=gamma)
-  return perturbed_history(belief, num_copies, num_pseudo_rewards)
 
 
 def _pair(
@@ -217,7 +167,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
   'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
-  'lin_falcon': _pair(linear, falcon),
+  'lin_falcon': _pair(epoch_linear, falcon),
   'lin_greedy': _pair(linear, greedy),
   'lin_ids': _pair(linear, information_directed),
   'lin_perturbed_history': _pair(perturbed_linear, thompson),

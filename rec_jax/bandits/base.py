@@ -8,18 +8,23 @@ is consumed. All semantics are for one decision; batches come from `jax.vmap`.
   decision = policy.select(key, state, context)      # one context
   state = policy.update(key, state, feedback)        # B outcomes, rows in order
 
-Nothing can be raised under jit; `rec_jax.bandits.host` decides and learns with checked input.
+Nothing can be raised under jit; `rec_jax.bandits.host` checks what comes from outside.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 State = Any
 Info = Any
+Range = tuple[float, float]
+
+ANY_REWARD = (-np.inf, np.inf)
+UNIT_REWARD = (0.0, 1.0)
 
 
 def keep_state(key: jax.Array, state: State) -> State:
@@ -34,6 +39,12 @@ def keep_arms(state: State, ids: jax.Array, features: jax.Array) -> State:
   return state
 
 
+def keep_users(key: jax.Array, state: State, ids: jax.Array, spec: ArmSpec) -> State:
+  """The `reset_users` of what has no state of its own for a user."""
+  del key, ids, spec
+  return state
+
+
 def no_info(state: State, context: Context, index: jax.Array) -> Info:
   """The `info` of what needs nothing back but the feedback itself."""
   del state, context, index
@@ -43,19 +54,22 @@ class Policy(NamedTuple):
   """How to decide and how to learn from what came of it.
 
   Attributes:
-    init: (key, spec) -> state.
+    init: (key, spec) -> state; `state.num_rejected` [] int32 counts what was left out.
     select: (key, state, context) -> Decision, for ONE context; propensity is left NaN.
     update: (key, state, feedback) -> state; feedback has a leading [B], rows are applied in
-      order, a row of weight 0 changes nothing, and a row that is not finite is counted and
-      changes nothing else.
+      order, a row of weight 0 changes nothing, and a row that cannot be (see `reject`) is counted
+      and changes nothing else.
     probabilities: (key, state, context) -> [K, L], the marginal of each candidate at each position.
     propensity: (key, state, context, decision) -> [L], of position l given those before it.
     refresh: (key, state) -> state, the costly part of learning; the rollout calls it on its own,
       unbatched round index.
-    reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
+    reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior; ids
+      outside [0, N) are counted.
+    reset_users: (key, state, ids [M]) -> state, the same for users.
     propensity_is_exact: False where `propensity` is a Monte Carlo estimate.
     info: (state, context, index [L]) -> the info of a decision for these candidates, so that a
       policy can learn from choices that another one made; None where its own chance is in it.
+    reward_range: lowest and highest reward that it can learn from.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -65,8 +79,10 @@ class Policy(NamedTuple):
   propensity: Callable[[jax.Array, State, Context, Decision], jax.Array]
   refresh: Callable[[jax.Array, State], State]
   reset_arms: Callable[[State, jax.Array, jax.Array], State]
+  reset_users: Callable[[jax.Array, State, jax.Array], State]
   propensity_is_exact: bool
   info: Callable[[State, Context, jax.Array], Info] | None = None
+  reward_range: Range = ANY_REWARD
 
 
 class Belief(NamedTuple):
@@ -81,11 +97,14 @@ class Belief(NamedTuple):
       `index`, a pytree. It arrives as `feedback.info`, with a leading [B].
     refresh: (key, state) -> state, the costly part of learning.
     reset_arms: (state, ids [M], features [M, F]) -> state, puts slots back to the prior.
+    reset_users: (key, state, ids [M], spec) -> state, the same for users.
     cdf: (state, context, x [Q, K]) -> [Q, K], the distribution function of each candidate's
       expected reward at its own Q points, where the candidates are independent, so that Thompson's
       propensity is a one-dimensional integral; None where they are not.
     members: (state, context) -> [M, K], where a draw is one of M equally likely members, so that
       Thompson's propensity is a count over them; None where it is not.
+    reward_range: lowest and highest reward that it can learn from; `combine` keeps others away.
+    learns_at_refresh: whether means stay as they are until `refresh`.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -95,8 +114,11 @@ class Belief(NamedTuple):
   info: Callable[[State, Context, jax.Array], Info] = no_info
   refresh: Callable[[jax.Array, State], State] = keep_state
   reset_arms: Callable[[State, jax.Array, jax.Array], State] = keep_arms
+  reset_users: Callable[[jax.Array, State, jax.Array, ArmSpec], State] = keep_users
   cdf: Callable[[State, Context, jax.Array], jax.Array] | None = None
   members: Callable[[State, Context], jax.Array] | None = None
+  reward_range: Range = ANY_REWARD
+  learns_at_refresh: bool = False
 
 
 class Outlook(NamedTuple):
@@ -127,13 +149,15 @@ class Explorer(NamedTuple):
     init: (key, spec) -> state.
     select: (key, state, outlook, mask [K]) -> index [] int32, -1 where all are masked.
     probabilities: (key, state, outlook, mask [K]) -> [K], probability that `select` returns each.
-    update: (state, feedback, change [B]) -> state; `change` is how far the belief's mean of each
-      chosen candidate moved by this update.
+    update: (state, feedback) -> state.
     is_exact: belief -> whether `probabilities` is exact, not a Monte Carlo estimate.
+    watch: (state, change [], weight []) -> state, told of every row how far the belief's mean of
+      the chosen candidate moved when the row was learnt; None for those that need not know.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
   select: Callable[[jax.Array, State, Outlook, jax.Array], jax.Array]
   probabilities: Callable[[jax.Array, State, Outlook, jax.Array], jax.Array]
-  update: Callable[[State, Feedback, jax.Array], State]
+  update: Callable[[State, Feedback], State]
   is_exact: Callable[[Belief], bool]
+  watch: Callable[[State, jax.Array, jax.Array], State] | None = None

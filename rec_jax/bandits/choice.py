@@ -3,6 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+_FACTORS = 0x85EBCA6B, 0xC2B2AE35
+_MANY = 10_000
+_INVERSES = tuple(pow(factor, -1, 2**32) for factor in _FACTORS)
+
 
 def masked_argmax(key: jax.Array, scores: jax.Array, mask: jax.Array) -> jax.Array:
   """The best candidate; equal scores are equally likely, NaN scores come last.
@@ -19,15 +23,13 @@ def masked_argmax(key: jax.Array, scores: jax.Array, mask: jax.Array) -> jax.Arr
     [] int32 in [0, K), or -1 where every candidate is masked.
   """
   best = _best(scores, mask)
-  num_candidates = scores.shape[0]
-  index = jnp.arange(num_candidates, dtype=jnp.uint32)
-  # One reduction over (random bits, index) packed in an integer: an argmax over pairs is not
-  # vectorised on CPU, and K words of threefry cost 40 times this hash of one random salt.
-  index_bits = max(num_candidates - 1, 1).bit_length()
-  priority = _hash(index ^ jax.random.bits(key, (), jnp.uint32)) >> 1
-  packed = ((priority >> index_bits) << index_bits | index).astype(jnp.int32)
-  winner = jnp.max(jnp.where(best, packed, -1))
-  return jnp.where(winner < 0, -1, winner & ((1 << index_bits) - 1))
+  # An argmax over pairs is not vectorised on CPU, and K words of threefry cost 40 times this hash
+  # of one random salt. The hash is a bijection, so priorities differ and the highest tells its
+  # index; the salt's first bit is 1, so none is that of 0, which is 0.
+  salt = jax.random.bits(key, (), jnp.uint32) | jnp.uint32(1 << 31)
+  index = jnp.arange(len(scores), dtype=jnp.uint32)
+  winner = jnp.max(jnp.where(best, _hash(index ^ salt), 0))
+  return jnp.where(winner == 0, -1, (_unhash(winner) ^ salt).astype(jnp.int32))
 
 
 def argmax_probabilities(scores: jax.Array, mask: jax.Array) -> jax.Array:
@@ -43,9 +45,16 @@ def uniform_probabilities(mask: jax.Array) -> jax.Array:
 
 def masked_categorical(key: jax.Array, probabilities: jax.Array, mask: jax.Array) -> jax.Array:
   """[] int32 drawn in proportion to `probabilities` [K]; -1 where every candidate is masked."""
+  return perturbed_argmax(key, jnp.log(probabilities), mask & (probabilities > 0))
+
+
+def perturbed_argmax(key: jax.Array, logits: jax.Array, mask: jax.Array) -> jax.Array:
+  """[] int32 drawn in proportion to exp(`logits`) [K], by Gumbel noise; -1 where all are masked."""
   noise_key, tie_key = jax.random.split(key)
-  noise = jax.random.gumbel(noise_key, mask.shape)
-  return masked_argmax(tie_key, jnp.log(probabilities) + noise, mask & (probabilities > 0))
+  # The largest of many uniform numbers of 23 bits are often equal, and so would be their noise.
+  mode = 'high' if len(logits) > _MANY else 'low'
+  noise = jax.random.gumbel(noise_key, mask.shape, mode=mode)
+  return masked_argmax(tie_key, logits + noise, mask)
 
 
 def _best(scores: jax.Array, mask: jax.Array) -> jax.Array:
@@ -55,6 +64,13 @@ def _best(scores: jax.Array, mask: jax.Array) -> jax.Array:
 
 def _hash(x: jax.Array) -> jax.Array:
   """The finaliser of MurmurHash3 (Appleby 2011): every input bit flips half the output bits."""
-  x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-  x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+  x = (x ^ (x >> 16)) * jnp.uint32(_FACTORS[0])
+  x = (x ^ (x >> 13)) * jnp.uint32(_FACTORS[1])
+  return x ^ (x >> 16)
+
+
+def _unhash(x: jax.Array) -> jax.Array:
+  """The inverse of `_hash`: a shift by 13 is undone by one by 13 and one by 26."""
+  x = (x ^ (x >> 16)) * jnp.uint32(_INVERSES[1])
+  x = (x ^ (x >> 13) ^ (x >> 26)) * jnp.uint32(_INVERSES[0])
   return x ^ (x >> 16)

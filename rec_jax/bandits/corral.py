@@ -37,8 +37,9 @@ def corral(
 
   Mirror descent with a log barrier, and learning rates that grow where a share falls, so that a
   policy that was starved and then proves good comes back. Agarwal et al. hand a policy its reward
-  over its share, and 0 when it was not followed; here a policy learns from its own choices as they
-  are (as in Pacchiano et al. 2020), for a reward of many times one would mislead a posterior.
+  over its share, and 0 when it was not followed; here rewards are handed on as they are (as in
+  Pacchiano et al. 2020), for one of many times one would mislead a posterior, and to all policies
+  that can learn from the choices of others.
 
   Args:
     policies: P of them.
@@ -47,7 +48,7 @@ def corral(
       e^(1 / ln T).
 
   Returns:
-    A policy. Rewards outside [0, 1] are clipped.
+    A policy for rewards in [0, 1].
 
   Raises:
     InputError: a value is out of range.
@@ -70,7 +71,7 @@ def corral(
 
     def row(state: CorralState, row: tuple[jax.Array, ...]) -> tuple[CorralState, None]:
       chosen, share, reward, weight = row
-      loss = weight * (1 - jnp.clip(reward, 0, 1)) / jnp.where(weight == 0, 1, share)
+      loss = weight * (1 - reward) / jnp.where(weight == 0, 1, share)
       losses = jnp.zeros_like(state.shares).at[chosen].set(loss)
       shares = descend(state.shares, state.rates, losses)
       inverse = 1 / smooth(shares)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from rec_jax.bandits.base import Belief, Explorer, Outlook, Policy
+from rec_jax.bandits.base import UNIT_REWARD, Belief, Explorer, Outlook, Policy
 from rec_jax.bandits.choice import masked_categorical, uniform_probabilities
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import check_range
@@ -36,7 +36,7 @@ def exp3(learning_rate: ArrayLike = 0.01, mixing: ArrayLike = 0.05) -> Policy:
     mixing: share of uniform exploration, in (0, 1].
 
   Returns:
-    A policy over arms that reads no features. Rewards should lie in [0, 1].
+    A policy over arms that reads no features. For rewards in [0, 1].
 
   Raises:
     InputError: a value is out of range.
@@ -51,7 +51,8 @@ def exp3(learning_rate: ArrayLike = 0.01, mixing: ArrayLike = 0.05) -> Policy:
     propensity = policy.propensity(log_key, state, context, decision)
     return dataclasses.replace(decision, info=Exp3Info(propensity))
 
-  return policy._replace(select=select)
+  # What comes back holds the chance that EXP3 itself gave the choice.
+  return policy._replace(select=select, info=None)
 
 
 def _log_weights(learning_rate: ArrayLike) -> Belief:
@@ -82,7 +83,7 @@ def _log_weights(learning_rate: ArrayLike) -> Belief:
     # A new arm starts with the average weight, neither hopeless nor leading.
     return state.at[ids].set(jnp.mean(state))
 
-  return Belief(init, predict, sample, update, reset_arms=reset_arms)
+  return Belief(init, predict, sample, update, reset_arms=reset_arms, reward_range=UNIT_REWARD)
 
 
 def _exponential(mixing: ArrayLike) -> Explorer:

@@ -27,7 +27,7 @@ def exp4(
     mixing: share that is spread evenly over the policies, in (0, 1].
 
   Returns:
-    A policy. Rewards should lie in [0, 1].
+    A policy for rewards in [0, 1].
 
   Raises:
     InputError: a value is out of range.

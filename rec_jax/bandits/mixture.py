@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.bandits.base import Policy, State
-from rec_jax.bandits.policy import reject_non_finite
+from rec_jax.bandits.base import UNIT_REWARD, Policy, State
+from rec_jax.bandits.policy import reject
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 _TINY = 1e-30
@@ -22,12 +22,14 @@ class MixtureState:
   Attributes:
     policies: P states.
     master: of the master.
-    num_rejected: [] int32, rows of feedback that were not finite and were left out.
+    num_rejected: [] int32, rows of feedback, and arms and users to reset, that could not be.
+    spec: the sizes that it was made for, static.
   """
 
   policies: tuple[Any, ...]
   master: Any
   num_rejected: jax.Array
+  spec: ArmSpec = struct.field(pytree_node=False)
 
 
 @struct.dataclass
@@ -66,15 +68,15 @@ class Master(NamedTuple):
 
 
 def mixture(policies: Sequence[Policy], master: Master) -> Policy:
-  """Follows one policy for a whole slate; each learns from what it chose itself.
+  """Follows one policy for a whole slate; all learn from what came of it.
 
-  What another chose tells a policy something too, but some want back what only they know at their
-  own choice. The propensity is that of the mixture, whichever policy was followed, and exact if
-  those of all policies are.
+  A policy without `Policy.info`, such as EXP3, wants back what only it knows at its own choice and
+  learns from the rounds in which it was followed. The propensity is that of the mixture, whichever
+  policy was followed, and exact if those of all policies are.
 
   Args:
     policies: P of them.
-    master: learns their shares.
+    master: learns their shares, for rewards in [0, 1].
 
   Returns:
     A policy.
@@ -92,7 +94,7 @@ def mixture(policies: Sequence[Policy], master: Master) -> Policy:
 
   def init(key: jax.Array, spec: ArmSpec) -> MixtureState:
     states = [policy.init(k, spec) for policy, k in zip(policies, keys_of(key), strict=True)]
-    return MixtureState(tuple(states), master.init(num_policies), jnp.zeros((), jnp.int32))
+    return MixtureState(tuple(states), master.init(num_policies), jnp.zeros((), jnp.int32), spec)
 
   def select(key: jax.Array, state: MixtureState, context: Context) -> Decision:
     choice_key, select_key, log_key = jax.random.split(key, 3)
@@ -108,7 +110,10 @@ def mixture(policies: Sequence[Policy], master: Master) -> Policy:
     if master.reads_likelihood:
       paths = prefixes(log_key, state, context, decision)
       likelihood = paths / jnp.maximum(paths @ shares, _TINY)[:, None]
-    infos = tuple(own.info for own in decisions)
+    infos = tuple(
+      own.info if policy.info is None else policy.info(own_state, context, decision.index)
+      for policy, own_state, own in zip(policies, state.policies, decisions, strict=True)
+    )
     size = len(decision.index)
     info = MixtureInfo(jnp.full(size, chosen), jnp.full(size, shares[chosen]), likelihood, infos)
     return dataclasses.replace(decision, info=info)
@@ -133,16 +138,16 @@ def mixture(policies: Sequence[Policy], master: Master) -> Policy:
     return jnp.tensordot(master.shares(state.master), jnp.stack(rows), axes=1)
 
   def update(key: jax.Array, state: MixtureState, feedback: Feedback) -> MixtureState:
-    feedback, num_rejected = reject_non_finite(feedback)
+    feedback, num_rejected = reject(feedback, state.spec, UNIT_REWARD)
     states = []
     for i, (policy, own_key) in enumerate(zip(policies, keys_of(key), strict=True)):
-      own = dataclasses.replace(
-        feedback,
-        weight=jnp.where(feedback.info.chosen == i, feedback.weight, 0.0),
-        info=feedback.info.policies[i],
-      )
+      own = dataclasses.replace(feedback, info=feedback.info.policies[i])
+      if policy.info is None:
+        followed = feedback.info.chosen == i
+        own = dataclasses.replace(own, weight=jnp.where(followed, own.weight, 0.0))
       states.append(policy.update(own_key, state.policies[i], own))
-    return MixtureState(
+    return dataclasses.replace(
+      state,
       policies=tuple(states),
       master=master.update(state.master, feedback),
       num_rejected=state.num_rejected + num_rejected,
@@ -157,7 +162,18 @@ def mixture(policies: Sequence[Policy], master: Master) -> Policy:
       policy.reset_arms(own, ids, features)
       for policy, own in zip(policies, state.policies, strict=True)
     ]
-    return dataclasses.replace(state, policies=tuple(states))
+    num_wrong = jnp.sum((ids < 0) | (ids >= state.spec.num_arms), dtype=jnp.int32)
+    return dataclasses.replace(
+      state, policies=tuple(states), num_rejected=state.num_rejected + num_wrong
+    )
+
+  def reset_users(key: jax.Array, state: MixtureState, ids: jax.Array) -> MixtureState:
+    num_wrong = jnp.sum((ids < 0) | (ids >= state.spec.num_users), dtype=jnp.int32)
+    return dataclasses.replace(
+      state,
+      policies=tuple(each('reset_users', keys_of(key), state.policies, ids)),
+      num_rejected=state.num_rejected + num_wrong,
+    )
 
   return Policy(
     init=init,
@@ -167,5 +183,7 @@ def mixture(policies: Sequence[Policy], master: Master) -> Policy:
     propensity=propensity,
     refresh=refresh,
     reset_arms=reset_arms,
+    reset_users=reset_users,
     propensity_is_exact=all(policy.propensity_is_exact for policy in policies),
+    reward_range=UNIT_REWARD,
   )

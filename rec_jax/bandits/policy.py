@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rec_jax.bandits.base import Belief, Explorer, Info, Outlook, Policy, State
+from rec_jax.bandits.base import Belief, Explorer, Info, Outlook, Policy, Range, State
+from rec_jax.bandits.watch import Waiting, init_waiting, learn, wait, watch_waiting
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
 _NUM_PREFIXES = 64
@@ -21,14 +22,16 @@ class PolicyState:
   Attributes:
     belief: state of the belief.
     explorer: state of the explorer.
-    num_rejected: [] int32, rows of feedback that were not finite and were left out.
-    slate_size: L, static.
+    waiting: rows that the explorer is to be told of when the belief has learnt them, or None.
+    num_rejected: [] int32, rows of feedback, and arms and users to reset, that could not be.
+    spec: the sizes that it was made for, static.
   """
 
   belief: Any
   explorer: Any
+  waiting: Waiting | None
   num_rejected: jax.Array
-  slate_size: int = struct.field(pytree_node=False)
+  spec: ArmSpec = struct.field(pytree_node=False)
 
 
 def combine(belief: Belief, explorer: Explorer) -> Policy:
@@ -49,12 +52,15 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
 
   def init(key: jax.Array, spec: ArmSpec) -> PolicyState:
     belief_key, explorer_key = jax.random.split(key)
-    return PolicyState(
+    state = PolicyState(
       belief=belief.init(belief_key, spec),
       explorer=explorer.init(explorer_key, spec),
+      waiting=init_waiting(belief, explorer, spec),
       num_rejected=jnp.zeros((), jnp.int32),
-      slate_size=spec.slate_size,
+      spec=spec,
     )
+    # A buffer that two leaves share cannot be donated to an update.
+    return jax.tree.map(jnp.copy, state)
 
   def select(key: jax.Array, state: PolicyState, context: Context) -> Decision:
     _check_shapes(context)
@@ -71,14 +77,14 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     return jax.vmap(belief.info, in_axes=(None, None, 0))(state.belief, context, index)
 
   def update(key: jax.Array, state: PolicyState, feedback: Feedback) -> PolicyState:
-    feedback, num_rejected = reject_non_finite(feedback)
-    before = _chosen_means(belief, state.belief, feedback)
-    belief_state = belief.update(key, state.belief, feedback)
-    change = _chosen_means(belief, belief_state, feedback) - before
+    feedback, num_rejected = reject(feedback, state.spec, belief.reward_range)
+    states = state.belief, explorer.update(state.explorer, feedback)
+    belief_state, explorer_state = learn(key, belief, explorer, states, feedback)
     return dataclasses.replace(
       state,
       belief=belief_state,
-      explorer=explorer.update(state.explorer, feedback, change),
+      explorer=explorer_state,
+      waiting=wait(belief, state.belief, state.waiting, feedback),
       num_rejected=state.num_rejected + num_rejected,
     )
 
@@ -95,10 +101,28 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     ]
 
   def refresh(key: jax.Array, state: PolicyState) -> PolicyState:
-    return dataclasses.replace(state, belief=belief.refresh(key, state.belief))
+    states = belief.refresh(key, state.belief), state.explorer
+    explorer_state, waiting = watch_waiting(belief, explorer, states, state.waiting)
+    return dataclasses.replace(state, belief=states[0], explorer=explorer_state, waiting=waiting)
 
   def reset_arms(state: PolicyState, ids: jax.Array, features: jax.Array) -> PolicyState:
-    return dataclasses.replace(state, belief=belief.reset_arms(state.belief, ids, features))
+    is_arm = (ids >= 0) & (ids < state.spec.num_arms)
+    # What is written past the end is dropped; -1 would be the last arm.
+    ids = jnp.where(is_arm, ids, state.spec.num_arms)
+    return dataclasses.replace(
+      state,
+      belief=belief.reset_arms(state.belief, ids, features),
+      num_rejected=state.num_rejected + jnp.sum(~is_arm, dtype=jnp.int32),
+    )
+
+  def reset_users(key: jax.Array, state: PolicyState, ids: jax.Array) -> PolicyState:
+    is_user = (ids >= 0) & (ids < state.spec.num_users)
+    ids = jnp.where(is_user, ids, state.spec.num_users)
+    return dataclasses.replace(
+      state,
+      belief=belief.reset_users(key, state.belief, ids, state.spec),
+      num_rejected=state.num_rejected + jnp.sum(~is_user, dtype=jnp.int32),
+    )
 
   return Policy(
     init=init,
@@ -108,31 +132,45 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     propensity=propensity,
     refresh=refresh,
     reset_arms=reset_arms,
+    reset_users=reset_users,
     propensity_is_exact=explorer.is_exact(belief),
     info=info,
+    reward_range=belief.reward_range,
   )
 
 
-def reject_non_finite(feedback: Feedback) -> tuple[Feedback, jax.Array]:
-  """Gives rows with a NaN or infinity weight 0 and zeros, and counts them.
+def reject(feedback: Feedback, spec: ArmSpec, reward_range: Range) -> tuple[Feedback, jax.Array]:
+  """Gives rows that cannot be weight 0 and zeros, and counts them.
+
+  Those are rows that hold a NaN or infinity, have a negative weight, or count and are of a user or
+  an arm that does not exist or have a reward out of range.
 
   Args:
     feedback: of B rows.
+    spec: how many users and arms there are.
+    reward_range: lowest and highest reward.
 
   Returns:
     The same with those rows emptied, and [] int32, how many they are.
   """
-  finite = jnp.isfinite(feedback.reward) & jnp.isfinite(feedback.weight)
-  finite &= jnp.all(jnp.isfinite(feedback.features), axis=-1)
-  finite &= jnp.all(jnp.isfinite(feedback.query), axis=-1)
+  low, high = reward_range
+  right = jnp.isfinite(feedback.reward) & jnp.isfinite(feedback.weight)
+  right &= jnp.all(jnp.isfinite(feedback.features), axis=-1)
+  right &= jnp.all(jnp.isfinite(feedback.query), axis=-1)
+  possible = (feedback.user_id >= 0) & (feedback.user_id < spec.num_users)
+  possible &= (feedback.arm_id >= 0) & (feedback.arm_id < spec.num_arms)
+  possible &= (feedback.reward >= low) & (feedback.reward <= high)
+  right &= (feedback.weight == 0) | (possible & (feedback.weight > 0))
   clean = dataclasses.replace(
     feedback,
-    query=jnp.where(finite[:, None], feedback.query, 0.0),
-    features=jnp.where(finite[:, None], feedback.features, 0.0),
-    reward=jnp.where(finite, feedback.reward, 0.0),
-    weight=jnp.where(finite, feedback.weight, 0.0),
+    user_id=jnp.where(right, feedback.user_id, 0),
+    arm_id=jnp.where(right, feedback.arm_id, 0),
+    query=jnp.where(right[:, None], feedback.query, 0.0),
+    features=jnp.where(right[:, None], feedback.features, 0.0),
+    reward=jnp.where(right, feedback.reward, 0.0),
+    weight=jnp.where(right, feedback.weight, 0.0),
   )
-  return clean, jnp.sum(~finite, dtype=jnp.int32)
+  return clean, jnp.sum(~right, dtype=jnp.int32)
 
 
 def _look(belief: Belief, state: State, context: Context) -> Outlook:
@@ -162,7 +200,7 @@ def _select_slate(
     # An index of -1 clears the last candidate, which is harmless: all are masked already.
     return mask.at[index].set(False), index
 
-  return _scan(position, mask, jax.random.split(key, state.slate_size))[1]
+  return _scan(position, mask, jax.random.split(key, state.spec.slate_size))[1]
 
 
 def _conditional(
@@ -193,7 +231,7 @@ def _marginals(
     index = _select_slate(select_key, explorer, state, outlook, mask)
     return _conditional(rows_key, explorer, state, outlook, mask, index)[1]
 
-  if state.slate_size == 1:
+  if state.spec.slate_size == 1:
     return explorer.probabilities(key, state.explorer, outlook, mask)[:, None]
   return jnp.mean(jax.vmap(one)(jax.random.split(key, _NUM_PREFIXES)), axis=0).T
 
@@ -204,22 +242,6 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any) ->
     return jax.lax.scan(step, carry, rows)
   carry, out = step(carry, jax.tree.map(lambda x: x[0], rows))
   return carry, jax.tree.map(lambda x: x[None], out)
-
-
-def _chosen_means(belief: Belief, state: State, feedback: Feedback) -> jax.Array:
-  """[B] what the belief expects of each chosen candidate."""
-
-  def one(row: Feedback) -> jax.Array:
-    context = Context(
-      user_id=row.user_id,
-      query=row.query,
-      features=row.features[None],
-      arm_ids=row.arm_id[None],
-      mask=jnp.ones(1, bool),
-    )
-    return belief.predict(state, context)[0][0]
-
-  return jax.vmap(one)(dataclasses.replace(feedback, info=None))
 
 
 def _check_shapes(context: Context) -> None:

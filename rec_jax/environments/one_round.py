@@ -21,6 +21,7 @@ class SeedKeys(NamedTuple):
   policy: jax.Array
   environment: jax.Array
   rounds: jax.Array
+  refresh: jax.Array
 
 
 class RoundKeys(NamedTuple):
@@ -36,8 +37,8 @@ class RoundKeys(NamedTuple):
 def seed_keys(key: jax.Array) -> SeedKeys:
   """The keys of one seed."""
   init_key, rounds_key = jax.random.split(key)
-  policy_key, env_key = jax.random.split(init_key)
-  return SeedKeys(policy_key, env_key, rounds_key)
+  policy_key, env_key, refresh_key = jax.random.split(init_key, 3)
+  return SeedKeys(policy_key, env_key, rounds_key, refresh_key)
 
 
 def round_keys(key: jax.Array, t: ArrayLike) -> RoundKeys:

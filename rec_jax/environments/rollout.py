@@ -27,12 +27,14 @@ class Trajectory:
 
   Attributes:
     metrics: `Metrics` of NumPy arrays with leading [S, T]; ids in the smallest signed type.
+    num_rejected: [S] int32, rows of feedback so far that the policy could not learn from.
     propensity: [S, T, B, L] float32, None unless a log was recorded.
     policy_state: leading [S], on the device, None unless asked for.
     env_state: leading [S], on the device, None unless asked for.
   """
 
   metrics: Metrics
+  num_rejected: Any
   propensity: Any = None
   policy_state: Any = None
   env_state: Any = None
@@ -98,6 +100,7 @@ def rollout(
       dataclasses.replace(
         trajectory,
         metrics=jax.device_get(trajectory.metrics),
+        num_rejected=jax.device_get(trajectory.num_rejected),
         propensity=jax.device_get(trajectory.propensity),
       )
     )
@@ -130,7 +133,8 @@ def side_by_side(
 def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> Trajectory:
   """All rounds of one chunk of seeds."""
   policy_state, env_state = jax.vmap(functools.partial(one_round.init, options, data))(start)
-  keys = jax.vmap(seed_keys)(start.keys).rounds
+  of_seed = jax.vmap(seed_keys)(start.keys)
+  keys = of_seed.rounds
   over_seeds = one_round.mapped(
     functools.partial(one_round.play, options), (None, 0, (None, 0, 0, 0)), len(keys)
   )
@@ -145,7 +149,7 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
   ) -> tuple[tuple[Any, Any], Any]:
     t, drawn = drawn_round
     policy_state, env_state = carry
-    policy_state = _refresh(options, t, keys, start.settings, policy_state)
+    policy_state = _refresh(options, t, of_seed.refresh, start.settings, policy_state)
     policy_state, env_state, *out = halves.finish(drawn, t, rest(policy_state, env_state))
     return (policy_state, env_state), out
 
@@ -153,13 +157,19 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
     drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
     return jax.lax.scan(step, carry, (rounds, drawn))
 
-  blocks = (-1, _rounds_a_block(options.num_rounds, jax.eval_shape(halves.draw, 0, keys)))
+  size = _rounds_a_block(options.num_rounds, jax.eval_shape(halves.draw, 0, keys))
+  num_whole = options.num_rounds // size * size
   rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
-  carry, out = jax.lax.scan(block, (policy_state, env_state), rounds.reshape(blocks))
+  carry, out = jax.lax.scan(block, (policy_state, env_state), rounds[:num_whole].reshape(-1, size))
+  out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+  if num_whole < options.num_rounds:
+    carry, rest_out = block(carry, rounds[num_whole:])
+    out = jax.tree.map(lambda *parts: jnp.concatenate(parts), out, rest_out)
   policy_state, env_state = carry
-  metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, *x.shape[2:]), 0, 1), out)
+  metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), out)
   return Trajectory(
     metrics=metrics,
+    num_rejected=policy_state.num_rejected,
     propensity=propensity,
     policy_state=policy_state if options.return_state else None,
     env_state=env_state if options.return_state else None,
@@ -167,10 +177,15 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
 
 
 def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
-  """Rounds whose random numbers are drawn at once: a divisor of T, so that one scan serves all."""
+  """Rounds whose random numbers are drawn at once.
+
+  A divisor of T that is half of the most that fit or above needs no remainder, whose rounds would
+  be compiled a second time.
+  """
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn))
   most = min(num_rounds, _MOST_ROUNDS_A_BLOCK, max(1, _DRAWN_BYTES // max(1, size)))
-  return max(block for block in range(1, most + 1) if num_rounds % block == 0)
+  divisors = (block for block in range(most, most // 2, -1) if num_rounds % block == 0)
+  return next(divisors, most)
 
 
 def _refresh(
@@ -182,9 +197,7 @@ def _refresh(
 
   def one(key: jax.Array, settings: Hyperparameters, state: Any) -> Any:
     policy = one_round.policy_of(options, settings)
-    # A stream of its own: the rounds count up from 0.
-    key = jax.random.fold_in(jax.random.fold_in(key, t), 1)
-    return policy.refresh(key, state)
+    return policy.refresh(jax.random.fold_in(key, t), state)
 
   return jax.lax.cond(
     t % options.refresh_every == 0,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rec_jax import bandits
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
 from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.gaussian_unknown_noise import gaussian_unknown_noise
@@ -18,8 +19,13 @@ from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.per_user import per_user
-from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
+from rec_jax.bandits.beliefs.perturbed_history import (
+  perturb_counts,
+  perturb_weights,
+  perturbed_history,
+)
 from rec_jax.bandits.beliefs.residual import ResidualInfo, residual
+from rec_jax.bandits.combinations import popularity_per_user_linear
 from rec_jax.types import ArmSpec, Context
 from tests.bandits import problems
 
@@ -264,12 +270,16 @@ def test_a_reset_arm_starts_from_the_prior():
 
 def test_perturbed_history_adds_as_many_fair_coins_as_there_are_rewards():
   num_copies, num_rows = 2_000, 6
-  belief = perturbed_history(beta_bernoulli(1, 1), num_copies, num_pseudo_rewards=2)
+  belief = perturbed_history(
+    beta_bernoulli(1, 1), lambda key, state, ids, variance: state, num_copies, num_pseudo_rewards=2
+  )
   feedback = problems.feedback(6, num_rows)
   feedback = dataclasses.replace(feedback, arm_id=jnp.full(num_rows, 3), weight=jnp.ones(num_rows))
   state = problems.compiled(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
-  coins = np.rint(np.asarray(state.successes[:, 3]) - float(feedback.reward.sum()))
-  np.testing.assert_allclose(state.successes[:, 3] + state.failures[:, 3], 3 * num_rows, rtol=1e-5)
+  counts = state.copies
+  # Heads of twelve coins, each of which adds 1/2 or takes it.
+  coins = np.rint(np.asarray(counts.successes[:, 3]) - float(feedback.reward.sum()) + num_rows)
+  np.testing.assert_allclose(counts.successes[:, 3] + counts.failures[:, 3], num_rows, rtol=1e-5)
   for chance, accepted in ((0.5, True), (0.6, False)):
     expected = stats.binom(2 * num_rows, chance).pmf(np.arange(13))
     counts = np.bincount(coins.astype(int), minlength=13)
@@ -277,7 +287,83 @@ def test_perturbed_history_adds_as_many_fair_coins_as_there_are_rewards():
     share = expected[inner] / expected[inner].sum() * counts[inner].sum()
     assert (stats.chisquare(counts[inner], share).pvalue > 1e-3) == accepted
   context = dataclasses.replace(problems.context(0), arm_ids=jnp.full(5, 3, jnp.int32))
-  mean, _ = belief.predict(state, context)
-  # One prior success in two, six rewards, and six of twelve coins; stretched by three.
-  expected = 3 * (1 + float(feedback.reward.sum()) + num_rows) / (2 + 3 * num_rows) - 1
+  mean, variance = belief.predict(state, context)
+  # One prior success in two and six rewards; coins are fair, with a variance of 1/4 each.
+  expected = (1 + float(feedback.reward.sum())) / (2 + num_rows)
   np.testing.assert_allclose(mean, expected, atol=0.02)
+  np.testing.assert_allclose(variance, 12 / 4 / 8**2, rtol=0.1)
+
+
+def test_copies_start_about_the_prior_mean_as_wide_as_a_history_of_its_size():
+  belief = perturbed_history(beta_bernoulli(1, 9), perturb_counts(1, 9), 4_000)
+  state = belief.init(KEY, SPEC)
+  mean, variance = belief.predict(state, problems.context(0))
+  np.testing.assert_allclose(mean, 0.1, atol=0.01)
+  np.testing.assert_allclose(variance, 10 / 4 / 10**2, rtol=0.1)
+  # A draw of N(0, I / 4) over unit features, with noise of 1/4 in place of 1.
+  belief = perturbed_history(linear(4.0), perturb_weights(1.0), 4_000)
+  context = dataclasses.replace(problems.context(0), features=jnp.eye(5, 3))
+  mean, variance = belief.predict(belief.init(KEY, SPEC), context)
+  np.testing.assert_allclose(mean, 0, atol=0.02)
+  np.testing.assert_allclose(variance[:3], 1 / 4 / 4, rtol=0.1)
+
+
+def test_perturbed_history_tries_other_arms_than_the_first():
+  """Five Bernoulli arms: greedy locks onto one of them, copies that all start alike did as well."""
+  chances = jnp.array([0.1, 0.3, 0.5, 0.6, 0.7])
+  context = dataclasses.replace(
+    problems.context(0, num_masked=0), arm_ids=jnp.arange(5), features=jnp.zeros((5, 3))
+  )
+
+  def regret(name):
+    policy = bandits.make(name)
+
+    def run(key):
+      def step(state, key):
+        select_key, reward_key, update_key = jax.random.split(key, 3)
+        decision = policy.select(select_key, state, context)
+        chance = chances[decision.arm_id[0]]
+        reward = jax.random.bernoulli(reward_key, chance).astype(jnp.float32)
+        feedback = problems.outcome(context, decision, reward)
+        return policy.update(update_key, state, feedback), (0.7 - chance, decision.arm_id[0])
+
+      state = policy.init(key, SPEC)
+      return jax.lax.scan(step, state, jax.random.split(key, 500))[1]
+
+    lost, chosen = problems.compiled(jax.vmap(run))(jax.random.split(KEY, 32))
+    return float(lost.sum(1).mean()), np.mean([len(set(arms)) == 1 for arms in chosen.tolist()])
+
+  greedy_regret, greedy_locked = regret('popularity_greedy')
+  found, locked = regret('perturbed_history')
+  assert greedy_locked > 0.3
+  assert locked == 0
+  assert found < greedy_regret / 2
+
+
+def test_what_is_not_known_of_an_arm_adds_to_its_doubt_until_it_is_shown():
+  values = {'a0': 1.0, 'b0': 9.0, 'noise_variance': 0.5}
+  plain = popularity_per_user_linear(2.0, **values)
+  doubting = popularity_per_user_linear(2.0, **values, item_variance=jnp.full(7, 0.3))
+  context, feedback = problems.context(0), problems.feedback(1, 40)
+  arm = int(context.arm_ids[1])
+  feedback = dataclasses.replace(feedback, arm_id=jnp.full(40, arm), weight=jnp.ones(40))
+  states = [belief.init(KEY, SPEC) for belief in (plain, doubting)]
+  (mean, variance), (same_mean, more) = (
+    belief.predict(state, context) for belief, state in zip((plain, doubting), states, strict=True)
+  )
+  np.testing.assert_allclose(same_mean, mean, rtol=1e-6)
+  np.testing.assert_allclose(more, variance + 0.3, rtol=1e-5)
+  draws = doubting.sample(KEY, states[1], context, 20_000)
+  np.testing.assert_allclose(jnp.var(draws, axis=0), more, rtol=0.05)
+
+  def info(belief, state):
+    one = belief.info(state, context, jnp.int32(1))
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (40, *leaf.shape)), one)
+
+  learnt = doubting.update(
+    KEY, states[1], dataclasses.replace(feedback, info=info(doubting, states[1]))
+  )
+  # Of all users' rewards: 1 / (1 / 0.3 + 40 / 0.5) is left of this arm, the others keep theirs.
+  of_arms = 1 / (1 / 0.3 + np.asarray(learnt.base.deviation.weight) / 0.5)
+  np.testing.assert_allclose(of_arms[arm], 1 / (1 / 0.3 + 80), rtol=1e-5)
+  np.testing.assert_allclose(np.delete(of_arms, arm), 0.3, rtol=1e-5)

@@ -27,6 +27,10 @@ def test_weights_and_mixture_follow_the_paper():
     total[arms[chosen]] += 1 / expected[chosen]
 
 
+def test_no_other_can_tell_what_exp3_wants_back():
+  assert exp3().info is None
+
+
 def test_the_propensity_is_that_of_the_decision_however_late_the_outcome():
   policy = exp3(learning_rate=0.5)
   state = policy.init(jax.random.key(0), problems.SPEC)

@@ -84,18 +84,19 @@ def test_rows_of_non_zero_weight_are_counted():
   rows = problems.feedback(0, 4).replace(weight=jnp.array([1.0, 0.0, 0.5, 2.0]))
   count = init_count(KEY, problems.SPEC)
   assert count == 0
-  assert count_rows(count + 2, rows, None) == 5
+  assert count_rows(count + 2, rows) == 5
   explorer = information_directed()
   state = explorer.init(KEY, problems.SPEC)
-  assert explorer.update(state, rows, None).count == 3
+  assert explorer.update(state, rows).count == 3
 
 
 def test_vdbe_takes_the_steps_of_tokic():
   explorer = vdbe(sensitivity=0.1, step_size=0.25)
-  rows = problems.feedback(0, 3).replace(weight=jnp.array([1.0, 0.0, 1.0]))
   # Tokic 2010, equation 6: 1 + (tanh(0.2 / 0.1 / 2) - 1) / 4 = 0.9403985, the padded row changes
   # nothing, then 0.9403985 + (tanh(0.05 / 0.1 / 2) - 0.9403985) / 4 = 0.7665286.
-  epsilon = explorer.update(jnp.float32(1.0), rows, jnp.array([0.2, 9.0, -0.05]))
+  epsilon = jnp.float32(1.0)
+  for change, weight in ((0.2, 1.0), (9.0, 0.0), (-0.05, 1.0)):
+    epsilon = explorer.watch(epsilon, jnp.float32(change), jnp.float32(weight))
   np.testing.assert_allclose(epsilon, 0.7665286, rtol=1e-5)
   # A third of it each, and the rest for the best.
   got = explorer.probabilities(KEY, epsilon, OUTLOOK, MASK)
@@ -117,8 +118,8 @@ def test_thompson_counts_the_best_of_its_draws():
   outlook = Outlook(mean, None, lambda key, number: draws[:number], None)
   mask = jnp.array([True, True, False])
   got = thompson(num_samples=4).probabilities(KEY, 0, outlook, mask)
-  # Two and a half of four draws: (2.5 + 1) / (4 + 2).
-  np.testing.assert_allclose(got, [3.5 / 6, 2.5 / 6, 0], rtol=1e-6)
+  # Two and a half of four draws, and half of a fifth: (2.5 + 1 / 2) / (4 + 1).
+  np.testing.assert_allclose(got, [3 / 5, 2 / 5, 0], rtol=1e-6)
   assert thompson().select(KEY, 0, outlook, mask) == 0
   # Draws turned around their mean: the first, 1 and 0, becomes 0 and 1.
   turned = outlook._replace(members=2 * mean - draws[:3])
@@ -161,6 +162,31 @@ def test_information_is_the_variance_of_what_the_best_tells():
   state = explorer.init(KEY, problems.SPEC)
   np.testing.assert_allclose(explorer.probabilities(KEY, state, outlook, ALL), [0, 1], atol=1e-6)
   assert explorer.select(KEY, state, outlook, ALL) == 1
+
+
+@pytest.mark.parametrize(('num_groups', 'num_draws'), [(100, 128), (10, 64)])
+def test_information_is_not_made_of_chance(num_groups, num_draws):
+  # The best is uniform over K, and tells 0 or 1 of a candidate that is worth `signal` more when it
+  # is best itself; draws differ by unit noise besides, which tells nothing.
+  signal = 2.0
+
+  def one(key):
+    best_key, noise_key = jax.random.split(key)
+    best = jax.random.randint(best_key, (num_draws,), 0, num_groups)
+    is_best = jax.nn.one_hot(best, num_groups)
+    # A first column of its own holds what is asked about, and never wins.
+    asked = signal * is_best[:, :1] + jax.random.normal(noise_key, (num_draws, 1))
+    draws = jnp.concatenate([asked, 1_000 * is_best], axis=1)
+    mask = jnp.arange(num_groups + 1) > 0
+    return regret_and_information(draws, mask)[1][0]
+
+  found = problems.compiled(jax.vmap(one))(jax.random.split(KEY, 4_000))
+  share = 1 / num_groups
+  truth = signal**2 * share * (1 - share)
+  # Below 0 it is cut off, which lifts the mean a little where little is to be known.
+  assert np.mean(found) == pytest.approx(truth, abs=0.08)
+  # Without the correction one more unit of variance for each group, of so many draws.
+  assert np.mean(found) < truth + 0.2 * (num_groups - 1) / num_draws
 
 
 def test_the_best_mixture_is_where_the_ratio_is_flat():

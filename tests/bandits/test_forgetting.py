@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
+from rec_jax.bandits import combinations
 from rec_jax.bandits.base import Belief
 from rec_jax.types import ArmSpec, Context, Feedback
 from tests.bandits import problems
@@ -22,15 +23,17 @@ KEY = jax.random.key(0)
 # The policies are made of these, whichever explorer they come with.
 BELIEFS = {
   name: factory
-  for name, factory in vars(bandits).items()
+  for name, factory in {**vars(bandits), **vars(combinations)}.items()
   if inspect.isfunction(factory)
+  and not name.startswith('_')
   and inspect.signature(factory).return_annotation is Belief
   and 'gamma' in inspect.signature(factory).parameters
 }
 # The mean of neural_gradient is that of a network that learns in `refresh`, from its ring buffer.
 # Matrix factorisation moves on by itself, as it takes the doubt about a user's vector for noise of
 # an arm's; with a popularity that forgets beside it the two make up for each other.
-OTHER_MEANS = ('neural_gradient', 'popularity_matrix_factorisation')
+# What is seen of an epoch's belief stands still.
+OTHER_MEANS = ('epoch_linear', 'neural_gradient', 'popularity_matrix_factorisation')
 # What a reward says depends on what was known when it came.
 DEPENDS_ON_ORDER = (
   'logistic',

@@ -27,7 +27,7 @@ from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
-from rec_jax.bandits.beliefs.perturbed_history import perturbed_history
+from rec_jax.bandits.beliefs.perturbed_history import perturb_counts, perturbed_history
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
@@ -123,7 +123,7 @@ RANGED = [
   if isinstance(setting, tuple)
 ]
 # What a factory needs before its settings.
-FIRST = {corral: ([],), exp4: ([],), perturbed_history: (beta_bernoulli(),)}
+FIRST = {corral: ([],), exp4: ([],), perturbed_history: (beta_bernoulli(), perturb_counts(1, 1))}
 
 
 @pytest.mark.parametrize('factory', SETTINGS, ids=lambda factory: factory.__name__)
@@ -174,7 +174,7 @@ def test_popularity_of_the_registry_begins_at_one_success_in_ten():
   for name in names:
     values = bandits.hyperparameters(name)
     prior = values['a0'], values['b0']
-    if name.startswith('bernoulli'):
+    if name in ('bernoulli_ids', 'bernoulli_ts', 'perturbed_history'):
       assert prior == (1.0, 1.0)
     elif 'unknown_noise' in name:
       assert prior == (3.0, 2.0)

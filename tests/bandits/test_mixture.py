@@ -70,8 +70,26 @@ def test_exp4_credits_each_policy_with_what_it_would_have_earned():
     np.testing.assert_allclose(state.master, logs, rtol=1e-4)
 
 
-def test_a_policy_learns_from_its_own_choices_alone():
-  policy = problems.jitted(bandits.make('corral', policies=('lin_greedy', 'lin_ucb')))
+@pytest.mark.parametrize('name', ['exp4', 'corral'])
+def test_a_policy_learns_from_the_choices_of_others_if_it_can(name):
+  policies = ('popularity_lin_ts', 'lin_ucb')
+  policy = problems.jitted(bandits.make(name, policies=policies))
+  state = policy.init(jax.random.key(0), problems.SPEC)
+  for seed in range(6):
+    context = problems.context(seed)
+    decision = policy.select(jax.random.key(seed), state, context)
+    # What each is told is what it would have asked for at its own choice.
+    for own, told, name in zip(state.policies, decision.info.policies, policies, strict=True):
+      asked = bandits.make(name).info(own, context, decision.index)
+      assert problems.same_bits(told, asked)
+    after = policy.update(jax.random.key(1), state, problems.outcome(context, decision, 1.0))
+    for old, new in zip(state.policies, after.policies, strict=True):
+      assert not problems.same_bits(old.belief, new.belief)
+    state = after
+
+
+def test_a_policy_whose_own_chance_is_in_its_info_learns_from_its_own_choices_alone():
+  policy = problems.jitted(bandits.make('corral', policies=('exp3', 'exp3')))
   state = policy.init(jax.random.key(0), problems.SPEC)
   context = problems.context(0)
   decision = policy.select(jax.random.key(0), state, context)

@@ -19,7 +19,7 @@ from rec_jax.bandits.exp3 import Exp3Info, exp3
 from rec_jax.bandits.exp4 import exp4
 from rec_jax.bandits.mixture import MixtureInfo
 from rec_jax.bandits.offline_to_online import importance_weights
-from rec_jax.bandits.policy import combine, reject_non_finite
+from rec_jax.bandits.policy import combine, reject
 from rec_jax.types import ArmSpec, Context
 from tests.bandits import problems
 
@@ -66,7 +66,7 @@ def test_exp3_has_the_weights_and_mixture_of_auer():
 
 def mixture_rows(chosen, share, likelihood=None, **columns):
   info = MixtureInfo(jnp.asarray(chosen), jnp.asarray(share), likelihood, (None, None))
-  return rows(info, **columns)
+  return rows(info, **{'user_id': np.zeros(len(chosen), np.int32), **columns})
 
 
 def test_exp4_credits_by_likelihood():
@@ -113,7 +113,7 @@ def test_corral_descends_and_its_rates_grow_where_a_share_falls():
   np.testing.assert_allclose(state.thresholds, [2 / 0.1973674, 4.0], rtol=1e-5)
 
 
-def test_rows_that_are_not_finite_are_emptied_and_counted():
+def test_rows_that_cannot_be_are_emptied_and_counted():
   nan, inf = float('nan'), float('inf')
   feedback = rows(
     reward=[1.0, nan, 1.0, 1.0, 1.0],
@@ -121,16 +121,32 @@ def test_rows_that_are_not_finite_are_emptied_and_counted():
     query=[[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [nan, 2.0], [1.0, 2.0]],
     features=[[3.0, 4.0], [3.0, 4.0], [3.0, 4.0], [3.0, 4.0], [3.0, -inf]],
   )
-  clean, number = reject_non_finite(feedback)
+  clean, number = reject(feedback, SPEC, (-np.inf, np.inf))
   assert number == 4
   np.testing.assert_array_equal(clean.weight, [2, 0, 0, 0, 0])
   np.testing.assert_array_equal(clean.reward, [1, 0, 0, 0, 0])
   np.testing.assert_array_equal(clean.query, [[1, 2], *4 * [[0, 0]]])
   np.testing.assert_array_equal(clean.features, [[3, 4], *4 * [[0, 0]]])
+  # Arms 0 to 3, user 0, rewards from 0 to 1; what is padding may hold any of them.
+  for column, right, wrong in (
+    ('arm_id', [0, 3], [-1, 4]),
+    ('user_id', [0, 0], [-1, 1]),
+    ('reward', [0.0, 1.0], [-0.1, 1.1]),
+    ('weight', [0.0, 0.5], [-0.5, -1.0]),
+  ):
+    columns = {'reward': np.ones(4), 'user_id': [0] * 4, 'weight': np.ones(4), 'arm_id': [0] * 4}
+    spoilt = rows(**{**columns, column: [*right, *wrong]})
+    clean, number = reject(spoilt, SPEC, (0.0, 1.0))
+    assert number == 2, column
+    np.testing.assert_array_equal(clean.weight[2:], 0)
+    np.testing.assert_array_equal(clean.weight[:2], spoilt.weight[:2])
+    if column != 'weight':
+      padding = dataclasses.replace(spoilt, weight=jnp.zeros(4))
+      assert reject(padding, SPEC, (0.0, 1.0))[1] == 0
 
 
 def in_proportion(mean):
-  """A policy whose propensities are plain: in proportion to the means; it records the change."""
+  """A policy whose propensities are plain: in proportion to the means; it adds up the changes."""
 
   def select(key, state, outlook, mask):
     return jnp.where(jnp.any(mask), jnp.argmax(jnp.where(mask, outlook.mean, -1)), -1)
@@ -143,14 +159,15 @@ def in_proportion(mean):
     init=lambda key, spec: jnp.zeros(()),
     select=select,
     probabilities=probabilities,
-    update=lambda state, feedback, change: change,
+    update=lambda state, feedback: state,
     is_exact=lambda belief: belief.cdf is None,
+    watch=lambda state, change, weight: state + weight * change,
   )
   belief = Belief(
     init=lambda key, spec: jnp.asarray(mean),
     predict=lambda state, context: (state[context.arm_ids], state[context.arm_ids]),
     sample=lambda key, state, context, number: jnp.zeros((number, len(context.arm_ids))),
-    update=lambda key, state, feedback: state + 1.5,
+    update=lambda key, state, feedback: state + 1.5 * feedback.weight[0],
     info=lambda state, context, index: 10 * index,
   )
   return combine(belief, explorer)
@@ -180,8 +197,8 @@ def test_an_explorer_hears_how_far_the_mean_of_each_choice_moved():
   policy = in_proportion([0.2, 0.5, 0.1, 0.3])
   feedback = rows(reward=[1.0, float('nan')], arm_id=[1, 2], weight=[1.0, 1.0])
   state = policy.update(KEY, policy.init(KEY, SPEC), feedback)
-  np.testing.assert_allclose(state.explorer, [1.5, 1.5])
-  np.testing.assert_allclose(state.belief, [1.7, 2.0, 1.6, 1.8])
+  np.testing.assert_allclose(state.explorer, 1.5)
+  np.testing.assert_allclose(state.belief, [1.7, 2.0, 1.6, 1.8], rtol=1e-6)
   assert state.num_rejected == 1
   assert policy.update(KEY, state, feedback).num_rejected == 2
 

@@ -61,7 +61,14 @@ def test_the_state_keeps_its_structure_and_types(name):
       assert np.isfinite(new).all()
 
 
-def test_padding_changes_no_bit_and_what_is_not_finite_is_only_counted(name):
+def assert_only_counted(policy, state, rows):
+  after = policy.update(jax.random.key(1), state, rows)
+  assert after.num_rejected == SPEC.slate_size
+  # The policies of a mixture are told of nothing.
+  assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
+
+
+def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(102, SPEC)
   decision = policy.select(jax.random.key(0), state, context)
@@ -75,12 +82,16 @@ def test_padding_changes_no_bit_and_what_is_not_finite_is_only_counted(name):
     ('query', jnp.nan),
     ('features', jnp.nan),
     ('features', -jnp.inf),
+    ('weight', -1.0),
+    ('user_id', SPEC.num_users),
+    ('user_id', -1),
+    ('arm_id', SPEC.num_arms),
+    ('arm_id', -1),
+    *(('reward', bound + sign) for bound, sign in zip(policy.reward_range, (-1, 1), strict=True)),
   ):
     spoilt = jnp.full_like(getattr(rows, column), value)
     broken = dataclasses.replace(rows, **{column: spoilt})
-    after = policy.update(jax.random.key(1), state, broken)
-    assert after.num_rejected == SPEC.slate_size
-    assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
+    assert_only_counted(policy, state, broken)
 
 
 def test_all_masked_gives_the_sentinel(name):
@@ -141,6 +152,15 @@ def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
     np.testing.assert_array_equal(np.delete(after, arm, axis=0), np.delete(old, arm, axis=0))
     # EXP3 only knows weights in proportion to each other: a new arm has their mean.
     np.testing.assert_allclose(after[arm], old.mean() if name == 'exp3' else new[arm], rtol=1e-6)
+
+
+def test_an_arm_that_does_not_exist_is_not_reset(name):
+  policy, state = problems.learnt(name, SPEC)
+  ids, features = jnp.array([-1, SPEC.num_arms]), jnp.ones((2, SPEC.arm_dim))
+  reset = policy.reset_arms(state, ids, features)
+  assert reset.num_rejected == 2
+  if name not in ('corral', 'exp4'):
+    assert problems.same_bits(state, dataclasses.replace(reset, num_rejected=state.num_rejected))
 
 
 def test_a_sweep_is_a_vmap_over_the_factory_and_a_batch_decides_as_singles_do(name):

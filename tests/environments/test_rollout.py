@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
-from rec_jax.environments.rollout import rollout, side_by_side
+from rec_jax.environments.one_round import round_keys, seed_keys
+from rec_jax.environments.rollout import _rounds_a_block, rollout, side_by_side
 from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec
 
@@ -50,6 +51,38 @@ def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():
   )
   same(whole.metrics.reward[:, 10:], rest.metrics.reward)
   same(whole.policy_state, rest.policy_state)
+
+
+@pytest.mark.parametrize('num_rounds', [257, 521])
+def test_a_number_of_rounds_without_divisors_is_played_in_blocks_and_a_rest(num_rounds):
+  environment = linear_environment(6)
+  whole = rollout(KEYS[:2], POLICY, environment, DATA, SPEC, num_rounds)
+  longer = rollout(KEYS[:2], POLICY, environment, DATA, SPEC, 768)
+  same(whole.metrics, jax.tree.map(lambda x: x[:, :num_rounds], longer.metrics))
+
+
+def test_rounds_are_drawn_in_blocks_of_like_size_whatever_divides_their_number():
+  drawn = jax.ShapeDtypeStruct((1,), jnp.uint32)
+  for num_rounds, block in ((200, 200), (256, 256), (1_000, 250), (10_007, 256), (509, 256)):
+    assert _rounds_a_block(num_rounds, drawn) == block
+  # What does not fit is drawn in fewer rounds at once.
+  assert _rounds_a_block(10_007, jax.ShapeDtypeStruct((2**17,), jnp.uint32)) == 8
+  assert _rounds_a_block(10_007, jax.ShapeDtypeStruct((2**24,), jnp.uint32)) == 1
+
+
+def test_no_two_streams_of_a_round_share_a_key():
+  keys = seed_keys(KEYS[0])
+  streams = [*keys, *round_keys(keys.rounds, 3), jax.random.fold_in(keys.refresh, 3)]
+  words = {jax.random.key_data(key).tobytes() for key in streams}
+  assert len(words) == len(streams)
+
+
+def test_what_a_policy_could_not_learn_from_is_counted():
+  out = rollout(KEYS, bandits.make('logistic_ts'), ENVIRONMENT, DATA, SPEC, 30)
+  outside = (out.metrics.reward < 0) | (out.metrics.reward > 1)
+  np.testing.assert_array_equal(out.num_rejected, outside.sum(axis=(1, 2, 3)))
+  assert out.num_rejected.min() > 0
+  assert not rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 30).num_rejected.any()
 
 
 def test_a_sweep_equals_its_settings_one_by_one():

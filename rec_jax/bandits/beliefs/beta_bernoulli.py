@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from rec_jax.bandits.base import Belief
+from rec_jax.bandits.base import UNIT_REWARD, Belief
 from rec_jax.bandits.beliefs.forgetting import decays
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
@@ -34,7 +34,7 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
       (discounted Thompson sampling, Raj & Kalyani 2017).
 
   Returns:
-    A belief that reads `arm_ids` only. Rewards outside [0, 1] are clipped.
+    A belief that reads `arm_ids` only, for rewards in [0, 1].
 
   Raises:
     InputError: a0 or b0 is not positive, or gamma is outside (0, 1].
@@ -65,14 +65,13 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
 
   def update(key: jax.Array, state: BetaBernoulliState, feedback: Feedback) -> BetaBernoulliState:
     del key
-    reward = jnp.clip(feedback.reward, 0, 1)
     total, rows = decays(gamma, feedback.weight)
     weight = rows * feedback.weight
     # A padded row is sent past the end, where it is dropped.
     arm = jnp.where(feedback.weight == 0, len(state.successes), feedback.arm_id)
     return BetaBernoulliState(
-      successes=(state.successes * total).at[arm].add(weight * reward, mode='drop'),
-      failures=(state.failures * total).at[arm].add(weight * (1 - reward), mode='drop'),
+      successes=(state.successes * total).at[arm].add(weight * feedback.reward, mode='drop'),
+      failures=(state.failures * total).at[arm].add(weight * (1 - feedback.reward), mode='drop'),
     )
 
   def reset_arms(
@@ -88,5 +87,11 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
     return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1))
 
   return Belief(
-    init=init, predict=predict, sample=sample, update=update, reset_arms=reset_arms, cdf=cdf
+    init=init,
+    predict=predict,
+    sample=sample,
+    update=update,
+    reset_arms=reset_arms,
+    cdf=cdf,
+    reward_range=UNIT_REWARD,
   )

@@ -97,4 +97,4 @@ def dropout(
     params = network.refit(key, fit, row_loss, state.params, state.replay, lambda_)
     return dataclasses.replace(state, params=params)
 
-  return Belief(init, predict, sample, update, refresh=refresh)
+  return Belief(init, predict, sample, update, refresh=refresh, learns_at_refresh=True)

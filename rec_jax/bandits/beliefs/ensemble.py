@@ -110,4 +110,6 @@ def ensemble(
     params = jax.vmap(one, (0, 0, 0, 1))(keys, state.params, state.prior, state.replay.noise)
     return dataclasses.replace(state, params=params)
 
-  return Belief(init, predict, sample, update, refresh=refresh, members=members)
+  return Belief(
+    init, predict, sample, update, refresh=refresh, members=members, learns_at_refresh=True
+  )

@@ -118,4 +118,4 @@ def epinet(
     base, epinet = network.refit(key, fit, row_loss, start, state.replay, lambda_)
     return dataclasses.replace(state, base=base, epinet=epinet)
 
-  return Belief(init, predict, sample, update, refresh=refresh)
+  return Belief(init, predict, sample, update, refresh=refresh, learns_at_refresh=True)

@@ -96,7 +96,7 @@ def last_layer_laplace(
     fit: see `network.adam`.
 
   Returns:
-    A belief that reads `query` and `features`, for rewards in [0, 1]; others are clipped.
+    A belief that reads `query` and `features`, for rewards in [0, 1].
 
   Raises:
     InputError: a value is out of range.
@@ -105,7 +105,7 @@ def last_layer_laplace(
   def row_loss(key: jax.Array, params: Any, rows: network.Replay) -> jax.Array:
     del key
     logits = network.apply_network(params, rows.inputs)[:, 0]
-    return optax.sigmoid_binary_cross_entropy(logits, jnp.clip(rows.reward, 0, 1))
+    return optax.sigmoid_binary_cross_entropy(logits, rows.reward)
 
   def curvature(params: Any, replay: network.Replay, start: LinearState) -> LinearState:
     last = params[-1]
@@ -173,7 +173,7 @@ def _last_layer(
     replay = dataclasses.replace(state.replay, inputs=_units(params, state.replay.inputs))
     return dataclasses.replace(state, params=params, head=relearn(params, replay, prior(head_key)))
 
-  return Belief(init, predict, sample, update, refresh=refresh)
+  return Belief(init, predict, sample, update, refresh=refresh, reward_range=head.reward_range)
 
 
 def _units(params: Any, inputs: jax.Array) -> jax.Array:

@@ -15,6 +15,9 @@ from rec_jax.bandits.base import Belief
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
+# Of outer products that are held at once: 64 MB.
+_MOST_PRODUCTS = 2**24
+
 
 @struct.dataclass
 class LinearState:
@@ -179,11 +182,16 @@ def forget(
 def quadratic_forms(features: jax.Array, root: jax.Array) -> jax.Array:
   """[K] variances x^T root root^T x of the rows x of `features` [K, F].
 
-  As one product of the packed outer products x x^T [K, F (F + 1) / 2] and the packed covariance:
-  under `vmap` over seeds the first factor is shared, so it is one matrix product over all seeds
-  with half the operations of |root^T x|^2.
+  Of few rows as one product of the packed outer products x x^T [K, F (F + 1) / 2] and the packed
+  covariance: under `vmap` over seeds the first factor is shared, so it is one matrix product over
+  all seeds with half the operations of |root^T x|^2. Of many rows the products would not fit, and
+  the norms are taken chunk by chunk.
   """
-  row, column = np.triu_indices(features.shape[1])
+  num_rows, width = features.shape
+  if num_rows * width * (width + 1) // 2 > _MOST_PRODUCTS:
+    chunk = max(1, _MOST_PRODUCTS // width)
+    return jax.lax.map(lambda x: jnp.sum((x @ root) ** 2), features, batch_size=chunk)
+  row, column = np.triu_indices(width)
   pairs = features[:, row] * features[:, column]
   covariance = (root @ root.T)[row, column] * np.where(row == column, 1, 2).astype(np.float32)
   return jnp.maximum(pairs @ covariance, 0)

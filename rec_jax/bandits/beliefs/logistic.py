@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rec_jax.bandits.base import Belief
+from rec_jax.bandits.base import UNIT_REWARD, Belief
 from rec_jax.bandits.beliefs.linear import (
   LinearState,
   add,
@@ -41,7 +41,7 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
     gamma: forgetting, as in `linear`.
 
   Returns:
-    A belief that reads `features` only. Rewards outside [0, 1] are clipped.
+    A belief that reads `features` only, for rewards in [0, 1].
 
   Raises:
     InputError: lambda_ is not positive, or gamma is outside (0, 1].
@@ -72,7 +72,6 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
 
     def row(state: LinearState, row: tuple[jax.Array, ...]) -> tuple[LinearState, None]:
       features, reward, weight = row
-      reward = jnp.clip(reward, 0, 1)
       if forgets:
         old, kept = state, forget(state, lambda_, 0.0, gamma)
         state = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
@@ -89,7 +88,7 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
     rows = (feedback.features, feedback.reward, feedback.weight)
     return jax.lax.scan(row, state, rows)[0]
 
-  return Belief(init, predict, sample, update)
+  return Belief(init, predict, sample, update, reward_range=UNIT_REWARD)
 
 
 def _mode(logit: jax.Array, variance: jax.Array, reward: jax.Array) -> jax.Array:

@@ -126,7 +126,15 @@ def matrix_factorisation(
     arms = jax.tree.map(lambda x, y: x.at[ids].set(y[ids]), state.arms, prior(state.start))
     return dataclasses.replace(state, arms=arms)
 
-  return Belief(init, predict, sample, update, reset_arms=reset_arms)
+  def reset_users(
+    key: jax.Array, state: MatrixFactorisationState, ids: jax.Array, spec: ArmSpec
+  ) -> MatrixFactorisationState:
+    del key, spec
+    fresh = prior(jnp.zeros((len(ids), rank), jnp.float32))
+    users = jax.tree.map(lambda rows, fresh: rows.at[ids].set(fresh), state.users, fresh)
+    return dataclasses.replace(state, users=users)
+
+  return Belief(init, predict, sample, update, reset_arms=reset_arms, reset_users=reset_users)
 
 
 def _doubt(known: LinearState, other: LinearState) -> jax.Array:

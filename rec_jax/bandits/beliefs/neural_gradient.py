@@ -116,4 +116,4 @@ def neural_gradient(
     mean, variance = predict(state, context)
     return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(jnp.maximum(variance, 1e-30)))
 
-  return Belief(init, predict, sample, update, refresh=refresh, cdf=cdf)
+  return Belief(init, predict, sample, update, refresh=refresh, cdf=cdf, learns_at_refresh=True)

@@ -50,6 +50,10 @@ def per_user(belief: Belief) -> Belief:
   def reset_arms(state: State, ids: jax.Array, features: jax.Array) -> State:
     return jax.vmap(belief.reset_arms, in_axes=(0, None, None))(state, ids, features)
 
+  def reset_users(key: jax.Array, state: State, ids: jax.Array, spec: ArmSpec) -> State:
+    fresh = jax.vmap(lambda key: belief.init(key, spec))(jax.random.split(key, len(ids)))
+    return jax.tree.map(lambda rows, fresh: rows.at[ids].set(fresh), state, fresh)
+
   return Belief(
     init=init,
     predict=predict,
@@ -58,7 +62,10 @@ def per_user(belief: Belief) -> Belief:
     info=info,
     refresh=refresh,
     reset_arms=reset_arms,
+    reset_users=reset_users,
     cdf=None if belief.cdf is None else functools.partial(_cdf, belief.cdf),
+    reward_range=belief.reward_range,
+    learns_at_refresh=belief.learns_at_refresh,
   )
 
 

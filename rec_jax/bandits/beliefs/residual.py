@@ -35,20 +35,21 @@ class ResidualInfo:
   deviation: Any
 
 
-def residual(base: Belief, deviation: Belief) -> Belief:
+def residual(base: Belief, deviation: Belief, doubts_base: bool = False) -> Belief:
   """The mean of `base` plus `deviation`, which learns reward minus the mean of `base`.
 
-  The subtraction uses the base mean at decision time, so feedback may come late. Only the
-  deviation is uncertain: the base is a point estimate that all of a population's data sharpen, and
-  exploring is about what is particular. `residual(beta_bernoulli(), per_user(linear()))` is a
+  The subtraction uses the base mean at decision time, so feedback may come late. Unless told, only
+  the deviation is uncertain: the base is a point estimate that all of a population's data sharpen,
+  and exploring is about what is particular. `residual(beta_bernoulli(), per_user(linear()))` is a
   linear posterior a user around the popularity of each item.
 
   Args:
     base: learns from the reward itself.
     deviation: learns from the reward minus the base mean.
+    doubts_base: adds the variance and the draws of the base, as those of an independent term.
 
   Returns:
-    A belief with the variance and draws of `deviation`, shifted by the mean of `base`.
+    A belief with the variance and draws of `deviation`, shifted by the mean or draws of `base`.
   """
 
   def init(key: jax.Array, spec: ArmSpec) -> ResidualState:
@@ -57,11 +58,14 @@ def residual(base: Belief, deviation: Belief) -> Belief:
 
   def predict(state: ResidualState, context: Context) -> tuple[jax.Array, jax.Array]:
     mean, variance = deviation.predict(state.deviation, context)
-    return base.predict(state.base, context)[0] + mean, variance
+    base_mean, base_variance = base.predict(state.base, context)
+    return base_mean + mean, variance + base_variance if doubts_base else variance
 
   def sample(key: jax.Array, state: ResidualState, context: Context, num_samples: int) -> jax.Array:
     draws = deviation.sample(key, state.deviation, context, num_samples)
-    return base.predict(state.base, context)[0] + draws
+    if not doubts_base:
+      return base.predict(state.base, context)[0] + draws
+    return draws + base.sample(jax.random.fold_in(key, 0), state.base, context, num_samples)
 
   def update(key: jax.Array, state: ResidualState, feedback: Feedback) -> ResidualState:
     base_key, deviation_key = jax.random.split(key)
@@ -95,8 +99,31 @@ def residual(base: Belief, deviation: Belief) -> Belief:
       deviation=deviation.reset_arms(state.deviation, ids, features),
     )
 
-  cdf = None if deviation.cdf is None else functools.partial(_cdf, base, deviation.cdf)
-  return Belief(init, predict, sample, update, info, refresh, reset_arms, cdf)
+  def reset_users(
+    key: jax.Array, state: ResidualState, ids: jax.Array, spec: ArmSpec
+  ) -> ResidualState:
+    base_key, deviation_key = jax.random.split(key)
+    return ResidualState(
+      base=base.reset_users(base_key, state.base, ids, spec),
+      deviation=deviation.reset_users(deviation_key, state.deviation, ids, spec),
+    )
+
+  cdf = None
+  if deviation.cdf is not None and not doubts_base:
+    cdf = functools.partial(_cdf, base, deviation.cdf)
+  return Belief(
+    init,
+    predict,
+    sample,
+    update,
+    info,
+    refresh,
+    reset_arms,
+    reset_users,
+    cdf,
+    reward_range=base.reward_range,
+    learns_at_refresh=base.learns_at_refresh and deviation.learns_at_refresh,
+  )
 
 
 def _cdf(

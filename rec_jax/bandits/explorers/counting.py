@@ -12,7 +12,6 @@ def init_count(key: jax.Array, spec: ArmSpec) -> jax.Array:
   return jnp.zeros((), jnp.int32)
 
 
-def count_rows(count: jax.Array, feedback: Feedback, change: jax.Array) -> jax.Array:
+def count_rows(count: jax.Array, feedback: Feedback) -> jax.Array:
   """Adds the rows of non-zero weight."""
-  del change
   return count + jnp.sum(feedback.weight != 0, dtype=jnp.int32)

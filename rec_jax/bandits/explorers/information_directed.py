@@ -64,10 +64,8 @@ def information_directed(num_samples: int = 128) -> Explorer:
     del key
     return weights(state, outlook, mask)
 
-  def update(
-    state: InformationDirectedState, feedback: Feedback, change: jax.Array
-  ) -> InformationDirectedState:
-    return dataclasses.replace(state, count=count_rows(state.count, feedback, change))
+  def update(state: InformationDirectedState, feedback: Feedback) -> InformationDirectedState:
+    return dataclasses.replace(state, count=count_rows(state.count, feedback))
 
   return Explorer(init, select, probabilities, update, is_exact=lambda belief: True)
 
@@ -86,9 +84,17 @@ def regret_and_information(draws: jax.Array, mask: jax.Array) -> tuple[jax.Array
   best = jnp.argmax(allowed, axis=1)
   mean = jnp.mean(draws, axis=0)
   same = (best[:, None] == best).astype(draws.dtype)
+  group_size = jnp.sum(same, axis=1, keepdims=True)
   # The mean of the draws that share the best candidate of draw m, [M, K].
-  given_best = same @ draws / jnp.sum(same, axis=1, keepdims=True)
-  information = jnp.mean((given_best - mean) ** 2, axis=0)
+  given_best = same @ draws / group_size
+  between = jnp.mean((given_best - mean) ** 2, axis=0)
+  # Means of few draws differ by chance alone: for each group beyond the first by the variance
+  # within groups, of which M - groups degrees of freedom tell (Searle et al. 1992, section 3.6).
+  num_draws = len(draws)
+  num_groups = jnp.sum(1 / group_size)
+  within = jnp.mean((draws - given_best) ** 2, axis=0)
+  by_chance = within * (num_groups - 1) / jnp.maximum(num_draws - num_groups, 1)
+  information = jnp.maximum(between - by_chance, 0)
   return jnp.mean(jnp.max(allowed, axis=1)) - mean, information
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Explorer, Outlook
+from rec_jax.bandits.beliefs.per_epoch import epoch_start
 from rec_jax.bandits.choice import argmax_probabilities, masked_categorical
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import check_range
@@ -24,13 +25,19 @@ def squarecb(gamma_scale: ArrayLike = 10.0, gamma_exponent: ArrayLike = 0.5) -> 
   """
   check_range('gamma_scale', gamma_scale, 0, open_low=True)
   check_range('gamma_exponent', gamma_exponent, 0)
-  return _inverse_gap(lambda count, num_open: jnp.asarray(gamma_scale * count**gamma_exponent))
+
+  def rate(count: jax.Array, num_open: jax.Array) -> jax.Array:
+    del num_open
+    return jnp.asarray(gamma_scale * count.astype(jnp.float32) ** gamma_exponent)
+
+  return _inverse_gap(rate)
 
 
 def falcon(gamma_scale: ArrayLike = 1.0) -> Explorer:
   """FALCON (Simchi-Levi & Xu 2022, algorithm 1): gamma = gamma_scale * sqrt(K * t_m).
 
-  The rate is that of the start t_m of the epoch; epochs double in length.
+  The rate is that of the start t_m of the epoch; epochs double in length. The belief should be
+  one of `per_epoch`: the algorithm regresses when an epoch begins and not again within it.
 
   Args:
     gamma_scale: the constant of the rate, > 0.
@@ -41,8 +48,8 @@ def falcon(gamma_scale: ArrayLike = 1.0) -> Explorer:
   check_range('gamma_scale', gamma_scale, 0, open_low=True)
 
   def rate(count: jax.Array, num_open: jax.Array) -> jax.Array:
-    epoch = jnp.exp2(jnp.floor(jnp.log2(count)))
-    return jnp.asarray(gamma_scale * jnp.sqrt(num_open * epoch))
+    start = epoch_start(count).astype(jnp.float32)
+    return jnp.asarray(gamma_scale * jnp.sqrt(num_open * start))
 
   return _inverse_gap(rate)
 
@@ -53,7 +60,7 @@ def _inverse_gap(rate: Callable[[jax.Array, jax.Array], jax.Array]) -> Explorer:
   def weights(state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
     num_open = jnp.maximum(jnp.sum(mask), 1)
     gap = jnp.max(jnp.where(mask, outlook.mean, -jnp.inf)) - outlook.mean
-    gamma = rate(jnp.maximum(state, 1).astype(jnp.float32), num_open)
+    gamma = rate(jnp.maximum(state, 1), num_open)
     others = jnp.where(mask, 1 / (num_open + gamma * gap), 0)
     return others + (1 - jnp.sum(others)) * argmax_probabilities(outlook.mean, mask)
 

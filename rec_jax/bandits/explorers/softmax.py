@@ -3,7 +3,7 @@
 import jax
 
 from rec_jax.bandits.base import Explorer, Outlook
-from rec_jax.bandits.choice import masked_argmax
+from rec_jax.bandits.choice import perturbed_argmax
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
 
@@ -21,9 +21,7 @@ def softmax(temperature: Hyperparameter = 0.1) -> Explorer:
   check_range('temperature', temperature, 0, open_low=True)
 
   def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    noise_key, tie_key = jax.random.split(key)
-    noise = jax.random.gumbel(noise_key, mask.shape)
-    return masked_argmax(tie_key, outlook.mean / value_at(temperature, state) + noise, mask)
+    return perturbed_argmax(key, outlook.mean / value_at(temperature, state), mask)
 
   def probabilities(
     key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array

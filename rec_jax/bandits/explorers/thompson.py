@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Outlook
-from rec_jax.bandits.choice import argmax_probabilities, masked_argmax
+from rec_jax.bandits.choice import argmax_probabilities, masked_argmax, uniform_probabilities
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
 
@@ -24,8 +24,9 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
     scale: multiplies each draw's distance from the mean (Agrawal & Goyal 2013 call it v), a
       number >= 0 or an Optax schedule of the rows of feedback so far.
     num_samples: M, joint draws behind the propensity of a belief whose candidates are not
-      independent, estimated as (count + 1) / (M + K), which is never zero. With independent
-      candidates it is a one-dimensional integral instead, with an ensemble a count over members.
+      independent, estimated as (count + 1 / K) / (M + 1), which is never zero: one draw's worth is
+      spread over all. With independent candidates it is a one-dimensional integral instead, with an
+      ensemble a count over members.
 
   Raises:
     InputError: scale is negative or num_samples below 1.
@@ -34,6 +35,9 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
   check_range('num_samples', num_samples, 1)
 
   def scaled(state: jax.Array, outlook: Outlook, draws: jax.Array) -> jax.Array:
+    # Of a draw as it is the mean need not be known, which takes as long as the draw.
+    if isinstance(scale, int | float) and scale == 1:
+      return draws
     return outlook.mean + value_at(scale, state) * (draws - outlook.mean)
 
   def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
@@ -51,7 +55,7 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
       return jnp.mean(is_best(scaled(state, outlook, outlook.members), mask), axis=0)
     draws = scaled(state, outlook, outlook.sample(key, num_samples))
     count = jnp.sum(is_best(draws, mask), axis=0)
-    return jnp.where(mask, (count + 1) / (num_samples + jnp.sum(mask)), 0)
+    return (count + uniform_probabilities(mask)) / (num_samples + 1)
 
   def is_exact(belief: Belief) -> bool:
     return belief.cdf is not None or belief.members is not None

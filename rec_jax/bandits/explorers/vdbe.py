@@ -30,14 +30,14 @@ def vdbe(sensitivity: ArrayLike = 0.01, step_size: ArrayLike = 0.01) -> Explorer
     del key, spec
     return jnp.ones((), jnp.float32)
 
-  def update(state: jax.Array, feedback: Feedback, change: jax.Array) -> jax.Array:
-    def row(epsilon: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-      weight, change = row
-      # (1 - e^-x) / (1 + e^-x) is tanh(x / 2).
-      target = jnp.tanh(jnp.abs(change) / sensitivity / 2)
-      return jnp.where(weight == 0, epsilon, epsilon + step_size * (target - epsilon)), None
+  def update(epsilon: jax.Array, feedback: Feedback) -> jax.Array:
+    del feedback
+    return epsilon
 
-    return jax.lax.scan(row, state, (feedback.weight, change))[0]
+  def watch(epsilon: jax.Array, change: jax.Array, weight: jax.Array) -> jax.Array:
+    # (1 - e^-x) / (1 + e^-x) is tanh(x / 2).
+    target = jnp.tanh(jnp.abs(change) / sensitivity / 2)
+    return jnp.where(weight == 0, epsilon, epsilon + step_size * (target - epsilon))
 
   # The state is the rate itself, so the schedule is the identity.
-  return epsilon_greedy(lambda epsilon: epsilon)._replace(init=init, update=update)
+  return epsilon_greedy(lambda epsilon: epsilon)._replace(init=init, update=update, watch=watch)

@@ -60,7 +60,10 @@ class Chain:
     """The whole catalogue with nothing learnt before the cut: prior belief, zero-shot text."""
     size = len(self.text_vectors)
     world = dataclasses.replace(
-      self.world(worlds.CATALOGUE), a0=jnp.ones(size), b0=jnp.full(size, 9.0)
+      self.world(worlds.CATALOGUE),
+      a0=jnp.ones(size),
+      b0=jnp.full(size, 9.0),
+      num_before=jnp.zeros(size),
     )
     return with_features(world, self.text_vectors, self.config)
 

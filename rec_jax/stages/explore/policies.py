@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -157,11 +158,24 @@ def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Pol
 
   def make(settings: Hyperparameters) -> Policy:
     values = dict(settings)
+    if 'item_variance' in known:
+      values['item_variance'] = item_variance(world, values.get('lambda_', known['lambda_']))
     if entry is EPSILON_GREEDY and 'epsilon' in values:
       values['epsilon'] = _decaying(values['epsilon'], world.num_rounds)
     return bandits.make(entry.name, **(fixed | values))
 
   return make
+
+
+def item_variance(world: World, lambda_: Any) -> Any:
+  """[N] how much of an item's reward neither its popularity nor its features tell.
+
+  Features of items that are little known are shrunk towards the mean, and a posterior of tastes
+  takes short features for certain rewards. Before any event an item is as doubtful as the one of
+  the longest features; each event before the cut tells of it as one in the rollout does.
+  """
+  longest = jnp.max(jnp.sum(world.data.features**2, axis=1))
+  return 1 / (lambda_ / longest + world.num_before / NOISE_VARIANCE)
 
 
 def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:

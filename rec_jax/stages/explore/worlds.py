@@ -37,6 +37,7 @@ class World:
     environment: without an encoder of users.
     a0: [N] and
     b0: [N], prior successes and failures of each item, counted before the cut.
+    num_before: [N] how often a reward of each item was known before the cut.
     is_new: [U] bool, visitors without an event before the cut.
     is_cold: [N] bool, items without an event before the cut.
 
@@ -50,6 +51,7 @@ class World:
   environment: Environment
   a0: jax.Array
   b0: jax.Array
+  num_before: jax.Array
   is_new: np.ndarray
   is_cold: np.ndarray
 
@@ -114,12 +116,14 @@ def build(
       history_length=length,
     )
   if name == RATED and is_explicit:
+    start = 2
     a0, b0 = (
       1 + positives,
       1 + np.bincount(interactions.item[before], 1 - reward[before], num_items),
     )
   else:
     # Nobody has passed over an item that was not there yet.
+    start = 10
     a0, b0 = 1 + positives, 9 + np.where(is_cold, 0, len(seen_users) - positives)
   return World(
     name=name,
@@ -129,6 +133,7 @@ def build(
     environment=visit_environment(),
     a0=jnp.asarray(a0, jnp.float32),
     b0=jnp.asarray(b0, jnp.float32),
+    num_before=jnp.asarray(a0 + b0 - start, jnp.float32),
     is_new=~np.isin(data.users, seen_users),
     is_cold=is_cold,
   )
@@ -179,6 +184,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     environment=visit_environment(),
     a0=jnp.ones(len(items)),
     b0=jnp.full(len(items), 9.0),
+    num_before=jnp.zeros(len(items)),
     # All of them are new and cold: there are no others to tell them apart from.
     is_new=np.zeros(len(users), bool),
     is_cold=np.zeros(len(items), bool),

@@ -41,11 +41,18 @@ def learn(
   """The state of a policy after the first rounds of a log.
 
   Raises:
-    InputError: it can learn from its own decisions only.
+    InputError: it can learn from its own decisions only, or from other rewards only.
   """
   if policy.info is None:
     raise InputError(
       '--policy: it learns from its own decisions only, and this log is of another policy'
+    )
+  low, high = policy.reward_range
+  outside = np.flatnonzero((log.reward[:num_train] < low) | (log.reward[:num_train] > high))
+  if len(outside):
+    raise InputError(
+      f'reward, row {outside[0]}: {log.reward[outside[0]]:g} is outside [{low:g}, {high:g}], which '
+      'this policy is made for; scale rewards to it or take another --policy'
     )
   init_key, update_key, refresh_key = jax.random.split(key, 3)
   action = log.action[:num_train].astype(np.int32)

@@ -12,6 +12,7 @@ each other, so users are resampled. Else it is the round.
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logist
 from rec_jax.evaluation.off_policy.tuning import slope
 from rec_jax.studies.logged import frozen_policy, policy_checkpoint
 from rec_jax.types import InputError
+
+logger = logging.getLogger(__name__)
 
 LOGGED = 'logged'
 ITEM = 'item:'
@@ -88,6 +91,12 @@ def evaluate_policy(log: LoggedFeedback, name: str, train_share: float, seed: in
     action_dist = policy_checkpoint.distributions(choice_key, frozen, log, num_train)
   else:
     policy, inputs = bandits.make(name), policy_inputs(log, num_train)
+    if not policy.propensity_is_exact:
+      logger.warning(
+        '%s: its probabilities are estimated from draws, which adds noise to its value and pulls '
+        'it a little towards that of the uniform policy',
+        name,
+      )
     state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
     action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
   q_hat = expected_rewards(log, num_train, seed)

@@ -22,6 +22,8 @@ from rec_jax.training.tracking import Advance
 _BYTES_A_ROUND = 64
 # At least as many steps of the progress bar a policy, if there are as many seeds.
 _MIN_BLOCKS = 20
+# The column of how many rows of feedback a policy could not learn from, in the whole run.
+REJECTED = 'rejected'
 # The columns that name a row: policy, setting, seed and round.
 _NUM_KEYS = 4
 
@@ -74,6 +76,8 @@ def _play_alike(
     )
     kept = kept_rounds(config) - 1
     sums = world.measure.sums(trajectory.metrics)
+    rejected = np.broadcast_to(trajectory.num_rejected[:, None], (len(rows), config.num_rounds))
+    sums = {**sums, REJECTED: rejected.astype(np.float64)}
     parts.append({name: x[:num_new, kept] for name, x in sums.items()})
     advance(num_new, policy)
   shape = (len(settings), config.num_seeds, -1)

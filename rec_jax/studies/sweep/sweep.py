@@ -53,6 +53,7 @@ def run(config: SweepConfig, workdir: str | os.PathLike[str]) -> None:
   protocol = (
     f'{config.environment}: {world.description}{delays.description(config)}; '
     f'{config.num_rounds:,} rounds; {measure.protocol(config.num_seeds)}'
+    f'{_rejections(sums)}'
   )
   title = f'{config.environment}: {measure.name} after {config.num_rounds:,} rounds'
   drawn = _draw(workdir, config, measure, sums, baseline)
@@ -75,6 +76,18 @@ def _sums(
       frame = parts.frame(policy, play)
       sums |= rollouts.sums_of(frame, config.num_seeds)
   return sums
+
+
+def _rejections(sums: dict[str, Sums]) -> str:
+  """Which policies were fed rewards that they are not made for; also logged."""
+  number = {label: float(each[rollouts.REJECTED][:, -1].mean()) for label, each in sums.items()}
+  told = ''
+  for label, mean in number.items():
+    if mean:
+      line = f'{label} could not learn from {mean:,.0f} rows of feedback a seed'
+      logger.warning('%s: their rewards are outside the range that it is made for', line)
+      told += f'; {line}, with rewards outside its range'
+  return told
 
 
 def _results(measure: Measure, sums: dict[str, Sums], baseline: str) -> Iterator[Result]:
