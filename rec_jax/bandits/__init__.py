@@ -27,6 +27,7 @@ from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
+from rec_jax.bandits.beliefs.sample_mean import sample_mean
 from rec_jax.bandits.beliefs.two_tower import two_tower
 from rec_jax.bandits.combinations import (
   epoch_linear,
@@ -40,11 +41,13 @@ from rec_jax.bandits.combinations import (
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
+from rec_jax.bandits.explorers.counted import kl_ucb, moss, ucb1
+from rec_jax.bandits.explorers.elimination import elimination
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
 from rec_jax.bandits.explorers.information_directed import information_directed
-from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
+from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -165,7 +168,9 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'gp_ucb': _pair(gaussian_process, ucb),
   'hybrid_lin_ts': _pair(linear_hybrid, thompson),
   'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
+  'kl_ucb': _pair(sample_mean, kl_ucb),
   'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
+  'lin_elimination': _pair(linear, elimination),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
   'lin_falcon': _pair(epoch_linear, falcon),
   'lin_greedy': _pair(linear, greedy),
@@ -179,10 +184,13 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'lin_unknown_noise_ts': _pair(linear_unknown_noise, thompson),
   'lin_unknown_noise_ucb': _pair(linear_unknown_noise, ucb),
   'lin_vdbe': _pair(linear, vdbe),
+  'logistic_fastcb': _pair(logistic, fastcb),
   'logistic_ts': _pair(logistic, thompson),
   'logistic_ucb': _pair(logistic, ucb),
   'matrix_factorisation_ts': _pair(popularity_matrix_factorisation, thompson),
+  'moss': _pair(sample_mean, moss),
   'neural_linear_ts': _pair(neural_linear, thompson),
+  'neural_linear_ucb': _pair(neural_linear, ucb),
   'neural_ts': _pair(neural_gradient, thompson),
   'neural_ucb': _pair(neural_gradient, ucb),
   'per_user_lin_epsilon_greedy': _pair(popularity_per_user_linear, epsilon_greedy),
@@ -198,5 +206,6 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'two_tower_epsilon_greedy': _pair(two_tower, epsilon_greedy),
   'two_tower_greedy': _pair(two_tower, greedy),
   'two_tower_softmax': _pair(two_tower, softmax),
+  'ucb1': _pair(sample_mean, ucb1),
   'uniform': _pair(constant, uniform),
 }

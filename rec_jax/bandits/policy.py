@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from rec_jax.bandits.base import Belief, Explorer, Info, Outlook, Policy, Range, State
+from rec_jax.bandits.chunks import check_fits
 from rec_jax.bandits.watch import Waiting, init_waiting, learn, wait, watch_waiting
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
@@ -52,6 +53,12 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
 
   def init(key: jax.Array, spec: ArmSpec) -> PolicyState:
     belief_key, explorer_key = jax.random.split(key)
+    shapes = jax.tree.leaves(jax.eval_shape(lambda: belief.init(belief_key, spec)))
+    check_fits(
+      f'the state of this policy for {spec.num_arms:,} arms, {spec.num_users:,} users and '
+      f'{spec.arm_dim:,} features',
+      sum(leaf.size * leaf.dtype.itemsize for leaf in shapes),
+    )
     state = PolicyState(
       belief=belief.init(belief_key, spec),
       explorer=explorer.init(explorer_key, spec),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import norm
+from scipy import optimize
 
 from rec_jax.bandits.base import Outlook
 from rec_jax.bandits.choice import (
@@ -17,7 +18,9 @@ from rec_jax.bandits.choice import (
   masked_categorical,
   uniform_probabilities,
 )
+from rec_jax.bandits.explorers.counted import kl_ucb, moss, ucb1
 from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.explorers.elimination import elimination
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
@@ -26,7 +29,7 @@ from rec_jax.bandits.explorers.information_directed import (
   information_directed,
   regret_and_information,
 )
-from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
+from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -55,6 +58,12 @@ CASES = {
   # Bounds 0.3, 0.525, 0.5 and 0.4, 0.55, 0.6 (Li et al. 2010, algorithm 1).
   'ucb_narrow': (ucb(0.5), 0, [0, 0, 1, 0]),
   'ucb_wide': (ucb(1.0), 0, [0, 0, 0, 1]),
+  # Bounds of half a deviation: 0.1 to 0.3, 0.475 to 0.525, 0.3 to 0.5 reaches 0.475.
+  'elimination_narrow': (elimination(0.5), 0, [0, 0, 0.5, 0.5]),
+  # With 2 deviations 0.6 of the first reaches 0.4.
+  'elimination_wide': (elimination(2.0), 0, [0, 1 / 3, 1 / 3, 1 / 3]),
+  # Losses 0.8, 0.5, 0.6: 0.5 / (1.5 + 20 * 0.3) and 0.5 / (1.5 + 20 * 0.1).
+  'fastcb': (fastcb(10.0), 4, [0, 1 / 15, 1 - 1 / 15 - 1 / 7, 1 / 7]),
   'uncertainty_sampling': (uncertainty_sampling(), 0, [0, 0.5, 0, 0.5]),
   # Foster & Rakhlin 2020, algorithm 1: gamma = 10 sqrt(t) is 10 before any row, and 20 after four;
   # 1 / (3 + 20 * 0.3) = 1 / 9, 1 / (3 + 20 * 0.1) = 1 / 5, and what remains.
@@ -78,6 +87,66 @@ def test_probabilities_are_those_of_the_paper(name):
   chosen = int(explorer.select(KEY, jnp.int32(count), OUTLOOK, MASK))
   assert expected[chosen] > 0
   assert explorer.is_exact(None)
+
+
+def kl_bound(mean, number, room):
+  """Garivier & Cappe 2011, algorithm 1, by a root finder in float64."""
+
+  def excess(q):
+    return number * (mean * np.log(mean / q) + (1 - mean) * np.log((1 - mean) / (1 - q))) - room
+
+  return optimize.brentq(excess, mean, 1 - 1e-12) if excess(1 - 1e-12) > 0 else 1.0
+
+
+INDICES = {
+  # Auer et al. 2002, figure 1.
+  'ucb1': (ucb1(), lambda mean, n, t: mean + np.sqrt(2 * np.log(t) / n)),
+  'kl_ucb': (kl_ucb(), lambda mean, n, t: kl_bound(mean, n, np.log(t))),
+  'kl_ucb_3': (
+    kl_ucb(3.0),
+    lambda mean, n, t: kl_bound(mean, n, np.log(t) + 3 * np.log(np.log(t))),
+  ),
+  # Audibert & Bubeck 2009, of four arms.
+  'moss': (
+    moss(1_000),
+    lambda mean, n, t: mean + np.sqrt(max(np.log(1_000 / (4 * n)), 0) / n),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', INDICES)
+def test_the_arm_of_the_highest_index_is_chosen(name):
+  explorer, index = INDICES[name]
+  rng = np.random.default_rng(0)
+  num_compared = 0
+  for _ in range(80):
+    mean, number = rng.uniform(0.05, 0.95, 4), rng.integers(1, 400, 4).astype(float)
+    t = int(number.sum())
+    indices = np.array([index(*arm, t) for arm in zip(mean, number, strict=True)])
+    best, second = np.argsort(indices)[:-3:-1]
+    # The two highest are brought to a hundredth of each other, the higher one above.
+    mean[best] -= max(indices[best] - indices[second] - 0.01, 0)
+    if mean[best] <= 0:
+      continue
+    indices[best] = index(mean[best], number[best], t)
+    expected = np.argmax(indices)
+    if np.sort(indices)[-1] - np.sort(indices)[-2] > 1e-4:
+      outlook = Outlook(jnp.asarray(mean), jnp.asarray(1 / number), None, None)
+      chosen = explorer.select(KEY, jnp.int32(t), outlook, jnp.ones(4, bool))
+      assert chosen == expected
+      num_compared += 1
+  assert num_compared > 40
+
+
+COUNTED = Outlook(jnp.array([0.5, 0.6, 0.55]), jnp.array([0.1, 0.025, 0.02]), None, None)
+
+
+@pytest.mark.parametrize('explorer', [ucb1(), kl_ucb(), moss()])
+@pytest.mark.parametrize('count', [0, 1, 500])
+def test_arms_that_were_never_chosen_come_first(explorer, count):
+  unseen = COUNTED._replace(variance=jnp.array([0.1, jnp.inf, jnp.inf]))
+  got = explorer.probabilities(KEY, jnp.int32(count), unseen, jnp.ones(3, bool))
+  np.testing.assert_allclose(got, [0, 0.5, 0.5])
 
 
 def test_rows_of_non_zero_weight_are_counted():

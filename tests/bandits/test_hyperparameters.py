@@ -31,10 +31,12 @@ from rec_jax.bandits.beliefs.perturbed_history import perturb_counts, perturbed_
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
+from rec_jax.bandits.explorers.counted import kl_ucb, moss
+from rec_jax.bandits.explorers.elimination import elimination
 from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.information_directed import information_directed
-from rec_jax.bandits.explorers.inverse_gap import falcon, squarecb
+from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -109,6 +111,10 @@ SETTINGS = {
   explore_then_commit: {'num_explore': (1000, *NOT_NEGATIVE)},
   information_directed: {'num_samples': (128, 1, INF, False)},
   squarecb: {'gamma_scale': (10.0, *POSITIVE), 'gamma_exponent': (0.5, *NOT_NEGATIVE)},
+  elimination: {'alpha': (1.0, *NOT_NEGATIVE)},
+  fastcb: {'gamma_scale': (10.0, *POSITIVE), 'gamma_exponent': (0.5, *NOT_NEGATIVE)},
+  kl_ucb: {'log_log_weight': (0.0, *NOT_NEGATIVE)},
+  moss: {'horizon': (10_000.0, 1, INF, False)},
   falcon: {'gamma_scale': (1.0, *POSITIVE)},
   softmax: {'temperature': (0.1, *POSITIVE)},
   thompson: {'scale': (1.0, *NOT_NEGATIVE), 'num_samples': (256, 1, INF, False)},

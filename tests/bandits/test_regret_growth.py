@@ -42,10 +42,15 @@ def decaying(count):
 CASES = {
   'bernoulli_ts': (arms, {}, 0.0, 0.6),
   'gaussian_ucb': (arms, {'lambda_': 1e-3, 'noise_variance': 1.0, 'alpha': ucb1_width}, 0.0, 0.75),
+  'ucb1': (arms, {}, 0.0, 0.75),
+  'kl_ucb': (arms, {}, 0.0, 0.6),
+  'moss': (arms, {'horizon': 1_000.0}, 0.0, 0.6),
+  'perturbed_history': (arms, {}, 0.0, 0.75),
   'epsilon_greedy decaying': (arms, {'epsilon': decaying, 'a0': 1.0, 'b0': 1.0}, 0.0, 0.6),
   'epsilon_greedy constant': (arms, {'epsilon': 0.3, 'a0': 1.0, 'b0': 1.0}, 0.8, 1.1),
   'uniform': (arms, {}, 0.97, 1.03),
   'lin_ts': (plane, {'noise_variance': 0.25}, 0.0, 0.6),
+  'lin_elimination': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.9),
   'lin_ucb': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.6),
 }
 

@@ -18,7 +18,7 @@ from rec_jax.environments.visits import visit_environment, visit_spec
 from rec_jax.studies.sweep import worlds
 from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.sweep_metrics import REGRET
-from rec_jax.studies.sweep.worlds import World
+from rec_jax.studies.sweep.world import World
 from tests.bandits.problems import compiled
 from tests.environments.test_visits import events
 from tests.helpers import world_files

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
 from rec_jax.bandits.beliefs import network
+from rec_jax.bandits.chunks import by_rows
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
@@ -80,8 +81,10 @@ def ensemble(
     return (network.apply_network(params, inputs) + prior_scale * fixed)[:, 0]
 
   def members(state: EnsembleState, context: Context) -> jax.Array:
+    every = jax.vmap(outputs, (0, 0, None), out_axes=1)
     inputs = network.candidate_inputs(context)
-    return jax.vmap(outputs, (0, 0, None))(state.params, state.prior, inputs)
+    held = 2 * num_members * hidden
+    return by_rows(lambda rows: every(state.params, state.prior, rows), inputs, held).T
 
   def predict(state: EnsembleState, context: Context) -> tuple[jax.Array, jax.Array]:
     values = members(state, context)

@@ -12,11 +12,9 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
+from rec_jax.bandits.chunks import MOST_NUMBERS, by_rows
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
-
-# Of outer products that are held at once: 64 MB.
-_MOST_PRODUCTS = 2**24
 
 
 @struct.dataclass
@@ -188,9 +186,8 @@ def quadratic_forms(features: jax.Array, root: jax.Array) -> jax.Array:
   the norms are taken chunk by chunk.
   """
   num_rows, width = features.shape
-  if num_rows * width * (width + 1) // 2 > _MOST_PRODUCTS:
-    chunk = max(1, _MOST_PRODUCTS // width)
-    return jax.lax.map(lambda x: jnp.sum((x @ root) ** 2), features, batch_size=chunk)
+  if num_rows * width * (width + 1) // 2 > MOST_NUMBERS:
+    return by_rows(lambda rows: jnp.sum((rows @ root) ** 2, axis=1), features, width)
   row, column = np.triu_indices(width)
   pairs = features[:, row] * features[:, column]
   covariance = (root @ root.T)[row, column] * np.where(row == column, 1, 2).astype(np.float32)

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from rec_jax.bandits.base import Belief
 from rec_jax.bandits.beliefs import network
 from rec_jax.bandits.beliefs.forgetting import decays
+from rec_jax.bandits.chunks import by_rows
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
@@ -81,10 +82,16 @@ def neural_gradient(
 
     return jax.vmap(one)(inputs)
 
+  def variances(state: NeuralGradientState, inputs: jax.Array) -> jax.Array:
+    """[K]."""
+    scale = lambda_ / (lambda_ + state.evidence)
+    return by_rows(
+      lambda rows: squared_gradients(state.params, rows) @ scale, inputs, len(state.evidence)
+    )
+
   def predict(state: NeuralGradientState, context: Context) -> tuple[jax.Array, jax.Array]:
     inputs = network.candidate_inputs(context)
-    variance = squared_gradients(state.params, inputs) @ (lambda_ / (lambda_ + state.evidence))
-    return network.apply_network(state.params, inputs)[:, 0], variance
+    return network.apply_network(state.params, inputs)[:, 0], variances(state, inputs)
 
   def sample(
     key: jax.Array, state: NeuralGradientState, context: Context, num_samples: int

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.bandits.base import Explorer, Outlook
-from rec_jax.bandits.choice import argmax_probabilities, masked_argmax
-from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.explorers.by_score import highest
 from rec_jax.bandits.hyperparameters import check_range
 
 
@@ -20,17 +19,9 @@ def explore_then_commit(num_explore: jax.typing.ArrayLike = 1000) -> Explorer:
   """
   check_range('num_explore', num_explore, 0)
 
-  def scores(state: jax.Array, outlook: Outlook) -> jax.Array:
+  def score(count: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    del mask
     # Equal scores are chosen uniformly.
-    return jnp.where(state < num_explore, 0.0, outlook.mean)
+    return jnp.where(count < num_explore, 0.0, outlook.mean)
 
-  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    return masked_argmax(key, scores(state, outlook), mask)
-
-  def probabilities(
-    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key
-    return argmax_probabilities(scores(state, outlook), mask)
-
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
+  return highest(score)

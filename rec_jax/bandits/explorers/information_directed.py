@@ -8,6 +8,7 @@ from flax import struct
 
 from rec_jax.bandits.base import Explorer, Outlook
 from rec_jax.bandits.choice import masked_argmax, masked_categorical
+from rec_jax.bandits.chunks import check_fits
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Feedback
@@ -48,6 +49,12 @@ def information_directed(num_samples: int = 128) -> Explorer:
     return InformationDirectedState(init_count(key, spec), jax.random.bits(key, (), jnp.uint32))
 
   def weights(state: InformationDirectedState, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    # It looks at every pair of candidates, in some eight numbers, and at every draw of each.
+    num_candidates = len(mask)
+    check_fits(
+      f'information-directed sampling among {num_candidates:,} candidates',
+      4 * (8 * num_candidates**2 + 3 * num_samples * num_candidates),
+    )
     key = jax.random.fold_in(jax.random.key(state.seed), state.count)
     draw_key, tie_key = jax.random.split(key)
     regret, information = regret_and_information(outlook.sample(draw_key, num_samples), mask)

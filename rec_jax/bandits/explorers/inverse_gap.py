@@ -12,6 +12,8 @@ from rec_jax.bandits.choice import argmax_probabilities, masked_categorical
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import check_range
 
+_TINY = 1e-30
+
 
 def squarecb(gamma_scale: ArrayLike = 10.0, gamma_exponent: ArrayLike = 0.5) -> Explorer:
   """SquareCB (Foster & Rakhlin 2020, algorithm 1) with gamma = gamma_scale * t^gamma_exponent.
@@ -54,14 +56,47 @@ def falcon(gamma_scale: ArrayLike = 1.0) -> Explorer:
   return _inverse_gap(rate)
 
 
-def _inverse_gap(rate: Callable[[jax.Array, jax.Array], jax.Array]) -> Explorer:
-  """1 / (K + gamma gap) for each, what remains to the best; `rate` is (t, K open) -> gamma."""
+def fastcb(gamma_scale: ArrayLike = 10.0, gamma_exponent: ArrayLike = 0.5) -> Explorer:
+  """FastCB (Foster & Krishnamurthy 2021, algorithm 1): gaps count by what the best may lose.
+
+  With losses f = 1 - mean and the best b, another candidate has probability
+  f_b / (K f_b + gamma (f - f_b)): the surer the best is of its reward, the less is explored. For
+  beliefs about rewards in [0, 1] that regress with the log-loss, such as `logistic`.
+
+  Args:
+    gamma_scale: how sharply gaps count at first, > 0.
+    gamma_exponent: how that grows with the rows of feedback t.
+
+  Raises:
+    InputError: gamma_scale is not positive or gamma_exponent negative.
+  """
+  check_range('gamma_scale', gamma_scale, 0, open_low=True)
+  check_range('gamma_exponent', gamma_exponent, 0)
+
+  def rate(count: jax.Array, num_open: jax.Array) -> jax.Array:
+    del num_open
+    return jnp.asarray(gamma_scale * count.astype(jnp.float32) ** gamma_exponent)
+
+  return _inverse_gap(rate, lambda best: jnp.clip(1 - best, 0, 1))
+
+
+def _inverse_gap(
+  rate: Callable[[jax.Array, jax.Array], jax.Array],
+  at_stake: Callable[[jax.Array], jax.Array] = jnp.ones_like,
+) -> Explorer:
+  """s / (K s + gamma gap) for each, what remains to the best.
+
+  Args:
+    rate: (t, K open) -> gamma.
+    at_stake: highest mean -> s.
+  """
 
   def weights(state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
     num_open = jnp.maximum(jnp.sum(mask), 1)
-    gap = jnp.max(jnp.where(mask, outlook.mean, -jnp.inf)) - outlook.mean
+    best = jnp.max(jnp.where(mask, outlook.mean, -jnp.inf))
+    gap, stake = best - outlook.mean, at_stake(best)
     gamma = rate(jnp.maximum(state, 1), num_open)
-    others = jnp.where(mask, 1 / (num_open + gamma * gap), 0)
+    others = jnp.where(mask, stake / jnp.maximum(num_open * stake + gamma * gap, _TINY), 0)
     return others + (1 - jnp.sum(others)) * argmax_probabilities(outlook.mean, mask)
 
   def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Outlook
 from rec_jax.bandits.choice import argmax_probabilities, masked_argmax, uniform_probabilities
+from rec_jax.bandits.chunks import MOST_NUMBERS, by_rows
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
 
@@ -53,9 +54,22 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
     is_best = jax.vmap(argmax_probabilities, (0, None))
     if outlook.members is not None:
       return jnp.mean(is_best(scaled(state, outlook, outlook.members), mask), axis=0)
-    draws = scaled(state, outlook, outlook.sample(key, num_samples))
-    count = jnp.sum(is_best(draws, mask), axis=0)
-    return (count + uniform_probabilities(mask)) / (num_samples + 1)
+
+    def count(key: jax.Array, number: int) -> jax.Array:
+      draws = scaled(state, outlook, outlook.sample(key, number))
+      return jnp.sum(is_best(draws, mask), axis=0)
+
+    at_once = max(1, MOST_NUMBERS // len(mask))
+    if num_samples <= at_once:
+      total = count(key, num_samples)
+    else:
+
+      def add(total: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
+        return total + count(key, at_once), None
+
+      *keys, last = jax.random.split(key, num_samples // at_once + 1)
+      total = jax.lax.scan(add, count(last, num_samples % at_once), jnp.stack(keys))[0]
+    return (total + uniform_probabilities(mask)) / (num_samples + 1)
 
   def is_exact(belief: Belief) -> bool:
     return belief.cdf is not None or belief.members is not None
@@ -81,14 +95,35 @@ def _best_of_independent(
     stretched = outlook.mean + (x[:, None] - outlook.mean) / jnp.maximum(scale, _TINY)
     return jnp.log(jnp.maximum(jnp.where(mask, cdf(stretched), 1), _TINY))
 
+  def add(
+    carry: tuple[jax.Array, jax.Array, jax.Array], x: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+    """The shares [K] of the mass between the last point and each of the next."""
+    share, last_below, last_others = carry
+    logs = logs_below(x)
+    below = jnp.concatenate([last_below[None], jnp.exp(logs)])
+    others = jnp.exp(jnp.sum(logs, axis=1, keepdims=True) - logs)
+    others = jnp.concatenate([last_others[None], others])
+    mass = jnp.diff(below, axis=0) * (others[1:] + others[:-1]) / 2
+    return (share + jnp.sum(mass, axis=0), below[-1], others[-1]), None
+
   low, high = highest(outlook.mean - 8 * deviation), highest(outlook.mean + 8 * deviation)
   # Room for a scale of 0, where all candidates are points.
   margin = 1e-5 * jnp.maximum(1, jnp.abs(high))
   even = jnp.linspace(low - margin, high + margin, _NUM_POINTS)
-  of_maximum = jnp.exp(jnp.sum(logs_below(even), axis=1))
+  num_candidates = len(mask)
+  of_maximum = jnp.exp(by_rows(lambda x: jnp.sum(logs_below(x), axis=1), even, num_candidates))
   quantiles = jnp.interp(jnp.linspace(0, 1, _NUM_POINTS), of_maximum, even)
-  logs = logs_below(jnp.sort(jnp.concatenate([even, quantiles])))
-  others = jnp.exp(jnp.sum(logs, axis=1, keepdims=True) - logs)
-  mass = jnp.diff(jnp.exp(logs), axis=0) * (others[1:] + others[:-1]) / 2
-  share = jnp.where(mask, jnp.sum(mass, axis=0), 0)
+  points = jnp.sort(jnp.concatenate([even, quantiles]))
+  # Nothing is below the first point, so that whatever is said of the others there does not count.
+  nothing = jnp.zeros(num_candidates)
+  carry = nothing, nothing, nothing
+  size = max(1, MOST_NUMBERS // (4 * num_candidates))
+  if len(points) <= size:
+    carry, _ = add(carry, points)
+  else:
+    # The last point again holds no mass.
+    padded = jnp.pad(points, (0, -len(points) % size), mode='edge')
+    carry, _ = jax.lax.scan(add, carry, padded.reshape(-1, size))
+  share = jnp.where(mask, carry[0], 0)
   return share / jnp.maximum(jnp.sum(share), _TINY)

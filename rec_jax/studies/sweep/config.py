@@ -109,6 +109,29 @@ class NeuralConfig(LinearConfig):
 
 
 @dataclasses.dataclass
+class FixedLinearConfig(LinearConfig):
+  """Linear rewards over a fixed set of arms; arms and weights are each seed's own."""
+
+  environment: str = 'fixed_linear'
+
+
+@dataclasses.dataclass
+class KArmedConfig(SweepConfig):
+  """Independent arms without features, whose means are each seed's own.
+
+  Attributes:
+    num_arms: K, unless `means` says how many.
+    means: expected rewards in all seeds, separated by commas; drawn anew for each seed if empty.
+    noise: standard deviation of a normal reward around its mean; 0 for rewards of 0 and 1.
+  """
+
+  environment: str = 'arms'
+  num_arms: int = 10
+  means: str = ''
+  noise: float = 0.0
+
+
+@dataclasses.dataclass
 class TasteConfig(LinearConfig):
   """A user whose taste moves with what is shown.
 

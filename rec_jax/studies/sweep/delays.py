@@ -10,7 +10,7 @@ from rec_jax.environments.delayed import (
   uniform_delay,
 )
 from rec_jax.studies.sweep.config import SweepConfig
-from rec_jax.studies.sweep.worlds import World
+from rec_jax.studies.sweep.world import World
 from rec_jax.types import InputError
 
 _DELAYS = {'geometric': geometric_delay, 'fixed': fixed_delay, 'uniform': uniform_delay}

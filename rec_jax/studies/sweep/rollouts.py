@@ -15,7 +15,7 @@ from rec_jax.studies.sweep import delays, grid
 from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.grid import Hyperparameters
 from rec_jax.studies.sweep.sweep_metrics import Sums
-from rec_jax.studies.sweep.worlds import World
+from rec_jax.studies.sweep.world import World
 from rec_jax.training.tracking import Advance
 
 # Of one round of one seed on the host: metrics, and sums in float64.

@@ -24,7 +24,7 @@ from rec_jax.studies.sweep import delays, grid, rollouts, worlds
 from rec_jax.studies.sweep.config import SweepConfig
 from rec_jax.studies.sweep.grid import Hyperparameters
 from rec_jax.studies.sweep.sweep_metrics import Measure, Sums
-from rec_jax.studies.sweep.worlds import World
+from rec_jax.studies.sweep.world import World
 from rec_jax.training.tracking import progress
 from rec_jax.types import InputError
 

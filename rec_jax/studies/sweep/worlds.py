@@ -1,30 +1,23 @@
 """The worlds of a sweep, by name."""
 
-import tempfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rec_jax.data import logged, open_bandit
-from rec_jax.data.classification import read_classification
-from rec_jax.data.logged_feedback import LoggedFeedback
-from rec_jax.data.sources import (
-  CLASSIFICATION_TABLES,
-  classification_file,
-  open_bandit_folder,
+from rec_jax.environments.fixed_arms import (
+  ArmsData,
+  FixedLinearData,
+  arms_environment,
+  fixed_linear_environment,
 )
-from rec_jax.environments.base import Environment
-from rec_jax.environments.classification import classification_data, classification_environment
-from rec_jax.environments.matrix import matrix_environment, matrix_spec, read_matrix
 from rec_jax.environments.nonstationary import (
   DriftingData,
   PiecewiseData,
   drifting_environment,
   piecewise_environment,
 )
-from rec_jax.environments.replay import replay_data, replay_environment, replay_spec
 from rec_jax.environments.synthetic import (
   LinearData,
   LogisticData,
@@ -37,28 +30,9 @@ from rec_jax.environments.synthetic import (
 from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.studies.sweep import config as configs
-from rec_jax.studies.sweep.sweep_metrics import REGRET, REPLAY, Measure
+from rec_jax.studies.sweep import file_worlds
+from rec_jax.studies.sweep.world import World
 from rec_jax.types import ArmSpec, InputError
-
-
-class World(NamedTuple):
-  """An environment of one user with its data, shared by all seeds.
-
-  Attributes:
-    environment: of one user and one item a round.
-    data: its truth.
-    spec: the sizes of a policy for it.
-    description: what it is, for the protocol.
-    measure: what is reported of it.
-    file: that of the user's own from which it was read, if any.
-  """
-
-  environment: Environment
-  data: Any
-  spec: ArmSpec
-  description: str
-  measure: Measure = REGRET
-  file: str = ''
 
 
 def build(config: configs.SweepConfig) -> World:
@@ -156,6 +130,52 @@ def _neural(key: jax.Array, config: configs.NeuralConfig) -> World:
   )
 
 
+def _fixed_linear(key: jax.Array, config: configs.FixedLinearConfig) -> World:
+  del key
+  return World(
+    environment=fixed_linear_environment(config.num_arms, config.dim),
+    data=FixedLinearData(jnp.float32(config.noise)),
+    spec=_spec(config)._replace(query_dim=1),
+    description=(
+      f'{config.num_arms} arms with {config.dim} features, drawn once a seed as the weights are, '
+      f'reward linear in them with variance 1 among arms{_noise(config)}'
+    ),
+  )
+
+
+def _arms_without_features(key: jax.Array, config: configs.KArmedConfig) -> World:
+  del key
+  means = _means(config)
+  num_arms = config.num_arms if means is None else len(means)
+  kind = 'normal' if config.noise else '0 or 1'
+  drawn = 'N(0, 1)' if config.noise else 'uniform on [0, 1]'
+  described = f'means {config.means}' if config.means else f'means {drawn}, drawn once a seed'
+  return World(
+    environment=arms_environment(num_arms),
+    data=ArmsData(means, jnp.float32(config.noise) if config.noise else None),
+    spec=ArmSpec(num_arms, num_arms, query_dim=1, arm_dim=num_arms),
+    description=(
+      f'{num_arms} arms, rewards {kind}, {described}{_noise(config) if config.noise else ""}'
+    ),
+  )
+
+
+def _means(config: configs.KArmedConfig) -> jax.Array | None:
+  """[K] the means of every seed, None where each seed has its own."""
+  if not config.means:
+    return None
+  try:
+    means = [float(word) for word in config.means.split(',')]
+  except ValueError as error:
+    raise InputError(f'means is {config.means!r}: {error}; give numbers with commas') from error
+  if config.noise == 0 and not all(0 <= mean <= 1 for mean in means):
+    raise InputError(
+      f'means is {config.means!r}: rewards of 0 and 1 have means in [0, 1]; set --config.noise '
+      'above 0 for normal ones'
+    )
+  return jnp.array(means)
+
+
 def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
   del key
   return World(
@@ -163,26 +183,6 @@ def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
     data=WheelData(disc_radius=jnp.float32(config.disc_radius), noise=jnp.float32(config.noise)),
     spec=ArmSpec(NUM_ARMS, NUM_ARMS, query_dim=2, arm_dim=ARM_DIM),
     description=f'5 arms, inner disc of radius {config.disc_radius:g}{_noise(config)}',
-  )
-
-
-def _classification(key: jax.Array, config: configs.ClassificationConfig) -> World:
-  del key
-  if config.table not in CLASSIFICATION_TABLES:
-    known = ', '.join(CLASSIFICATION_TABLES)
-    raise InputError(f'unknown table {config.table!r}; known: {known}: set --config.table')
-  table = read_classification(classification_file(config.table))
-  data = classification_data(table.attributes, table.labels)
-  num_rows, query_dim = data.queries.shape
-  num_classes = len(table.classes)
-  return World(
-    environment=classification_environment(num_classes),
-    data=data,
-    spec=ArmSpec(num_classes, num_classes, query_dim, num_classes * query_dim),
-    description=(
-      f'{config.table}, {num_rows:,} rows of {query_dim - 1} attributes in an order of each '
-      f"seed's own; reward 1 for the right one of {num_classes} classes, else 0"
-    ),
   )
 
 
@@ -204,61 +204,6 @@ def _taste(key: jax.Array, config: configs.TasteConfig) -> World:
   )
 
 
-def _matrix(key: jax.Array, config: configs.MatrixConfig) -> World:
-  del key
-  if not config.rewards:
-    raise InputError('no reward matrix given; set --config.rewards=FILE.npz')
-  data = read_matrix(config.rewards)
-  spec = matrix_spec(data)
-  return World(
-    environment=matrix_environment(),
-    data=data,
-    spec=spec,
-    description=(
-      f'{spec.num_users:,} users, of whom one is drawn in each round, and {spec.num_arms:,} items; '
-      f'candidates are the items with a known reward, {data.mask.sum(axis=1).mean():.4g} on '
-      'average; rewards as they stand'
-    ),
-    file=config.rewards,
-  )
-
-
-def _replay(key: jax.Array, config: configs.ReplayConfig) -> World:
-  del key
-  log = _uniform_log(config.log)
-  try:
-    data = replay_data(log)
-  except InputError as error:
-    raise InputError(f'{config.log}: {error}') from error
-  num_logged = len(log.action)
-  if config.num_rounds > num_logged:
-    raise InputError(
-      f'num_rounds is {config.num_rounds} and the log has {num_logged} rounds; set '
-      f'--config.num_rounds to {num_logged} or less'
-    )
-  spec = replay_spec(data)
-  return World(
-    environment=replay_environment(),
-    data=data,
-    spec=spec,
-    description=(
-      f'the uniform log {config.log} of {spec.num_arms:,} items, replayed by rejection: rounds in '
-      'which the policy chooses another item than the log teach nothing and do not count'
-    ),
-    measure=REPLAY,
-    file='' if config.log in open_bandit.CAMPAIGNS else config.log,
-  )
-
-
-def _uniform_log(name: str) -> LoggedFeedback:
-  """A file in our format, or the random log of a campaign of the Open Bandit sample."""
-  if name not in open_bandit.CAMPAIGNS:
-    return logged.read(name)
-  with tempfile.TemporaryDirectory() as directory:
-    open_bandit.write(open_bandit_folder(), 'random', name, directory)
-    return open_bandit.read(directory, 'random', name)
-
-
 def _weights(key: jax.Array, config: configs.ArmsConfig) -> jax.Array:
   """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
   direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
@@ -278,19 +223,21 @@ def _arms(config: configs.ArmsConfig) -> str:
   return f'{config.num_arms} fresh arms a round with {config.dim} normal features'
 
 
-def _noise(config: configs.LinearConfig | configs.WheelConfig) -> str:
+def _noise(config: configs.LinearConfig | configs.WheelConfig | configs.KArmedConfig) -> str:
   return f', noise of standard deviation {config.noise:g}'
 
 
 WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
+  'arms': _arms_without_features,
   'linear': _linear,
+  'fixed_linear': _fixed_linear,
   'logistic': _logistic,
   'neural': _neural,
   'drifting': _drifting,
   'piecewise': _piecewise,
   'wheel': _wheel,
-  'classification': _classification,
+  'classification': file_worlds.classification,
   'taste': _taste,
-  'matrix': _matrix,
-  'replay': _replay,
+  'matrix': file_worlds.matrix,
+  'replay': file_worlds.replay,
 }

@@ -11,7 +11,7 @@ import pytest
 
 from rec_jax import bandits
 from rec_jax.environments import rollout
-from rec_jax.studies.sweep import delays, rollouts, sweep, worlds
+from rec_jax.studies.sweep import delays, file_worlds, rollouts, sweep, worlds
 from rec_jax.studies.sweep.config import (
   ClassificationConfig,
   LinearConfig,
@@ -200,7 +200,7 @@ def test_bad_input_writes_nothing(tmp_path, config, message):
 
 def test_a_campaign_is_the_random_log_of_the_open_bandit_sample(tmp_path, monkeypatch):
   raw, frame = folder(tmp_path, 'random', propensity_score=np.full(25, 1 / 4))
-  monkeypatch.setattr(worlds, 'open_bandit_folder', lambda: raw)
+  monkeypatch.setattr(file_worlds, 'open_bandit_folder', lambda: raw)
   config = ReplayConfig(log='men', num_rounds=25)
   frame = frame.sort('timestamp', maintain_order=True)
   np.testing.assert_array_equal(worlds.build(config).data.action, frame['item_id'])
