@@ -33,6 +33,7 @@ def popularity_linear(
   b0: ArrayLike = 9.0,
   gamma: ArrayLike = 1.0,
   item_variance: ArrayLike = 0.0,
+  item_noise: ArrayLike = 0.0,
 ) -> Belief:
   """Linear deviations, shared by all users, from the popularity of each arm.
 
@@ -45,9 +46,12 @@ def popularity_linear(
     item_variance: prior variance of what neither popularity nor features tell of an arm, a number
       or [N]. Where features are short for arms that are little known, as shrunk ones are, a width
       that grows with features alone would doubt those least.
+    item_noise: what is added to `noise_variance` where a reward tells of that: the variance of
+      tastes among users, of whom each has a say.
   """
   deviation = linear(lambda_, noise_variance, gamma=gamma)
-  return _around_popularity(deviation, noise_variance, a0, b0, gamma, item_variance)
+  item = _item(noise_variance, gamma, item_variance, item_noise)
+  return _around(popularity(a0, b0, gamma), item, deviation)
 
 
 def popularity_per_user_linear(
@@ -57,27 +61,31 @@ def popularity_per_user_linear(
   b0: ArrayLike = 9.0,
   gamma: ArrayLike = 1.0,
   item_variance: ArrayLike = 0.0,
+  item_noise: ArrayLike = 0.0,
 ) -> Belief:
   """Linear deviations of each user from the popularity of each arm, see `popularity_linear`."""
   # A user has too few rows for rounding to add up.
   deviation = per_user(linear(lambda_, noise_variance, gamma=gamma, compensated=False))
-  return _around_popularity(deviation, noise_variance, a0, b0, gamma, item_variance)
+  item = _item(noise_variance, gamma, item_variance, item_noise)
+  return _around(popularity(a0, b0, gamma), item, deviation)
 
 
-def _around_popularity(
-  deviation: Belief,
-  noise_variance: ArrayLike,
-  a0: ArrayLike,
-  b0: ArrayLike,
-  gamma: ArrayLike,
-  item_variance: ArrayLike,
-) -> Belief:
-  """`deviation` from popularity, and from what all users' rewards tell of the arm besides."""
-  base = popularity(a0, b0, gamma)
+def _item(
+  noise_variance: ArrayLike, gamma: ArrayLike, item_variance: ArrayLike, item_noise: ArrayLike
+) -> Belief | None:
+  """What neither popularity nor features tell of each arm; None where that is nothing."""
   check_range('item_variance', item_variance, 0)
+  check_range('item_noise', item_noise, 0)
   if isinstance(item_variance, int | float) and item_variance == 0:
+    return None
+  precision = 1 / jnp.maximum(item_variance, _TINY)
+  return gaussian(0.0, precision, noise_variance + item_noise, gamma)
+
+
+def _around(base: Belief, item: Belief | None, deviation: Belief) -> Belief:
+  """`deviation` from the base, and from what all users' rewards tell of the arm besides."""
+  if item is None:
     return residual(base, deviation)
-  item = gaussian(0.0, 1 / jnp.maximum(item_variance, _TINY), noise_variance, gamma)
   return residual(residual(base, item), deviation, doubts_base=True)
 
 

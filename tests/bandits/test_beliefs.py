@@ -343,7 +343,9 @@ def test_perturbed_history_tries_other_arms_than_the_first():
 def test_what_is_not_known_of_an_arm_adds_to_its_doubt_until_it_is_shown():
   values = {'a0': 1.0, 'b0': 9.0, 'noise_variance': 0.5}
   plain = popularity_per_user_linear(2.0, **values)
-  doubting = popularity_per_user_linear(2.0, **values, item_variance=jnp.full(7, 0.3))
+  doubt = {'item_variance': jnp.full(7, 0.3), 'item_noise': 0.3}
+  doubting = popularity_per_user_linear(2.0, **values, **doubt)
+  deviation = per_user(linear(2.0, 0.5, compensated=False))
   context, feedback = problems.context(0), problems.feedback(1, 40)
   arm = int(context.arm_ids[1])
   feedback = dataclasses.replace(feedback, arm_id=jnp.full(40, arm), weight=jnp.ones(40))
@@ -363,7 +365,10 @@ def test_what_is_not_known_of_an_arm_adds_to_its_doubt_until_it_is_shown():
   learnt = doubting.update(
     KEY, states[1], dataclasses.replace(feedback, info=info(doubting, states[1]))
   )
-  # Of all users' rewards: 1 / (1 / 0.3 + 40 / 0.5) is left of this arm, the others keep theirs.
-  of_arms = 1 / (1 / 0.3 + np.asarray(learnt.base.deviation.weight) / 0.5)
-  np.testing.assert_allclose(of_arms[arm], 1 / (1 / 0.3 + 80), rtol=1e-5)
-  np.testing.assert_allclose(np.delete(of_arms, arm), 0.3, rtol=1e-5)
+  # Of 40 rewards of all users, with noise of 0.5 and 0.3 of tastes, 1 / (1 / 0.3 + 50) is left.
+  after = np.asarray(doubting.predict(learnt, context)[1])
+  taste = np.asarray(plain.predict(states[0], context)[1])
+  items = after - np.asarray(deviation.predict(learnt.deviation, context)[1])
+  np.testing.assert_allclose(items[1], 1 / (1 / 0.3 + 50), rtol=1e-3)
+  np.testing.assert_allclose(np.delete(items, 1), 0.3, rtol=1e-4)
+  assert np.all(after[2:] <= taste[2:] + 0.3 + 1e-5)

@@ -63,7 +63,7 @@ class Chain:
       self.world(worlds.CATALOGUE),
       a0=jnp.ones(size),
       b0=jnp.full(size, 9.0),
-      num_before=jnp.zeros(size),
+      num_events=jnp.zeros(size),
     )
     return with_features(world, self.text_vectors, self.config)
 

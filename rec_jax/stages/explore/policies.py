@@ -159,7 +159,7 @@ def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Pol
   def make(settings: Hyperparameters) -> Policy:
     values = dict(settings)
     if 'item_variance' in known:
-      values['item_variance'] = item_variance(world, values.get('lambda_', known['lambda_']))
+      values |= doubt_of_items(world, values.get('lambda_', known['lambda_']))
     if entry is EPSILON_GREEDY and 'epsilon' in values:
       values['epsilon'] = _decaying(values['epsilon'], world.num_rounds)
     return bandits.make(entry.name, **(fixed | values))
@@ -167,15 +167,17 @@ def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Pol
   return make
 
 
-def item_variance(world: World, lambda_: Any) -> Any:
-  """[N] how much of an item's reward neither its popularity nor its features tell.
+def doubt_of_items(world: World, lambda_: Any) -> dict[str, Any]:
+  """How much of an item's reward neither its popularity nor its features tell.
 
   Features of items that are little known are shrunk towards the mean, and a posterior of tastes
   takes short features for certain rewards. Before any event an item is as doubtful as the one of
-  the longest features; each event before the cut tells of it as one in the rollout does.
+  the longest features; an event before the cut tells of it what one in the rollout does, to which
+  the tastes of users are noise.
   """
-  longest = jnp.max(jnp.sum(world.data.features**2, axis=1))
-  return 1 / (lambda_ / longest + world.num_before / NOISE_VARIANCE)
+  longest = jnp.max(jnp.sum(world.data.features**2, axis=1)) / lambda_
+  precision = 1 / longest + world.num_events / (NOISE_VARIANCE + longest)
+  return {'item_variance': 1 / precision, 'item_noise': longest}
 
 
 def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:

@@ -37,7 +37,7 @@ class World:
     environment: without an encoder of users.
     a0: [N] and
     b0: [N], prior successes and failures of each item, counted before the cut.
-    num_before: [N] how often a reward of each item was known before the cut.
+    num_events: [N] of each item before the cut.
     is_new: [U] bool, visitors without an event before the cut.
     is_cold: [N] bool, items without an event before the cut.
 
@@ -51,7 +51,7 @@ class World:
   environment: Environment
   a0: jax.Array
   b0: jax.Array
-  num_before: jax.Array
+  num_events: jax.Array
   is_new: np.ndarray
   is_cold: np.ndarray
 
@@ -98,7 +98,8 @@ def build(
   before = slice(num_before)
   positives = np.bincount(interactions.item[before], reward[before], minlength=num_items)
   seen_users = np.unique(interactions.user[before])
-  is_cold = np.bincount(interactions.item[before], minlength=num_items) == 0
+  num_events = np.bincount(interactions.item[before], minlength=num_items)
+  is_cold = num_events == 0
   min_events = settings.min_events_catalogue if name == CATALOGUE else settings.min_events_rated
   kept, sampled = _sample_visitors(interactions.user, num_before, min_events, max_visitors, seed)
   columns = (interactions.user[kept], interactions.item[kept], reward[kept], num_before, features)
@@ -116,14 +117,12 @@ def build(
       history_length=length,
     )
   if name == RATED and is_explicit:
-    start = 2
     a0, b0 = (
       1 + positives,
       1 + np.bincount(interactions.item[before], 1 - reward[before], num_items),
     )
   else:
     # Nobody has passed over an item that was not there yet.
-    start = 10
     a0, b0 = 1 + positives, 9 + np.where(is_cold, 0, len(seen_users) - positives)
   return World(
     name=name,
@@ -133,7 +132,7 @@ def build(
     environment=visit_environment(),
     a0=jnp.asarray(a0, jnp.float32),
     b0=jnp.asarray(b0, jnp.float32),
-    num_before=jnp.asarray(a0 + b0 - start, jnp.float32),
+    num_events=jnp.asarray(num_events, jnp.float32),
     is_new=~np.isin(data.users, seen_users),
     is_cold=is_cold,
   )
@@ -184,7 +183,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     environment=visit_environment(),
     a0=jnp.ones(len(items)),
     b0=jnp.full(len(items), 9.0),
-    num_before=jnp.zeros(len(items)),
+    num_events=jnp.zeros(len(items)),
     # All of them are new and cold: there are no others to tell them apart from.
     is_new=np.zeros(len(users), bool),
     is_cold=np.zeros(len(items), bool),
