@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from rec_jax.runs.study import Study, Values
 from rec_jax.runs.study_results import MEDIAN_RATIO
 from rec_jax.types import InputError
@@ -82,13 +84,19 @@ def rate(count: int, run: Callable[[], Any]) -> float:
   return count / (time.perf_counter() - start)
 
 
+def bandwidth() -> float:
+  """Bytes a second at which both cores of BLAS read 1 GB."""
+  x = np.ones(2**28, np.float32)
+  return max(rate(x.nbytes, lambda: np.dot(x, x)) for _ in range(5))
+
+
 def by_script(script: str, cases: Sequence[str], **sizes: Any) -> Peer:
   """A peer whose script of `peers/` measures one rate, for all these cases."""
-  return lambda python: dict.fromkeys(cases, ask_peer(python, script, **sizes))
+  return lambda python: dict.fromkeys(cases, float(ask_peer(python, script, **sizes)))
 
 
-def ask_peer(peers_python: str, script: str, **sizes: Any) -> float:
-  """Decisions a second, as a script of `peers/` measures them in the peers' own environment.
+def ask_peer(peers_python: str, script: str, **sizes: Any) -> Any:
+  """What a script of `peers/` measures in the peers' own environment: the JSON of its last line.
 
   Raises:
     InputError: the peers are not installed, or the script fails; its last line says why.
@@ -109,7 +117,7 @@ def ask_peer(peers_python: str, script: str, **sizes: Any) -> float:
     ) from None
   if done.returncode:
     raise InputError(f'peer {script}: {(done.stderr.strip() or "failed").splitlines()[-1]}')
-  return float(json.loads(done.stdout.splitlines()[-1]))
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 def _warm(cases: Callable[[], Cases]) -> Cases:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.benchmarks import OURS, Cases, benchmark, rate, streams
+from experiments.benchmarks import OURS, Cases, bandwidth, benchmark, streams
 from rec_jax import bandits
 from rec_jax.report import figures
 from rec_jax.runs.study import Study
@@ -101,8 +101,6 @@ def _play(size: Size) -> Callable[[], float]:
 
 
 def _floor(peers_python: str) -> Mapping[str, float]:
-  """Decisions a second at which both cores of BLAS read 1 GB."""
   del peers_python
-  x = np.ones(2**28, np.float32)
-  bandwidth = max(rate(x.nbytes, lambda: np.dot(x, x)) for _ in range(5))
-  return {size.label: bandwidth / (4 * size.floats) for size in _sizes()}
+  bytes_a_second = bandwidth()
+  return {size.label: bytes_a_second / (4 * size.floats) for size in _sizes()}

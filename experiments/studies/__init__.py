@@ -20,7 +20,9 @@ _MODULES = {
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
   'ope': 'experiments.benchmarks.ope',
+  'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
+  'catalogue': 'experiments.benchmarks.catalogue',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

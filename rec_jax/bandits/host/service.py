@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from rec_jax.bandits.host import checks, journal
 from rec_jax.bandits.host.engine import Engine, Event
@@ -141,7 +141,7 @@ class Service:
   def decide(
     self,
     user: Id = 0,
-    query: Sequence[float] | np.ndarray = (),
+    query: ArrayLike = (),
     *,
     arms: Sequence[Id] | None = None,
     features: ArrayLike | None = None,
@@ -197,7 +197,7 @@ class Service:
   def probabilities(
     self,
     user: Id = 0,
-    query: Sequence[float] | np.ndarray = (),
+    query: ArrayLike = (),
     *,
     arms: Sequence[Id] | None = None,
     features: ArrayLike | None = None,
@@ -213,7 +213,7 @@ class Service:
     self,
     shown: Sequence[Id],
     user: Id = 0,
-    query: Sequence[float] | np.ndarray = (),
+    query: ArrayLike = (),
     *,
     arms: Sequence[Id] | None = None,
     features: ArrayLike | None = None,
@@ -266,7 +266,7 @@ class Service:
   def _context(
     self,
     user: Id,
-    query: Sequence[float] | np.ndarray,
+    query: ArrayLike,
     arms: Sequence[Id] | None,
     features: ArrayLike | None,
   ) -> tuple[Context, np.ndarray]:

@@ -64,12 +64,19 @@ REGRET = Measure(
   details=lambda sums: {
     'expected reward': intervals.t_interval(sums['expected_reward'][:, -1]),
   },
-  protocol=lambda seeds: (
-    'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
-    f"the chosen; 95 % intervals (Student's t) over {seeds:,} seeds, which share the truth of the "
-    'world; differences paired by seed'
-  ),
+  protocol=lambda seeds: _regret_protocol(f'{seeds:,} seeds, which share the truth of the world'),
 )
+# Where each seed has a truth of its own.
+REGRET_OVER_TRUTHS = REGRET._replace(
+  protocol=lambda seeds: _regret_protocol(f'{seeds:,} seeds, each with a truth of its own')
+)
+
+
+def _regret_protocol(seeds: str) -> str:
+  return (
+    'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
+    f"the chosen; 95 % intervals (Student's t) over {seeds}; differences paired by seed"
+  )
 
 
 def _replay_sums(metrics: Metrics) -> Sums:

@@ -14,6 +14,8 @@ from rec_jax.environments import rollout
 from rec_jax.studies.sweep import delays, file_worlds, rollouts, sweep, worlds
 from rec_jax.studies.sweep.config import (
   ClassificationConfig,
+  FixedLinearConfig,
+  KArmedConfig,
   LinearConfig,
   MatrixConfig,
   PiecewiseConfig,
@@ -134,6 +136,36 @@ def test_networks_that_are_never_refreshed_are_named(caplog, refresh_every, idle
 def test_the_protocol_says_of_a_delay_what_is_so(kind, delay, words):
   config = dataclasses.replace(CONFIG, delay=delay, delay_distribution=kind)
   assert delays.description(config) == (words and f', known after {words}')
+
+
+def protocol_of(config, workdir):
+  sweep.run(config, workdir)
+  return json.loads((workdir / 'metrics.json').read_text())[0]['protocol']
+
+
+def test_what_a_policy_could_not_learn_from_is_told(tmp_path, caplog):
+  config = dataclasses.replace(CONFIG, policies='logistic_ts,lin_ts', grid='', num_seeds=2)
+  protocol = protocol_of(config, tmp_path)
+  told = re.findall(r'(\w+) could not learn from (\d+) rows of feedback a seed', protocol)
+  # About a sixth of normal rewards of mean 0 and variance 2 and more lie in [0, 1].
+  assert [name for name, _ in told] == ['logistic_ts']
+  assert 15 < int(told[0][1]) < 30
+  assert 'logistic_ts could not learn from' in caplog.text
+  # A sweep that is done says the same.
+  assert protocol_of(config, tmp_path) == protocol
+
+
+@pytest.mark.parametrize(
+  ('config', 'words'),
+  [
+    (KArmedConfig(), 'each with a truth of its own'),
+    (KArmedConfig(means='0.9,0.8'), 'which share the truth of the world'),
+    (FixedLinearConfig(num_arms=3, dim=2), 'each with a truth of its own'),
+  ],
+)
+def test_the_protocol_says_whose_truth_it_is(config, words, tmp_path):
+  small = dataclasses.replace(config, policies='uniform', num_seeds=2, num_rounds=3)
+  assert words in protocol_of(small, tmp_path)
 
 
 def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
