@@ -120,7 +120,7 @@ def _balance_panel(
 def _scale(axes: Axes, field: str) -> None:
   """Items over orders of magnitude on a logarithmic scale."""
   if field == 'cold_share':
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
   else:
     axes.set_xscale('log')
     label_logarithmic(axes.xaxis, (1, 2, 5))
