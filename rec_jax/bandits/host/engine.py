@@ -100,22 +100,23 @@ class Engine:
     )
     return {'do': 'decide', **waiting.to_plain()}
 
+  def check_room(self, num_arms: int = 0, num_users: int = 0) -> None:
+    """Raises InputError where the state of so many more would not fit the device."""
+    spec = self._room_for(num_arms, num_users)
+    if spec != self.spec:
+      jax.eval_shape(lambda: self.policy.init(jax.random.key(0), spec))
+
   def apply(self, event: Event) -> Any:
     """Changes the state as the event says; of `learn`, how many outcomes were learnt."""
     values = dict(event)
     return getattr(self, f'_{values.pop("do")}')(**values)
 
   def _add_user(self, id_: Id) -> None:
-    if not self.users.free:
-      self._grow(num_users=2 * self.spec.num_users)
+    self._grow(self._room_for(0, 1))
     self.users.add([id_])
 
   def _add_arms(self, ids: list[Id], features: np.ndarray) -> None:
-    capacity = self.spec.num_arms
-    while capacity < len(self.arms.of) + len(ids):
-      capacity *= 2
-    if capacity > self.spec.num_arms:
-      self._grow(num_arms=capacity, num_candidates=capacity)
+    self._grow(self._room_for(len(ids), 0))
     rows = self.arms.add(ids)
     self._features[rows] = features
     self._catalogue = None
@@ -208,8 +209,19 @@ class Engine:
     rows = _repeated(rows)
     self.state = programs.reset_arms(self.policy, self.state, rows, self._features[rows])
 
-  def _grow(self, **sizes: int) -> None:
-    self.spec = self.spec._replace(**sizes)
+  def _room_for(self, num_arms: int, num_users: int) -> ArmSpec:
+    """The sizes with room for so many more, each a doubling of what it is now."""
+    arms, users = self.spec.num_arms, self.spec.num_users
+    while arms < len(self.arms.of) + num_arms:
+      arms *= 2
+    while users < len(self.users.of) + num_users:
+      users *= 2
+    return self.spec._replace(num_arms=arms, num_candidates=arms, num_users=users)
+
+  def _grow(self, spec: ArmSpec) -> None:
+    if spec == self.spec:
+      return
+    self.spec = spec
     self.state = programs.grown(self.policy, self.spec, np.uint32(self.seed), self.state)
     self.users.grow(self.spec.num_users)
     if self.spec.num_arms > self.arms.capacity:

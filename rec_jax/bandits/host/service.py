@@ -101,11 +101,12 @@ class Service:
       features: [M, F].
 
     Raises:
-      InputError: an id is not new, or features are misshapen or not finite.
+      InputError: an id is not new, features are misshapen or not finite, or the device has no room.
     """
     checks.check_candidates('ids', ids)
     self._engine.arms.check_new(ids)
     table = checks.numbers('features', features, (len(ids), self._engine.spec.arm_dim))
+    self._engine.check_room(num_arms=len(ids))
     self._do({'do': 'add_arms', 'ids': list(ids), 'features': table})
 
   def remove_arms(self, ids: Sequence[Id]) -> None:
@@ -285,6 +286,7 @@ class Service:
       features = checks.numbers('features', features, (len(rows), engine.spec.arm_dim))
     if user not in engine.users.of:
       engine.users.check_new([user])
+      engine.check_room(num_users=1)
       self._do({'do': 'add_user', 'id_': user})
     context = engine.context(engine.users.of[user], query, rows, features)
     return context, np.arange(engine.spec.num_arms) if rows is None else rows

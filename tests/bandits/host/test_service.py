@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
+from rec_jax.bandits import chunks
 from rec_jax.bandits.host import Service, programs
 from rec_jax.bandits.outcome import outcome
 from rec_jax.types import ArmSpec, Context, InputError
@@ -281,3 +282,17 @@ def test_bad_input_is_one_line_and_changes_nothing(call, message):
   for name in ('arms', 'users', 'count'):
     assert str(before[name]) == str(after[name])
   assert made.num_pending == 1
+
+
+def test_what_has_no_room_is_refused_before_it_is_written_down(tmp_path, monkeypatch):
+  made = service('disjoint_lin_ucb')
+  made.save(tmp_path)
+  monkeypatch.setattr(chunks.os, 'sysconf', lambda name: 40)
+  with pytest.raises(InputError, match='takes 0.0 GB, and the device has 0.0 GB'):
+    made.add_arms(range(100), np.ones((100, 3)))
+  with pytest.raises(InputError, match='the state of this policy for 8 arms'):
+    Service('disjoint_lin_ucb', arm_dim=3, query_dim=20)
+  monkeypatch.undo()
+  assert len(made.arms) == 6
+  assert (tmp_path / 'journal-0').stat().st_size == 0
+  assert len(Service.load(tmp_path).arms) == 6
