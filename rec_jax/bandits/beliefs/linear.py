@@ -12,9 +12,12 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
-from rec_jax.bandits.chunks import MOST_NUMBERS, by_rows
+from rec_jax.bandits.chunks import by_rows
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
+
+# Of outer products: 4 MB.
+_MOST_PRODUCTS = 2**20
 
 
 @struct.dataclass
@@ -182,11 +185,11 @@ def quadratic_forms(features: jax.Array, root: jax.Array) -> jax.Array:
 
   Of few rows as one product of the packed outer products x x^T [K, F (F + 1) / 2] and the packed
   covariance: under `vmap` over seeds the first factor is shared, so it is one matrix product over
-  all seeds with half the operations of |root^T x|^2. Of many rows the products would not fit, and
-  the norms are taken chunk by chunk.
+  all seeds with half the operations of |root^T x|^2. Of many rows the products fit no cache, and
+  the norms are taken, chunk by chunk.
   """
   num_rows, width = features.shape
-  if num_rows * width * (width + 1) // 2 > MOST_NUMBERS:
+  if num_rows * width * (width + 1) // 2 > _MOST_PRODUCTS:
     return by_rows(lambda rows: jnp.sum((rows @ root) ** 2, axis=1), features, width)
   row, column = np.triu_indices(width)
   pairs = features[:, row] * features[:, column]
