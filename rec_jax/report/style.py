@@ -130,5 +130,5 @@ def dashes(number: int) -> list[Dash]:
 def label_logarithmic(axis: Axis, subs: tuple[int, ...]) -> None:
   """Plain numbers at each decade times each of `subs`."""
   axis.set_major_locator(LogLocator(subs=subs))
-  axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}'))
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.10g}'))
   axis.set_minor_locator(NullLocator())
