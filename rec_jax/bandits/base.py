@@ -101,6 +101,8 @@ class Belief(NamedTuple):
     cdf: (state, context, x [Q, K]) -> [Q, K], the distribution function of each candidate's
       expected reward at its own Q points, where the candidates are independent, so that Thompson's
       propensity is a one-dimensional integral; None where they are not.
+    is_normal: whether candidates are independent normals, of whom `predict` then says all and
+      `cdf` is not given.
     members: (state, context) -> [M, K], where a draw is one of M equally likely members, so that
       Thompson's propensity is a count over them; None where it is not.
     reward_range: lowest and highest reward that it can learn from; `combine` keeps others away.
@@ -116,6 +118,7 @@ class Belief(NamedTuple):
   reset_arms: Callable[[State, jax.Array, jax.Array], State] = keep_arms
   reset_users: Callable[[jax.Array, State, jax.Array, ArmSpec], State] = keep_users
   cdf: Callable[[State, Context, jax.Array], jax.Array] | None = None
+  is_normal: bool = False
   members: Callable[[State, Context], jax.Array] | None = None
   reward_range: Range = ANY_REWARD
   learns_at_refresh: bool = False
@@ -128,8 +131,9 @@ class Outlook(NamedTuple):
     mean: [K] expected reward.
     variance: [K] of the expected reward; costs nothing where an explorer does not read it.
     sample: (key, num_samples M) -> [M, K], joint draws.
-    cdf: x [Q, K] -> [Q, K], or None (see `Belief.cdf`).
+    cdf: x [Q, K] -> [Q, K], or None where candidates are not independent (see `Belief.cdf`).
     members: [M, K] or None (see `Belief.members`); costs nothing where it is not read.
+    is_normal: see `Belief.is_normal`.
   """
 
   mean: jax.Array
@@ -137,6 +141,7 @@ class Outlook(NamedTuple):
   sample: Callable[[jax.Array, int], jax.Array]
   cdf: Callable[[jax.Array], jax.Array] | None
   members: jax.Array | None = None
+  is_normal: bool = False
 
 
 class Explorer(NamedTuple):
@@ -153,6 +158,8 @@ class Explorer(NamedTuple):
     is_exact: belief -> whether `probabilities` is exact, not a Monte Carlo estimate.
     watch: (state, change [], weight []) -> state, told of every row how far the belief's mean of
       the chosen candidate moved when the row was learnt; None for those that need not know.
+    propensity: (key, state, outlook, mask [K], index []) -> [], what `probabilities` says of one
+      candidate that is allowed, where that costs less than to say it of all; else None.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -161,3 +168,4 @@ class Explorer(NamedTuple):
   update: Callable[[State, Feedback], State]
   is_exact: Callable[[Belief], bool]
   watch: Callable[[State, jax.Array, jax.Array], State] | None = None
+  propensity: Callable[[jax.Array, State, Outlook, jax.Array, jax.Array], jax.Array] | None = None

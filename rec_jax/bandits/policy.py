@@ -1,6 +1,7 @@
 """A belief and an explorer make a policy."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from flax import struct
 
 from rec_jax.bandits.base import Belief, Explorer, Info, Outlook, Policy, Range, State
 from rec_jax.bandits.chunks import check_fits
+from rec_jax.bandits.quadrature import normal_cdf
 from rec_jax.bandits.watch import Waiting, init_waiting, learn, wait, watch_waiting
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
@@ -103,9 +105,7 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
     key: jax.Array, state: PolicyState, context: Context, decision: Decision
   ) -> jax.Array:
     outlook = _look(belief, state.belief, context)
-    return _conditional(key, explorer, state, outlook, _allowed(outlook, context), decision.index)[
-      0
-    ]
+    return _propensities(key, explorer, state, outlook, _allowed(outlook, context), decision.index)
 
   def refresh(key: jax.Array, state: PolicyState) -> PolicyState:
     states = belief.refresh(key, state.belief), state.explorer
@@ -182,12 +182,13 @@ def reject(feedback: Feedback, spec: ArmSpec, reward_range: Range) -> tuple[Feed
 
 def _look(belief: Belief, state: State, context: Context) -> Outlook:
   mean, variance = belief.predict(state, context)
-  cdf = belief.cdf
+  cdf = None if belief.cdf is None else functools.partial(belief.cdf, state, context)
   return Outlook(
     mean=mean,
     variance=variance,
     sample=lambda key, num_samples: belief.sample(key, state, context, num_samples),
-    cdf=None if cdf is None else lambda x: cdf(state, context, x),
+    cdf=normal_cdf(mean, variance) if belief.is_normal else cdf,
+    is_normal=belief.is_normal,
     members=None if belief.members is None else belief.members(state, context),
   )
 
@@ -210,20 +211,23 @@ def _select_slate(
   return _scan(position, mask, jax.random.split(key, state.spec.slate_size))[1]
 
 
-def _conditional(
+def _propensities(
   key: jax.Array,
   explorer: Explorer,
   state: PolicyState,
   outlook: Outlook,
   mask: jax.Array,
   index: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """([L] probability of each position given those before it, [L, K] of every candidate there)."""
+) -> jax.Array:
+  """[L] probability of each position given those before it."""
 
-  def position(mask: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
+  def position(mask: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
     key, index = step
-    row = explorer.probabilities(key, state.explorer, outlook, mask)
-    return mask.at[index].set(False), (jnp.where(index < 0, 0.0, row[index]), row)
+    if explorer.propensity is not None:
+      share = explorer.propensity(key, state.explorer, outlook, mask, index)
+    else:
+      share = explorer.probabilities(key, state.explorer, outlook, mask)[index]
+    return mask.at[index].set(False), jnp.where(index < 0, 0.0, share)
 
   return _scan(position, mask, (jax.random.split(key, len(index)), index))[1]
 
@@ -236,7 +240,13 @@ def _marginals(
   def one(key: jax.Array) -> jax.Array:
     select_key, rows_key = jax.random.split(key)
     index = _select_slate(select_key, explorer, state, outlook, mask)
-    return _conditional(rows_key, explorer, state, outlook, mask, index)[1]
+
+    def position(mask: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+      key, index = step
+      row = explorer.probabilities(key, state.explorer, outlook, mask)
+      return mask.at[index].set(False), row
+
+    return _scan(position, mask, (jax.random.split(rows_key, len(index)), index))[1]
 
   if state.spec.slate_size == 1:
     return explorer.probabilities(key, state.explorer, outlook, mask)[:, None]

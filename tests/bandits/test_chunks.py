@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rec_jax.bandits import chunks
+from rec_jax.bandits import chunks, quadrature
 from rec_jax.bandits.base import Outlook
 from rec_jax.bandits.beliefs.linear import quadratic_forms
 from rec_jax.bandits.explorers import thompson as thompson_file
@@ -54,7 +54,8 @@ def test_propensities_of_thompson_in_parts(most, monkeypatch):
     return jax.scipy.stats.norm.cdf(x, mean, deviation)
 
   monkeypatch.setattr(chunks, 'MOST_NUMBERS', most)
-  monkeypatch.setattr(thompson_file, 'MOST_NUMBERS', most)
+  for file in (thompson_file, quadrature):
+    monkeypatch.setattr(file, 'MOST_NUMBERS', most)
   key = jax.random.key(0)
   best = norm.cdf(0.2 / 0.5)
   exact = thompson().probabilities(key, 0, Outlook(mean, deviation**2, sample, cdf), mask)

@@ -179,6 +179,9 @@ def test_thompson_of_two_normal_candidates_is_a_normal_probability(scale, best):
   outlook = Outlook(mean, deviation**2, None, lambda x: norm.cdf(x, mean, deviation))
   got = thompson(scale).probabilities(KEY, 0, outlook, ALL)
   np.testing.assert_allclose(got, [best, 1 - best], atol=2e-4)
+  outlook = outlook._replace(is_normal=True)
+  got = [thompson(scale).propensity(KEY, 0, outlook, ALL, index) for index in (0, 1)]
+  np.testing.assert_allclose(got, [best, 1 - best], atol=1e-6)
 
 
 def test_thompson_counts_the_best_of_its_draws():
@@ -196,11 +199,11 @@ def test_thompson_counts_the_best_of_its_draws():
   np.testing.assert_allclose(got, [1 / 3, 2 / 3, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize('exact', ['cdf', 'members'])
+@pytest.mark.parametrize('exact', ['is_normal', 'cdf', 'members'])
 def test_thompson_knows_when_it_is_exact(exact):
   nothing = Outlook(None, None, None, None)
-  assert thompson().is_exact(nothing._replace(**{exact: ALL}))
-  assert top_two_thompson().is_exact(nothing._replace(**{exact: ALL}))
+  assert thompson().is_exact(nothing._replace(**{exact: True}))
+  assert top_two_thompson().is_exact(nothing._replace(**{exact: True}))
   assert not thompson().is_exact(nothing)
 
 

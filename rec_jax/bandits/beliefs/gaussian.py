@@ -76,8 +76,4 @@ def gaussian(
     del features
     return GaussianState(weight=state.weight.at[ids].set(0), total=state.total.at[ids].set(0))
 
-  def cdf(state: GaussianState, context: Context, x: jax.Array) -> jax.Array:
-    mean, variance = predict(state, context)
-    return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(variance))
-
-  return Belief(init, predict, sample, update, reset_arms=reset_arms, cdf=cdf)
+  return Belief(init, predict, sample, update, reset_arms=reset_arms, is_normal=True)

@@ -123,8 +123,4 @@ def linear_disjoint(
     fresh = prior(len(ids), state.posterior.mean.shape[1])
     return jax.tree.map(lambda leaf, fresh: leaf.at[ids].set(fresh), state, fresh)
 
-  def cdf(state: LinearDisjointState, context: Context, x: jax.Array) -> jax.Array:
-    mean, variance = predict(state, context)
-    return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(jnp.maximum(variance, 1e-30)))
-
-  return Belief(init, predict, sample, update, reset_arms=reset_arms, cdf=cdf)
+  return Belief(init, predict, sample, update, reset_arms=reset_arms, is_normal=True)

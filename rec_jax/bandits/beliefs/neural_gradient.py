@@ -119,8 +119,6 @@ def neural_gradient(
     params = network.refit(key, fit, row_loss, state.params, state.replay, lambda_)
     return dataclasses.replace(state, params=params)
 
-  def cdf(state: NeuralGradientState, context: Context, x: jax.Array) -> jax.Array:
-    mean, variance = predict(state, context)
-    return jax.scipy.special.ndtr((x - mean) / jnp.sqrt(jnp.maximum(variance, 1e-30)))
-
-  return Belief(init, predict, sample, update, refresh=refresh, cdf=cdf, learns_at_refresh=True)
+  return Belief(
+    init, predict, sample, update, refresh=refresh, is_normal=True, learns_at_refresh=True
+  )

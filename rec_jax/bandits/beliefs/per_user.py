@@ -64,6 +64,7 @@ def per_user(belief: Belief) -> Belief:
     reset_arms=reset_arms,
     reset_users=reset_users,
     cdf=None if belief.cdf is None else functools.partial(_cdf, belief.cdf),
+    is_normal=belief.is_normal,
     reward_range=belief.reward_range,
     learns_at_refresh=belief.learns_at_refresh,
   )

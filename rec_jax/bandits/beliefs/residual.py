@@ -1,8 +1,6 @@
 """A mean from one belief plus deviations learnt by another."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -108,9 +106,6 @@ def residual(base: Belief, deviation: Belief, doubts_base: bool = False) -> Beli
       deviation=deviation.reset_users(deviation_key, state.deviation, ids, spec),
     )
 
-  cdf = None
-  if deviation.cdf is not None and not doubts_base:
-    cdf = functools.partial(_cdf, base, deviation.cdf)
   return Belief(
     init,
     predict,
@@ -120,17 +115,7 @@ def residual(base: Belief, deviation: Belief, doubts_base: bool = False) -> Beli
     refresh,
     reset_arms,
     reset_users,
-    cdf,
+    is_normal=deviation.is_normal and not doubts_base,
     reward_range=base.reward_range,
     learns_at_refresh=base.learns_at_refresh and deviation.learns_at_refresh,
   )
-
-
-def _cdf(
-  base: Belief,
-  cdf: Callable[..., jax.Array],
-  state: ResidualState,
-  context: Context,
-  x: jax.Array,
-) -> jax.Array:
-  return cdf(state.deviation, context, x - base.predict(state.base, context)[0])
