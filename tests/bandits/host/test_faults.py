@@ -53,6 +53,8 @@ def test_an_event_that_finds_no_space_is_not_in_the_way_of_the_next(tmp_path, mo
   monkeypatch.undo()
   assert made.num_pending == 1
   assert made.learn([first.decision], [1.0]) == 1
+  with pytest.raises(InputError, match='it was learnt'):
+    made.learn([first.decision], [1.0])
   assert same_after_load(made, tmp_path)
 
 

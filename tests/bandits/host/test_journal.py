@@ -187,6 +187,9 @@ def test_a_snapshot_that_cannot_be_read_is_named(tmp_path):
   made.close()
   whole = path.read_bytes()
   content = serialization.msgpack_restore(whole[:-4])
+  path.write_bytes(whole[:-4])
+  with pytest.raises(InputError, match='its checksum differs'):
+    Service.load(tmp_path)
   # Of the numbers in a state nobody could tell.
   path.write_bytes(bytes([*whole[:-40], whole[-40] ^ 1, *whole[-39:]]))
   with pytest.raises(InputError, match='not a readable snapshot'):
