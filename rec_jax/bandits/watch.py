@@ -57,12 +57,15 @@ def learn(
 
 
 def wait(belief: Belief, state: State, waiting: Waiting | None, rows: Feedback) -> Waiting | None:
-  """Puts rows at the end of the queue; those of weight 0 need no place and push out the oldest."""
+  """Puts rows at the end of the queue, where the oldest leave it; weight 0 takes no place."""
   if waiting is None:
     return None
   rows = dataclasses.replace(rows, info=None)
   new = Waiting(rows, chosen_means(belief, state, rows))
-  return jax.tree.map(lambda old, new: jnp.concatenate([old, new])[-_NUM_WAITING:], waiting, new)
+  joined = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), waiting, new)
+  # A service pads every batch to a power of two, and padding must not push out what counts.
+  order = jnp.argsort(joined.rows.weight != 0, stable=True)[-_NUM_WAITING:]
+  return jax.tree.map(lambda x: x[order], joined)
 
 
 def watch_waiting(

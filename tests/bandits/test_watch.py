@@ -64,3 +64,14 @@ def test_only_the_last_rows_wait():
   policy = problems.jitted(combine(belief, vdbe(sensitivity=1e6, step_size=0.01)))
   state = policy.update(KEY, policy.init(KEY, problems.SPEC), problems.feedback(5, 300))
   assert policy.refresh(KEY, state).explorer == pytest.approx(0.99**256, rel=1e-3)
+
+
+def test_padding_pushes_nothing_out_of_the_queue():
+  belief = ensemble(num_members=2, hidden=4, capacity=32, fit=adam(num_steps=1))
+  policy = problems.jitted(combine(belief, vdbe(sensitivity=1e6, step_size=0.01)))
+  rows = problems.feedback(5, 300)
+  few = dataclasses.replace(rows, weight=(jnp.arange(300) < 10).astype(jnp.float32))
+  state = policy.init(KEY, problems.SPEC)
+  for _ in range(2):
+    state = policy.update(KEY, state, few)
+  assert policy.refresh(KEY, state).explorer == pytest.approx(0.99**20, rel=1e-3)

@@ -32,7 +32,8 @@ def numbers(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     InputError: they are misshapen, not numbers, or not finite.
   """
   try:
-    table = np.asarray(values, np.float32)
+    # A copy: what waits for its outcome must not change with the caller's array.
+    table = np.array(values, np.float32)
   except (TypeError, ValueError) as error:
     raise InputError(f'{name} are not numbers of shape {shape} ({error})') from error
   if table.shape != shape:

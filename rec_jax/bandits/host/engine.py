@@ -12,7 +12,7 @@ from rec_jax.bandits.host import programs
 from rec_jax.bandits.host.pending import Pending, Waiting
 from rec_jax.bandits.host.programs import Clock
 from rec_jax.bandits.host.slots import Id, Slots
-from rec_jax.types import ArmSpec, Context, Decision, Feedback
+from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 Event = dict[str, Any]
 
@@ -42,12 +42,13 @@ class Engine:
     self.users = Slots.empty('user', spec.num_users)
     self.pending = Pending(max_pending)
     self.count = self.num_ignored = 0
+    self._failure: BaseException | None = None
     self._features = np.zeros((spec.num_arms, spec.arm_dim), np.float32)
     self._catalogue: tuple[jax.Array, ...] | None = None
 
   @property
   def clock(self) -> Clock:
-    return Clock(np.uint32(self.seed), np.uint32(self.count))
+    return Clock(np.uint32(self.seed), np.uint32(self.count % 2**32))
 
   def context(
     self,
@@ -109,7 +110,18 @@ class Engine:
   def apply(self, event: Event) -> Any:
     """Changes the state as the event says; of `learn`, how many outcomes were learnt."""
     values = dict(event)
-    return getattr(self, f'_{values.pop("do")}')(**values)
+    try:
+      return getattr(self, f'_{values.pop("do")}')(**values)
+    except BaseException as error:
+      self._failure = error
+      raise
+
+  def check_whole(self) -> None:
+    """Raises InputError where an event was interrupted, so that it is applied in part."""
+    if self._failure is not None:
+      raise InputError(
+        f'the service was interrupted ({type(self._failure).__name__}) and is not whole; load it'
+      )
 
   def _add_user(self, id_: Id) -> None:
     self._grow(self._room_for(0, 1))
@@ -234,6 +246,7 @@ class Engine:
 
   def to_plain(self) -> dict[str, Any]:
     """What a snapshot holds."""
+    self.check_whole()
     return {
       'policy': self.name,
       'hyperparameters': {

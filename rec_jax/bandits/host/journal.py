@@ -1,10 +1,13 @@
 """Snapshots and a journal of what came after: a process may be killed at any moment.
 
-A directory holds `snapshot-N` and `journal-N`, the events since. A new snapshot is written beside
-the old one and takes its place by a rename; an event is in the journal before it is acknowledged.
-An event that was being written when the process ended is cut off: nobody was told of it.
+A directory holds `snapshot-N` and `journal-N`, the events since, and belongs to one service at a
+time. A new snapshot is written beside the old one and takes its place by a rename; an event is in
+the journal before it is acknowledged. An event that was being written when the process ended is cut
+off: nobody was told of it. Damage anywhere else is told apart by checksums and refused.
 """
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -18,48 +21,137 @@ from flax import serialization
 from rec_jax import files
 from rec_jax.types import InputError
 
-VERSION = 1
+VERSION = 2
+_CHECKSUM = struct.Struct('<I')
+# Length of an event and its checksum, and a checksum of these two: a length that is wrong would
+# otherwise make all that follows look like the end.
 _FRAME = struct.Struct('<II')
 
 
 class Journal:
-  """The open journal of a directory."""
+  """The open journal of a directory, which no other service has while it is open."""
 
-  def __init__(self, directory: str | os.PathLike[str], number: int):
-    """Opens `journal-number`, cutting off an event that was not written whole."""
-    self._directory = pathlib.Path(directory)
-    self._number = number
-    path = _journal(self._directory, number)
-    length = sum(_FRAME.size + len(payload) for payload in _payloads(path))
+  def __init__(self, lock: int, path: pathlib.Path, length: int):
+    """Goes on after the first `length` bytes of `path`; `lock` is from `_locked`."""
+    self._is_open = False
+    self.lock = lock
+    self._path = path
+    self._length = length
+    self._owner = os.getpid()
+    self._failure: Exception | None = None
     self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    os.ftruncate(self._descriptor, length)
-    os.lseek(self._descriptor, 0, os.SEEK_END)
+    self._is_open = True
+    self._cut()
+
+  def __del__(self) -> None:
+    self.close()
 
   def write(self, event: dict[str, Any], *, sync: bool = False) -> None:
-    """Appends an event, after which the process may be killed; with `sync` the machine as well."""
+    """Appends an event, after which the process may be killed; with `sync` the machine as well.
+
+    Raises:
+      InputError: the journal is another process's, or an earlier event could not be written.
+      OSError: the event could not be written; then it is not in the journal.
+    """
+    if os.getpid() != self._owner:
+      raise InputError(f'{self._path}: open in the process that forked this one; decide there')
+    if not self._is_open:
+      raise InputError(f'{self._path}: the service is closed; load it again')
+    if self._failure:
+      raise InputError(
+        f'{self._path}: an event was not written ({self._failure}); load the service again'
+      )
     payload = serialization.msgpack_serialize(event)
-    frame = memoryview(_FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
-    while frame:
-      frame = frame[os.write(self._descriptor, frame) :]
-    if sync:
-      os.fsync(self._descriptor)
+    frame = memoryview(_head(payload) + payload)
+    length = self._length + len(frame)
+    try:
+      while frame:
+        frame = frame[os.write(self._descriptor, frame) :]
+      if sync:
+        os.fsync(self._descriptor)
+    except BaseException as error:
+      # Half an event must not stand before the next, nor a whole one that nobody was told of.
+      try:
+        self._cut()
+      except OSError as failure:
+        self._failure = failure
+      if not frame and isinstance(error, OSError):
+        # After a sync that failed nobody can say what is on the disk.
+        self._failure = error
+      raise
+    self._length = length
 
-  def close(self) -> None:
+  def fail(self, error: Exception) -> None:
+    """Takes no more events: they would not be found."""
+    self._failure = error
+
+  def is_of(self, directory: pathlib.Path) -> bool:
+    """Whether this is the journal of that directory."""
+    return os.path.samestat(os.fstat(self.lock), os.stat(directory))
+
+  def close(self, *, unlock: bool = True) -> None:
+    """Lets go of the file and, with `unlock`, of the directory."""
+    if not self._is_open:
+      return
+    self._is_open = False
     os.close(self._descriptor)
+    if unlock:
+      os.close(self.lock)
+
+  def _cut(self) -> None:
+    os.ftruncate(self._descriptor, self._length)
+    os.lseek(self._descriptor, 0, os.SEEK_END)
 
 
-def save(directory: str | os.PathLike[str], content: dict[str, Any]) -> Journal:
-  """Writes the next snapshot, begins its journal and removes the ones before."""
+def save(
+  directory: str | os.PathLike[str], content: dict[str, Any], opened: Journal | None
+) -> Journal:
+  """Writes the next snapshot, begins its journal and removes the ones before.
+
+  Args:
+    directory: made if it is not there.
+    content: of the snapshot.
+    opened: the journal until now, which is closed.
+
+  Raises:
+    InputError: another service has the directory.
+  """
   directory = pathlib.Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
+  stays = opened is not None and opened.is_of(directory)
+  lock = opened.lock if opened is not None and stays else _locked(directory)
   old = _numbers(directory)
   number = max(old, default=-1) + 1
   path = directory / f'snapshot-{number}'
-  files.write_atomic(path, serialization.msgpack_serialize({'version': VERSION, **content}))
-  journal = Journal(directory, number)
-  for each in old:
-    _journal(directory, each).unlink(missing_ok=True)
-    (directory / f'snapshot-{each}').unlink(missing_ok=True)
+  journal = None
+  try:
+    # First, since a snapshot without a journal open would leave later events with the one before.
+    journal = Journal(lock, _journal(directory, number), 0)
+    body = serialization.msgpack_serialize({'version': VERSION, **content})
+    checksum = _CHECKSUM.pack(zlib.crc32(body))
+    files.write_atomic(path, body + checksum)
+    # A rename is on the disk when its directory is; only then may the one before go.
+    os.fsync(lock)
+  except BaseException:
+    if journal:
+      journal.close(unlock=False)
+    if not stays:
+      os.close(lock)
+    # What is there goes on with the journal until now, unless a snapshot after it stays.
+    try:
+      path.unlink(missing_ok=True)
+      _journal(directory, number).unlink(missing_ok=True)
+    except OSError as failure:
+      if opened is not None and stays:
+        opened.fail(failure)
+    raise
+  # Those with a dot are of processes that were killed. What cannot be removed does no harm.
+  left = [_journal(directory, n) for n in old] + [directory / f'snapshot-{n}' for n in old]
+  for each in [*left, *directory.glob('.snapshot-*')]:
+    with contextlib.suppress(OSError):
+      each.unlink(missing_ok=True)
+  if opened is not None:
+    opened.close(unlock=not stays)
   return journal
 
 
@@ -67,15 +159,46 @@ def load(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
   """The last snapshot, the events since, and the journal that goes on.
 
   Raises:
-    InputError: there is none, it is damaged, or of another version.
+    InputError: there is none, it is damaged, of another version, or another service has it.
   """
   directory = pathlib.Path(directory)
-  numbers = _numbers(directory) if directory.is_dir() else []
-  if not numbers:
+  if not directory.is_dir() or not _numbers(directory):
     raise InputError(f'{directory}: no snapshot of a service; make one by Service.save')
-  path = directory / f'snapshot-{max(numbers)}'
+  lock = _locked(directory)
   try:
-    content = serialization.msgpack_restore(path.read_bytes())
+    # Only now, since its owner may have written another.
+    number = max(_numbers(directory))
+    content = _content(directory / f'snapshot-{number}')
+    path = _journal(directory, number)
+    payloads = list(_payloads(path))
+    events = [serialization.msgpack_restore(payload) for payload in payloads]
+    length = sum(len(_head(payload)) + len(payload) for payload in payloads)
+    return content, events, Journal(lock, path, length)
+  except BaseException:
+    os.close(lock)
+    raise
+
+
+def _locked(directory: pathlib.Path) -> int:
+  """A descriptor of the directory; while it is open no other service can have it."""
+  descriptor = os.open(directory, os.O_RDONLY)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    os.close(descriptor)
+    raise InputError(
+      f'{directory}: another service has it open ({error.strerror}); close that one first'
+    ) from None
+  return descriptor
+
+
+def _content(path: pathlib.Path) -> dict[str, Any]:
+  raw = path.read_bytes()
+  body, checksum = raw[: -_CHECKSUM.size], raw[-_CHECKSUM.size :]
+  is_whole = checksum == _CHECKSUM.pack(zlib.crc32(body))
+  try:
+    # Version 1 had no checksum.
+    content = serialization.msgpack_restore(body if is_whole else raw)
     version = content['version']
   except Exception as error:
     raise InputError(f'{path}: not a readable snapshot ({error}); take it from a backup') from error
@@ -84,9 +207,14 @@ def load(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
       f'{path}: a snapshot of version {version}, and this is version {VERSION}; load it with the '
       'version of rec_jax that wrote it'
     )
-  payloads = _payloads(_journal(directory, max(numbers)))
-  events = [serialization.msgpack_restore(payload) for payload in payloads]
-  return content, events, Journal(directory, max(numbers))
+  if not is_whole:
+    raise InputError(f'{path}: not a readable snapshot (its checksum differs); use a backup')
+  return content
+
+
+def _head(payload: bytes) -> bytes:
+  numbers = _FRAME.pack(len(payload), zlib.crc32(payload))
+  return numbers + _CHECKSUM.pack(zlib.crc32(numbers))
 
 
 def _payloads(path: pathlib.Path) -> Iterator[bytes]:
@@ -97,15 +225,26 @@ def _payloads(path: pathlib.Path) -> Iterator[bytes]:
   """
   if not path.exists():
     return
-  with path.open('rb') as stream:
-    while len(frame := stream.read(_FRAME.size)) == _FRAME.size:
-      length, checksum = _FRAME.unpack(frame)
-      payload = stream.read(length)
-      if len(payload) < length or zlib.crc32(payload) != checksum:
-        if len(payload) == length and stream.read(1):
-          raise InputError(f'{path}: an event at byte {stream.tell()} is damaged; use a backup')
-        return
-      yield payload
+  content = memoryview(path.read_bytes())
+  size = _FRAME.size + _CHECKSUM.size
+  start = 0
+  while len(content) - start >= size:
+    length, checksum = _FRAME.unpack_from(content, start)
+    payload = bytes(content[start + size : start + size + length])
+    is_head = (
+      zlib.crc32(content[start : start + _FRAME.size])
+      == _CHECKSUM.unpack_from(content, start + _FRAME.size)[0]
+    )
+    if is_head and len(payload) < length:
+      return
+    if not is_head or zlib.crc32(payload) != checksum:
+      # A machine that stopped may leave zeros in place of the last event, and nothing after it.
+      following = content[start + (size + length if is_head else 0) :]
+      if any(following):
+        raise InputError(f'{path}: an event at byte {start} is damaged; use a backup')
+      return
+    yield payload
+    start += size + length
 
 
 def _numbers(directory: pathlib.Path) -> list[int]:

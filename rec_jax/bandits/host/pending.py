@@ -1,7 +1,7 @@
 """Decisions whose outcome is awaited."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,26 @@ class Pending:
     if len(self._waiting) > self.limit:
       del self._waiting[next(iter(self._waiting))]
 
-  def check(self, numbers: Sequence[int]) -> None:
-    """Raises InputError unless the outcome of each is awaited, and each is given once."""
+  def check(self, numbers: Any) -> list[int]:
+    """Numbers from outside as int.
+
+    Raises:
+      InputError: they are no list, the outcome of one is not awaited, or one is given twice.
+    """
+    if not isinstance(numbers, Iterable):
+      raise InputError(f'decisions = {numbers!r}; give a list of numbers')
+    numbers = list(numbers)
     for number in numbers:
-      if number not in self._waiting:
+      is_int = isinstance(number, int | np.integer) and not isinstance(number, bool)
+      if not is_int or int(number) not in self._waiting:
         raise InputError(
           f'decision {number!r}: no outcome is awaited; it was learnt, has expired (the last '
           f'{self.limit:,} are kept) or was never made'
         )
     if len(set(numbers)) < len(numbers):
-      twice = next(number for number in numbers if list(numbers).count(number) > 1)
+      twice = next(number for number in numbers if numbers.count(number) > 1)
       raise InputError(f'decision {twice!r} is given twice')
+    return [int(number) for number in numbers]
 
   def take(self, numbers: Sequence[int]) -> list[Waiting]:
     """Removes and returns them."""

@@ -103,11 +103,12 @@ class Service:
     Raises:
       InputError: an id is not new, features are misshapen or not finite, or the device has no room.
     """
+    ids = self._engine.arms.plain(ids)
     checks.check_candidates('ids', ids)
     self._engine.arms.check_new(ids)
     table = checks.numbers('features', features, (len(ids), self._engine.spec.arm_dim))
     self._engine.check_room(num_arms=len(ids))
-    self._do({'do': 'add_arms', 'ids': list(ids), 'features': table})
+    self._do({'do': 'add_arms', 'ids': ids, 'features': table})
 
   def remove_arms(self, ids: Sequence[Id]) -> None:
     """Arms that are gone; outcomes still to come for them teach nobody.
@@ -131,9 +132,10 @@ class Service:
     Raises:
       InputError: an id is unknown or given twice.
     """
+    ids = self._engine.users.plain(ids)
     checks.check_candidates('ids', ids)
     self._engine.users.rows(ids)
-    self._do({'do': 'reset_users', 'ids': list(ids)})
+    self._do({'do': 'reset_users', 'ids': ids})
 
   def refresh(self) -> None:
     """The costly part of learning, such as the fit of a network."""
@@ -161,11 +163,10 @@ class Service:
       InputError: an arm is unknown or given twice, there is none, or numbers are misshapen or not
         finite.
     """
-    context, _ = self._context(user, query, arms, features)
+    context, names = self._context(user, query, arms, features)
     decision = self._engine.decide(context, with_propensity)
     number = self._engine.count
     self._do(self._engine.decision_event(context, decision))
-    names = self._engine.arms.owner if arms is None else arms
     shown = tuple(names[i] if i >= 0 else None for i in decision.index.tolist())
     return Choice(number, shown, np.asarray(decision.propensity) if with_propensity else None)
 
@@ -185,11 +186,10 @@ class Service:
       InputError: an outcome is not awaited, a number is given twice, or a reward is misshapen, not
         finite or outside what the policy is made for; then nothing is learnt.
     """
-    numbers = list(decisions)
+    engine = self._engine
+    numbers = engine.pending.check(decisions)
     if not numbers:
       return 0
-    engine = self._engine
-    engine.pending.check(numbers)
     table = checks.rewards(
       rewards, len(numbers), engine.spec.slate_size, engine.policy.reward_range
     )
@@ -204,10 +204,10 @@ class Service:
     features: ArrayLike | None = None,
   ) -> dict[Id, np.ndarray]:
     """Of each arm [L], how probable it is at each position; arguments as of `decide`."""
-    context, _ = self._context(user, query, arms, features)
+    context, names = self._context(user, query, arms, features)
     table = self._engine.probabilities(context)
     if arms is not None:
-      return dict(zip(arms, table[: len(arms)], strict=True))
+      return dict(zip(names, table[: len(names)], strict=True))
     return {each: table[row] for each, row in self._engine.arms.of.items()}
 
   def propensity(
@@ -223,20 +223,25 @@ class Service:
 
     Other arguments as of `decide`.
     """
+    slots = self._engine.arms
+    shown, arms = slots.plain(shown), None if arms is None else slots.plain(arms)
     checks.check_candidates('shown', shown, self._engine.spec.slate_size)
-    context, rows = self._context(user, query, arms, features)
-    places = {int(row): place for place, row in enumerate(rows)}
-    index = [places.get(row, -1) for row in self._engine.arms.rows(shown).tolist()]
-    if -1 in index:
-      raise InputError(f'shown: {shown[index.index(-1)]!r} is not among the arms to choose from')
+    slots.rows(shown)
+    absent = [] if arms is None else [each for each in shown if each not in arms]
+    if absent:
+      raise InputError(f'shown: {absent[0]!r} is not among the arms to choose from')
+    context, names = self._context(user, query, arms, features)
+    index = [names.index(each) for each in shown]
     return self._engine.propensity(context, np.array(index, np.int32))
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes a snapshot; what comes after it goes to the journal beside it."""
-    opened = journal.save(directory, self._engine.to_plain())
+    self._journal = journal.save(directory, self._engine.to_plain(), self._journal)
+
+  def close(self) -> None:
+    """Lets go of the directory, so that another process may load it; then this one is done."""
     if self._journal:
       self._journal.close()
-    self._journal = opened
 
   @classmethod
   def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -255,14 +260,16 @@ class Service:
 
   def _do(self, event: Event, *, sync: bool = False) -> Any:
     """The event is in the journal before anybody can be told of it."""
+    self._engine.check_whole()
     if self._journal:
       self._journal.write(event, sync=sync)
     return self._engine.apply(event)
 
   def _change_arms(self, change: str, ids: Sequence[Id]) -> None:
+    ids = self._engine.arms.plain(ids)
     checks.check_candidates('ids', ids)
     self._engine.arms.rows(ids)
-    self._do({'do': change, 'ids': list(ids)})
+    self._do({'do': change, 'ids': ids})
 
   def _context(
     self,
@@ -270,12 +277,13 @@ class Service:
     query: ArrayLike,
     arms: Sequence[Id] | None,
     features: ArrayLike | None,
-  ) -> tuple[Context, np.ndarray]:
-    """A context, and the row of each of its candidates that is not padding."""
+  ) -> tuple[Context, list[Any]]:
+    """A context, and ids of its candidates before padding, None for a row without an arm."""
     engine = self._engine
     query = checks.numbers('query', query, (engine.spec.query_dim,))
     rows = None
     if arms is not None:
+      arms = engine.arms.plain(arms)
       checks.check_candidates('arms', arms)
       rows = engine.arms.rows(arms)
     elif not engine.arms.of:
@@ -284,9 +292,9 @@ class Service:
       if rows is None:
         raise InputError('features: say of which arms they are')
       features = checks.numbers('features', features, (len(rows), engine.spec.arm_dim))
+    (user,) = engine.users.plain([user])
     if user not in engine.users.of:
-      engine.users.check_new([user])
       engine.check_room(num_users=1)
       self._do({'do': 'add_user', 'id_': user})
     context = engine.context(engine.users.of[user], query, rows, features)
-    return context, np.arange(engine.spec.num_arms) if rows is None else rows
+    return context, engine.arms.owner if arms is None else arms

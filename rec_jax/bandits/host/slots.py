@@ -1,8 +1,9 @@
 """The user's own ids and the rows of state that are theirs."""
 
+import contextlib
 import dataclasses
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,28 @@ class Slots:
   def capacity(self) -> int:
     return len(self.generation)
 
+  def plain(self, ids: Any) -> list[Id]:
+    """Ids from outside as str and int themselves, so that a journal holds them and gives them back.
+
+    Raises:
+      InputError: they are no list, or one is of another type; True and 1.0 are not 1.
+    """
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+      raise InputError(f'{self.what}s {ids!r} are {type(ids).__name__}; give a list of ids')
+    return [self._plain(each) for each in ids]
+
+  def _plain(self, value: Any) -> Id:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+      if -(2**63) <= int(value) < 2**63:
+        return int(value)
+    elif isinstance(value, str):
+      with contextlib.suppress(UnicodeEncodeError):
+        value.encode()
+        return str.__str__(value)
+    raise InputError(
+      f'{self.what} {value!r} is {type(value).__name__}; ids are str, or int of 64 bits'
+    )
+
   def rows(self, ids: Sequence[Id]) -> np.ndarray:
     """[M] int32.
 
@@ -50,25 +73,17 @@ class Slots:
     """
     try:
       return np.fromiter((self.of[each] for each in ids), np.int32, len(ids))
-    except (KeyError, TypeError):
-      unknown = next(each for each in ids if not _is_id(each) or each not in self.of)
+    except KeyError:
+      unknown = next(each for each in ids if each not in self.of)
       raise InputError(
         f'{self.what} {unknown!r} is unknown; {len(self.of)} are known, add it first'
       ) from None
 
   def check_new(self, ids: Sequence[Id]) -> None:
-    """Raises InputError unless all are ids that nobody has, each once."""
-    for each in ids:
-      if not _is_id(each):
-        raise InputError(
-          f'{self.what} {each!r} is {type(each).__name__}; ids are str, or int of 64 bits'
-        )
+    """Raises InputError unless nobody has any of these ids."""
     known = [each for each in ids if each in self.of]
     if known:
       raise InputError(f'{self.what} {known[0]!r} is there already; reset it instead')
-    if len(set(ids)) < len(ids):
-      twice = next(each for each in ids if list(ids).count(each) > 1)
-      raise InputError(f'{self.what} {twice!r} is given twice')
 
   def add(self, ids: Sequence[Id]) -> np.ndarray:
     """[M] int32, the rows of new ids, the lowest that are free."""
@@ -110,9 +125,3 @@ class Slots:
       owner[row] = each
     free = [row for row, each in enumerate(owner) if each is None]
     return cls(what, of, owner, generation, free)
-
-
-def _is_id(value: Any) -> bool:
-  if isinstance(value, int):
-    return not isinstance(value, bool) and -(2**63) <= value < 2**63
-  return isinstance(value, str)

@@ -85,11 +85,16 @@ def filled(directory):
 
 def test_a_snapshot_and_its_journal_give_the_same_service(tmp_path):
   made, _ = filled(tmp_path)
+  made.close()
   again = Service.load(tmp_path)
   assert problems.same_bits(made._engine.state, again._engine.state)
-  made.save(tmp_path)
+  again.save(tmp_path)
+  again.close()
   assert sorted(os.listdir(tmp_path)) == ['journal-1', 'snapshot-1']
   third = Service.load(tmp_path)
+  # To go on, each has a folder of its own.
+  for name, one in (('made', made), ('again', again)):
+    one.save(tmp_path / name)
   for _ in range(5):
     choices = [one.decide('user 2', with_propensity=True) for one in (made, again, third)]
     assert len({choice.arms for choice in choices}) == 1
@@ -100,7 +105,8 @@ def test_a_snapshot_and_its_journal_give_the_same_service(tmp_path):
 
 
 def test_a_journal_cut_anywhere_holds_what_was_written_whole(tmp_path):
-  _, marks = filled(tmp_path / 'whole')
+  made, marks = filled(tmp_path / 'whole')
+  made.close()
   size = marks[-1][0]
   rng = np.random.default_rng(0)
   for length in [0, size, *rng.integers(size, size=50).tolist()]:
@@ -116,13 +122,17 @@ def test_a_journal_cut_anywhere_holds_what_was_written_whole(tmp_path):
     assert again.num_pending >= min(whole[-1][2], following[2])
     # And it goes on: what follows is not behind half an event.
     number = again.decide('user 0').decision
-    assert Service.load(cut).learn([number], [1.0]) == 1
+    again.close()
+    again = Service.load(cut)
+    assert again.learn([number], [1.0]) == 1
+    again.close()
 
 
 def kill_and_check(directory, num_kills, seed):
   """Kills the endless script at random moments and looks at what is left each time."""
   made = service()
   made.save(directory)
+  made.close()
   told = directory.parent / 'told'
   rng = np.random.default_rng(seed)
   environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
@@ -148,6 +158,7 @@ def kill_and_check(directory, num_kills, seed):
     waiting = {number for number, _ in again._engine.pending.items()}
     assert not waiting & set(learnt)
     assert decided - set(learnt) <= waiting | decided_last(decided, again, learnt)
+    again.close()
 
 
 def decided_last(decided, again, learnt):
@@ -173,9 +184,18 @@ def test_a_snapshot_that_cannot_be_read_is_named(tmp_path):
   made = service()
   made.save(tmp_path)
   path = tmp_path / 'snapshot-0'
-  content = serialization.msgpack_restore(path.read_bytes())
+  made.close()
+  whole = path.read_bytes()
+  content = serialization.msgpack_restore(whole[:-4])
+  path.write_bytes(whole[:-4])
+  with pytest.raises(InputError, match='its checksum differs'):
+    Service.load(tmp_path)
+  # Of the numbers in a state nobody could tell.
+  path.write_bytes(bytes([*whole[:-40], whole[-40] ^ 1, *whole[-39:]]))
+  with pytest.raises(InputError, match='not a readable snapshot'):
+    Service.load(tmp_path)
   path.write_bytes(serialization.msgpack_serialize({**content, 'version': journal.VERSION + 1}))
-  with pytest.raises(InputError, match='a snapshot of version 2, and this is version 1'):
+  with pytest.raises(InputError, match='a snapshot of version 3, and this is version 2'):
     Service.load(tmp_path)
   path.write_bytes(path.read_bytes()[:100])
   with pytest.raises(InputError, match='not a readable snapshot'):
@@ -187,20 +207,31 @@ def test_damage_amid_the_journal_is_not_taken_for_its_end(tmp_path):
   made.save(tmp_path)
   for _ in range(3):
     made.decide()
+  made.close()
   path = tmp_path / 'journal-0'
-  damaged = bytearray(path.read_bytes())
-  damaged[20] ^= 1
-  path.write_bytes(damaged)
-  with pytest.raises(InputError, match='journal-0: an event at byte .* is damaged; use a backup'):
-    Service.load(tmp_path)
+  whole = path.read_bytes()
+  # A length, also one that reaches beyond the end, a checksum, an event.
+  for place in (0, 3, 5, 10, 20):
+    damaged = bytearray(whole)
+    damaged[place] ^= 64
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match='journal-0: an event at byte 0 is damaged; use a backup'):
+      Service.load(tmp_path)
+    assert path.read_bytes() == damaged
+  # What a machine that stopped may leave is no damage.
+  path.write_bytes(whole + bytes(100))
+  assert Service.load(tmp_path).num_pending == 3
+  assert path.read_bytes() == whole
 
 
 def test_arrays_and_names_among_the_hyperparameters_are_kept(tmp_path):
   made = Service('corral', arm_dim=3, policies=('lin_ucb', 'uniform'), learning_rate=0.2)
   made.add_arms(['a', 'b'], FEATURES[:2])
   made.save(tmp_path)
+  made.close()
   again = Service.load(tmp_path)
   assert again._engine.hyperparameters == made._engine.hyperparameters
   made = Service('lin_ucb', arm_dim=3, alpha=np.float32(0.5))
   made.save(tmp_path / 'other')
+  made.close()
   assert Service.load(tmp_path / 'other')._engine.hyperparameters['alpha'] == np.float32(0.5)

@@ -83,16 +83,24 @@ def test_every_policy_serves_grows_and_goes_on_from_its_snapshot(name, tmp_path)
   made.learn([choice.decision for choice in choices[::-1]], np.arange(6) % 2)
   made.save(tmp_path)
   made.add_arms([f'new {i}' for i in range(4)], FEATURES[6:10])
+  made.close()
   again = Service.load(tmp_path)
   for one in (made, again):
     assert len(one.arms) == 10
     assert one.num_ignored == 0
-  assert made.decide('user 0', np.ones(3)) == again.decide('user 0', np.ones(3))
   assert problems.same_bits(made._engine.state, again._engine.state)
+  # Both decide alike: one from its own memory, one from the disk.
+  choices = [one._engine.decide(*context_of(one)) for one in (made, again)]
+  assert problems.same_bits(*choices)
+  made = again
   made.refresh()
   made.reset_users(['user 1'])
   made.reset_arms(['arm 0', 'new 1'])
   assert made.decide('user 1', np.ones(3)).arms[0] in made.arms
+
+
+def context_of(made):
+  return made._context('user 0', np.ones(3), None, None)[0], False
 
 
 def test_outcomes_come_late_and_in_any_order():
@@ -251,6 +259,16 @@ def test_the_oldest_decisions_expire():
     (lambda s: s.add_arms(['x'], FEATURES[:1] * np.inf), r'features\[0, 0\] = -?inf is not finite'),
     (lambda s: s.remove_arms(['x']), "arm 'x' is unknown"),
     (lambda s: s.reset_users(['x']), "user 'x' is unknown"),
+    (lambda s: s.add_arms('abc', FEATURES[:3]), "arms 'abc' are str; give a list of ids"),
+    (lambda s: s.add_arms(['\ud800'], FEATURES[:1]), r"arm '\\ud800' is str; ids are str"),
+    (lambda s: s.decide('ann', QUERY, arms=[['arm 1']]), r"arm \['arm 1'\] is list"),
+    (lambda s: s.decide(['ann'], QUERY), r"user \['ann'\] is list"),
+    (lambda s: s.propensity(['x'], 'new', QUERY), "arm 'x' is unknown"),
+    (lambda s: s.propensity(['arm 1'], 'new', QUERY, arms=['arm 2']), "'arm 1' is not among"),
+    (lambda s: s.learn([False], [1.0]), 'decision False: no outcome is awaited'),
+    (lambda s: s.learn([0.0], [1.0]), 'decision 0.0: no outcome is awaited'),
+    (lambda s: s.learn([[0]], [1.0]), r'decision \[0\]: no outcome is awaited'),
+    (lambda s: s.learn(0, 1.0), 'decisions = 0; give a list of numbers'),
     (lambda s: s.learn([99], [1.0]), 'decision 99: no outcome is awaited'),
     (lambda s: s.learn([0, 0], [1.0, 1.0]), 'decision 0 is given twice'),
     (lambda s: s.learn([0], [1.0, 1.0]), r'rewards has shape \(2,\); expected \(1,\)'),
@@ -295,4 +313,5 @@ def test_what_has_no_room_is_refused_before_it_is_written_down(tmp_path, monkeyp
   monkeypatch.undo()
   assert len(made.arms) == 6
   assert (tmp_path / 'journal-0').stat().st_size == 0
+  made.close()
   assert len(Service.load(tmp_path).arms) == 6
