@@ -29,6 +29,7 @@ from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.sample_mean import sample_mean
 from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.cats import cats
 from rec_jax.bandits.combinations import (
   epoch_linear,
   perturbed_linear,
@@ -150,6 +151,7 @@ def _corral(
 _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'cats': cats,
   'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
