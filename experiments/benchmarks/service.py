@@ -1,6 +1,7 @@
 """Latency of a service: one decision and one outcome at a time, with every check on."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +81,7 @@ def _cases() -> Cases:
 @functools.cache
 def _copying() -> Callable[[], float]:
   """The rate of an update that leaves the old state as it was, compiled."""
-  update = jax.jit(programs.update.__wrapped__, static_argnames='policy')
+  update = jax.jit(inspect.unwrap(programs.update), static_argnames='policy')
   _update_rate(update)
   return functools.partial(_update_rate, update)
 
