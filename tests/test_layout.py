@@ -17,6 +17,7 @@ FACTORIES = {
   'bandits/beliefs/linear_disjoint.py': 'linear_disjoint',
   'bandits/beliefs/linear_hybrid.py': 'linear_hybrid',
   'bandits/beliefs/ensemble.py': 'ensemble',
+  'bandits/beliefs/hypermodel.py': 'hypermodel',
   'bandits/beliefs/linear_unknown_noise.py': 'linear_unknown_noise',
   'bandits/beliefs/matrix_factorisation.py': 'matrix_factorisation',
   'bandits/beliefs/neural_gradient.py': 'neural_gradient',

@@ -1,18 +1,26 @@
 """Latency of a service: one decision and one outcome at a time, with every check on."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks import Cases, Peer, ask_peer, benchmark
-from rec_jax.bandits.host import Service
+from rec_jax import bandits
+from rec_jax.bandits.host import Service, programs
 from rec_jax.runs.study import Study
+from rec_jax.types import ArmSpec, Feedback
 
 DIM = 32
 # Arms -> rounds of ours, and of the peers.
 SIZES = {100: (2_000, 300), 10_000: (500, 30)}
+MANY_ARMS, NUM_UPDATES = 20_000, 50
+IN_PLACE = f'update alone, per arm, K={MANY_ARMS:,}, p50'
 POLICIES = {'per arm': 'disjoint_lin_ucb', 'shared': 'lin_squarecb'}
 
 
@@ -27,6 +35,7 @@ def get_study() -> Study:
     {
       'mabwiser 2.7.4': _ask('mabwiser', 'per arm'),
       'vowpalwabbit 9.11.9': _ask('vowpal', 'shared'),
+      'the same program, its state not donated': lambda python: {IN_PLACE: _copying()()},
     },
   )
 
@@ -66,7 +75,41 @@ def _cases() -> Cases:
         for quantile in ('p50', 'p99'):
           label = _label(what, kind, num_arms, quantile)
           cases[label] = functools.partial(measured.rate, label)
-  return cases
+  return cases | {IN_PLACE: functools.partial(_update_rate, programs.update)}
+
+
+@functools.cache
+def _copying() -> Callable[[], float]:
+  """The rate of an update that leaves the old state as it was, compiled."""
+  update = jax.jit(inspect.unwrap(programs.update), static_argnames='policy')
+  _update_rate(update)
+  return functools.partial(_update_rate, update)
+
+
+def _update_rate(update: Callable[..., Any]) -> float:
+  """One over the median seconds of an outcome, waiting until the state is written."""
+  spec = ArmSpec(MANY_ARMS, MANY_ARMS, DIM, DIM)
+  policy = bandits.make(POLICIES['per arm'])
+  state = programs.init(policy, spec, np.uint32(0))
+  ones = jnp.ones(1)
+  feedback = Feedback(
+    user_id=jnp.zeros(1, jnp.int32),
+    query=jnp.ones((1, DIM)),
+    features=jnp.ones((1, DIM)),
+    arm_id=jnp.zeros(1, jnp.int32),
+    propensity=ones,
+    reward=ones,
+    weight=ones,
+    info=None,
+  )
+  times = []
+  for tick in range(NUM_UPDATES):
+    jax.block_until_ready(state)
+    start = time.perf_counter()
+    state = update(policy, programs.Clock(np.uint32(0), np.uint32(tick)), state, feedback)
+    jax.block_until_ready(state)
+    times.append(time.perf_counter() - start)
+  return 1 / float(np.median(times))
 
 
 class _Measured:

@@ -20,6 +20,7 @@ from rec_jax.bandits.beliefs.epinet import epinet
 from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.gaussian_process import gaussian_process
 from rec_jax.bandits.beliefs.gaussian_unknown_noise import gaussian_unknown_noise
+from rec_jax.bandits.beliefs.hypermodel import hypermodel
 from rec_jax.bandits.beliefs.last_layer import last_layer_laplace, neural_linear
 from rec_jax.bandits.beliefs.linear import linear
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
@@ -29,6 +30,7 @@ from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.sample_mean import sample_mean
 from rec_jax.bandits.beliefs.two_tower import two_tower
+from rec_jax.bandits.cats import cats
 from rec_jax.bandits.combinations import (
   epoch_linear,
   perturbed_linear,
@@ -150,6 +152,7 @@ def _corral(
 _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'cats': cats,
   'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
@@ -168,6 +171,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'gp_ucb': _pair(gaussian_process, ucb),
   'hybrid_lin_ts': _pair(linear_hybrid, thompson),
   'hybrid_lin_ucb': _pair(linear_hybrid, ucb),
+  'hypermodel_ts': _pair(hypermodel, thompson),
   'kl_ucb': _pair(sample_mean, kl_ucb),
   'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
   'lin_elimination': _pair(linear, elimination),

@@ -158,6 +158,7 @@ _LIMITS = {
   'num_changes': _COUNT_OR_NONE,
   'hidden_dim': _WIDTH,
   'disc_radius': _Limit(0, 1, open_low=True, open_high=True),
+  'width': _Limit(0, 1, open_low=True),
   # Rounds are counted in 32 bits, up to twice as many.
   'delay': _Limit(0, 2**30 - 1),
   # At -1 a taste could lose all of its length.

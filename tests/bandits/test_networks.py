@@ -11,6 +11,7 @@ from rec_jax.bandits.beliefs import network
 from rec_jax.bandits.beliefs.dropout import dropout
 from rec_jax.bandits.beliefs.ensemble import ensemble
 from rec_jax.bandits.beliefs.epinet import epinet
+from rec_jax.bandits.beliefs.hypermodel import hypermodel
 from rec_jax.bandits.beliefs.last_layer import last_layer_laplace, neural_linear
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from tests.bandits import problems
@@ -23,6 +24,7 @@ BELIEFS = {
   'neural_linear': neural_linear(noise_variance=0.05, **SETTINGS),
   'ensemble': ensemble(0.3, 0.05, num_members=5, **SETTINGS),
   'epinet': epinet(0.3, 0.05, **SETTINGS),
+  'hypermodel': hypermodel(0.3, 0.05, prior_scale=0.5, **SETTINGS),
   'dropout': dropout(0.3, 0.05, rate=0.1, **SETTINGS),
   'neural_gradient': neural_gradient(0.3, 0.05, **SETTINGS),
 }

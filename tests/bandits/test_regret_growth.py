@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
+from rec_jax.bandits.beliefs import network
 from rec_jax.types import ArmSpec, Context
 from tests.bandits import problems
 
 SPEC = ArmSpec(num_arms=5, num_candidates=5, query_dim=1, arm_dim=3)
+GRID = ArmSpec(num_arms=32, num_candidates=32, query_dim=1, arm_dim=1)
 CHANCES = jnp.array([0.8, 0.4, 0.5, 0.3, 0.45])
 WEIGHTS = jnp.array([1.0, -1.5, 0.8])
-NUM_ROUNDS, NUM_SEEDS = 2_000, 16
+NUM_ROUNDS, NUM_SEEDS, NUM_BLOCKS = 2_000, 16, 20
 
 
 def arms(key, context):
@@ -26,6 +28,18 @@ def plane(key, context):
   """Features . weights with noise; the candidates are new ones at each round."""
   expected = context.features @ WEIGHTS
   return expected, expected + 0.5 * jax.random.normal(key, expected.shape)
+
+
+def plateau(key, context):
+  """Coins that are good on a third of [0, 1], whose place the sign of the query tells."""
+  action, best = context.features[:, 0], 0.5 + 0.25 * context.query[0]
+  chances = jnp.where(jnp.abs(action - best) < 1 / 6, 0.9, 0.2)
+  return chances, jax.random.bernoulli(key, chances).astype(jnp.float32)
+
+
+def cube_root(count):
+  """t^(-1/3), as theory asks of a uniform choice that competes with a smoothed policy."""
+  return (count + 1.0) ** (-1 / 3)
 
 
 def ucb1_width(count):
@@ -52,7 +66,26 @@ CASES = {
   'lin_ts': (plane, {'noise_variance': 0.25}, 0.0, 0.6),
   'lin_elimination': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.9),
   'lin_ucb': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.6),
+  # A linear network, fitted every 100 rounds.
+  'hypermodel_ts': (
+    plane,
+    {'noise_variance': 0.25, 'hidden': 0, 'capacity': NUM_ROUNDS, 'fit': network.adam(50)},
+    0.0,
+    0.6,
+  ),
+  'cats decaying': (plateau, {'epsilon': cube_root, 'bandwidth': 0.1, 'depth': 3}, 0.0, 0.85),
+  'cats constant': (plateau, {'epsilon': 0.3, 'bandwidth': 0.1, 'depth': 3}, 0.8, 1.1),
 }
+
+
+def observe(key, world):
+  """The grid with a query of either sign for the plateau, else five new candidates."""
+  if world is plateau:
+    features, query = (jnp.arange(32)[:, None] + 0.5) / 32, jax.random.rademacher(key, (1,), float)
+  else:
+    features, query = jax.random.normal(key, (5, 3)) / np.sqrt(3), jnp.ones(1)
+  number = len(features)
+  return Context(jnp.int32(0), query, features, jnp.arange(number), jnp.ones(number, bool))
 
 
 def run(policy, world, key):
@@ -60,22 +93,21 @@ def run(policy, world, key):
 
   def body(state, key):
     features_key, select_key, reward_key, update_key = jax.random.split(key, 4)
-    context = Context(
-      user_id=jnp.int32(0),
-      query=jnp.ones(1),
-      features=jax.random.normal(features_key, (5, 3)) / np.sqrt(3),
-      arm_ids=jnp.arange(5),
-      mask=jnp.ones(5, bool),
-    )
+    context = observe(features_key, world)
     expected, rewards = world(reward_key, context)
     decision = policy.select(select_key, state, context)
     chosen = decision.index[0]
     feedback = problems.outcome(context, decision, rewards[chosen])
     return policy.update(update_key, state, feedback), jnp.max(expected) - expected[chosen]
 
+  def block(state, keys):
+    state, regret = jax.lax.scan(body, state, keys)
+    return policy.refresh(jax.random.fold_in(keys[0], 1), state), regret
+
   init_key, key = jax.random.split(key)
-  state = policy.init(init_key, SPEC)
-  return jax.lax.scan(body, state, jax.random.split(key, NUM_ROUNDS))[1]
+  state = policy.init(init_key, GRID if world is plateau else SPEC)
+  keys = jax.random.split(key, NUM_ROUNDS).reshape(NUM_BLOCKS, -1)
+  return jax.lax.scan(block, state, keys)[1].ravel()
 
 
 @pytest.mark.parametrize('case', CASES)

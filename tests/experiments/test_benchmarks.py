@@ -1,13 +1,16 @@
 """Benchmarks: sides in turn, their ratio, and a peer that is not there; no time is judged."""
 
+import inspect
 import json
 import sys
 
 import pytest
 
 from experiments import benchmarks
+from experiments.benchmarks import compile as compile_times
 from experiments.benchmarks import scaling, streams
 from rec_jax import bandits
+from rec_jax.bandits.base import Belief, Explorer
 from rec_jax.runs import study
 from rec_jax.types import ArmSpec, InputError
 
@@ -40,6 +43,19 @@ def test_the_floor_of_memory_is_that_of_the_numbers_read():
   assert len({size.label for size in sizes}) == len(sizes) == 19
   # The largest state of all: 80 arms, 256 dimensions.
   assert all(size.num_seeds * 4 * size.floats <= scaling._LARGEST_STATE for size in sizes)
+
+
+def test_every_pair_of_the_registry_is_compiled():
+  """Those whose belief or explorer is missing would be forgotten without a word."""
+  registered = [value for value in vars(bandits).values() if inspect.isfunction(value)]
+  kinds = {Belief: compile_times.BELIEFS, Explorer: compile_times.EXPLORERS}
+  for kind, known in kinds.items():
+    made = {f.__name__ for f in registered if inspect.signature(f).return_annotation is kind}
+    assert made
+    assert made <= known.keys()
+    assert all(isinstance(make(), kind) for make in known.values())
+  study = compile_times.get_study()
+  assert study.variants.keys() == compile_times.BELIEFS.keys()
 
 
 @pytest.mark.parametrize('arm_dim', [1, 3])

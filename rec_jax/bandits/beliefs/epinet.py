@@ -101,8 +101,7 @@ def epinet(
     return mean + jax.random.normal(key, (num_samples, index_dim)) @ factors.T
 
   def update(key: jax.Array, state: EpinetState, feedback: Feedback) -> EpinetState:
-    directions = jax.random.normal(key, (len(feedback.reward), index_dim))
-    directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
+    directions = network.unit_directions(key, len(feedback.reward), index_dim)
     return dataclasses.replace(state, replay=network.append(state.replay, feedback, directions))
 
   def refresh(key: jax.Array, state: EpinetState) -> EpinetState:

@@ -89,6 +89,12 @@ def in_order(replay: Replay) -> Replay:
   return _columns(replay, lambda column: jnp.roll(column, -replay.position, axis=0))
 
 
+def unit_directions(key: jax.Array, number: int, dim: int) -> jax.Array:
+  """[`number`, `dim`] directions, uniform on the unit sphere."""
+  directions = jax.random.normal(key, (number, dim))
+  return directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
+
+
 def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Params:
   """Weights of variance 2 / fan-in and zero biases of a ReLU network (He et al. 2015).
 

@@ -159,6 +159,25 @@ class WheelConfig(SweepConfig):
 
 
 @dataclasses.dataclass
+class ContinuousConfig(LinearConfig):
+  """An action in [0, 1], as a grid of candidates; the best one depends on the query.
+
+  Attributes:
+    num_arms: G, actions of the grid.
+    dim: D, numbers of the query.
+    noise: standard deviation of a reward around its mean.
+    width: how far from the best action the expected reward has fallen from 1 to 0: 1 is the loss
+      of a regression, 0.1 a narrow peak.
+  """
+
+  environment: str = 'continuous'
+  num_arms: int = 64
+  dim: int = 4
+  noise: float = 0.1
+  width: float = 1.0
+
+
+@dataclasses.dataclass
 class ClassificationConfig(SweepConfig):
   """A table for classification, of which only the class that was guessed is judged.
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rec_jax.environments.continuous import ContinuousData, continuous_environment
 from rec_jax.environments.fixed_arms import (
   ArmsData,
   FixedLinearData,
@@ -189,6 +190,21 @@ def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
   )
 
 
+def _continuous(key: jax.Array, config: configs.ContinuousConfig) -> World:
+  del key
+  return World(
+    environment=continuous_environment(config.num_arms, config.dim),
+    data=ContinuousData(jnp.float32(config.width), jnp.float32(config.noise)),
+    spec=_spec(config)._replace(arm_dim=1),
+    description=(
+      f'{config.num_arms} actions evenly spaced on [0, 1], reward 1 at the best for a query of '
+      f'{config.dim} numbers and 0 from {config.width:g} off{_noise(config)}; what the query asks '
+      'for is drawn once a seed'
+    ),
+    measure=REGRET_OVER_TRUTHS,
+  )
+
+
 def _taste(key: jax.Array, config: configs.TasteConfig) -> World:
   items = jax.random.normal(key, (config.num_arms, config.dim))
   return World(
@@ -239,6 +255,7 @@ WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
   'drifting': _drifting,
   'piecewise': _piecewise,
   'wheel': _wheel,
+  'continuous': _continuous,
   'classification': file_worlds.classification,
   'taste': _taste,
   'matrix': file_worlds.matrix,
