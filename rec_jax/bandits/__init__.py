@@ -30,6 +30,7 @@ from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.sample_mean import sample_mean
 from rec_jax.bandits.beliefs.two_tower import two_tower
 from rec_jax.bandits.combinations import (
+  bootstrapped_logistic,
   epoch_linear,
   perturbed_linear,
   perturbed_popularity,
@@ -48,6 +49,7 @@ from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
+from rec_jax.bandits.explorers.percentile_ucb import percentile_ucb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -150,6 +152,8 @@ def _corral(
 _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
+  'bootstrapped_logistic_ts': _pair(bootstrapped_logistic, thompson),
+  'bootstrapped_logistic_ucb': _pair(bootstrapped_logistic, percentile_ucb),
   'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),

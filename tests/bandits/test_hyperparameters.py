@@ -28,6 +28,7 @@ from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.perturbed_history import perturb_counts, perturbed_history
+from rec_jax.bandits.combinations import bootstrapped_logistic
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
@@ -37,6 +38,7 @@ from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
+from rec_jax.bandits.explorers.percentile_ucb import percentile_ucb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -103,6 +105,7 @@ SETTINGS = {
     'num_copies': (16, 1, INF, False),
     'num_pseudo_rewards': (1, 1, INF, False),
   },
+  bootstrapped_logistic: {'lambda_': LAMBDA, 'num_copies': (10, 1, INF, False)},
   network.adam: {'num_steps': (100, 1, INF, False), 'learning_rate': (0.01, *POSITIVE)},
   exp3: {'learning_rate': (0.01, *POSITIVE), 'mixing': (0.05, 0, 1, True)},
   exp4: {'learning_rate': (0.1, *POSITIVE), 'mixing': (0.1, 0, 1, True)},
@@ -116,6 +119,7 @@ SETTINGS = {
   kl_ucb: {'log_log_weight': (0.0, *NOT_NEGATIVE)},
   moss: {'horizon': (10_000.0, 1, INF, False)},
   falcon: {'gamma_scale': (1.0, *POSITIVE)},
+  percentile_ucb: {'percentile': (80.0, 0, 100, False)},
   softmax: {'temperature': (0.1, *POSITIVE)},
   thompson: {'scale': (1.0, *NOT_NEGATIVE), 'num_samples': (256, 1, INF, False)},
   top_two_thompson: {'beta': (0.5, 0, 1, False), 'num_redraws': (32, 1, INF, False)},
