@@ -55,6 +55,27 @@ def test_the_nearest_of_all_arms_that_the_ring_still_holds(number, kept):
   np.testing.assert_allclose(mean, posterior_means([is_in] * SPEC.num_arms), rtol=1e-5)
 
 
+def test_slots_that_nothing_was_written_to_are_no_neighbours():
+  """Their queries are zeros, and so is this one."""
+  belief = nearest(2, 3, num_neighbours=5, capacity=64)
+  context = dataclasses.replace(CONTEXT, query=jnp.zeros(3))
+  distance = np.linalg.norm(np.asarray(ROWS.query, np.float64), axis=1)
+  distance[np.asarray(ROWS.weight) == 0] = np.inf
+  near = np.argsort(distance)[:5]
+  arm, reward, weight = (np.asarray(x)[near] for x in (ROWS.arm_id, ROWS.reward, ROWS.weight))
+  told = weight * (arm == np.asarray(CONTEXT.arm_ids)[:, None])
+  mean, _ = belief.predict(learnt(belief), context)
+  np.testing.assert_allclose(mean, (2 + told @ reward) / (5 + told.sum(axis=1)), rtol=1e-5)
+
+
+def test_a_tree_is_not_split_where_nothing_is_gained():
+  belief = tree(2, 3, capacity=CAPACITY)
+  state = learnt(belief, dataclasses.replace(ROWS, reward=jnp.ones(40)))
+  refreshed = problems.compiled(belief.refresh)(KEY, state)
+  # All rows of an arm are in one leaf.
+  assert np.all(np.sum(np.asarray(refreshed.successes) > 0, axis=1) <= 1)
+
+
 @pytest.mark.parametrize('radius', [0.1, 1.2, 2.0])
 def test_those_within_a_radius(radius):
   belief = within(2, 3, radius=radius, capacity=CAPACITY)

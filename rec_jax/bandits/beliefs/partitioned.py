@@ -84,8 +84,7 @@ def partitioned(partition: Partition, a0: ArrayLike, b0: ArrayLike, capacity: in
 
   def update(key: jax.Array, state: PartitionedState, feedback: Feedback) -> PartitionedState:
     del key
-    arm = jnp.where(feedback.weight == 0, -1, feedback.arm_id)
-    rows = feedback.query, arm, feedback.reward, feedback.weight
+    rows = feedback.query, feedback.arm_id, feedback.reward, feedback.weight
     counted = _count(partition, state, *rows)
     return dataclasses.replace(counted, recent=keep(state.recent, feedback))
 
