@@ -19,6 +19,7 @@ _MODULES = {
   'linear_thompson': 'experiments.benchmarks.linear_thompson',
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
+  'quality': 'experiments.benchmarks.quality',
   'ope': 'experiments.benchmarks.ope',
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
