@@ -3,6 +3,8 @@
 import json
 import sys
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import benchmarks
