@@ -12,6 +12,7 @@ MOST_LINES_OF_FILE, MOST_LINES_OF_FUNCTION = 300, 60
 # Factories of closures that share hyperparameters and each other: one name for each slot of the
 # NamedTuple they return, none of them long. Apart, each would need all the hyperparameters again.
 FACTORIES = {
+  'bandits/beliefs/copies.py': 'copies',
   'bandits/beliefs/epinet.py': 'epinet',
   'bandits/beliefs/gaussian_unknown_noise.py': 'gaussian_unknown_noise',
   'bandits/beliefs/linear_disjoint.py': 'linear_disjoint',
@@ -22,7 +23,6 @@ FACTORIES = {
   'bandits/beliefs/matrix_factorisation.py': 'matrix_factorisation',
   'bandits/beliefs/neural_gradient.py': 'neural_gradient',
   'bandits/beliefs/per_epoch.py': 'per_epoch',
-  'bandits/beliefs/perturbed_history.py': 'perturbed_history',
   'bandits/beliefs/residual.py': 'residual',
   'bandits/mixture.py': 'mixture',
   'bandits/policy.py': 'combine',

@@ -20,6 +20,7 @@ _MODULES = {
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
   'cats': 'experiments.benchmarks.cats',
+  'quality': 'experiments.benchmarks.quality',
   'ope': 'experiments.benchmarks.ope',
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',

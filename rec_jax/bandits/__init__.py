@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Policy
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
+from rec_jax.bandits.beliefs.clusters import clusters
 from rec_jax.bandits.beliefs.constant import constant
 from rec_jax.bandits.beliefs.dropout import dropout
 from rec_jax.bandits.beliefs.ensemble import ensemble
@@ -27,11 +28,14 @@ from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
+from rec_jax.bandits.beliefs.neighbours import nearest, within
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.sample_mean import sample_mean
+from rec_jax.bandits.beliefs.tree import tree
 from rec_jax.bandits.beliefs.two_tower import two_tower
 from rec_jax.bandits.cats import cats
 from rec_jax.bandits.combinations import (
+  bootstrapped_logistic,
   epoch_linear,
   perturbed_linear,
   perturbed_popularity,
@@ -50,6 +54,7 @@ from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.greedy import greedy
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
+from rec_jax.bandits.explorers.percentile_ucb import percentile_ucb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -153,6 +158,9 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'bernoulli_ids': _pair(beta_bernoulli, information_directed),
   'bernoulli_ts': _pair(beta_bernoulli, thompson),
   'cats': cats,
+  'bootstrapped_logistic_ts': _pair(bootstrapped_logistic, thompson),
+  'bootstrapped_logistic_ucb': _pair(bootstrapped_logistic, percentile_ucb),
+  'clusters_ts': _pair(clusters, thompson),
   'corral': _corral,
   'disjoint_lin_ts': _pair(linear_disjoint, thompson),
   'disjoint_lin_ucb': _pair(linear_disjoint, ucb),
@@ -193,6 +201,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'logistic_ucb': _pair(logistic, ucb),
   'matrix_factorisation_ts': _pair(popularity_matrix_factorisation, thompson),
   'moss': _pair(sample_mean, moss),
+  'nearest_ts': _pair(nearest, thompson),
   'neural_linear_ts': _pair(neural_linear, thompson),
   'neural_linear_ucb': _pair(neural_linear, ucb),
   'neural_ts': _pair(neural_gradient, thompson),
@@ -207,9 +216,11 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'popularity_lin_ucb': _pair(popularity_linear, ucb),
   'popularity_softmax': _pair(popularity, softmax),
   'popularity_ucb': _pair(popularity, ucb),
+  'tree_ts': _pair(tree, thompson),
   'two_tower_epsilon_greedy': _pair(two_tower, epsilon_greedy),
   'two_tower_greedy': _pair(two_tower, greedy),
   'two_tower_softmax': _pair(two_tower, softmax),
   'ucb1': _pair(sample_mean, ucb1),
   'uniform': _pair(constant, uniform),
+  'within_ts': _pair(within, thompson),
 }

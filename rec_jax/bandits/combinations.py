@@ -5,9 +5,12 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
+from rec_jax.bandits.beliefs.bootstrapped import bootstrapped, draw_arm_weights
 from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.linear import linear
+from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
+from rec_jax.bandits.beliefs.per_arm import per_arm
 from rec_jax.bandits.beliefs.per_epoch import per_epoch
 from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.perturbed_history import (
@@ -133,3 +136,8 @@ def perturbed_linear(
   belief = linear(lambda_, noise_variance, gamma=gamma)
   prior = perturb_weights(noise_variance)
   return perturbed_history(belief, prior, num_copies, num_pseudo_rewards)
+
+
+def bootstrapped_logistic(lambda_: ArrayLike = 1.0, num_copies: int = 10) -> Belief:
+  """Copies of a logistic regression an arm whose rows have random weights."""
+  return bootstrapped(per_arm(logistic(lambda_)), draw_arm_weights, num_copies)

@@ -30,6 +30,7 @@ from rec_jax.bandits.explorers.information_directed import (
   regret_and_information,
 )
 from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
+from rec_jax.bandits.explorers.percentile_ucb import percentile_ucb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -58,6 +59,9 @@ CASES = {
   # Bounds 0.3, 0.525, 0.5 and 0.4, 0.55, 0.6 (Li et al. 2010, algorithm 1).
   'ucb_narrow': (ucb(0.5), 0, [0, 0, 1, 0]),
   'ucb_wide': (ucb(1.0), 0, [0, 0, 0, 1]),
+  # The normal distribution's 69.15th and 84.13th percentiles are half a deviation and one above.
+  'percentile_narrow': (percentile_ucb(69.15), 0, [0, 0, 1, 0]),
+  'percentile_wide': (percentile_ucb(84.13), 0, [0, 0, 0, 1]),
   # Bounds of half a deviation: 0.1 to 0.3, 0.475 to 0.525, 0.3 to 0.5 reaches 0.475.
   'elimination_narrow': (elimination(0.5), 0, [0, 0, 0.5, 0.5]),
   # With 2 deviations 0.6 of the first reaches 0.4.
@@ -283,3 +287,21 @@ def test_choices_of_a_few():
   one = jnp.array([0.0, 0.0, 0.0, 1.0, 0.0])
   assert masked_categorical(KEY, one, mask) == 3
   assert masked_categorical(KEY, one, none) == -1
+
+
+@pytest.mark.parametrize(('percentile', 'best'), [(50.0, 2), (80.0, 3), (100.0, 1)])
+def test_a_percentile_of_members_is_interpolated_between_two(percentile, best):
+  members = jnp.array(
+    [
+      [9.0, 0.0, 0.4, 0.1],
+      [9.0, 0.1, 0.5, 0.2],
+      [9.0, 0.2, 0.5, 0.3],
+      [9.0, 0.3, 0.5, 0.7],
+      [9.0, 0.9, 0.6, 0.8],
+    ]
+  )
+  # Of five: the third; 0.2 of the way from the fourth (80: 0.3 + 0.2 * 0.6 = 0.42, 0.52, 0.72); the
+  # highest.
+  outlook = OUTLOOK._replace(members=members)
+  got = percentile_ucb(percentile).probabilities(KEY, jnp.int32(0), outlook, MASK)
+  np.testing.assert_array_equal(got, np.eye(4)[best])

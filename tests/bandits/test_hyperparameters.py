@@ -13,6 +13,7 @@ import pytest
 from rec_jax import bandits
 from rec_jax.bandits.beliefs import network
 from rec_jax.bandits.beliefs.beta_bernoulli import beta_bernoulli
+from rec_jax.bandits.beliefs.clusters import clusters
 from rec_jax.bandits.beliefs.dropout import dropout
 from rec_jax.bandits.beliefs.ensemble import ensemble
 from rec_jax.bandits.beliefs.epinet import epinet
@@ -26,8 +27,11 @@ from rec_jax.bandits.beliefs.linear_hybrid import linear_hybrid
 from rec_jax.bandits.beliefs.linear_unknown_noise import linear_unknown_noise
 from rec_jax.bandits.beliefs.logistic import logistic
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
+from rec_jax.bandits.beliefs.neighbours import nearest, within
 from rec_jax.bandits.beliefs.neural_gradient import neural_gradient
 from rec_jax.bandits.beliefs.perturbed_history import perturb_counts, perturbed_history
+from rec_jax.bandits.beliefs.tree import tree
+from rec_jax.bandits.combinations import bootstrapped_logistic
 from rec_jax.bandits.corral import corral
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
@@ -37,6 +41,7 @@ from rec_jax.bandits.explorers.epsilon_greedy import epsilon_greedy
 from rec_jax.bandits.explorers.explore_then_commit import explore_then_commit
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.inverse_gap import falcon, fastcb, squarecb
+from rec_jax.bandits.explorers.percentile_ucb import percentile_ucb
 from rec_jax.bandits.explorers.softmax import softmax
 from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.bandits.explorers.top_two import top_two_thompson
@@ -61,7 +66,13 @@ UNKNOWN_NOISE = {
   'gamma': FORGETTING,
 }
 
+COUNTS = {'a0': (1.0, *POSITIVE), 'b0': (1.0, *POSITIVE), 'capacity': (4096, 1, INF, False)}
+
 SETTINGS = {
+  clusters: {'num_clusters': (8, 1, INF, False), **COUNTS},
+  nearest: {'num_neighbours': (5, 1, INF, False), **COUNTS},
+  tree: {'depth': (4, 1, 20, False), 'num_bins': (16, 2, INF, False), **COUNTS},
+  within: {'radius': (1.0, *NOT_NEGATIVE), **COUNTS},
   beta_bernoulli: {'a0': (1.0, *POSITIVE), 'b0': (1.0, *POSITIVE), 'gamma': FORGETTING},
   gaussian: {'prior_mean': 0.0, **LINEAR},
   gaussian_unknown_noise: {'prior_mean': 0.0, **UNKNOWN_NOISE},
@@ -103,6 +114,7 @@ SETTINGS = {
     'num_copies': (16, 1, INF, False),
     'num_pseudo_rewards': (1, 1, INF, False),
   },
+  bootstrapped_logistic: {'lambda_': LAMBDA, 'num_copies': (10, 1, INF, False)},
   network.adam: {'num_steps': (100, 1, INF, False), 'learning_rate': (0.01, *POSITIVE)},
   exp3: {'learning_rate': (0.01, *POSITIVE), 'mixing': (0.05, 0, 1, True)},
   exp4: {'learning_rate': (0.1, *POSITIVE), 'mixing': (0.1, 0, 1, True)},
@@ -116,6 +128,7 @@ SETTINGS = {
   kl_ucb: {'log_log_weight': (0.0, *NOT_NEGATIVE)},
   moss: {'horizon': (10_000.0, 1, INF, False)},
   falcon: {'gamma_scale': (1.0, *POSITIVE)},
+  percentile_ucb: {'percentile': (80.0, 0, 100, False)},
   softmax: {'temperature': (0.1, *POSITIVE)},
   thompson: {'scale': (1.0, *NOT_NEGATIVE), 'num_samples': (256, 1, INF, False)},
   top_two_thompson: {'beta': (0.5, 0, 1, False), 'num_redraws': (32, 1, INF, False)},
@@ -175,12 +188,23 @@ def test_the_pessimistic_schedule_refuses_negative_settings(name):
     pessimistic_start(**{**settings, name: -1e-3})
 
 
+BEGINS_EVEN = (
+  'bernoulli_ids',
+  'bernoulli_ts',
+  'clusters_ts',
+  'nearest_ts',
+  'perturbed_history',
+  'tree_ts',
+  'within_ts',
+)
+
+
 def test_popularity_of_the_registry_begins_at_one_success_in_ten():
   names = [name for name in bandits.names() if 'b0' in bandits.hyperparameters(name)]
   for name in names:
     values = bandits.hyperparameters(name)
     prior = values['a0'], values['b0']
-    if name in ('bernoulli_ids', 'bernoulli_ts', 'perturbed_history'):
+    if name in BEGINS_EVEN:
       assert prior == (1.0, 1.0)
     elif 'unknown_noise' in name:
       assert prior == (3.0, 2.0)

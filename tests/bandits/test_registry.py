@@ -15,6 +15,8 @@ from tests.bandits import problems
 pytestmark = pytest.mark.parametrize('name', bandits.names())
 
 SPEC = problems.SPEC._replace(slate_size=3)
+# Policies that look at rows of all arms again.
+RINGS = ('clusters_ts', 'nearest_ts', 'tree_ts', 'within_ts')
 
 
 def test_a_slate_holds_distinct_open_candidates(name):
@@ -145,6 +147,9 @@ def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
   fresh = policy.init(jax.random.key(0), SPEC)
   for new, old, after in zip(*map(jax.tree.leaves, (fresh, state, reset)), strict=True):
     per_arm = [axis for axis, size in enumerate(old.shape) if size == SPEC.num_arms]
+    if name in RINGS and old.shape[:1] == (bandits.hyperparameters(name)['capacity'],):
+      # The arm's rows are disowned there: tests/bandits/test_partitions.py.
+      continue
     if not per_arm:
       np.testing.assert_array_equal(after, old)
       continue

@@ -4,11 +4,13 @@ import inspect
 import json
 import sys
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import benchmarks
 from experiments.benchmarks import compile as compile_times
-from experiments.benchmarks import scaling, streams
+from experiments.benchmarks import quality, scaling, streams
 from rec_jax import bandits
 from rec_jax.bandits.base import Belief, Explorer
 from rec_jax.runs import study
@@ -79,3 +81,18 @@ def test_a_missing_environment_of_peers_says_how_to_make_it(tmp_path):
 def test_a_peer_that_fails_says_why(tmp_path):
   with pytest.raises(InputError, match='vowpal_squarecb.py: .*vowpalwabbit'):
     benchmarks.ask_peer(sys.executable, 'vowpal_squarecb.py', num_arms=2)
+
+
+def test_a_policy_is_paid_from_the_entry_of_its_round_and_arm():
+  """UCB1 in a loop; arms whose rewards differ have no ties after the first round of each."""
+  num_rounds = 40
+  rewards = np.array([0.2, 0.7]) * np.linspace(0.5, 1, num_rounds)[:, None]
+  number, total = np.ones(2), np.array([rewards[0, 0], rewards[1, 1]])
+  for t in range(2, num_rounds):
+    arm = np.argmax(total / number + np.sqrt(2 * np.log(t) / number))
+    number[arm] += 1
+    total[arm] += rewards[t, arm]
+  case = quality.Case('', 'ucb1', {}, '', '')
+  stream = quality.Stream(jnp.ones((num_rounds, 1)), jnp.asarray(rewards, jnp.float32))
+  # Which arm comes first is drawn, and moves the sum by as little as rewards move in a round.
+  assert abs(quality.play(case, stream, 0) - total.sum()) < 0.1

@@ -1,14 +1,21 @@
 """Independent arms with rewards in [0, 1]: Beta posteriors (Thompson 1933; Chapelle & Li 2011)."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from rec_jax.bandits.base import UNIT_REWARD, Belief
+from rec_jax.bandits.base import UNIT_REWARD, Belief, State
 from rec_jax.bandits.beliefs.forgetting import decays
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
+
+Counts = Callable[[State, Context], tuple[jax.Array, jax.Array]]
+Predict = Callable[[State, Context], tuple[jax.Array, jax.Array]]
+Sample = Callable[[jax.Array, State, Context, int], jax.Array]
+Cdf = Callable[[State, Context, jax.Array], jax.Array]
 
 
 @struct.dataclass
@@ -52,17 +59,6 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
     a, b = a0 + state.successes, b0 + state.failures
     return a[context.arm_ids], b[context.arm_ids]
 
-  def predict(state: BetaBernoulliState, context: Context) -> tuple[jax.Array, jax.Array]:
-    a, b = counts(state, context)
-    mean = a / (a + b)
-    return mean, mean * (1 - mean) / (a + b + 1)
-
-  def sample(
-    key: jax.Array, state: BetaBernoulliState, context: Context, num_samples: int
-  ) -> jax.Array:
-    a, b = counts(state, context)
-    return jax.random.beta(key, a, b, (num_samples, len(a)))
-
   def update(key: jax.Array, state: BetaBernoulliState, feedback: Feedback) -> BetaBernoulliState:
     del key
     total, rows = decays(gamma, feedback.weight)
@@ -82,10 +78,7 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
       successes=state.successes.at[ids].set(0), failures=state.failures.at[ids].set(0)
     )
 
-  def cdf(state: BetaBernoulliState, context: Context, x: jax.Array) -> jax.Array:
-    a, b = counts(state, context)
-    return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1))
-
+  predict, sample, cdf = by_counts(counts)
   return Belief(
     init=init,
     predict=predict,
@@ -95,3 +88,26 @@ def beta_bernoulli(a0: ArrayLike = 1.0, b0: ArrayLike = 1.0, gamma: ArrayLike = 
     cdf=cdf,
     reward_range=UNIT_REWARD,
   )
+
+
+def by_counts(counts: Counts) -> tuple[Predict, Sample, Cdf]:
+  """`predict`, `sample` and `cdf` of a belief whose candidates are independent Beta(a, b).
+
+  Args:
+    counts: (state, context) -> (a [K], b [K]), positive.
+  """
+
+  def predict(state: State, context: Context) -> tuple[jax.Array, jax.Array]:
+    a, b = counts(state, context)
+    mean = a / (a + b)
+    return mean, mean * (1 - mean) / (a + b + 1)
+
+  def sample(key: jax.Array, state: State, context: Context, num_samples: int) -> jax.Array:
+    a, b = counts(state, context)
+    return jax.random.beta(key, a, b, (num_samples, len(a)))
+
+  def cdf(state: State, context: Context, x: jax.Array) -> jax.Array:
+    a, b = counts(state, context)
+    return jax.scipy.special.betainc(a, b, jnp.clip(x, 0, 1))
+
+  return predict, sample, cdf
