@@ -22,7 +22,7 @@ class SweepConfig:
       as the longest delay has rounds, which is about 7 * delay if it is geometric.
     delay_distribution: 'geometric', 'fixed' or 'uniform', from 0 to 2 * delay.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
-    memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
+    memory_bound: bytes that one rollout may take beside the data of the world; more seeds run one
       after another.
   """
 
