@@ -39,7 +39,7 @@ def world(request, tmp_path_factory):
   name = request.param
   if name in VISITS:
     data = VISITS[name](*events(), min_events=4)
-    built = World(visit_environment(), data, visit_spec(data), name)
+    built = World(visit_environment(slate_size=2), data, visit_spec(data), name)
   else:
     settings = SETTINGS | world_files.write(tmp_path_factory.mktemp('files'))
     config = importlib.import_module(f'configs.bandits.{name}').get_config()
