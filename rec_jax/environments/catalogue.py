@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.environments.sparse_rows import sparse_rows
 from rec_jax.environments.visits import (
   VisitData,
   check_events,
@@ -54,19 +55,19 @@ def catalogue_data(
   users, visits = stream_visits(
     user[after], min_events, lambda count: np.minimum(count, num_visits)
   )
-  rewards = np.zeros((len(users), len(features)), np.float32)
-  mask = np.ones(rewards.shape, bool)
   row, known = rows_of(users, user)
-  mask[row[before][known[before]], item[before][known[before]]] = False
-  later = known[after]
-  rewards[row[after][later], item[after][later]] = reward[after][later]
+  early, later = known & (np.arange(len(user)) < num_before), known.copy()
+  later[before] = False
+  shape = len(users), len(features)
   return VisitData(
     visits=visits,
-    rewards=compact_rewards(rewards),
-    mask=mask,
+    # Of millions of users and items a table of all pairs has no place anywhere.
+    rewards=sparse_rows(row[later], item[later], compact_rewards(reward[later]), shape, 0),
+    mask=sparse_rows(row[early], item[early], np.zeros(early.sum(), bool), shape, True),
     items=None,
     features=features.astype(np.float32),
     history=last_events(user[before], item[before], reward[before], users, history_length),
     users=users,
     params=params,
+    most_visits=int(np.bincount(visits).max()),
   )

@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 
 from rec_jax.environments.base import Environment, Metrics, best_rewards, outcome_rows
-from rec_jax.environments.visits import left_aligned
+from rec_jax.environments.sparse_rows import left_aligned
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 # What numpy.load raises for files that are absent, cut short or of another kind.

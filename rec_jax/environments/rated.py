@@ -4,15 +4,18 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.environments.sparse_rows import SparseRows, entries_of, sparse_rows
 from rec_jax.environments.visits import (
   VisitData,
   check_events,
   compact_rewards,
   last_events,
-  left_aligned,
   rows_of,
   stream_visits,
 )
+
+# Pairs of users and items of which a sample is drawn at once.
+_BLOCK = 2**22
 
 
 def rated_data(
@@ -57,32 +60,47 @@ def rated_data(
   before, after = slice(num_before), slice(num_before, None)
   users, visits = stream_visits(user[after], min_events, lambda count: count // 2)
   row, known = rows_of(users, user)
-  # The worth of every (user, item) after the cut, NaN where it is no candidate.
-  worth = np.full((len(users), len(features)), np.nan, np.float32)
-  later = known[after]
-  worth[row[after][later], item[after][later]] = reward[after][later]
+  later = known & (np.arange(len(user)) >= num_before)
+  shape = len(users), len(features)
+  own = sparse_rows(row[later], item[later], reward[later], shape, 0)
   if negatives_ratio > 0:
-    met = ~np.isnan(worth)
-    met[row[before][known[before]], item[before][known[before]]] = True
-    worth = _with_negatives(worth, met, negatives_ratio, seed)
-  items, mask = left_aligned(~np.isnan(worth))
+    met = sparse_rows(row[known], item[known], known[known], shape, False)
+    own = _with_negatives(own, met, negatives_ratio, seed)
+  count = np.diff(own.starts)
+  mask = np.arange(own.longest) < count[:, None]
+  items, worth = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.float32)
+  items[mask], worth[mask] = own.columns[: count.sum()], own.values[: count.sum()]
   return VisitData(
     visits=visits,
-    rewards=compact_rewards(np.where(mask, np.take_along_axis(worth, items, 1), 0)),
+    rewards=compact_rewards(worth),
     mask=mask,
     items=items,
     features=features.astype(np.float32),
     history=last_events(user[before], item[before], reward[before], users, history_length),
     users=users,
     params=params,
+    most_visits=int(np.bincount(visits).max()),
   )
 
 
-def _with_negatives(worth: np.ndarray, met: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-  """Sets `ratio` times as many items that the user never met to 0, as far as there are any."""
-  wanted = np.ceil(ratio * np.sum(~np.isnan(worth), axis=1)).astype(int)
-  order = np.random.default_rng(seed).random(worth.shape, np.float32)
-  # Items that were met sort last and are never taken.
-  order[met] = np.inf
-  rank = np.argsort(np.argsort(order, axis=1), axis=1)
-  return np.where((rank < wanted[:, None]) & ~met, np.float32(0), worth)
+def _with_negatives(own: SparseRows, met: SparseRows, ratio: float, seed: int) -> SparseRows:
+  """Adds `ratio` times as many items that the user never met, worth 0, as far as there are any."""
+  num_users, num_items = own.shape
+  rng = np.random.default_rng(seed)
+  wanted = np.ceil(ratio * np.diff(own.starts)).astype(int)
+  met_row, met_item, _ = entries_of(met)
+  row, item, value = ([part] for part in entries_of(own))
+  size = max(1, _BLOCK // num_items)
+  for first in range(0, num_users, size):
+    block = slice(first, first + size)
+    order = rng.random((len(wanted[block]), num_items), np.float32)
+    inside = (met_row >= first) & (met_row < first + size)
+    # Items that were met sort last and are never taken.
+    order[met_row[inside] - first, met_item[inside]] = np.inf
+    rank = np.argsort(np.argsort(order, axis=1), axis=1)
+    taken_row, taken = np.nonzero((rank < wanted[block, None]) & np.isfinite(order))
+    row.append(taken_row + first)
+    item.append(taken)
+    value.append(np.zeros(len(taken), own.values.dtype))
+  row_of_all, item_of_all, value_of_all = map(np.concatenate, (row, item, value))
+  return sparse_rows(row_of_all, item_of_all, value_of_all, own.shape, 0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,9 @@ def rollout(
     record_log: computes the propensity of every decision, which can cost more than all the rest.
     return_state: keeps the last states.
     refresh_every: rounds between calls of the policy's `refresh`; 0 never calls it.
-    memory_bound: bytes; S is cut into chunks whose states and outputs fit.
+    memory_bound: bytes that the program of one chunk may take for states, outputs and all that it
+      works with, as XLA counts them, beside `data`; S is cut into like chunks that fit. One seed
+      at a time runs whatever it takes.
 
   Returns:
     The trajectory.
@@ -88,7 +91,7 @@ def rollout(
   start = Start(keys, settings, policy_state, env_state)
   _check_start(policy, start)
   options = Options(policy, environment, spec, num_rounds, record_log, return_state, refresh_every)
-  chunk = int(np.clip(memory_bound / _bytes_per_seed(options, data, start), 1, num_seeds))
+  chunk = _fitting(options, data, start, memory_bound)
   parts = []
   for first in range(0, num_seeds, chunk):
     # The last chunk repeats its last seed, so that all have one shape and one compilation.
@@ -207,14 +210,43 @@ def _refresh(
   )
 
 
-def _bytes_per_seed(options: Options, data: Any, start: Start) -> float:
-  """Twice the state, because the caller may hold one while the scan works on another."""
+def _fitting(options: Options, data: Any, start: Start, memory_bound: float) -> int:
+  """Seeds a chunk, such that the compiled program of a chunk fits.
+
+  The first program is the largest that can fit, by a count of what no program can do without, so
+  that where all seeds fit nothing is compiled but the program that then runs.
+  """
+  num_seeds = len(start.keys)
+  num_chunks = math.ceil(max(1, num_seeds * _least_bytes(options, data, start) / memory_bound))
+  growth = 1.0
+  while (chunk := -(-num_seeds // num_chunks)) > 1:
+    size = program_bytes(options, data, start, chunk)
+    if size <= memory_bound:
+      break
+    num_chunks = math.ceil(num_chunks * max(size / memory_bound, growth))
+    # What does not shrink with the seeds may alone be too much.
+    growth = 2.0
+  return chunk
+
+
+def program_bytes(options: Options, data: Any, start: Start, chunk: int) -> int:
+  """What the program of a chunk of seeds allocates beside `data`.
+
+  Compiles it; calls with the same shapes, `_run` among them, find it compiled.
+  """
+  part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((chunk, *x.shape[1:]), x.dtype), start)
+  compiled = _run.lower(options, data, jnp.int32(0), part).compile()
+  memory = compiled.memory_analysis()
+  assert memory is not None, 'this backend does not say what a program takes'
+  return memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+
+
+def _least_bytes(options: Options, data: Any, start: Start) -> int:
+  """Of one seed: its states, and three rewards a round and position."""
   one = _rows(start, 0)
   state = jax.eval_shape(functools.partial(one_round.init, options), data, one)
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-  per_round = 4 * 8 * options.spec.slate_size
-  candidates = 4 * options.spec.num_candidates * (options.spec.arm_dim + 8)
-  return 2 * size + options.num_rounds * per_round + candidates
+  return size + options.num_rounds * 12 * options.spec.slate_size
 
 
 def _check_start(policy: Policy | Callable[[Hyperparameters], Policy], start: Start) -> None:

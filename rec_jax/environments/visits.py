@@ -14,6 +14,7 @@ from flax import struct
 
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.environments.base import Environment, Metrics, best_rewards, outcome_rows
+from rec_jax.environments.sparse_rows import row_of
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 EncodeUser = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
@@ -42,14 +43,15 @@ class VisitData:
 
   Attributes:
     visits: [T] int32, the user of each round.
-    rewards: [U, K], the outcome of each candidate, int8 where all are 0 or 1.
-    mask: [U, K] bool, False where there is no candidate.
+    rewards: [U, K] or `SparseRows` of it, the outcome of each candidate, int8 where all are 0 or 1.
+    mask: [U, K] bool or `SparseRows` of it, False where there is no candidate.
     items: [U, K] int32, the arm of each candidate; None where candidate k is arm k for all.
     features: [N, F] float32, of each arm.
     history: events before the cut.
     users: [U] int32, index of each user in the source.
     params: of the encoder of users, None without one.
     queries: [U, D] float32, the queries where no encoder makes them; None for zeros.
+    most_visits: V, of any user; static.
   """
 
   visits: Any
@@ -61,6 +63,7 @@ class VisitData:
   users: Any
   params: Any = None
   queries: Any = None
+  most_visits: int = struct.field(pytree_node=False, default=1)
 
 
 @struct.dataclass
@@ -68,16 +71,20 @@ class VisitState:
   """State of one seed.
 
   Attributes:
-    available: [U, K] bool, the candidates that each user was not shown yet.
+    shown: [U, V * L] int32, the last candidates that each user was shown, -1 where there are fewer:
+      all of them, as nobody comes more than V times.
     history: before the cut and shown since; None without an encoder of users.
   """
 
-  available: jax.Array
+  shown: jax.Array
   history: History | None
 
 
 def visit_environment(
-  encode_user: EncodeUser | None = None, num_offered: int | None = None, seed: int = 0
+  encode_user: EncodeUser | None = None,
+  num_offered: int | None = None,
+  seed: int = 0,
+  slate_size: int = 1,
 ) -> Environment:
   """One user at each round (B = 1), never shown the same item twice.
 
@@ -87,6 +94,7 @@ def visit_environment(
       else. None gives the queries of the data, or zeros with D = F.
     num_offered: candidates of a visit, drawn from those that there are; None offers all of them.
     seed: of that draw, which is the same for all policies: see `offered`.
+    slate_size: L.
 
   Returns:
     An environment over `VisitData` whose outcomes are all known, so regret is exact.
@@ -95,12 +103,13 @@ def visit_environment(
   def init(key: jax.Array, data: VisitData) -> VisitState:
     del key
     history = None if encode_user is None else data.history
-    return VisitState(available=jnp.asarray(data.mask), history=history)
+    shape = len(data.users), data.most_visits * slate_size
+    return VisitState(shown=jnp.full(shape, -1, jnp.int32), history=history)
 
   def observe(key: jax.Array, data: VisitData, state: VisitState, t: jax.Array) -> Context:
     del key
     user = data.visits[t]
-    mask = take_row(state.available, user)
+    mask = _without(row_of(data.mask, user), take_row(state.shown, user))
     context = Context(
       user_id=user,
       query=_query(encode_user, data, state, user),
@@ -120,15 +129,15 @@ def visit_environment(
   ) -> tuple[VisitState, Feedback, Metrics]:
     del key
     user, index, mask = data.visits[t], decision.index[0], context.mask[0]
-    rewards = data.rewards[user].astype(jnp.float32)
+    if len(index) != slate_size:
+      raise ValueError(f'slates of {len(index)} in an environment of slates of {slate_size}')
+    rewards = row_of(data.rewards, user).astype(jnp.float32)
     reward = jnp.where(index < 0, 0.0, rewards[index])
     best = best_rewards(rewards, mask, len(index))
-    # Always true, and it makes the write wait for the last read of the row: without it XLA copies
-    # the rows of all users at every round.
-    mask &= jnp.max(reward) <= best[0]
-    available = mask if num_offered is None else take_row(state.available, user)
+    # The oldest entry is dropped: there is room for all that a user is ever shown.
+    shown = jnp.concatenate([take_row(state.shown, user), index])[slate_size:]
     state = VisitState(
-      available=put_row(state.available, user, _without(available, index)),
+      shown=put_row(state.shown, user, shown),
       history=_append(state.history, user, decision.arm_id[0], reward),
     )
     metrics = Metrics(
@@ -220,14 +229,6 @@ def rows_of(users: np.ndarray, user: np.ndarray) -> tuple[np.ndarray, np.ndarray
   return row, users[row] == user
 
 
-def left_aligned(candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """items [U, K] and mask [U, K] of the True columns [U, N] of each row, K the most in a row."""
-  count = candidate.sum(axis=1)
-  order = np.argsort(~candidate, axis=1, kind='stable')[:, : count.max()]
-  mask = np.arange(count.max()) < count[:, None]
-  return np.where(mask, order, 0).astype(np.int32), mask
-
-
 def check_events(
   user: np.ndarray, item: np.ndarray, reward: np.ndarray, num_before: int, features: np.ndarray
 ) -> None:
@@ -285,8 +286,8 @@ def _append(
 
 
 def _without(mask: jax.Array, index: jax.Array) -> jax.Array:
-  """[K] with the positions [L] cleared; -1 clears none."""
-  return mask & jnp.all(jnp.arange(len(mask)) != index[:, None], axis=0)
+  """[K] with the positions [n] cleared; -1 clears none."""
+  return mask.at[jnp.where(index < 0, len(mask), index)].set(False, mode='drop')
 
 
 def _rank_within(group: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ class ExploreConfig:
     payoff_seeds: runs of the payoff.
     log_candidates: candidates of a visit in the log, drawn from the rated ones.
     log_epsilon: share of uniform exploration of the policy whose log is written.
-    memory_bound: bytes that the states of one rollout may take; more seeds run one after another.
+    memory_bound: bytes that one rollout may take beside its data; more seeds run one after another.
   """
 
   num_seeds: int = 32

@@ -153,6 +153,8 @@ _LIMITS = {
   **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),
   # Of a single one nothing is to be learnt.
   'num_arms': _Limit(2, 2**20),
+  'slate_size': _Limit(1, 2**20),
+  'max_attraction': _Limit(0, 1, open_low=True),
   'noise': _FACTOR,
   'drift': _SHARE,
   'num_changes': _COUNT_OR_NONE,

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
+from rec_jax.environments import rated
 from rec_jax.environments.catalogue import catalogue_data
 from rec_jax.environments.rated import rated_data
 from rec_jax.environments.rollout import rollout
+from rec_jax.environments.sparse_rows import row_of, sparse_rows
 from rec_jax.environments.visits import offered, visit_environment, visit_spec
 from rec_jax.types import InputError
 
 NUM_USERS, NUM_ITEMS, CUT = 8, 12, 30
+KEY = jax.random.key(0)
 
 
 def events(seed: int = 0):
@@ -22,6 +25,11 @@ def events(seed: int = 0):
   user, item = pairs // NUM_ITEMS, pairs % NUM_ITEMS
   reward = rng.integers(2, size=len(pairs)).astype(np.float32)
   return user, item, reward, CUT, rng.normal(size=(NUM_ITEMS, 3)).astype(np.float32)
+
+
+def dense(table):
+  """[U, K] of a table of either kind."""
+  return np.stack([row_of(table, row) for row in range(table.shape[0])])
 
 
 def reference_stream(user, min_events, num_visits):
@@ -76,7 +84,7 @@ def test_rated_candidates_are_the_loop():
   check_against_loop(data, metrics, user, item, reward, rated_after.__getitem__)
 
 
-def test_sampled_negatives_were_never_met():
+def test_sampled_negatives_were_never_met(monkeypatch):
   user, item, _, cut, features = events()
   reward = np.ones(len(user), np.float32)
   data = rated_data(user, item, reward, cut, features, min_events=5, negatives_ratio=0.5, seed=3)
@@ -91,6 +99,10 @@ def test_sampled_negatives_were_never_met():
     assert np.sum(rewards == 0) == min(wanted, NUM_ITEMS - len(met))
   again = rated_data(user, item, reward, cut, features, min_events=5, negatives_ratio=0.5, seed=3)
   np.testing.assert_array_equal(data.items, again.items)
+  # Drawn for three users at once, they are the same.
+  monkeypatch.setattr(rated, '_BLOCK', 3 * NUM_ITEMS)
+  again = rated_data(user, item, reward, cut, features, min_events=5, negatives_ratio=0.5, seed=3)
+  jax.tree.map(np.testing.assert_array_equal, data, again)
 
 
 def test_the_history_is_what_was_before_the_cut_and_what_was_shown():
@@ -129,7 +141,7 @@ def test_the_history_is_what_was_before_the_cut_and_what_was_shown():
 def test_when_nothing_is_left_nothing_is_shown_or_learnt():
   user, item, reward, cut, features = events()
   data = rated_data(user, item, reward, cut, features, min_events=5)
-  data = data.replace(visits=np.zeros(NUM_ITEMS + 2, np.int32))
+  data = data.replace(visits=np.zeros(NUM_ITEMS + 2, np.int32), most_visits=NUM_ITEMS + 2)
   out = play(data, 'popularity_greedy', return_state=True)
   num = int(data.mask[0].sum())
   assert np.all(out.metrics.arm_id[:, :num] >= 0)
@@ -145,12 +157,13 @@ def test_a_slate_shows_distinct_items_and_each_is_rewarded():
   spec = visit_spec(data, slate_size=2)
   keys = jax.random.split(jax.random.key(0), 2)
   out = rollout(
-    keys, bandits.make('lin_ucb'), visit_environment(), data, spec, len(data.visits)
+    keys, bandits.make('lin_ucb'), visit_environment(slate_size=2), data, spec, len(data.visits)
   ).metrics
   assert np.all(out.arm_id[..., 0] != out.arm_id[..., 1])
+  worth = dense(data.rewards)
   for t, row in enumerate(data.visits):
     for position in range(2):
-      assert out.reward[0, t, 0, position] == data.rewards[row, out.arm_id[0, t, 0, position]]
+      assert out.reward[0, t, 0, position] == worth[row, out.arm_id[0, t, 0, position]]
   assert np.all(np.sort(out.reward)[..., ::-1] <= out.best_expected_reward)
 
 
@@ -188,3 +201,48 @@ def test_offers_are_drawn_evenly_from_what_is_available():
   few = np.arange(9) < 3
   np.testing.assert_array_equal(offered(3, 0, few, 5), few)
   np.testing.assert_array_equal(offered(3, 0, few, 20), few)
+
+
+def test_sparse_rows_are_those_of_a_dense_table():
+  rng = np.random.default_rng(0)
+  for fill in (0.0, 7.0):
+    row, column = rng.integers(5, size=40), rng.integers(9, size=40)
+    # The third row is empty, the last is the longest and is full.
+    row, column = np.append(row[row != 2], [4] * 9), np.append(column[row != 2], range(9))
+    value = rng.random(len(row)).astype(np.float32)
+    expected = np.full((5, 9), fill, np.float32)
+    expected[row, column] = value
+    table = sparse_rows(row, column, value, (5, 9), fill)
+    assert table.shape == (5, 9)
+    np.testing.assert_array_equal(dense(table), expected)
+    together = jax.jit(jax.vmap(lambda index, table=table: row_of(table, index)))
+    np.testing.assert_array_equal(together(np.arange(5)), expected)
+  nothing = sparse_rows(row[:0], column[:0], value[:0], (2, 3), 1.0)
+  np.testing.assert_array_equal(dense(nothing), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+  ('num_users', 'num_events'),
+  [(2_000, 200_000), pytest.param(100_000, 10_000_000, marks=pytest.mark.soak)],
+)
+def test_what_is_kept_of_a_million_items_grows_with_events(num_users, num_events):
+  rng = np.random.default_rng(0)
+  num_items = 1_000_000
+  user = rng.integers(num_users, size=num_events, dtype=np.int32)
+  item = rng.integers(num_items, size=num_events, dtype=np.int32)
+  features, reward = np.zeros((num_items, 1), np.float32), np.ones(num_events, np.float32)
+  data = catalogue_data(
+    user, item, reward, num_events // 2, features, num_visits=5, history_length=2
+  )
+  assert (len(data.users), data.features.shape[0]) == data.rewards.shape
+  assert len(data.users) > 0.99 * num_users
+  kept = sum(leaf.nbytes for leaf in jax.tree.leaves((data.rewards, data.mask)))
+  # 5 bytes an event and 4 a user in each table, where all pairs of the larger case take 200 GB.
+  assert kept < 5.1 * num_events + 2 * 4 * (num_users + 1)
+  assert (data.rewards.values.dtype, data.mask.values.dtype) == (np.int8, bool)
+  state = jax.eval_shape(visit_environment().init, KEY, data)
+  assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) <= 20 * num_users
+  last = np.flatnonzero(user == data.users[7])
+  early, late = last[last < num_events // 2], last[last >= num_events // 2]
+  np.testing.assert_array_equal(np.flatnonzero(row_of(data.rewards, 7)), np.unique(item[late]))
+  np.testing.assert_array_equal(np.flatnonzero(~row_of(data.mask, 7)), np.unique(item[early]))

@@ -6,6 +6,7 @@ import pytest
 from rec_jax.runs.config import ExploreConfig
 from rec_jax.stages.explore import policies, rollout_metrics, worlds
 from rec_jax.stages.explore.policies import PolicyEntry
+from tests.environments.test_visits import dense
 from tests.planted import training, world
 
 NUM_SEEDS = 8
@@ -59,9 +60,10 @@ def finds_the_hit(outcome, truth, catalogue):
 def test_the_hit_is_planted(planted):
   truth, catalogue = planted
   assert catalogue.is_cold[truth.hit]
-  liked = np.asarray(catalogue.data.rewards)[:, truth.hit].mean()
+  rewards = dense(catalogue.data.rewards)
+  liked = rewards[:, truth.hit].mean()
   assert liked > 0.8
-  assert np.asarray(catalogue.data.rewards)[:, ~catalogue.is_cold].mean(0).max() < liked / 2
+  assert rewards[:, ~catalogue.is_cold].mean(0).max() < liked / 2
 
 
 @pytest.mark.parametrize(

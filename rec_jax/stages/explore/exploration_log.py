@@ -9,7 +9,8 @@ import numpy as np
 from rec_jax.data import logged
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.logged_feedback import LoggedFeedback
-from rec_jax.environments.visits import left_aligned, offered
+from rec_jax.environments.sparse_rows import left_aligned
+from rec_jax.environments.visits import offered
 from rec_jax.runs.config import Config
 from rec_jax.stages.explore import policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters, PolicyEntry

@@ -169,6 +169,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     history=History(empty.astype(np.int32), empty.astype(np.float32), empty.astype(bool)),
     users=np.arange(len(users), dtype=np.int32),
     queries=users.astype(np.float32),
+    most_visits=int(number.max()),
   )
   drawn = 'drawn once from sigmoid(standardised u·M̂ - 2)' if 'rewards' not in vectors else 'given'
   return World(

@@ -22,7 +22,7 @@ class SweepConfig:
       as the longest delay has rounds, which is about 7 * delay if it is geometric.
     delay_distribution: 'geometric', 'fixed' or 'uniform', from 0 to 2 * delay.
     refresh_every: rounds between the costly steps of policies that have them, such as networks.
-    memory_bound: bytes that the states and outcomes of one rollout may take; more seeds run one
+    memory_bound: bytes that one rollout may take beside the data of the world; more seeds run one
       after another.
   """
 
@@ -129,6 +129,53 @@ class KArmedConfig(SweepConfig):
   num_arms: int = 10
   means: str = ''
   noise: float = 0.0
+
+
+@dataclasses.dataclass
+class AdversarialConfig(SweepConfig):
+  """Arms whose rewards were fixed beforehand, in an order of each seed's own.
+
+  Attributes:
+    num_arms: K.
+    table: 'lower_bound', 'switching' or 'against_ucb1', see `rec_jax/environments/adversarial.py`.
+  """
+
+  environment: str = 'adversarial'
+  num_arms: int = 10
+  table: str = 'lower_bound'
+
+
+@dataclasses.dataclass
+class CascadeConfig(SweepConfig):
+  """Slates of which the first attractive item is clicked; attractions are each seed's own.
+
+  Attributes:
+    num_arms: K.
+    slate_size: L, items of a slate.
+    max_attraction: attractions are uniform from 0 to it.
+  """
+
+  environment: str = 'cascade'
+  num_arms: int = 10
+  slate_size: int = 3
+  max_attraction: float = 0.5
+
+
+@dataclasses.dataclass
+class PositionBasedConfig(SweepConfig):
+  """Slates whose positions are looked at with known probabilities; attractions as in a cascade.
+
+  Attributes:
+    num_arms: K.
+    examination: probability that each position is looked at, the highest first, separated by
+      commas; as many as a slate has items.
+    max_attraction: attractions are uniform from 0 to it.
+  """
+
+  environment: str = 'position_based'
+  num_arms: int = 10
+  examination: str = '1,0.6,0.3'
+  max_attraction: float = 0.5
 
 
 @dataclasses.dataclass

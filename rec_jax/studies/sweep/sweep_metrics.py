@@ -22,7 +22,7 @@ class Measure(NamedTuple):
     name: what the table calls it.
     title: what the figure calls it.
     higher_is_better: whether the best policy has the most of it.
-    sums: metrics of [runs, T, 1, 1] -> name -> [runs, T], sums up to each round.
+    sums: metrics of [runs, T, 1, L] -> name -> [runs, T], sums up to each round.
     band: sums -> the curve with its interval.
     final: sums -> after the last round.
     difference: (sums, sums of the baseline) -> after the last round.
@@ -41,14 +41,26 @@ class Measure(NamedTuple):
   protocol: Callable[[int], str]
 
 
-def _regret_sums(metrics: Metrics) -> Sums:
+def _of_slates(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
+  """[runs, T] expected reward of the slate that was shown, and of the best."""
   expected, best = (
-    np.asarray(x)[:, :, 0, 0] for x in (metrics.expected_reward, metrics.best_expected_reward)
+    np.asarray(x)[:, :, 0].sum(-1) for x in (metrics.expected_reward, metrics.best_expected_reward)
   )
+  return expected, best
+
+
+def _regret_sums(metrics: Metrics) -> Sums:
+  expected, best = _of_slates(metrics)
   return {
     'regret': regret.cumulative_regret(expected, best),
     'expected_reward': np.cumsum(expected, axis=1, dtype=np.float64),
   }
+
+
+def _hindsight_sums(metrics: Metrics) -> Sums:
+  # A round may be worth more than it is to the best fixed arm, so a sum may fall.
+  earned, best = (np.cumsum(x, axis=1, dtype=np.float64) for x in _of_slates(metrics))
+  return {'regret': best - earned, 'expected_reward': earned}
 
 
 REGRET = Measure(
@@ -69,6 +81,16 @@ REGRET = Measure(
 # Where each seed has a truth of its own.
 REGRET_OVER_TRUTHS = REGRET._replace(
   protocol=lambda seeds: _regret_protocol(f'{seeds:,} seeds, each with a truth of its own')
+)
+
+# Where rewards were fixed beforehand.
+REGRET_IN_HINDSIGHT = REGRET._replace(
+  sums=_hindsight_sums,
+  protocol=lambda seeds: (
+    'regret after t rounds is what the best fixed arm in hindsight would have earned in them minus '
+    "what was; expected reward is the reward itself; 95 % intervals (Student's t) over "
+    f'{seeds:,} seeds, each with an order of the arms of its own; differences paired by seed'
+  ),
 )
 
 

@@ -11,7 +11,7 @@ class World(NamedTuple):
   """An environment of one user with its data, shared by all seeds.
 
   Attributes:
-    environment: of one user and one item a round.
+    environment: of one user a round, with slates of `spec.slate_size`.
     data: its truth.
     spec: the sizes of a policy for it.
     description: what it is, for the protocol.

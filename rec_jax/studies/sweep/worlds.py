@@ -7,12 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.environments.continuous import ContinuousData, continuous_environment
-from rec_jax.environments.fixed_arms import (
-  ArmsData,
-  FixedLinearData,
-  arms_environment,
-  fixed_linear_environment,
-)
+from rec_jax.environments.fixed_arms import FixedLinearData, fixed_linear_environment
 from rec_jax.environments.nonstationary import (
   DriftingData,
   PiecewiseData,
@@ -30,9 +25,9 @@ from rec_jax.environments.synthetic import (
 )
 from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
+from rec_jax.studies.sweep import bare_worlds, file_worlds
 from rec_jax.studies.sweep import config as configs
-from rec_jax.studies.sweep import file_worlds
-from rec_jax.studies.sweep.sweep_metrics import REGRET, REGRET_OVER_TRUTHS
+from rec_jax.studies.sweep.sweep_metrics import REGRET_OVER_TRUTHS
 from rec_jax.studies.sweep.world import World
 from rec_jax.types import ArmSpec, InputError
 
@@ -146,40 +141,6 @@ def _fixed_linear(key: jax.Array, config: configs.FixedLinearConfig) -> World:
   )
 
 
-def _arms_without_features(key: jax.Array, config: configs.KArmedConfig) -> World:
-  del key
-  means = _means(config)
-  num_arms = config.num_arms if means is None else len(means)
-  kind = 'normal' if config.noise else '0 or 1'
-  drawn = 'N(0, 1)' if config.noise else 'uniform on [0, 1]'
-  described = f'means {config.means}' if config.means else f'means {drawn}, drawn once a seed'
-  return World(
-    environment=arms_environment(num_arms),
-    data=ArmsData(means, jnp.float32(config.noise) if config.noise else None),
-    spec=ArmSpec(num_arms, num_arms, query_dim=1, arm_dim=num_arms),
-    description=(
-      f'{num_arms} arms, rewards {kind}, {described}{_noise(config) if config.noise else ""}'
-    ),
-    measure=REGRET if config.means else REGRET_OVER_TRUTHS,
-  )
-
-
-def _means(config: configs.KArmedConfig) -> jax.Array | None:
-  """[K] the means of every seed, None where each seed has its own."""
-  if not config.means:
-    return None
-  try:
-    means = [float(word) for word in config.means.split(',')]
-  except ValueError as error:
-    raise InputError(f'means is {config.means!r}: {error}; give numbers with commas') from error
-  if config.noise == 0 and not all(0 <= mean <= 1 for mean in means):
-    raise InputError(
-      f'means is {config.means!r}: rewards of 0 and 1 have means in [0, 1]; set --config.noise '
-      'above 0 for normal ones'
-    )
-  return jnp.array(means)
-
-
 def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
   del key
   return World(
@@ -242,12 +203,12 @@ def _arms(config: configs.ArmsConfig) -> str:
   return f'{config.num_arms} fresh arms a round with {config.dim} normal features'
 
 
-def _noise(config: configs.LinearConfig | configs.WheelConfig | configs.KArmedConfig) -> str:
+def _noise(config: configs.LinearConfig | configs.WheelConfig) -> str:
   return f', noise of standard deviation {config.noise:g}'
 
 
 WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
-  'arms': _arms_without_features,
+  'arms': bare_worlds.arms,
   'linear': _linear,
   'fixed_linear': _fixed_linear,
   'logistic': _logistic,
@@ -258,6 +219,9 @@ WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
   'continuous': _continuous,
   'classification': file_worlds.classification,
   'taste': _taste,
+  'adversarial': bare_worlds.adversarial,
+  'cascade': bare_worlds.cascade,
+  'position_based': bare_worlds.position_based,
   'matrix': file_worlds.matrix,
   'replay': file_worlds.replay,
 }

@@ -6,6 +6,7 @@ import pytest
 from rec_jax.runs.config import Config, ExploreConfig
 from rec_jax.stages.explore import chain, payoff, worlds
 from rec_jax.types import Interactions
+from tests.environments.test_visits import dense
 from tests.helpers import small
 
 # (user, item, rating); the cut is after five events. Item 4 and user 3 are new, and nobody has an
@@ -63,9 +64,10 @@ def test_the_whole_catalogue():
   assert world.num_rounds == 4
   assert world.is_new.tolist() == [False, True]
   assert world.is_cold.tolist() == [False, False, False, True, True, True]
-  assert world.data.mask[0].tolist() == [False, False, True, True, True, True]
-  assert world.data.mask[1].all()
-  assert world.data.rewards.tolist() == [[0, 0, 1, 0, 0, 0], [0, 1, 0, 0, 1, 0]]
+  mask = dense(world.data.mask)
+  assert mask[0].tolist() == [False, False, True, True, True, True]
+  assert mask[1].all()
+  assert dense(world.data.rewards).tolist() == [[0, 0, 1, 0, 0, 0], [0, 1, 0, 0, 1, 0]]
 
 
 def test_rated_candidates():

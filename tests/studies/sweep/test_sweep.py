@@ -13,12 +13,15 @@ from rec_jax import bandits
 from rec_jax.environments import rollout
 from rec_jax.studies.sweep import delays, file_worlds, rollouts, sweep, worlds
 from rec_jax.studies.sweep.config import (
+  AdversarialConfig,
+  CascadeConfig,
   ClassificationConfig,
   FixedLinearConfig,
   KArmedConfig,
   LinearConfig,
   MatrixConfig,
   PiecewiseConfig,
+  PositionBasedConfig,
   ReplayConfig,
   WheelConfig,
 )
@@ -161,6 +164,8 @@ def test_what_a_policy_could_not_learn_from_is_told(tmp_path, caplog):
     (KArmedConfig(), 'each with a truth of its own'),
     (KArmedConfig(means='0.9,0.8'), 'which share the truth of the world'),
     (FixedLinearConfig(num_arms=3, dim=2), 'each with a truth of its own'),
+    (CascadeConfig(), 'each with a truth of its own'),
+    (AdversarialConfig(), 'the best fixed arm in hindsight'),
   ],
 )
 def test_the_protocol_says_whose_truth_it_is(config, words, tmp_path):
@@ -216,6 +221,13 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
       'delay 1.4 rounds; .* the longest is a whole',
     ),
     (LinearConfig(grid='lin_ucb.alfa=1'), 'known: '),
+    (AdversarialConfig(table='cruel'), "unknown table 'cruel'; known: lower_bound, switching, "),
+    (CascadeConfig(slate_size=11), 'slate_size is 11; .* at most num_arms=10'),
+    (CascadeConfig(max_attraction=0.0), 'max_attraction is 0.0'),
+    (PositionBasedConfig(examination='1,high'), "examination is '1,high': could not convert"),
+    (PositionBasedConfig(examination='0.5,1'), "examination is '0.5,1'; .* the highest first"),
+    (PositionBasedConfig(examination='1,0'), "examination is '1,0'; .* above 0"),
+    (PositionBasedConfig(num_arms=2), 'more positions than items; set --config.num_arms to 3'),
     (MatrixConfig(), 'no reward matrix given; set --config.rewards=FILE.npz'),
     (ReplayConfig(log='girls.parquet'), 'girls.parquet: cannot be read'),
     (
