@@ -31,7 +31,7 @@ from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.studies.sweep import config as configs
 from rec_jax.studies.sweep import file_worlds
-from rec_jax.studies.sweep.sweep_metrics import REGRET, REGRET_OVER_TRUTHS
+from rec_jax.studies.sweep.sweep_metrics import REGRET, REGRET_OVER_TRUTHS, with_simple_regret
 from rec_jax.studies.sweep.world import World
 from rec_jax.types import ArmSpec, InputError
 
@@ -141,7 +141,7 @@ def _fixed_linear(key: jax.Array, config: configs.FixedLinearConfig) -> World:
       f'{config.num_arms} arms with {config.dim} features, drawn once a seed as the weights are, '
       f'reward linear in them with variance 1 among arms{_noise(config)}'
     ),
-    measure=REGRET_OVER_TRUTHS,
+    measure=with_simple_regret(REGRET_OVER_TRUTHS),
   )
 
 
@@ -159,7 +159,7 @@ def _arms_without_features(key: jax.Array, config: configs.KArmedConfig) -> Worl
     description=(
       f'{num_arms} arms, rewards {kind}, {described}{_noise(config) if config.noise else ""}'
     ),
-    measure=REGRET if config.means else REGRET_OVER_TRUTHS,
+    measure=with_simple_regret(REGRET if config.means else REGRET_OVER_TRUTHS),
   )
 
 
