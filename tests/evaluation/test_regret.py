@@ -70,6 +70,9 @@ def test_simple_regret_by_hand():
   worth = np.array([0.3, 0.5, 0.9])
   found = regret.simple_regret(reward, worth[np.array(arm)], np.full((2, 4), 0.9), arm)
   np.testing.assert_allclose(found, [0.9 - 0.5, 0.9 - 0.4])
+  # What was never chosen is not recommended, though all others lost.
+  found = regret.simple_regret([[-2, -1]], [[0.3, 0.5]], np.full((1, 2), 0.9), [[0, 2]])
+  np.testing.assert_allclose(found, [0.9 - 0.5])
 
 
 def test_simple_regret_wants_one_shape():
