@@ -16,6 +16,8 @@ _MODULES = {
   'obd_small': 'experiments.reproductions.obd_small',
   'obp_synthetic': 'experiments.reproductions.obp_synthetic',
   'obp_digits': 'experiments.reproductions.obp_digits',
+  'nine_arms': 'experiments.reproductions.nine_arms',
+  'exp3_bounds': 'experiments.reproductions.exp3_bounds',
   'linear_thompson': 'experiments.benchmarks.linear_thompson',
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',

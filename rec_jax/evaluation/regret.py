@@ -59,6 +59,44 @@ def cumulative_regret(expected: ArrayLike, best: ArrayLike) -> np.ndarray:
   return np.cumsum(gap, axis=1)
 
 
+def simple_regret(
+  reward: ArrayLike, expected: ArrayLike, best: ArrayLike, arm: ArrayLike
+) -> np.ndarray:
+  """What is lost by the arm that would be recommended after all rounds.
+
+  Recommended is the arm with the highest mean observed reward (Bubeck, Munos & Stoltz 2009, Pure
+  Exploration in Multi-armed Bandits Problems, figure 2), ties at random, over which this is the
+  expectation. Arms and their expected rewards are to stay the same in all rounds.
+
+  Args:
+    reward: [S, T] observed.
+    expected: [S, T] expected reward of the chosen arm.
+    best: [S, T] expected reward of the best arm.
+    arm: [S, T] integers >= 0, the chosen arm.
+
+  Returns:
+    [S] float64.
+
+  Raises:
+    ValueError: if the shapes differ.
+  """
+  arm = np.asarray(arm, np.int64)
+  arrays = [np.asarray(x, np.float64) for x in (reward, expected, best)]
+  if shapes := {x.shape for x in arrays} - {arm.shape}:
+    raise ValueError(f'expected arrays of one shape [S, T], got {arm.shape} and {shapes.pop()}')
+  shape = len(arm), arm.max() + 1
+  rows = (np.arange(len(arm))[:, None] * shape[1] + arm).ravel()
+  count, total, worth = (
+    np.bincount(rows, weights, minlength=shape[0] * shape[1]).reshape(shape)
+    for weights in (None, arrays[0].ravel(), arrays[1].ravel())
+  )
+  # An arm that was never chosen cannot be recommended.
+  times = np.maximum(count, 1)
+  mean = np.where(count > 0, total / times, -np.inf)
+  tied = mean == mean.max(axis=1, keepdims=True)
+  return arrays[2][:, -1] - np.mean(worth / times, axis=1, where=tied)
+
+
 def average_reward(reward: ArrayLike) -> np.ndarray:
   """Mean reward up to each round, [S, T] -> [S, T] float64."""
   reward = np.asarray(reward, np.float64)

@@ -61,3 +61,20 @@ def test_a_band_has_the_level_that_is_asked_for():
   band = regret.band(curves, level=0.8)
   low, high = scipy.stats.t.interval(0.8, 5, curves.mean(0), scipy.stats.sem(curves))
   np.testing.assert_allclose([band.low, band.high], [low, high])
+
+
+def test_simple_regret_by_hand():
+  # Arm 1 leads in the first seed; arms 0 and 1 are tied in the second, and arm 2 is not chosen.
+  arm = [[0, 1, 2, 1], [0, 1, 1, 0]]
+  reward = [[0, 1, 0, 1], [1, 0, 1, 0]]
+  worth = np.array([0.3, 0.5, 0.9])
+  found = regret.simple_regret(reward, worth[np.array(arm)], np.full((2, 4), 0.9), arm)
+  np.testing.assert_allclose(found, [0.9 - 0.5, 0.9 - 0.4])
+  # What was never chosen is not recommended, though all others lost.
+  found = regret.simple_regret([[-2, -1]], [[0.3, 0.5]], np.full((1, 2), 0.9), [[0, 2]])
+  np.testing.assert_allclose(found, [0.9 - 0.5])
+
+
+def test_simple_regret_wants_one_shape():
+  with pytest.raises(ValueError, match=r'\(1, 2\) and \(1, 3\)'):
+    regret.simple_regret(np.ones((1, 2)), np.ones((1, 3)), np.ones((1, 2)), np.zeros((1, 2), int))

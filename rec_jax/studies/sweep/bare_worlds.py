@@ -18,7 +18,12 @@ from rec_jax.environments.clicks import (
 )
 from rec_jax.environments.fixed_arms import ArmsData, arms_environment
 from rec_jax.studies.sweep import config as configs
-from rec_jax.studies.sweep.sweep_metrics import REGRET, REGRET_IN_HINDSIGHT, REGRET_OVER_TRUTHS
+from rec_jax.studies.sweep.sweep_metrics import (
+  REGRET,
+  REGRET_IN_HINDSIGHT,
+  REGRET_OVER_TRUTHS,
+  with_simple_regret,
+)
 from rec_jax.studies.sweep.world import World
 from rec_jax.types import ArmSpec, InputError
 
@@ -56,7 +61,7 @@ def arms(key: jax.Array, config: configs.KArmedConfig) -> World:
     data=ArmsData(means, jnp.float32(config.noise) if config.noise else None),
     spec=_bare_spec(num_arms),
     description=(f'{num_arms} arms, rewards {kind}, {described}{noise}'),
-    measure=REGRET if config.means else REGRET_OVER_TRUTHS,
+    measure=with_simple_regret(REGRET if config.means else REGRET_OVER_TRUTHS),
   )
 
 

@@ -13,6 +13,7 @@ from rec_jax.types import InputError
 
 # Name -> [S, points], sums up to each of the rounds that are kept.
 Sums = dict[str, np.ndarray]
+_SIMPLE = 'simple_regret'
 
 
 class Measure(NamedTuple):
@@ -98,6 +99,28 @@ def _regret_protocol(seeds: str) -> str:
   return (
     'regret is the sum of the best minus the chosen expected reward, expected reward the sum of '
     f"the chosen; 95 % intervals (Student's t) over {seeds}; differences paired by seed"
+  )
+
+
+def with_simple_regret(measure: Measure) -> Measure:
+  """The same, with the simple regret after the last round, where arms stay the same."""
+
+  def sums(metrics: Metrics) -> Sums:
+    found = measure.sums(metrics)
+    parts = metrics.reward, metrics.expected_reward, metrics.best_expected_reward, metrics.arm_id
+    last = regret.simple_regret(*(np.asarray(x)[:, :, 0, 0] for x in parts))
+    # It is no sum: of all rounds, at whichever of them it is read.
+    return found | {_SIMPLE: np.broadcast_to(last[:, None], found['regret'].shape)}
+
+  return measure._replace(
+    sums=sums,
+    details=lambda sums: (
+      measure.details(sums) | {'simple regret': intervals.t_interval(sums[_SIMPLE][:, -1])}
+    ),
+    protocol=lambda seeds: (
+      f'{measure.protocol(seeds)}; simple regret is the best expected reward minus that of the arm '
+      'with the highest mean reward after the last round'
+    ),
   )
 
 

@@ -27,7 +27,7 @@ from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
 from rec_jax.studies.sweep import bare_worlds, file_worlds
 from rec_jax.studies.sweep import config as configs
-from rec_jax.studies.sweep.sweep_metrics import REGRET_OVER_TRUTHS
+from rec_jax.studies.sweep.sweep_metrics import REGRET_OVER_TRUTHS, with_simple_regret
 from rec_jax.studies.sweep.world import World
 from rec_jax.types import ArmSpec, InputError
 
@@ -137,7 +137,7 @@ def _fixed_linear(key: jax.Array, config: configs.FixedLinearConfig) -> World:
       f'{config.num_arms} arms with {config.dim} features, drawn once a seed as the weights are, '
       f'reward linear in them with variance 1 among arms{_noise(config)}'
     ),
-    measure=REGRET_OVER_TRUTHS,
+    measure=with_simple_regret(REGRET_OVER_TRUTHS),
   )
 
 
