@@ -13,6 +13,7 @@ _MODULES = {
   'rolling_cuts': 'experiments.studies.rolling_cuts',
   'coverage': 'experiments.studies.coverage',
   'learning_gains': 'experiments.studies.learning_gains',
+  'joint_predictive': 'experiments.studies.joint_predictive',
   'obd_small': 'experiments.reproductions.obd_small',
   'obp_synthetic': 'experiments.reproductions.obp_synthetic',
   'obp_digits': 'experiments.reproductions.obp_digits',

@@ -40,6 +40,11 @@ class FixedLinearData:
 
 
 @struct.dataclass
+class FixedLogisticData:
+  """Of `fixed_logistic_environment`, which has no settings."""
+
+
+@struct.dataclass
 class Truth:
   """Of one seed.
 
@@ -98,6 +103,34 @@ def fixed_linear_environment(num_arms: int, dim: int) -> Environment:
 
   def draw(key: jax.Array, data: FixedLinearData, means: jax.Array) -> jax.Array:
     return means + data.noise * jax.random.normal(key, means.shape)
+
+  return _fixed(init, draw)
+
+
+def fixed_logistic_environment(num_arms: int, dim: int) -> Environment:
+  """K arms that give 1 with probability sigmoid(features . weights), else 0.
+
+  The first feature is 1. The others, from N(0, I), and the weights, from N(0, I / F), are drawn
+  once a seed.
+
+  Args:
+    num_arms: K.
+    dim: F, at least 1.
+
+  Returns:
+    An environment over `FixedLogisticData`.
+  """
+
+  def init(key: jax.Array, data: FixedLogisticData) -> Truth:
+    del data
+    features_key, weights_key = jax.random.split(key)
+    features = jax.random.normal(features_key, (num_arms, dim)).at[:, 0].set(1)
+    weights = jax.random.normal(weights_key, (dim,)) / jnp.sqrt(dim)
+    return Truth(features, jax.nn.sigmoid(features @ weights))
+
+  def draw(key: jax.Array, data: FixedLogisticData, means: jax.Array) -> jax.Array:
+    del data
+    return jax.random.bernoulli(key, means).astype(jnp.float32)
 
   return _fixed(init, draw)
 

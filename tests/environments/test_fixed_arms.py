@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from rec_jax import bandits
 from rec_jax.environments.fixed_arms import (
   ArmsData,
   FixedLinearData,
+  FixedLogisticData,
   arms_environment,
   fixed_linear_environment,
+  fixed_logistic_environment,
 )
 from rec_jax.environments.rollout import rollout
 from rec_jax.types import ArmSpec
@@ -51,6 +54,20 @@ def test_normal_rewards_have_their_noise():
   metrics, truth = play(arms_environment(5), data, ArmSpec(5, 5, 1, 5))
   assert np.std(metrics.reward - metrics.expected_reward) == pytest.approx(0.5, rel=0.03)
   assert np.var(truth.means) == pytest.approx(1, rel=0.25)
+
+
+def test_fixed_logistic_arms_give_one_as_often_as_their_means():
+  environment, spec = fixed_logistic_environment(6, 3), ArmSpec(6, 6, 1, 3)
+  metrics, truth = play(environment, FixedLogisticData(), spec)
+  assert set(np.unique(metrics.reward)) == {0, 1}
+  error = (metrics.reward - metrics.expected_reward).mean()
+  assert abs(error) < 4 * 0.5 / metrics.reward.size**0.5
+  np.testing.assert_array_equal(truth.features[:, :, 0], 1)
+  # Six arms, but three weights.
+  scores = scipy.special.logit(np.float64(truth.means))
+  for features, score in zip(np.float64(truth.features), scores, strict=True):
+    weights = np.linalg.lstsq(features, score)[0]
+    np.testing.assert_allclose(features @ weights, score, atol=1e-4)
 
 
 def test_fixed_linear_arms_stay_and_a_linear_policy_learns_them():

@@ -116,6 +116,13 @@ class FixedLinearConfig(LinearConfig):
 
 
 @dataclasses.dataclass
+class FixedLogisticConfig(ArmsConfig):
+  """Rewards of 0 and 1, logistic over a fixed set of arms; arms and weights are each seed's own."""
+
+  environment: str = 'fixed_logistic'
+
+
+@dataclasses.dataclass
 class KArmedConfig(SweepConfig):
   """Independent arms without features, whose means are each seed's own.
 

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from rec_jax.environments.continuous import ContinuousData, continuous_environment
-from rec_jax.environments.fixed_arms import FixedLinearData, fixed_linear_environment
+from rec_jax.environments.fixed_arms import (
+  FixedLinearData,
+  FixedLogisticData,
+  fixed_linear_environment,
+  fixed_logistic_environment,
+)
 from rec_jax.environments.nonstationary import (
   DriftingData,
   PiecewiseData,
@@ -141,6 +146,20 @@ def _fixed_linear(key: jax.Array, config: configs.FixedLinearConfig) -> World:
   )
 
 
+def _fixed_logistic(key: jax.Array, config: configs.FixedLogisticConfig) -> World:
+  del key
+  return World(
+    environment=fixed_logistic_environment(config.num_arms, config.dim),
+    data=FixedLogisticData(),
+    spec=_spec(config)._replace(query_dim=1),
+    description=(
+      f'{config.num_arms} arms with {config.dim} features, the first of them 1, drawn once a seed '
+      'as the weights are, rewards 0 or 1, logistic in them'
+    ),
+    measure=with_simple_regret(REGRET_OVER_TRUTHS),
+  )
+
+
 def _wheel(key: jax.Array, config: configs.WheelConfig) -> World:
   del key
   return World(
@@ -211,6 +230,7 @@ WORLDS: dict[str, Callable[[jax.Array, Any], World]] = {
   'arms': bare_worlds.arms,
   'linear': _linear,
   'fixed_linear': _fixed_linear,
+  'fixed_logistic': _fixed_logistic,
   'logistic': _logistic,
   'neural': _neural,
   'drifting': _drifting,
