@@ -61,7 +61,7 @@ CASES = {
   'moss': (arms, {'horizon': 1_000.0}, 0.0, 0.6),
   'perturbed_history': (arms, {}, 0.0, 0.75),
   # Without a query that tells anything, one cell in which all rows count.
-  'tree_ts': (arms, {'depth': 1, 'capacity': 8}, 0.0, 0.6),
+  'tree_ts': (arms, {'depth': 1, 'capacity': NUM_ROUNDS}, 0.0, 0.6),
   'bootstrapped_logistic_ts': (arms, {}, 0.0, 0.8),
   'bootstrapped_logistic_ucb': (arms, {}, 0.0, 0.8),
   'epsilon_greedy decaying': (arms, {'epsilon': decaying, 'a0': 1.0, 'b0': 1.0}, 0.0, 0.6),
