@@ -6,10 +6,9 @@ once for the whole catalogue and a step costs only the upper blocks.
 
 from flax import nnx
 
+from rec_jax.models.config import TUNING_METHODS
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
-
-METHODS = ('lora', 'full')
 
 
 def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: nnx.Rngs) -> None:
@@ -18,7 +17,7 @@ def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: n
   Args:
     encoder: changed for 'lora', where the query and value projections gain a low-rank term that
       starts at zero (Hu et al. 2022, section 4); untouched for 'full'.
-    method: one of `METHODS`.
+    method: one of `TUNING_METHODS`.
     num_blocks: how many of the upper blocks to adapt.
     rank: of the low-rank terms.
     rngs: stream `params`.
@@ -26,10 +25,10 @@ def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: n
   Raises:
     InputError: an unknown method, or more blocks than there are.
   """
-  if method not in METHODS:
+  if method not in TUNING_METHODS:
     raise InputError(
       f'unknown method "{method}"; set --config.finetune.encoder_method to one of '
-      f'{", ".join(METHODS)}'
+      f'{", ".join(TUNING_METHODS)}'
     )
   num_layers = len(encoder.transformer.blocks)
   if not 0 <= num_blocks <= num_layers:

@@ -11,8 +11,8 @@ import safetensors
 from flax import nnx
 from safetensors.numpy import load_file
 
-from rec_jax.models.text_encoder import TextEncoder, TextEncoderConfig
-from rec_jax.models.transformer import TransformerConfig
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
 
 

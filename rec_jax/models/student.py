@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from rec_jax.models.config import TransformerConfig
 from rec_jax.models.text_encoder import mean_pool
-from rec_jax.models.transformer import Transformer, TransformerConfig
+from rec_jax.models.transformer import Transformer
 from rec_jax.models.two_tower import Buffer, TwoTowerConfig, UserTower, last_user_vector
 
 

@@ -1,32 +1,12 @@
 """A BERT-like text encoder (Devlin et al. 2019) and its masked-language-modelling head."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rec_jax.models.transformer import Transformer, TransformerConfig
+from rec_jax.models.config import TextEncoderConfig
+from rec_jax.models.transformer import Transformer
 from rec_jax.types import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class TextEncoderConfig:
-  """Sizes of the text encoder; the defaults are those of all-MiniLM-L6-v2.
-
-  Attributes:
-    vocab_size: V, number of token ids.
-    max_length: longest text in tokens.
-    num_types: token types (segments); only type 0 is used.
-    transformer: the stack of blocks.
-  """
-
-  vocab_size: int = 30_522
-  max_length: int = 512
-  num_types: int = 2
-  transformer: TransformerConfig = TransformerConfig(
-    num_layers=6, num_heads=12, hidden_dim=384, mlp_dim=1536
-  )
 
 
 class TextEncoder(nnx.Module):

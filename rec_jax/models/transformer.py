@@ -1,49 +1,10 @@
 """Transformer blocks shared by the text encoder (BERT-like) and the user encoder (GPT-like)."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rec_jax.types import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-  """Sizes of a stack of Transformer blocks.
-
-  Attributes:
-    num_layers: number of blocks.
-    num_heads: attention heads; divides `hidden_dim`.
-    hidden_dim: width of the residual stream.
-    mlp_dim: width inside the feed-forward layer.
-    dropout_rate: on attention and feed-forward outputs.
-    causal: whether a position sees only itself and those before it. Attention is then biased
-      towards recent positions, by a slope a head that starts as in ALiBi (Press et al. 2022) and
-      is learnt: order enters by this bias alone, without position embeddings.
-    norm_first: layer norm before each sublayer (GPT-2) or after each residual sum (BERT).
-    norm_epsilon: of the layer norms.
-
-  Raises:
-    InputError: the heads do not divide the width.
-  """
-
-  num_layers: int
-  num_heads: int
-  hidden_dim: int
-  mlp_dim: int
-  dropout_rate: float = 0.1
-  causal: bool = False
-  norm_first: bool = False
-  norm_epsilon: float = 1e-12
-
-  def __post_init__(self) -> None:
-    if self.hidden_dim % self.num_heads:
-      raise InputError(
-        f'num_heads is {self.num_heads}, which does not divide {self.hidden_dim}, the width of the '
-        'vectors; set it to one that does'
-      )
+from rec_jax.models.config import TransformerConfig
 
 
 class Attention(nnx.Module):

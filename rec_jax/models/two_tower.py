@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rec_jax.models.transformer import Transformer, TransformerConfig
+from rec_jax.models.config import TransformerConfig
+from rec_jax.models.transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,9 @@ import math
 from typing import Any, NamedTuple
 
 from rec_jax.data.splits import PROTOCOLS
-from rec_jax.models.peft import METHODS
-from rec_jax.models.text_encoder import TextEncoderConfig
+from rec_jax.models.config import TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.next_item import VARIANTS
+from rec_jax.tasks.config import FINETUNE_VARIANTS
 from rec_jax.types import InputError
 
 
@@ -171,16 +170,16 @@ _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
   'pretrain.init': ('minilm', 'random'),
-  'finetune.encoder_method': METHODS,
+  'finetune.encoder_method': TUNING_METHODS,
 }
 
 
 def _check_variants(config: Config) -> None:
   chosen = config.finetune.variants.split(',')
-  if not set(chosen) <= set(VARIANTS) or len(set(chosen)) < len(chosen):
+  if not set(chosen) <= set(FINETUNE_VARIANTS) or len(set(chosen)) < len(chosen):
     raise InputError(
       f'finetune.variants is "{config.finetune.variants}"; set --config.finetune.variants to some '
-      f'of {", ".join(VARIANTS)}, separated by commas, each once'
+      f'of {", ".join(FINETUNE_VARIANTS)}, separated by commas, each once'
     )
 
 

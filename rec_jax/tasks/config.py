@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# Which items a two-tower model knows by text and id, by id alone, by text alone.
+FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
+
 
 @dataclasses.dataclass
 class PretrainConfig:

@@ -27,8 +27,6 @@ from rec_jax.training import optimizers
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
 
-VARIANTS = ('teacher', 'id_only', 'text_only')
-
 
 class TwoTowerModel(nnx.Module):
   """A two-tower model and, where it reads text, the encoder that made its text vectors."""

@@ -1,6 +1,7 @@
 """The contract that every policy of the registry keeps."""
 
 import dataclasses
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,39 @@ from rec_jax import bandits, checkpoint
 from rec_jax.types import InputError
 from tests.bandits import problems
 
-pytestmark = pytest.mark.parametrize('name', bandits.names())
 
+def parts(name):
+  """The belief and the explorer that a policy is combined of, or itself."""
+  inside = inspect.getclosurevars(bandits._REGISTRY[name]).nonlocals
+  return {inside['belief'], inside['explorer']} if 'explorer' in inside else {name}
+
+
+def covering(names):
+  """So few of the policies that each belief and each explorer is in one."""
+  chosen, missing = set(), set().union(*map(parts, names))
+  while missing:
+    best = max(names, key=lambda name: len(parts(name) & missing))
+    chosen.add(best)
+    missing -= parts(best)
+  return chosen
+
+
+COVER = covering(bandits.names())
+every = pytest.mark.parametrize('name', bandits.names())
+# What a policy keeps if its belief and its explorer do, and compiles programs of its own for.
+of_parts = pytest.mark.parametrize(
+  'name',
+  [
+    name if name in COVER else pytest.param(name, marks=pytest.mark.soak)
+    for name in bandits.names()
+  ],
+)
 SPEC = problems.SPEC._replace(slate_size=3)
 # Policies that look at rows of all arms again.
 RINGS = ('clusters_ts', 'nearest_ts', 'tree_ts', 'within_ts')
 
 
+@every
 def test_a_slate_holds_distinct_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   for seed in range(100, 110):
@@ -31,6 +58,7 @@ def test_a_slate_holds_distinct_open_candidates(name):
     assert np.isnan(decision.propensity).all()
 
 
+@of_parts
 def test_probabilities_are_distributions_over_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
@@ -42,6 +70,7 @@ def test_probabilities_are_distributions_over_open_candidates(name):
   assert np.all(np.asarray(probabilities)[~np.asarray(context.mask)] == 0)
 
 
+@of_parts
 def test_propensities_of_a_slate_are_probabilities(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
@@ -51,6 +80,7 @@ def test_propensities_of_a_slate_are_probabilities(name):
   assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
 
 
+@every
 def test_the_state_keeps_its_structure_and_types(name):
   policy, state = problems.learnt(name, SPEC)
   first = policy.init(jax.random.key(0), SPEC)
@@ -70,6 +100,7 @@ def assert_only_counted(policy, state, rows):
   assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
 
 
+@every
 def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(102, SPEC)
@@ -96,6 +127,7 @@ def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
     assert_only_counted(policy, state, broken)
 
 
+@every
 def test_all_masked_gives_the_sentinel(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(104, SPEC, num_masked=SPEC.num_candidates)
@@ -106,6 +138,7 @@ def test_all_masked_gives_the_sentinel(name):
   np.testing.assert_array_equal(propensity, 0)
 
 
+@every
 def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_them(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
@@ -126,6 +159,7 @@ def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_
     assert any(np.array_equal(propensity, other) for other in others)
 
 
+@every
 def test_nothing_is_traced_again_when_arms_come_and_go(name):
   policy, state = problems.learnt(name, SPEC)
   before = [function._cache_size() for function in (policy.select, policy.update)]
@@ -138,6 +172,7 @@ def test_nothing_is_traced_again_when_arms_come_and_go(name):
   assert [function._cache_size() for function in (policy.select, policy.update)] == before
 
 
+@every
 def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
   policy, state = problems.learnt(name, SPEC)
   arm = int(problems.context(0, SPEC).arm_ids[2])
@@ -159,6 +194,7 @@ def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
     np.testing.assert_allclose(after[arm], old.mean() if name == 'exp3' else new[arm], rtol=1e-6)
 
 
+@every
 def test_an_arm_that_does_not_exist_is_not_reset(name):
   policy, state = problems.learnt(name, SPEC)
   ids, features = jnp.array([-1, SPEC.num_arms]), jnp.ones((2, SPEC.arm_dim))
@@ -168,6 +204,7 @@ def test_an_arm_that_does_not_exist_is_not_reset(name):
     assert problems.same_bits(state, dataclasses.replace(reset, num_rejected=state.num_rejected))
 
 
+@of_parts
 def test_a_sweep_is_a_vmap_over_the_factory_and_a_batch_decides_as_singles_do(name):
   """Both in one program, since to compile two of a policy takes twice as long."""
   defaults = bandits.hyperparameters(name)
@@ -196,6 +233,7 @@ def test_a_sweep_is_a_vmap_over_the_factory_and_a_batch_decides_as_singles_do(na
     np.testing.assert_array_equal(batch, singles)
 
 
+@every
 def test_settings_take_a_schedule(name):
   key = jax.random.key(0)
   known = {'epsilon', 'alpha', 'scale', 'temperature'} & set(bandits.hyperparameters(name))
@@ -206,6 +244,7 @@ def test_settings_take_a_schedule(name):
     assert decision.arm_id.shape == (SPEC.slate_size,)
 
 
+@of_parts
 def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name, tmp_path):
   policy, state = problems.learnt(name, SPEC)
   with checkpoint.open(tmp_path, {}) as checkpointer:
@@ -224,6 +263,7 @@ def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name, tmp_path):
   assert problems.same_bits(*ends)
 
 
+@every
 def test_unknown_hyperparameters_list_the_known_ones(name):
   with pytest.raises(InputError, match='unknown hyperparameter') as error:
     bandits.make(name, no_such_thing=1)

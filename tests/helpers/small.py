@@ -9,8 +9,8 @@ from flax import nnx
 from rec_jax.data import splits
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
-from rec_jax.models.text_encoder import TextEncoder, TextEncoderConfig
-from rec_jax.models.transformer import TransformerConfig
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import (
   Config,
   DistilConfig,

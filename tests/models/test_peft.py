@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import peft
-from rec_jax.models.text_encoder import TextEncoder, TextEncoderConfig
-from rec_jax.models.transformer import TransformerConfig
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
 from tests.models import modules
 

@@ -8,8 +8,8 @@ from flax import nnx
 from scipy import special
 
 from rec_jax.models import text_encoder
-from rec_jax.models.text_encoder import MaskedLanguageModelHead, TextEncoder, TextEncoderConfig
-from rec_jax.models.transformer import TransformerConfig
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.text_encoder import MaskedLanguageModelHead, TextEncoder
 from rec_jax.types import InputError
 from tests.models import modules
 

@@ -6,7 +6,8 @@ import pytest
 from flax import nnx
 from scipy import special
 
-from rec_jax.models.transformer import Attention, Transformer, TransformerConfig
+from rec_jax.models.config import TransformerConfig
+from rec_jax.models.transformer import Attention, Transformer
 from rec_jax.types import InputError
 from tests.models import modules
 

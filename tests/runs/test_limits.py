@@ -6,7 +6,7 @@ import pytest
 
 from rec_jax.data import sources
 from rec_jax.models import pretrained
-from rec_jax.models.text_encoder import TextEncoderConfig
+from rec_jax.models.config import TextEncoderConfig
 from rec_jax.runs import limits, workdir
 from rec_jax.runs.config import Config
 from rec_jax.studies.sweep import config as sweep_configs

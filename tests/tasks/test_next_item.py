@@ -11,6 +11,7 @@ from flax import nnx
 
 from rec_jax.models import encoding
 from rec_jax.tasks import next_item
+from rec_jax.tasks.config import FINETUNE_VARIANTS
 from rec_jax.training import loop
 from tests.helpers import small
 from tests.models import modules
@@ -121,7 +122,7 @@ def test_when_the_encoder_is_done_its_average_and_the_cache_are_its_own(trained,
     np.testing.assert_allclose(cached(state), whole(model.encoder, setting), atol=1e-5)
 
 
-@pytest.mark.parametrize('variant', next_item.VARIANTS)
+@pytest.mark.parametrize('variant', FINETUNE_VARIANTS)
 def test_a_variant_trains_and_reads_what_its_name_says(variant, setting):
   task = make_task(setting, variant)
   state, parts = loop.start(task, jax.random.key(0))

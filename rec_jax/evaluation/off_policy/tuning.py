@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, influence
 
@@ -41,7 +41,7 @@ def slope(
   )
   n = values.shape[1]
   mean = values.mean(1)
-  half = scipy.stats.t.ppf(1 - delta, n - 1) * values.std(1, ddof=1) / np.sqrt(n)
+  half = scipy.special.stdtrit(n - 1, 1 - delta) * values.std(1, ddof=1) / np.sqrt(n)
   order = np.argsort(-half, kind='stable')
   chosen = order[0]
   for place, i in enumerate(order):

@@ -11,8 +11,8 @@ from flax import nnx
 
 from rec_jax import checkpoint, files
 from rec_jax.data.config import DataConfig
-from rec_jax.models.text_encoder import TextEncoder, TextEncoderConfig
-from rec_jax.models.transformer import TransformerConfig
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs import config as configs
 from rec_jax.runs import workdir as runs
