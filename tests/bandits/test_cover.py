@@ -181,6 +181,23 @@ def test_one_policy_is_epsilon_greedy():
   np.testing.assert_allclose(got, [epsilon, 1 - epsilon], rtol=1e-5)
 
 
+@pytest.mark.parametrize('wrong_by', [1.0, 1.5])
+def test_choices_are_as_frequent_as_propensities_say(wrong_by):
+  spec, num_draws = MANY._replace(slate_size=1), 4_000
+  policy, state = problems.learnt('lin_cover', spec)
+  context = problems.context(50, spec)
+  draw = problems.compiled(jax.vmap(bandits.make('lin_cover').select, (0, None, None)))
+  decision = draw(jax.random.split(KEY, num_draws), state, context)
+  chances = np.asarray(policy.probabilities(KEY, state, context))[:, 0]
+  np.testing.assert_allclose(
+    decision.info.propensity[:, 0], chances[np.asarray(decision.index)[:, 0]], rtol=1e-5
+  )
+  counts = np.bincount(np.asarray(decision.index)[:, 0], minlength=len(chances))
+  said = wrong_by * chances
+  error = np.sqrt(chances * (1 - chances) / num_draws)
+  assert np.all(np.abs(counts / num_draws - said) <= 4 * error) == (wrong_by == 1.0)
+
+
 @pytest.mark.parametrize('psi', [0.0, PSI])
 def test_policies_differ_by_what_disagreement_is_worth(psi):
   """Without psi all policies are one; with it each wants what those before it do not choose."""
