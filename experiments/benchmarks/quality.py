@@ -61,6 +61,9 @@ CASES = (
   Case('digits', 'clusters_ts', {}, MABWISER, 'Clusters'),
   Case('digits', 'tree_ts', {}, MABWISER, 'TreeBandit'),
   Case('digits', 'lin_squarecb', {}, VOWPAL, '--squarecb'),
+  Case('digits', 'lin_cover', {'estimator': 'ips'}, VOWPAL, '--cover 4 --cb_type ips'),
+  Case('digits', 'lin_cover', {'estimator': 'dr'}, VOWPAL, '--cover 4 --cb_type dr'),
+  Case('digits', 'lin_cover', {'estimator': 'mtr'}, VOWPAL, '--cover 4 --cb_type mtr'),
   Case('coins', 'ucb1', {}, MABWISER, 'UCB1'),
   Case('coins', 'bernoulli_ts', {}, MABWISER, 'ThompsonSampling'),
 )
@@ -87,7 +90,7 @@ class Quality(Repeat):
     policies: names of the registry, comma-separated, of which every peer has at least one.
   """
 
-  policies: str = ','.join(case.policy for case in CASES)
+  policies: str = ','.join(dict.fromkeys(case.policy for case in CASES))
 
 
 def get_study() -> Study:
@@ -125,7 +128,8 @@ def measure(config: Quality, workdir: pathlib.Path) -> dict[str, Values]:
       total = ask_peer(
         config.peers, 'quality.py', method=case.method, stream=str(path.resolve()), **sizes
       )
-    found[f'{case.policy}, {case.stream}'] = Values([total], [config.seed])
+    label = ', '.join([case.policy, *map(str, case.settings.values()), case.stream])
+    found[label] = Values([total], [config.seed])
   return found
 
 

@@ -45,6 +45,7 @@ from rec_jax.bandits.combinations import (
   popularity_per_user_linear,
 )
 from rec_jax.bandits.corral import corral
+from rec_jax.bandits.cover import cover
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
 from rec_jax.bandits.explorers.counted import kl_ucb, moss, ucb1
@@ -182,6 +183,7 @@ _REGISTRY: dict[str, Callable[..., Policy]] = {
   'hypermodel_ts': _pair(hypermodel, thompson),
   'kl_ucb': _pair(sample_mean, kl_ucb),
   'last_layer_laplace_ts': _pair(last_layer_laplace, thompson),
+  'lin_cover': cover,
   'lin_elimination': _pair(linear, elimination),
   'lin_epsilon_greedy': _pair(linear, epsilon_greedy),
   'lin_falcon': _pair(epoch_linear, falcon),

@@ -55,7 +55,8 @@ class Policy(NamedTuple):
 
   Attributes:
     init: (key, spec) -> state; `state.num_rejected` [] int32 counts what was left out.
-    select: (key, state, context) -> Decision, for ONE context; propensity is left NaN.
+    select: (key, state, context) -> Decision, for ONE context; propensity is left NaN. Where the
+      info grows with the spec, the host pads that of decisions before with zeros.
     update: (key, state, feedback) -> state; feedback has a leading [B], rows are applied in
       order, a row of weight 0 changes nothing, and a row that cannot be (see `reject`) is counted
       and changes nothing else.

@@ -33,6 +33,7 @@ from rec_jax.bandits.beliefs.perturbed_history import perturb_counts, perturbed_
 from rec_jax.bandits.beliefs.tree import tree
 from rec_jax.bandits.combinations import bootstrapped_logistic
 from rec_jax.bandits.corral import corral
+from rec_jax.bandits.cover import cover
 from rec_jax.bandits.exp3 import exp3
 from rec_jax.bandits.exp4 import exp4
 from rec_jax.bandits.explorers.counted import kl_ucb, moss
@@ -119,6 +120,13 @@ SETTINGS = {
   exp3: {'learning_rate': (0.01, *POSITIVE), 'mixing': (0.05, 0, 1, True)},
   exp4: {'learning_rate': (0.1, *POSITIVE), 'mixing': (0.1, 0, 1, True)},
   corral: {'learning_rate': (0.1, *POSITIVE), 'horizon': (10_000.0, 1, INF, True)},
+  cover: {
+    'num_policies': (4, 1, INF, False),
+    'psi': (1.0, *NOT_NEGATIVE),
+    'epsilon_scale': (1.0, *POSITIVE),
+    'estimator': 'mtr',
+    'lambda_': LAMBDA,
+  },
   epsilon_greedy: {'epsilon': (0.1, 0, 1, False)},
   explore_then_commit: {'num_explore': (1000, *NOT_NEGATIVE)},
   information_directed: {'num_samples': (128, 1, INF, False)},

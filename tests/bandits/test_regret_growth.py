@@ -70,6 +70,8 @@ CASES = {
   'lin_ts': (plane, {'noise_variance': 0.25}, 0.0, 0.6),
   'lin_elimination': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.9),
   'lin_ucb': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.6),
+  # Its epsilon falls with the square root of the rounds.
+  'lin_cover': (plane, {}, 0.0, 0.7),
   # A linear network, fitted every 100 rounds.
   'hypermodel_ts': (
     plane,

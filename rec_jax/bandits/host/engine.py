@@ -9,7 +9,7 @@ import numpy as np
 
 from rec_jax import bandits
 from rec_jax.bandits.host import programs
-from rec_jax.bandits.host.pending import Pending, Waiting
+from rec_jax.bandits.host.pending import Pending, Waiting, fitted
 from rec_jax.bandits.host.programs import Clock
 from rec_jax.bandits.host.slots import Id, Slots
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
@@ -188,8 +188,12 @@ class Engine:
     is_theirs = self.users.generation[user[:, 0]] == user[:, 1]
     is_theirs &= self.arms.generation[arms[:, 0]] == arms[:, 1]
     counts = (np.arange(size) < num_rows) & (arms[:, 0] >= 0) & ~np.isnan(reward) & is_theirs
-    info = [column(leaves) for leaves in zip(*(each.info for each in waiting), strict=True)]
-    structure = jax.tree.structure(programs.decision_shape(self.policy, self.spec).info)
+    shapes, structure = jax.tree.flatten(programs.decision_shape(self.policy, self.spec).info)
+    infos = zip(*(each.info for each in waiting), strict=True)
+    info = [
+      column([fitted(leaf, shape.shape) for leaf in leaves])
+      for leaves, shape in zip(infos, shapes, strict=True)
+    ]
     columns: dict[str, Any] = {
       'user_id': user[:, 0].astype(np.int32),
       'query': column([np.repeat(each.query[None], slate_size, axis=0) for each in waiting]),

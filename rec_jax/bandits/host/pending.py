@@ -34,6 +34,12 @@ class Waiting:
     return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
+def fitted(leaf: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+  """A leaf of an info as a service of now makes it: zeros where it has grown since."""
+  leaf = np.asarray(leaf)
+  return np.pad(leaf, [(0, size - old) for size, old in zip(shape, leaf.shape, strict=True)])
+
+
 class Pending:
   """By number, oldest first; above a limit the oldest expire."""
 
