@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import peft
-from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.config import TUNING_METHODS, TextEncoderConfig, TransformerConfig
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
 from tests.models import modules
@@ -21,7 +21,7 @@ CONFIG = TextEncoderConfig(
 )
 IDS = np.array([[1, 2, 3, 4, 0], [5, 6, 0, 0, 0]], np.int32)
 MASK = IDS > 0
-METHODS = pytest.mark.parametrize('method', peft.METHODS)
+METHODS = pytest.mark.parametrize('method', TUNING_METHODS)
 
 
 def encoder():
