@@ -133,6 +133,7 @@ def test_running_again_does_nothing(finished):
   assert (workdir / 'metrics.json').read_bytes() == metrics
 
 
+@pytest.mark.soak
 def test_stopped_in_training_and_killed_in_a_rollout_a_run_ends_as_if_never_interrupted(finished):
   config, workdir = finished
   other = workdir.with_name('killed')

@@ -8,7 +8,7 @@ from rec_jax.studies import joint_predictive
 from rec_jax.studies.joint_predictive import JOINT, MARGINAL, REGRET, JointPredictiveConfig
 
 CONFIG = JointPredictiveConfig(
-  num_problems=300, num_arms=6, dim=3, num_rounds=6, num_sets=40, num_draws=400, regret_rounds=60
+  num_problems=150, num_arms=6, dim=3, num_rounds=6, num_sets=20, num_draws=200, regret_rounds=10
 )
 
 
