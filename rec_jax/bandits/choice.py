@@ -1,5 +1,7 @@
 """Choosing one of K candidates, none of them masked, and the probability of each choice."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -44,8 +46,19 @@ def uniform_probabilities(mask: jax.Array) -> jax.Array:
 
 
 def masked_categorical(key: jax.Array, probabilities: jax.Array, mask: jax.Array) -> jax.Array:
-  """[] int32 drawn in proportion to `probabilities` [K]; -1 where every candidate is masked."""
-  return perturbed_argmax(key, jnp.log(probabilities), mask & (probabilities > 0))
+  """[] int32 drawn in proportion to `probabilities` [K]; -1 where every candidate is masked.
+
+  By inversion, of a part of sqrt(K) candidates and then of one in it: two random numbers instead of
+  the K of Gumbel noise, and running sums of so few terms that rounding moves no probability by more
+  than a ten thousandth of itself among a million.
+  """
+  width = math.isqrt(len(mask) - 1) + 1
+  weights = jnp.where(mask & (probabilities > 0), probabilities, 0)
+  parts = jnp.pad(weights, (0, -len(mask) % width)).reshape(-1, width)
+  part_key, candidate_key = jax.random.split(key)
+  part = _invert(part_key, jnp.sum(parts, axis=1))
+  candidate = _invert(candidate_key, parts[part])
+  return jnp.where(part < 0, -1, part * width + candidate)
 
 
 def perturbed_argmax(key: jax.Array, logits: jax.Array, mask: jax.Array) -> jax.Array:
@@ -55,6 +68,16 @@ def perturbed_argmax(key: jax.Array, logits: jax.Array, mask: jax.Array) -> jax.
   mode = 'high' if len(logits) > _MANY else 'low'
   noise = jax.random.gumbel(noise_key, mask.shape, mode=mode)
   return masked_argmax(tie_key, logits + noise, mask)
+
+
+def _invert(key: jax.Array, weights: jax.Array) -> jax.Array:
+  """[] int32 in proportion to `weights` [N]; -1 where all are 0, and never one that is."""
+  totals = jnp.cumsum(weights)
+  position = jnp.arange(len(weights), dtype=jnp.int32)
+  passed = (weights > 0) & (totals > jax.random.uniform(key) * totals[-1])
+  first = jnp.min(jnp.where(passed, position, len(weights)))
+  # Rounding may let none pass.
+  return jnp.minimum(first, jnp.max(jnp.where(weights > 0, position, -1)))
 
 
 def _best(scores: jax.Array, mask: jax.Array) -> jax.Array:

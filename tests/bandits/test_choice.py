@@ -59,3 +59,32 @@ def test_draws_are_in_proportion_however_many_candidates_there_are(num_candidate
     share = int((draws(draw, 1_000) < num_candidates // 5).sum())
     assert stats.binomtest(share, 1_000, 0.8).pvalue > 1e-3
     assert stats.binomtest(share, 1_000, 0.7).pvalue < 1e-3
+
+
+@pytest.mark.parametrize('num_candidates', [1, 2, 101, 1_000])
+def test_each_candidate_is_drawn_as_often_as_its_probability_says(num_candidates):
+  rng = np.random.default_rng(num_candidates)
+  weights = rng.gamma(0.5, size=num_candidates).astype(np.float32)
+  # Zeros and masked ones at both ends of the list, of its parts, and alone.
+  mask = rng.random(num_candidates) < 0.7
+  weights[rng.random(num_candidates) < 0.2] = 0
+  weights[num_candidates // 2], mask[num_candidates // 2] = 1, True
+  chosen = draws(
+    lambda key: masked_categorical(key, jnp.asarray(weights), jnp.asarray(mask)), 9_000
+  )
+  shares = np.where(mask, weights, 0).astype(np.float64)
+  assert (shares[chosen] > 0).all()
+  likely = np.flatnonzero(shares > 0)
+  counts, expected = np.bincount(chosen, minlength=num_candidates)[likely], shares[likely]
+  # Rare ones are counted together.
+  order = np.argsort(expected)
+  cuts = np.unique(np.floor(np.cumsum(expected[order]) / expected.sum() * 40), return_index=True)[1]
+  counts, expected = (np.add.reduceat(x[order], cuts) for x in (counts, expected))
+  expected *= len(chosen) / expected.sum()
+  assert len(cuts) == 1 or stats.chisquare(counts, expected).pvalue > 1e-3
+
+
+def test_a_categorical_without_candidates_has_no_choice():
+  none = jnp.zeros(10)
+  for weights, mask in ((none, none == 0), (none + 1, none > 0)):
+    assert masked_categorical(jax.random.key(0), weights, mask) == -1

@@ -145,8 +145,13 @@ def absorb(
   shrink = gain / (1 + jnp.sqrt(noise_variance / innovation_variance))
   surprise = reward - jnp.dot(features, state.mean)
   mean, mean_rest = add(state.mean, state.mean_rest, gain * surprise * direction)
-  step = -shrink * jnp.outer(direction, projected)
-  root, root_rest = add(state.root, state.root_rest, step)
+  steps = shrink * direction, projected
+  root, root_rest = add(state.root, state.root_rest, -jnp.outer(*steps))
+  if root_rest is not None:
+    # The same once more from what XLA takes for other numbers. Else it keeps the step and the new
+    # root in memory for both results, and reads and writes twice as much as to compute them again.
+    steps = jax.lax.optimization_barrier(steps)
+    _, root_rest = add(state.root, state.root_rest, -jnp.outer(*steps))
   return LinearState(mean, root, mean_rest, root_rest)
 
 
