@@ -12,8 +12,9 @@ import os
 import pathlib
 import re
 import struct
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flax import serialization
@@ -43,8 +44,10 @@ class Journal:
     self._is_open = True
     self._cut()
 
-  def __del__(self) -> None:
-    self.close()
+  def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    # At the end of the interpreter `os` may be gone already, and the system closes the files.
+    if not is_finalizing():
+      self.close()
 
   def write(self, event: dict[str, Any], *, sync: bool = False) -> None:
     """Appends an event, after which the process may be killed; with `sync` the machine as well.

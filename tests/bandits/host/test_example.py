@@ -23,6 +23,8 @@ def test_the_example_serves_learns_adds_an_arm_and_goes_on(tmp_path):
       text=True,
     )
     assert run.returncode == status, run.stderr
+    # Nor when the interpreter ends with the service open.
+    assert 'Traceback' not in run.stderr
     printed.append(run.stdout)
   # The second process numbers its decisions from where the first was: two decisions, an outcome.
   assert printed[0].startswith('0 (')
