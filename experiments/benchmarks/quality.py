@@ -24,7 +24,7 @@ from rec_jax.environments.rollout import rollout
 from rec_jax.runs.study import Study, Values
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
 
-NUM_SEEDS, NUM_ROWS, REFRESH_EVERY = 3, 1_000, 50
+NUM_SEEDS, NUM_ROWS, REFRESH_EVERY = 10, 1_000, 50
 NUM_COINS, NUM_FLIPS = 10, 2_000
 MABWISER, CONTEXTUAL, VOWPAL = (
   'mabwiser 2.7.4',
