@@ -25,7 +25,7 @@ PUBLISHED = {
 PUBLISHED_RUNS = 50
 NUM_REPEATS, RUNS_AT_ONCE = 3, 2
 # Standard deviations over our runs.
-SPREADS = {0.5: 0.1, 0.7: 0.1, 0.9: 1.0, 0.95: 3.0, 0.99: 20.0}
+SPREADS = {0.5: 0.16, 0.7: 0.12, 0.9: 1.4, 0.95: 0.73, 0.99: 20.0}
 # Up to round -> rounds between two fits of the network.
 SCHEDULE = ((1_000, 50), (8_000, 500), (80_000, 6_000))
 HIDDEN, CAPACITY, FIT_STEPS, PRIOR_PRECISION = 50, 20_000, 400, 0.25
