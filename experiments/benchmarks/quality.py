@@ -22,9 +22,9 @@ from rec_jax.environments.base import Environment, Metrics, known_metrics, one_u
 from rec_jax.environments.classification import classification_data
 from rec_jax.environments.rollout import rollout
 from rec_jax.runs.study import Study, Values
-from rec_jax.types import ArmSpec, Context, Decision, Feedback
+from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
-NUM_SEEDS, NUM_ROWS, REFRESH_EVERY = 3, 1_000, 50
+NUM_SEEDS, NUM_ROWS, REFRESH_EVERY = 10, 1_000, 50
 NUM_COINS, NUM_FLIPS = 10, 2_000
 MABWISER, CONTEXTUAL, VOWPAL = (
   'mabwiser 2.7.4',
@@ -130,6 +130,12 @@ def measure(config: Quality, workdir: pathlib.Path) -> dict[str, Values]:
       )
     label = ', '.join([case.policy, *map(str, case.settings.values()), case.stream])
     found[label] = Values([total], [config.seed])
+  if not found:
+    own = dict.fromkeys(case.policy for case in CASES if config.side in (OURS, case.peer))
+    raise InputError(
+      f'policies is {config.policies}, of which {config.side} has none; have '
+      f'--config.policies name one at least of {", ".join(own)}'
+    )
   return found
 
 

@@ -2,15 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from experiments.reproductions import Repeat, arms, exp3_bounds, nine_arms
+from experiments.reproductions import Repeat, arms, delayed_thompson, exp3_bounds, wheel
+from rec_jax.environments.wheel import WheelData
 
 
 def test_bounds_by_hand():
-  # Gaps 1/2 and 1/4: 8 ln T (2 + 4) + (1 + pi^2 / 3) 3 / 4.
-  bound = nine_arms.ucb1_bound((0.25, 0.5, 0.75), 100)
-  assert bound == pytest.approx(48 * math.log(100) + 0.75 * (1 + math.pi**2 / 3))
   low, high = exp3_bounds.within(4)
   assert low == pytest.approx(10)
   assert high == pytest.approx(2.63 * 200 * math.sqrt(math.log(4)))
@@ -27,3 +26,42 @@ def test_exp3_meets_the_bounds_that_uniform_does_not(monkeypatch, tmp_path):
   uniform = arms.regrets(0, [0.0] * 9 + [1.0], 1000, 20, 'uniform').value.mean()
   assert uniform == pytest.approx(900, rel=0.02)
   assert uniform > study.expected['rec_jax', 'easy, K = 10'].high
+
+
+def test_thompson_sampling_regrets_as_a_plain_loop_does():
+  means, num_rounds, num_runs = np.array([0.2, 0.5, 0.8]), 60, 1500
+  rng, runs = np.random.default_rng(0), np.arange(num_runs)
+  won, lost = np.ones((num_runs, 3)), np.ones((num_runs, 3))
+  regret = np.zeros(num_runs)
+  for _ in range(num_rounds):
+    arm = rng.beta(won, lost).argmax(axis=1)
+    reward = rng.random(num_runs) < means[arm]
+    won[runs, arm] += reward
+    lost[runs, arm] += ~reward
+    regret += means.max() - means[arm]
+  ours = arms.regrets(0, means.tolist(), num_rounds, num_runs, 'bernoulli_ts').value
+  error = math.hypot(regret.std(), ours.std()) / num_runs**0.5
+  assert abs(ours.mean() - regret.mean()) < 3 * error
+  # What is found out: a regret that is off by a tenth.
+  assert abs(1.1 * ours.mean() - regret.mean()) > 3 * error
+
+
+def test_uniform_choice_on_the_wheel_by_hand():
+  # Inside four arms miss 0.2; outside one misses 48.8 and three 49.
+  assert wheel.uniform_regret(WheelData(disc_radius=0.5)) == pytest.approx(
+    0.25 * 0.8 / 5 + 0.75 * (48.8 + 147) / 5
+  )
+
+
+def test_learning_late_costs_regret(monkeypatch):
+  monkeypatch.setattr(delayed_thompson, 'RETIRE_CHANCE', 0.01)
+  early, late = (delayed_thompson.regrets(0, wait, 1000, 8).value.mean() for wait in (10, 200))
+  # The best of ten chances from Beta(4, 4) is worth 0.25 a round more than any.
+  assert 10 < early < 0.7 * late < 0.7 * 250
+
+
+def test_arms_without_means_draw_their_own():
+  # The best of ten chances is worth 10 / 11, another one 1 / 2.
+  regret = arms.regrets(0, 10, 50, 500, 'uniform').value
+  assert regret.mean() == pytest.approx(50 * (10 / 11 - 1 / 2), rel=0.05)
+  assert regret.std() > 1

@@ -96,3 +96,9 @@ def test_a_policy_is_paid_from_the_entry_of_its_round_and_arm():
   stream = quality.Stream(jnp.ones((num_rounds, 1)), jnp.asarray(rewards, jnp.float32))
   # Which arm comes first is drawn, and moves the sum by as little as rewards move in a round.
   assert abs(quality.play(case, stream, 0) - total.sum()) < 0.1
+
+
+def test_a_side_without_a_policy_of_those_asked_for_says_so(tmp_path):
+  config = quality.Quality(side=quality.VOWPAL, policies='ucb1')
+  with pytest.raises(InputError, match='ucb1, of which vowpal.* has none.*lin_squarecb, lin_cover'):
+    quality.measure(config, tmp_path)
