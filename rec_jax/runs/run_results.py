@@ -86,16 +86,6 @@ def cell(value: Mapping[str, Any] | None) -> Cell:
   return value['value'] if value['low'] is None else intervals.from_json(value)
 
 
-def capitalised(text: str) -> str:
-  """The text with a capital at its beginning; `str.capitalize` would lower the others."""
-  return text[:1].upper() + text[1:]
-
-
-def sentence(text: str) -> str:
-  """A protocol as a sentence."""
-  return f'{capitalised(text)}.'
-
-
 def _scalars(workdir: pathlib.Path) -> dict[str, dict[str, Curve]]:
   """Curves of every trained model, over the steps that all its seeds have reached."""
   values: dict[str, dict[str, list[dict[int, float]]]] = {}

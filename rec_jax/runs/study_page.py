@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import figures, findings, page
+from rec_jax.report import figures, findings, page, wording
 from rec_jax.report.findings import Finding
 from rec_jax.report.page import Section, Summary, Table
 from rec_jax.report.style import Figure
-from rec_jax.runs import run_facts, run_results, study_results
+from rec_jax.runs import run_facts, study_results
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.study_results import Comparison, Result
 
@@ -64,7 +64,7 @@ def section(
   shown = [Figure(name, '', (svg,)) for name, svg in drawn.items()]
   return Section(
     'Results',
-    run_results.sentence(protocol),
+    wording.sentence(protocol),
     [Table('Every metric of every variant', headings, rows)],
     [*_forest(found, baseline, compare), *shown],
   )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from rec_jax.evaluation import two_way
-from rec_jax.report import figures, numbers
+from rec_jax.report import figures, numbers, wording
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
@@ -137,7 +137,7 @@ def _metric_table(
       value.value if value and np.isnan(value.low) and value.n > 1 else value for value in values
     ]
     rows.append([model, *cells, MODELS[model]])
-  text = note + run_results.sentence(run_results.protocol_of(found, 'evaluate', protocol))
+  text = note + wording.sentence(run_results.protocol_of(found, 'evaluate', protocol))
   text += _spreads(found, protocol, models, columns)
   return Table(title, ['model', *columns.values(), 'what it is'], rows, text)
 

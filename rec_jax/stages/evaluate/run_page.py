@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from rec_jax.report import page, terminal
+from rec_jax.report import page, terminal, wording
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Facts, Section, Table
 from rec_jax.runs import run_facts, run_results
@@ -103,7 +103,7 @@ def _settings(found: Results) -> Section:
   ]
   if chosen:
     columns = ['environment', 'policy', 'chosen settings']
-    tables.append(Table('Policies', columns, chosen, run_results.sentence(tuning['protocol'])))
+    tables.append(Table('Policies', columns, chosen, wording.sentence(tuning['protocol'])))
   return Section('What was tuned, and on what', tables=tables)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import findings, numbers
+from rec_jax.report import findings, numbers, wording
 from rec_jax.report.findings import Finding
 from rec_jax.report.page import Headline
 from rec_jax.runs import run_results
@@ -48,7 +48,7 @@ def headlines(environments: Sequence[Json]) -> Iterator[Headline]:
 
 def balance(environment: Json) -> Iterator[Finding]:
   """Whether exploring pays in one environment, and what it shows."""
-  where, pair = run_results.capitalised(environment['name']), best_policy(environment)
+  where, pair = wording.capitalised(environment['name']), best_policy(environment)
   if pair is None:
     yield False, f'{where}: there is no pair of policies to compare.'
     return

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax.evaluation import intervals
-from rec_jax.report import exploration_figure, figures
+from rec_jax.report import exploration_figure, figures, wording
 from rec_jax.report.exploration_figure import Balance, Frontier
 from rec_jax.report.figures import Curve
 from rec_jax.report.numbers import Cell
@@ -92,7 +92,7 @@ def policy_table(environment: Json) -> Table:
     'Policies, best reward first',
     ['policy', *columns.values()],
     [_row(policy, columns) for policy in policies],
-    f'{note} {run_results.sentence(environment["protocol"])}',
+    f'{note} {wording.sentence(environment["protocol"])}',
   )
 
 
@@ -224,6 +224,6 @@ def _rows_table(title: str, part: Json, columns: Mapping[str, str]) -> Table:
   rows = [[row['name'], *(_cell(key, row[key]) for key in columns)] for row in part['rows']]
   note = (
     'Rewards are means over visits; differences are paired by user, to the policy without one. '
-    f'{run_results.sentence(part["protocol"])}'
+    f'{wording.sentence(part["protocol"])}'
   )
   return Table(title, ['policy', *columns.values()], rows, note)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rec_jax.report import wording
 from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.runs import run_results
@@ -68,7 +69,7 @@ def _policies(part: Json) -> Table:
     rows,
     'IPW: inverse propensity weighting; SN: self-normalised; DM: the reward model alone; DR: '
     'doubly robust; DRos: DR with optimistic shrinkage. Effective sample size: how many rounds of '
-    f'the policy itself the log is worth.{warned} {run_results.sentence(part["protocol"])}',
+    f'the policy itself the log is worth.{warned} {wording.sentence(part["protocol"])}',
   )
 
 

@@ -1,9 +1,8 @@
 """What pre-training did, as a section of the page."""
 
 from rec_jax.evaluation import intervals
-from rec_jax.report import figures
+from rec_jax.report import figures, wording
 from rec_jax.report.page import Section, Table
-from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
 
 
@@ -17,7 +16,7 @@ def section(found: Results) -> Section:
     [[row['subject'], intervals.from_json(row)] for row in rows if row['metric'] == metric],
     'A head that guesses hidden words is trained on the frozen encoder, and another together with '
     'the encoder, for as many steps on the same texts. If the second ends lower, the encoder has '
-    f'learnt something about these texts. {run_results.sentence(rows[0]["protocol"])}',
+    f'learnt something about these texts. {wording.sentence(rows[0]["protocol"])}',
   )
   losses = {
     variant: found.scalars[name]['loss']
