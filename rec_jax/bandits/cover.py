@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -136,9 +135,9 @@ def bonuses(votes: jax.Array, mask: jax.Array, floor: jax.Array, psi: ArrayLike)
     floor: [] epsilon.
     psi: [].
   """
-  before = np.tri(len(votes), k=-1, dtype=np.float32)
-  share = before @ votes / np.maximum(before.sum(axis=1, keepdims=True), 1)
-  counts = mask & (np.arange(len(votes)) > 0)[:, None]
+  before = jnp.tri(len(votes), k=-1)
+  share = before @ votes / jnp.maximum(before.sum(axis=1, keepdims=True), 1)
+  counts = mask & (jnp.arange(len(votes)) > 0)[:, None]
   return jnp.where(counts, psi * floor / jnp.where(counts, _smooth(share, mask, floor), 1), 0)
 
 
