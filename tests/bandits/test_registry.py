@@ -127,7 +127,7 @@ def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
     assert_only_counted(policy, state, broken)
 
 
-@every
+@of_parts
 def test_all_masked_gives_the_sentinel(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(104, SPEC, num_masked=SPEC.num_candidates)
@@ -138,7 +138,7 @@ def test_all_masked_gives_the_sentinel(name):
   np.testing.assert_array_equal(propensity, 0)
 
 
-@every
+@of_parts
 def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_them(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
