@@ -1,6 +1,7 @@
 """The figures of the page, from plain data to SVG."""
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -152,7 +153,11 @@ def _kept(length: int) -> np.ndarray:
 
 
 def _forest_panel(quantity: str, rows: Mapping[str, Estimate], reference: float | None) -> str:
-  figure, axes = panel(0.8 + 0.3 * len(rows), '', quantity)
+  # Long names would leave no room for the axis, and a long title is cut off.
+  names, title = [textwrap.fill(name, 28) for name in rows], textwrap.fill(quantity, 42)
+  num_lines = 1 + max(name.count('\n') for name in names)
+  height = 0.8 + (0.1 + 0.2 * num_lines) * len(rows) + 0.15 * title.count('\n')
+  figure, axes = panel(height, '', title)
   heights = np.arange(len(rows))[::-1]
   for y, estimate in zip(heights, rows.values(), strict=True):
     is_open = reference is not None and not (estimate.low > reference or estimate.high < reference)
@@ -162,7 +167,7 @@ def _forest_panel(quantity: str, rows: Mapping[str, Estimate], reference: float 
     axes.plot(estimate.value, y, 'o', color=colour, markerfacecolor=face, markersize=6.5)
   if reference is not None:
     axes.axvline(reference, color=INK, linewidth=1, zorder=1)
-  axes.set_yticks(heights, list(rows), color=INK)
+  axes.set_yticks(heights, names, color=INK)
   axes.set_ylim(-0.6, len(rows) - 0.4)
   axes.grid(axis='y', visible=False)
   axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import figures, findings, page, wording
+from rec_jax.report import figures, findings, numbers, page, wording
 from rec_jax.report.findings import Finding
 from rec_jax.report.page import Section, Summary, Table
 from rec_jax.report.style import Figure
@@ -44,7 +44,10 @@ def write(
     conclusions=[sentence for is_settled, sentence in sentences if is_settled],
     limits=[
       *(sentence for is_settled, sentence in sentences if not is_settled),
-      'Each interval is 95 % by itself: of twenty comparisons of equals one is settled by chance.',
+      'Each interval is 95 % by itself: of twenty comparisons of equals one is settled by chance.'
+      if compare.neutral == 0
+      else 'Of n repeats the range holds the true median with probability 1 - 2^(1 - n). Ratios '
+      'are those of this machine.',
     ],
   )
   path = workdir / 'report' / 'index.html'
@@ -99,8 +102,9 @@ def _forest(found: Sequence[Result], baseline: str | None, compare: Comparison) 
 def _compared(
   found: Sequence[Result], baseline: str | None, compare: Comparison
 ) -> Iterator[Finding]:
-  """What is settled, a sentence for differences of one sign; of ratios the table says all."""
+  """What is settled, a sentence for differences of one sign, and one for the ratios."""
   if compare.neutral != 0:
+    yield from _ratios(found, baseline)
     return
   groups: dict[tuple[str, int], dict[str, Estimate | None]] = {}
   for result in found:
@@ -108,6 +112,19 @@ def _compared(
     alike[result.metric] = result.compared
   for (variant, _), differences in groups.items():
     yield from findings.compared(f'{variant} is {findings.GAP} {baseline}', differences)
+
+
+def _ratios(found: Sequence[Result], baseline: str | None) -> Iterator[Finding]:
+  """From the lowest to the highest ratio to each variant, of those whose range is off 1."""
+  settled: dict[str, list[float]] = {}
+  for result in found:
+    ratio = result.compared
+    if ratio is not None and (ratio.low > 1 or ratio.high < 1):
+      settled.setdefault(result.variant, []).append(ratio.value)
+  for variant, ratios in settled.items():
+    low, high = numbers.number(min(ratios)), numbers.number(max(ratios))
+    many = f'{low} to {high} times in {len(ratios)} cases' if len(ratios) > 1 else f'{low} times'
+    yield True, f'{baseline} over {variant}: {many}.'
 
 
 def _expected(found: Sequence[Result]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -118,3 +119,18 @@ def test_cost_over_orders_of_magnitude_has_a_tick_a_decade():
   texts = set(re.findall(r'>([\d,.]+)</text>', svg)) | set(re.findall(r'<!-- ([\d,.]+) -->', svg))
   assert {'10', '100', '1,000'} <= texts
   assert '500' not in texts
+
+
+def test_long_names_leave_room_for_the_axis():
+  rows = {
+    f'vowpalwabbit 9.11.9, contexts {how} beforehand': Estimate(61.1, 60.6, 62.1, 5)
+    for how in ('parsed', 'written')
+  }
+  quantity = '32 seeds, contexts drawn beforehand, shared, propensities off, masks on, over this'
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    (drawn,) = figures.forest('t', {quantity: rows}, reference=1.0).panels
+  # The first line that is drawn from left to right is the axis, of at least a quarter of the width.
+  width = float(re.search(r'viewBox="0 0 ([\d.]+)', drawn)[1])
+  patch = re.search(r'id="patch_2">\s*<path d="M ([\d.]+) [\d.]+ \s*L ([\d.]+)', drawn)
+  assert float(patch[2]) - float(patch[1]) > width / 4

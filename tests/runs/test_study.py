@@ -214,6 +214,9 @@ def test_medians_of_times_are_compared_by_ratios_of_the_same_repeat(tmp_path):
   assert ('plain, spread over seeds', 'per second') not in found
   row = found['plain, better over this', 'per second']
   assert (row['value'], row['low'], row['high']) == (4, 2, 4)
+  page = (tmp_path / 'report/index.html').read_text()
+  assert 'better over plain: 4.00 times.' in page
+  assert 'the range holds the true median' in page
 
 
 def test_a_metric_that_the_baseline_lacks_is_not_compared(tmp_path):
