@@ -31,7 +31,7 @@ def log(num_rounds=60, num_actions=4):
 
 
 def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
-  monkeypatch.setattr(reward_models, 'CHUNK_SIZE', 7)
+  monkeypatch.setattr(reward_models, 'CHUNK_INPUTS', 7 * 4 * 5)
   data = log()
   q_hat = cross_fit(jax.random.key(0), ridge(2.0), **data)
   design = np.c_[data['context'], data['action_context'][data['action']], np.ones(60)]
@@ -42,6 +42,16 @@ def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
       params = np.linalg.solve(x.T @ x + np.diag([2.0] * 5 + [0]), x.T @ y)
       every = np.c_[np.tile(data['context'][i], (4, 1)), data['action_context'], np.ones(4)]
       np.testing.assert_allclose(q_hat[i, :, place], every @ params, rtol=1e-8)
+
+
+@pytest.mark.parametrize('kind', [ridge, logistic])
+def test_an_action_by_its_number_is_its_one_hot_columns(x64, kind):
+  data = log()
+  one_hot = cross_fit(jax.random.key(0), kind(2.0), **data | {'action_context': np.eye(4)})
+  numbers = data | {'action_context': np.arange(4)[:, None]}
+  found = cross_fit(jax.random.key(0), kind(2.0, num_actions=4), **numbers)
+  np.testing.assert_allclose(found, one_hot, rtol=1e-9)
+  assert np.ptp(found[0, :, 0]) > 0.1
 
 
 def test_candidates_are_looked_up():
