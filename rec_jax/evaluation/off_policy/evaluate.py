@@ -20,7 +20,7 @@ from rec_jax.evaluation.off_policy.estimators import (
   influence,
   match,
 )
-from rec_jax.evaluation.off_policy.validation import check_log
+from rec_jax.evaluation.off_policy.validation import check_level, check_log
 from rec_jax.types import InputError
 
 Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting']
@@ -114,6 +114,7 @@ def evaluate(
     InputError: bad input, one line that names the row.
   """
   check_log(reward, action, pscore, action_dist, position, q_hat)
+  check_level(level)
   if interval not in ('bootstrap', 't', *RANGED):
     raise InputError(f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(RANGED)}')
   if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != np.shape(reward)):
