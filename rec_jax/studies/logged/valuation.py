@@ -48,12 +48,40 @@ def run(
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
   log = logged.read(path)
+  num_rounds = len(log.action)
+  found = [policy_value.frozen_of(each) for each in (name, against)]
+  log = policy_value.without_lessons(log, [frozen for frozen in found if frozen is not None])
   result = policy_value.evaluate_policy(log, name, train_share, seed)
   other = (
     None if against == LOGGED else policy_value.evaluate_policy(log, against, train_share, seed)
   )
-  protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
-  print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
+  left_out = num_rounds - len(log.action)
+  report(log, name, result, left_out, figure, out, against, other)
+
+
+def report(
+  log: LoggedFeedback,
+  name: str,
+  result: Evaluation,
+  left_out: int,
+  figure: Path,
+  out: Path | None = None,
+  against: str = policy_value.LOGGED,
+  other: Evaluation | None = None,
+) -> None:
+  """Prints an evaluation and draws it.
+
+  Args:
+    log: whose rounds gave the evaluation.
+    name: of the policy.
+    result: its evaluation.
+    left_out: rounds of the log as it was given that taught a policy and are not in `log`.
+    figure: as in `run`, with `out` and `against`.
+    out: see there.
+    against: see there.
+    other: evaluation of that policy, None for the one that logged.
+  """
+  print(f'{name}, {protocol(result, left_out)}')
   print(terminal.table(*_table(result)))
   print(f'intervals: 95 %, {result.unit} are resampled')
   if result.truth is not None:
@@ -62,7 +90,7 @@ def run(
   for line in warnings(result):
     print(f'warning: {line}')
   if out is not None:
-    files.write_json(out, rows(name, result))
+    files.write_json(out, rows(name, result, left_out))
   if name != LOGGED:
     print(f'effect of {name} in place of {against}: {effect_line(log, result, other)}')
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
@@ -82,14 +110,28 @@ def warnings(result: Evaluation) -> list[str]:
   ]
 
 
-def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:
+def protocol(result: Evaluation, left_out: int) -> str:
+  """Which rounds taught and which judge, as a phrase."""
+  num_judging = len(result.target)
+  if result.num_train:
+    taught = f'learnt from the first {result.num_train:,} rounds, frozen there'
+    return f'{taught}; {left_out:,} taught another policy and are left out' if left_out else taught
+  if left_out:
+    return (
+      f'learnt before: {left_out:,} of the {left_out + num_judging:,} rounds of the log taught it '
+      'and are left out'
+    )
+  return 'valued on all rounds, of which none taught it'
+
+
+def rows(name: str, result: Evaluation, left_out: int) -> list[dict[str, Any]]:
   """A row an estimator, as JSON."""
-  protocol = (
-    f'off-policy, learnt from the first {result.num_train} rounds; over {result.unit}; '
+  words = (
+    f'off-policy, {protocol(result, left_out)}; over {result.unit}; '
     f'the policy that logged earned {result.logged_mean:.6g}'
   )
   return [
-    runs.estimate_row('evaluate_policy', name, label, value, protocol)
+    runs.estimate_row('evaluate_policy', name, label, value, words)
     | {
       'effective_sample_size': value.effective_sample_size,
       'max_weight': value.max_weight,
