@@ -50,6 +50,7 @@ def cross_fit(
   position: ArrayLike | None = None,
   num_positions: int = 1,
   candidates: ArrayLike | None = None,
+  forward: bool = False,
 ) -> np.ndarray:
   """Expected rewards of all candidates, each round by the model of the folds that lack it.
 
@@ -67,6 +68,9 @@ def cross_fit(
     num_positions: L.
     candidates: [n, C] int, the actions of each round to predict; all K if not given. What is
       predicted of a negative one means nothing.
+    forward: each fold by the model of those before it alone, the first by what the model says of no
+      rows at all; with folds in the order of time (`blocks`) estimates are then martingales, which
+      intervals that hold at any time need.
 
   Returns:
     [n, C, L], the `q_hat` of the estimators.
@@ -81,7 +85,10 @@ def cross_fit(
     raise ValueError('expected at least two folds, so that no round judges itself')
   position = np.zeros(num_rounds, int) if position is None else np.asarray(position)
   pairs = [(f, place) for f in range(num_folds) for place in range(num_positions)]
-  weight = np.stack([(fold != f) & (position == place) for f, place in pairs])
+  known = [fold < f if forward else fold != f for f, _ in pairs]
+  weight = np.stack(
+    [rows & (position == place) for rows, (_, place) in zip(known, pairs, strict=True)]
+  )
   inputs = jnp.concatenate([context, action_context[action]], axis=1)
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
@@ -113,6 +120,14 @@ def folds(seed: int, num_rounds: int, num_folds: int) -> np.ndarray:
   for f, rows in enumerate(np.array_split(order, num_folds)):
     fold[rows] = f
   return fold
+
+
+def blocks(num_rounds: int) -> np.ndarray:
+  """[n] folds in the order of time, each as long as all before it: 0, 1, 2, 2, 3, 3, 3, 3, ...
+
+  For `cross_fit(forward=True)`: at least half of the rounds before one have taught its model.
+  """
+  return np.frexp(np.arange(num_rounds))[1]
 
 
 def ridge(lambda_: ArrayLike = 1.0) -> RewardModel:

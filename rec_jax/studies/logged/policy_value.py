@@ -11,7 +11,6 @@ each other, so users are resampled. Else it is the round.
 """
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -24,10 +23,10 @@ import numpy as np
 from rec_jax import bandits
 from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, policy_inputs, scaled
 from rec_jax.evaluation.off_policy import estimators, intervals
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
+from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of, with_cut
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
-from rec_jax.evaluation.off_policy.tuning import slope
+from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.studies.logged import frozen_policy, policy_checkpoint
 from rec_jax.types import InputError
 
@@ -251,30 +250,6 @@ def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Eva
       for label, estimate in found.items()
     }
   return Evaluation(values, None, float(log.reward.mean()), 0, unit, target)
-
-
-def tuned(
-  rounds: Rounds, has_model: bool, names: Collection[str] = tuple(ESTIMATORS)
-) -> dict[str, Estimator]:
-  """The estimators that apply, those with `lambda_` also at the value that SLOPE chooses."""
-  deterministic = bool(np.isin(np.asarray(rounds.target), (0, 1)).all())
-  weight = np.asarray(rounds.weight)
-  above = weight[weight > 1]
-  clips = np.unique(np.quantile(above, np.linspace(0, 1, 20))) if above.size else np.ones(1)
-  grids = {'ipw': clips, 'dr': clips, 'switch_dr': clips, 'dr_os': clips**2}
-  grids |= dict.fromkeys(('sg_ipw', 'sg_dr'), np.array([0, 0.001, 0.01, 0.03, 0.1, 0.3, 1]))
-  table: dict[str, Estimator] = {}
-  for name, estimator in ESTIMATORS.items():
-    if name not in names:
-      continue
-    if (name in MODEL_BASED and not has_model) or (name == 'replay' and not deterministic):
-      continue
-    if name not in ('switch_dr', 'dr_os', 'sg_ipw', 'sg_dr'):
-      table[name] = estimator
-    if name in grids:
-      lambda_ = slope(estimator, rounds, grids[name].tolist())
-      table[f'{name}, lambda {lambda_:.3g}'] = functools.partial(estimator, lambda_=lambda_)
-  return table
 
 
 def unit_of(log: LoggedFeedback, rows: slice) -> tuple[str, np.ndarray | None]:
