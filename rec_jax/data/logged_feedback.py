@@ -60,6 +60,20 @@ def chosen_index(log: LoggedFeedback) -> np.ndarray:
   return np.argmax(log.candidates == log.action[:, None], axis=1)
 
 
+def subset(log: LoggedFeedback, rows: slice | np.ndarray) -> LoggedFeedback:
+  """Some rounds of a log, by a slice, indices or a mask, with all of its items."""
+  by_item = ('item_ids', 'action_context')
+  columns = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
+  return dataclasses.replace(
+    log,
+    **{
+      name: column[rows]
+      for name, column in columns.items()
+      if name not in by_item and column is not None
+    },
+  )
+
+
 class Inputs(NamedTuple):
   """What a policy reads of a log.
 

@@ -116,18 +116,44 @@ def evaluate(
     InputError: bad input, one line that names the row.
   """
   check_log(reward, action, pscore, action_dist, position, q_hat)
+  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
+  return evaluate_rounds(
+    key,
+    rounds,
+    applicable(rounds, q_hat is not None) if estimators is None else estimators,
+    cluster=cluster,
+    interval=interval,
+    level=level,
+    resamples=resamples,
+    reward_range=reward_range,
+    max_weight=max_weight,
+    predictable=predictable,
+  )
+
+
+def evaluate_rounds(
+  key: jax.Array,
+  rounds: Rounds,
+  estimators: Mapping[str, Estimator],
+  *,
+  cluster: ArrayLike | None = None,
+  interval: Interval = 'bootstrap',
+  level: float = 0.95,
+  resamples: int = intervals.RESAMPLES,
+  reward_range: tuple[float, float] | None = None,
+  max_weight: float | None = None,
+  predictable: bool = False,
+) -> dict[str, PolicyValue]:
+  """`evaluate` of rounds that are matched already, [n]; other arguments as there."""
   if interval not in ('bootstrap', 't', *INTERVALS):
     raise InputError(
       f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(INTERVALS)}'
     )
-  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != np.shape(reward)):
+  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != rounds.reward.shape):
     raise InputError(
       f'cluster: needs interval "bootstrap", not "{interval}", and one label for each of the '
-      f'{len(np.asarray(reward))} rounds, not {list(np.shape(cluster))}'
+      f'{len(rounds.reward)} rounds, not {list(np.shape(cluster))}'
     )
-  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
-  if estimators is None:
-    estimators = applicable(rounds, q_hat is not None)
   overlap = overlap_of(rounds.weight)
   table = {label: estimator(rounds) for label, estimator in estimators.items()}
   if interval == 'bootstrap':

@@ -45,13 +45,11 @@ class Model(NamedTuple):
 
   Attributes:
     logged: of the logged action.
-    target: under the first policy.
-    other: under the second one; None where that is the policy that logged.
+    policy: of the policy.
   """
 
   logged: ArrayLike
-  target: ArrayLike
-  other: ArrayLike | None = None
+  policy: ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +87,7 @@ def effect(
   other: ArrayLike | None = None,
   *,
   model: Model | None = None,
+  other_model: Model | None = None,
   cluster: ArrayLike | None = None,
   level: float = 0.95,
 ) -> Effect:
@@ -100,7 +99,8 @@ def effect(
     target: [n] probability of the logged action under the first policy.
     other: [n] under the second one; None is the policy that logged, worth the mean reward whatever
       confounds it.
-    model: of the reward; without it estimates are self-normalised.
+    model: of the reward, for the first policy; without it estimates are self-normalised.
+    other_model: likewise for the second one.
     cluster: [n] which rounds depend on each other, such as those of a user; if not given, none do.
     level: probability that the interval covers if nothing is confounded.
 
@@ -110,7 +110,7 @@ def effect(
   Raises:
     InputError: bad input, one line that names the row.
   """
-  bound = _bound_of(reward, pscore, target, other, model, cluster, level)
+  bound = _bound_of(reward, pscore, target, other, model, other_model, cluster, level)
   plain = bound(-1.0, 1.0)
   # What has to come to 0 is the bound on the other side of it.
   sign = 1.0 if plain.value < 0 else -1.0
@@ -135,6 +135,7 @@ def effect_bounds(
   *,
   gamma: float,
   model: Model | None = None,
+  other_model: Model | None = None,
   cluster: ArrayLike | None = None,
   level: float = 0.95,
 ) -> Bounds:
@@ -145,7 +146,7 @@ def effect_bounds(
   """
   if not gamma >= 1:
     raise InputError(f'gamma: {gamma:g} is below 1, which is no confounding at all')
-  bound = _bound_of(reward, pscore, target, other, model, cluster, level)
+  bound = _bound_of(reward, pscore, target, other, model, other_model, cluster, level)
   return Bounds(bound(-1.0, gamma), bound(1.0, gamma))
 
 
@@ -155,33 +156,43 @@ def _bound_of(
   target: ArrayLike,
   other: ArrayLike | None,
   model: Model | None,
+  other_model: Model | None,
   cluster: ArrayLike | None,
   level: float,
 ) -> Callable[[float, float], Estimate]:
   """(sign, gamma) -> the largest effect under that gamma, or the least where the sign is -1."""
   reward, pscore = np.asarray(reward, np.float64), np.asarray(pscore, np.float64)
-  if model is not None and (model.other is None) != (other is None):
-    raise InputError('model.other and other: give both, or neither for the policy that logged')
-  columns = {'pscore': pscore, 'target': target, 'other': other}
-  columns |= {} if model is None else {f'model.{k}': v for k, v in model._asdict().items()}
+  if (other_model is not None) != (model is not None and other is not None):
+    raise InputError('other_model: goes with model and other; give it with both, or not at all')
+  columns: dict[str, ArrayLike | None] = {'pscore': pscore, 'target': target, 'other': other}
+  for name, given in {'model': model, 'other_model': other_model}.items():
+    if given is not None:
+      columns |= {f'{name}.{part}': column for part, column in given._asdict().items()}
   for name, column in columns.items():
     if column is not None and np.shape(column) != reward.shape:
       raise InputError(f'{name} is {list(np.shape(column))} and reward {list(reward.shape)}')
   check_finite('reward', reward, 'leave the row out or give its reward')
   check_propensities(pscore)
-  logged = None if model is None else np.asarray(model.logged, np.float64)
   net = total = _weight('target', target, pscore)
-  change = _estimate(reward, net, logged, None if model is None else model.target)
+  change = _estimate(reward, net, model)
   if other is None:
     change = change - reward
   else:
     second = _weight('other', other, pscore)
-    change = change - _estimate(reward, second, logged, None if model is None else model.other)
+    change = change - _estimate(reward, second, other_model)
     net, total = net - second, (net + second) / 2
 
   def bound(sign: float, gamma: float) -> Estimate:
-    added = _widening(sign, reward, net, total, pscore, logged, gamma)
-    return t_interval(_summed(change + sign * added, cluster), level=level)
+    added = np.zeros_like(reward)
+    # Where the second policy weighs more, what its reward loses is what the effect gains.
+    for side, known in ((1.0, model), (-1.0, other_model)):
+      rows = side * net > 0
+      if rows.any():
+        weight = np.abs(net[rows]) * (1 - pscore[rows])
+        expected = None if known is None else sign * side * np.asarray(known.logged)[rows]
+        added[rows] = weight * _least_loss(sign * side * reward[rows], expected, weight, gamma)
+    change_at_gamma = change + sign * _ratio(added, total)
+    return t_interval(_summed(change_at_gamma, cluster), level=level)
 
   return bound
 
@@ -196,13 +207,11 @@ def _weight(name: str, target: ArrayLike, pscore: np.ndarray) -> np.ndarray:
   return target / pscore
 
 
-def _estimate(
-  reward: np.ndarray, weight: np.ndarray, logged: np.ndarray | None, expected: ArrayLike | None
-) -> np.ndarray:
+def _estimate(reward: np.ndarray, weight: np.ndarray, model: Model | None) -> np.ndarray:
   """[n] influence values of a policy's value: doubly robust, or self-normalised without a model."""
-  if logged is None:
+  if model is None:
     return _ratio(weight * reward, weight)
-  return np.asarray(expected, np.float64) + weight * (reward - logged)
+  return np.asarray(model.policy, np.float64) + weight * (reward - np.asarray(model.logged))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -210,31 +219,6 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
   scale = denominator.mean()
   ratio = numerator.mean() / scale
   return ratio + (numerator - ratio * denominator) / scale
-
-
-def _widening(
-  sign: float,
-  reward: np.ndarray,
-  net: np.ndarray,
-  total: np.ndarray,
-  pscore: np.ndarray,
-  logged: np.ndarray | None,
-  gamma: float,
-) -> np.ndarray:
-  """[n] influence values of what confounding may add to an effect, or take away where sign is -1.
-
-  `net` is the weight of the first policy minus that of the second; `total`, by whose mean is
-  divided, averages to 1.
-  """
-  added = np.zeros_like(reward)
-  for side in (1.0, -1.0):
-    # Where the second policy weighs more, what its reward loses is what the effect gains.
-    rows = side * net > 0
-    if rows.any():
-      weight = np.abs(net[rows]) * (1 - pscore[rows])
-      model = None if logged is None else sign * side * logged[rows]
-      added[rows] = weight * _least_loss(sign * side * reward[rows], model, weight, gamma)
-  return _ratio(added, total)
 
 
 def _least_loss(

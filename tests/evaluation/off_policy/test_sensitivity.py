@@ -97,27 +97,27 @@ class Strata:
     return (net * down).sum(1).mean(), (net * up).sum(1).mean()
 
   def draw(self, n):
-    """(columns of a log, the model that knows the means)."""
+    """(columns of a log, what the model that knows the means says of both policies)."""
     rng = np.random.default_rng(9)
     x = rng.integers(6, size=n)
     a = (rng.random(n)[:, None] > self.behaviour.cumsum(1)[x]).sum(1).clip(max=2)
     reward = (rng.random(n) < self.mean[x, a]).astype(float)
     columns = [reward, *(table[x, a] for table in (self.behaviour, self.target, self.other))]
     expected = [(table * self.mean).sum(1)[x] for table in (self.target, self.other)]
-    return columns, Model(self.mean[x, a], *expected)
+    return columns, [Model(self.mean[x, a], policy) for policy in expected]
 
 
 @pytest.mark.parametrize('against_other', [False, True])
 def test_with_a_right_model_bounds_are_the_sharp_ones(against_other):
   strata = Strata()
-  columns, model = strata.draw(100_000)
+  columns, (model, other_model) = strata.draw(100_000)
   if against_other:
     expected = strata.bounds(strata.target - strata.other)
   else:
-    columns, model = columns[:3], model._replace(other=None)
+    columns, other_model = columns[:3], None
     logged = (strata.behaviour * strata.mean).sum(1).mean()
     expected = [end - logged for end in strata.bounds(strata.target)]
-  found = effect_bounds(*columns, gamma=strata.gamma, model=model)
+  found = effect_bounds(*columns, gamma=strata.gamma, model=model, other_model=other_model)
   for estimate, end in zip((found.least, found.most), expected, strict=True):
     error = (estimate.high - estimate.low) / 4
     assert abs(estimate.value - end) < 4 * error
@@ -128,20 +128,16 @@ def test_with_a_right_model_bounds_are_the_sharp_ones(against_other):
 
 
 def test_the_effect_by_a_model_is_the_paired_difference_of_doubly_robust_estimates():
-  columns, model = Strata().draw(3_000)
+  columns, models = Strata().draw(3_000)
   reward, pscore, target, other = columns
-  first = estimators.dr(
-    estimators.Rounds(reward, target / pscore, target, model.logged, model.target)
-  )
-  second = estimators.dr(
-    estimators.Rounds(reward, other / pscore, other, model.logged, model.other)
-  )
+  first = estimators.dr(estimators.Rounds(reward, target / pscore, target, *models[0]))
+  second = estimators.dr(estimators.Rounds(reward, other / pscore, other, *models[1]))
   change = np.asarray(first.direct + first.correction - second.direct - second.correction)
-  found = effect(*columns, model=model)
+  found = effect(*columns, model=models[0], other_model=models[1])
   assert found.value == pytest.approx(change.mean(), abs=1e-6)
   half = 1.9607 * change.std(ddof=1) / np.sqrt(3_000)
   assert (found.high - found.low) / 2 == pytest.approx(half, rel=1e-4)
-  against_logged = effect(*columns[:3], model=model._replace(other=None))
+  against_logged = effect(*columns[:3], model=models[0])
   paired = np.asarray(first.direct + first.correction) - reward
   assert against_logged.value == pytest.approx(paired.mean(), abs=1e-6)
 
@@ -235,7 +231,7 @@ def test_rounds_of_a_user_count_as_the_few_they_are():
     ({'target': np.array([0.5, np.nan, 1.0])}, 'target, row 1: nan is not a probability'),
     ({'target': np.zeros(3)}, 'target: 0 in every row'),
     ({'model': Model(np.ones(2), np.ones(3))}, r'model.logged is \[2\] and reward \[3\]'),
-    ({'model': Model(*np.ones((3, 3)))}, 'model.other and other: give both'),
+    ({'other_model': Model(*np.ones((2, 3)))}, 'other_model: goes with model and other'),
     ({'other': np.ones(2)}, r'other is \[2\] and reward \[3\]'),
   ],
 )
