@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rec_jax.evaluation.off_policy.designs import design_of, product, solve, transposed
+
 Params = Any
 Loss = Callable[[jax.Array, Params], jax.Array]
 
@@ -51,6 +53,7 @@ def cross_fit(
   position: ArrayLike | None = None,
   num_positions: int = 1,
   candidates: ArrayLike | None = None,
+  forward: bool = False,
 ) -> np.ndarray:
   """Expected rewards of all candidates, each round by the model of the folds that lack it.
 
@@ -68,6 +71,9 @@ def cross_fit(
     num_positions: L.
     candidates: [n, C] int, the actions of each round to predict; all K if not given. What is
       predicted of a negative one means nothing.
+    forward: each fold by the model of those before it alone, the first by what the model says of no
+      rows at all; with folds in the order of time (`blocks`) estimates are then martingales, which
+      intervals that hold at any time need.
 
   Returns:
     [n, C, L], the `q_hat` of the estimators.
@@ -82,7 +88,10 @@ def cross_fit(
     raise ValueError('expected at least two folds, so that no round judges itself')
   position = np.zeros(num_rounds, int) if position is None else np.asarray(position)
   pairs = [(f, place) for f in range(num_folds) for place in range(num_positions)]
-  weight = np.stack([(fold != f) & (position == place) for f, place in pairs])
+  known = [fold < f if forward else fold != f for f, _ in pairs]
+  weight = np.stack(
+    [rows & (position == place) for rows, (_, place) in zip(known, pairs, strict=True)]
+  )
   inputs = jnp.concatenate([context, action_context[action]], axis=1)
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
@@ -117,6 +126,14 @@ def folds(seed: int, num_rounds: int, num_folds: int) -> np.ndarray:
   return fold
 
 
+def blocks(num_rounds: int) -> np.ndarray:
+  """[n] folds in the order of time, each as long as all before it: 0, 1, 2, 2, 3, 3, 3, 3, ...
+
+  For `cross_fit(forward=True)`: at least half of the rounds before one have taught its model.
+  """
+  return np.frexp(np.arange(num_rounds))[1]
+
+
 def ridge(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
   """Linear regression with penalty lambda |w|^2; the intercept is free.
 
@@ -131,8 +148,8 @@ def ridge(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
 
   def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
     del key
-    design = _design(inputs, num_actions)
-    return _solve(design, weight, lambda_, _transposed(design, weight * reward))
+    design = design_of(inputs, num_actions)
+    return solve(design, weight, lambda_, transposed(design, weight * reward))
 
   return RewardModel(fit, functools.partial(_linear, num_actions))
 
@@ -145,18 +162,18 @@ def logistic(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
 
   def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
     del key
-    design = _design(inputs, num_actions)
+    design = design_of(inputs, num_actions)
     size = num_actions + design.columns.shape[1]
     penalty = lambda_ * jnp.ones(size, inputs.dtype).at[-1].set(0)
 
     def loss(params: jax.Array) -> jax.Array:
-      logit = _product(design, params)
+      logit = product(design, params)
       return weight @ (jnp.logaddexp(0, logit) - reward * logit) + penalty @ params**2 / 2
 
     def step(params: jax.Array, _: None) -> tuple[jax.Array, None]:
-      chance = jax.nn.sigmoid(_product(design, params))
-      gradient = _transposed(design, weight * (chance - reward)) + penalty * params
-      direction = _solve(design, weight * chance * (1 - chance), lambda_, gradient)
+      chance = jax.nn.sigmoid(product(design, params))
+      gradient = transposed(design, weight * (chance - reward)) + penalty * params
+      direction = solve(design, weight * chance * (1 - chance), lambda_, gradient)
       # A full step may overshoot where rewards are rare; none is taken where none descends.
       sizes = jnp.append(jnp.asarray(_STEP_SIZES, params.dtype), 0)
       losses = jax.lax.map(lambda size: loss(params - size * direction), sizes)
@@ -230,59 +247,6 @@ def _predict(
     return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
 
   return jax.vmap(one)(context, offered)
-
-
-class _Design(NamedTuple):
-  """The matrix of a linear model: `num_actions` one-hot columns, and [n, C] with ones last."""
-
-  columns: jax.Array
-  action: jax.Array
-  num_actions: int
-
-
-def _design(inputs: jax.Array, num_actions: int) -> _Design:
-  columns = inputs[:, :-1] if num_actions else inputs
-  ones = jnp.ones_like(inputs[:, :1])
-  action = inputs[:, -1].astype(jnp.int32) if num_actions else jnp.zeros(len(inputs), jnp.int32)
-  return _Design(jnp.concatenate([columns, ones], axis=1), action, num_actions)
-
-
-def _product(design: _Design, params: jax.Array) -> jax.Array:
-  """[n] design @ params."""
-  found = design.columns @ params[design.num_actions :]
-  return found + params[design.action] if design.num_actions else found
-
-
-def _transposed(design: _Design, values: jax.Array) -> jax.Array:
-  """design.T @ values [n]."""
-  return jnp.concatenate([_by_action(design, values), design.columns.T @ values])
-
-
-def _by_action(design: _Design, values: jax.Array) -> jax.Array:
-  """[num_actions, ...] sums of values [n, ...] over the rounds of each action."""
-  return jax.ops.segment_sum(values, design.action, design.num_actions)
-
-
-def _solve(design: _Design, weight: jax.Array, lambda_: ArrayLike, right: jax.Array) -> jax.Array:
-  """(design.T diag(weight) design + lambda, 0 for the last)^-1 right.
-
-  One-hot columns are orthogonal, so their block is a diagonal and is eliminated: what is factored
-  is as small as without them (its Schur complement).
-  """
-  split = design.num_actions
-  columns = design.columns
-  # A fold may be empty: the little on the diagonal keeps the intercept's equation solvable.
-  jitter = jnp.finfo(columns.dtype).eps
-  slopes = jnp.ones(columns.shape[1], columns.dtype).at[-1].set(0)
-  corner = (columns.T * weight) @ columns + jnp.diag(lambda_ * slopes + jitter)
-  if not split:
-    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(corner), right)
-  diagonal = _by_action(design, weight) + lambda_ + jitter
-  border = _by_action(design, weight[:, None] * columns)
-  ratio = border / diagonal[:, None]
-  factor = jax.scipy.linalg.cho_factor(corner - border.T @ ratio)
-  found = jax.scipy.linalg.cho_solve(factor, right[split:] - ratio.T @ right[:split])
-  return jnp.concatenate([(right[:split] - border @ found) / diagonal, found])
 
 
 def _linear(num_actions: int, params: jax.Array, inputs: jax.Array) -> jax.Array:

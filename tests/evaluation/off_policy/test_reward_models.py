@@ -54,6 +54,24 @@ def test_an_action_by_its_number_is_its_one_hot_columns(x64, kind):
   assert np.ptp(found[0, :, 0]) > 0.1
 
 
+def test_forward_models_know_earlier_folds_alone(x64):
+  data = log() | {'fold': reward_models.blocks(60)}
+  assert data['fold'][:9].tolist() == [0, 1, 2, 2, 3, 3, 3, 3, 4]
+  q_hat = cross_fit(jax.random.key(0), ridge(2.0), **data, forward=True)
+  later = data | {'reward': np.where(np.arange(60) < 8, data['reward'], 7.0)}
+  changed = cross_fit(jax.random.key(0), ridge(2.0), **later, forward=True)
+  # Round 8 opens a block, whose model has seen the eight before it; the next one opens with 16.
+  np.testing.assert_array_equal(changed[:16], q_hat[:16])
+  assert (changed[16:] != q_hat[16:]).any(axis=(1, 2)).all()
+  design = np.c_[data['context'], data['action_context'][data['action']], np.ones(60)]
+  rows = (np.arange(60) < 8) & (data['position'] == 1)
+  x, y = design[rows], data['reward'][rows]
+  params = np.linalg.solve(x.T @ x + np.diag([2.0] * 5 + [0]), x.T @ y)
+  every = np.c_[np.tile(data['context'][9], (4, 1)), data['action_context'], np.ones(4)]
+  np.testing.assert_allclose(q_hat[9, :, 1], every @ params, rtol=1e-6)
+  assert (q_hat[0] == 0).all()
+
+
 def test_candidates_are_looked_up():
   data = log()
   candidates = np.random.default_rng(1).integers(4, size=(60, 2))
