@@ -29,6 +29,7 @@ _MODULES = {
   'cats': 'experiments.benchmarks.cats',
   'quality': 'experiments.benchmarks.quality',
   'ope': 'experiments.benchmarks.ope',
+  'many_actions': 'experiments.benchmarks.many_actions',
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',

@@ -49,7 +49,9 @@ def read(path: Path | str) -> LoggedFeedback:
   frame = _typed(str(path), frame)
   item, lists = frame['item_id'], _lists(str(path), frame)
   offered = lists['candidates'].explode().cast(pl.String) if lists else item
-  known = json.loads(metadata.get('item_ids', 'null'))
+  known = _of_items(str(path), metadata, 'item_ids')
+  if known is not None and not all(isinstance(item_id, str) for item_id in known):
+    raise InputError(f'{path}: item_ids of the metadata are not all strings; give strings')
   known = known or pl.concat([item, offered]).unique(maintain_order=True).to_list()
   slot = {item_id: index for index, item_id in enumerate(known)}
   extra = {
@@ -63,7 +65,7 @@ def read(path: Path | str) -> LoggedFeedback:
     if 'expected_reward' in lists:
       values = lists['expected_reward'].explode().cast(pl.Float64)
       extra['expected_reward'] = _padded(lists['expected_reward'].list.len(), values, 0.0)
-  action_context = json.loads(metadata.get('action_context', 'null'))
+  action_context = _of_items(str(path), metadata, 'action_context')
   return checked(
     str(path),
     LoggedFeedback(
@@ -118,6 +120,19 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
   with files.replacing(path) as stream:
     pl.DataFrame(columns).write_parquet(stream, metadata=metadata)
+
+
+def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | None:
+  """A list with an element an item, JSON in the metadata of the file; None where there is none."""
+  try:
+    found = json.loads(metadata.get(name, 'null'))
+  except json.JSONDecodeError as error:
+    raise InputError(
+      f'{source}: {name} of the metadata is not JSON ({error}); give a list with an element an item'
+    ) from error
+  if not (found is None or isinstance(found, list)):
+    raise InputError(f'{source}: {name} of the metadata is no list; give an element an item')
+  return found
 
 
 def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:

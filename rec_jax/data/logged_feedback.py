@@ -14,6 +14,14 @@ from rec_jax.types import InputError
 # Sums of float32 probabilities over some thousand actions are off by less.
 _TOLERANCE = 1e-4
 PER_ROUND = ('context', 'expected_reward', 'pi_b')
+# Single precision holds smaller numbers, but no weight over them.
+_LEAST_PROPENSITY = 1e-30
+# Beyond it sums of squares overflow, in single precision.
+_LARGEST_VALUE = 1e15
+# No list of items is as long; a larger position is a number of something else.
+_MOST_POSITIONS = 1_000
+# By which pi_b may differ from the propensity, relative and absolute: logs may round either.
+_RELATIVE_DIFFERENCE, _ABSOLUTE_DIFFERENCE = 1e-3, 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +66,20 @@ def chosen_index(log: LoggedFeedback) -> np.ndarray:
   if log.candidates is None:
     return log.action
   return np.argmax(log.candidates == log.action[:, None], axis=1)
+
+
+def subset(log: LoggedFeedback, rows: slice | np.ndarray) -> LoggedFeedback:
+  """Some rounds of a log, by a slice, indices or a mask, with all of its items."""
+  by_item = ('item_ids', 'action_context')
+  columns = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
+  return dataclasses.replace(
+    log,
+    **{
+      name: column[rows]
+      for name, column in columns.items()
+      if name not in by_item and column is not None
+    },
+  )
 
 
 class Inputs(NamedTuple):
@@ -122,19 +144,36 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   num_rounds, num_actions = len(log.action), len(log.item_ids)
   if num_rounds == 0:
     raise InputError(f'{source}: the log is empty; give at least one round')
-  for name in ('propensity', 'reward', 'position', *PER_ROUND, 'candidates'):
+  for name in ('round', 'user_id', 'propensity', 'reward', 'position', *PER_ROUND, 'candidates'):
     values = getattr(log, name)
     if values is not None and len(values) != num_rounds:
       raise InputError(f'{source}: {name} has {len(values)} rows and action {num_rounds}')
   _check_shapes(source, log)
-  wrong = {
-    'action': ((log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
-    'position': (log.position < 0, 'negative'),
-    'num_candidates': (log.num_candidates < 1, 'not positive'),
-    'propensity': (~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
-    'reward': (~np.isfinite(log.reward), 'NaN or infinite'),
-  }
-  for name, (rows, what) in wrong.items():
+  _check_ids(source, log.item_ids)
+  wrong = [
+    ('action', (log.action < 0) | (log.action >= num_actions), f'not in 0..{num_actions - 1}'),
+    ('position', log.position < 0, 'negative'),
+    (
+      'position',
+      log.position >= _MOST_POSITIONS,
+      f'not in 0..{_MOST_POSITIONS - 1}; number the places of a list from 0',
+    ),
+    ('num_candidates', log.num_candidates < 1, 'not positive'),
+    ('propensity', ~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
+    (
+      'propensity',
+      log.propensity < _LEAST_PROPENSITY,
+      f'below {_LEAST_PROPENSITY:g}, which no draw comes to; mend it or leave the row out',
+    ),
+    ('reward', ~np.isfinite(log.reward), 'NaN or infinite'),
+    ('reward', np.abs(log.reward) > _LARGEST_VALUE, f'beyond {_LARGEST_VALUE:g}; rescale rewards'),
+    (
+      'round',
+      np.concatenate([[False], log.round[1:] <= log.round[:-1]]),
+      'not above that of the row before; give rounds in the order of time, each once',
+    ),
+  ]
+  for name, rows, what in wrong:
     if rows.any():
       row = int(np.argmax(rows))
       raise InputError(f'{source}: {name}, row {row}: {getattr(log, name)[row]} is {what}')
@@ -143,6 +182,13 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   if log.candidates is not None:
     _check_candidates(source, log)
   return log
+
+
+def _check_ids(source: str, item_ids: np.ndarray) -> None:
+  known, first, count = np.unique(item_ids, return_index=True, return_counts=True)
+  if (count > 1).any():
+    twice = known[count > 1][np.argmin(first[count > 1])]
+    raise InputError(f'{source}: item_ids has {str(twice)!r} more than once; give each item one id')
 
 
 def _check_shapes(source: str, log: LoggedFeedback) -> None:
@@ -170,10 +216,12 @@ def _check_shapes(source: str, log: LoggedFeedback) -> None:
         f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}]'
       )
     if name in ('context', 'action_context', 'expected_reward'):
-      wrong = ~np.isfinite(np.asarray(values, np.float64)).all(1)
+      # NaN is not below either.
+      wrong = ~(np.abs(np.asarray(values, np.float64)) <= _LARGEST_VALUE).all(1)
       if wrong.any():
         raise InputError(
-          f'{source}: {name}, row {int(np.argmax(wrong))}: a value is NaN or infinite'
+          f'{source}: {name}, row {int(np.argmax(wrong))}: a value is NaN or infinite, or beyond '
+          f'{_LARGEST_VALUE:g}'
         )
   if log.pi_b is not None and log.position.max() >= log.pi_b.shape[2]:
     row = int(np.argmax(log.position >= log.pi_b.shape[2]))
@@ -191,6 +239,15 @@ def _check_pi_b(source: str, log: LoggedFeedback) -> None:
     raise InputError(
       f'{source}: pi_b, row {row}: sums to {total[row, position]:.6g} at position {position}, or '
       'has a negative probability; give a distribution over actions for each position'
+    )
+  logged = np.asarray(log.pi_b)[np.arange(len(log.action)), log.action, log.position]
+  allowed = _RELATIVE_DIFFERENCE * log.propensity + _ABSOLUTE_DIFFERENCE
+  wrong = np.abs(logged - log.propensity) > allowed
+  if wrong.any():
+    row = int(np.argmax(wrong))
+    raise InputError(
+      f'{source}: pi_b, row {row}: {logged[row]:.6g} for the logged action and a propensity of '
+      f'{log.propensity[row]:.6g}; give the policy that logged in both'
     )
 
 

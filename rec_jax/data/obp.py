@@ -14,6 +14,9 @@ from rec_jax import files
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
+# A table of probabilities has a column for each.
+_MOST_ACTIONS = 1_000_000
+
 
 def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFeedback:
   """Takes the dictionary that OBP's data sets return; its own key names.
@@ -127,6 +130,8 @@ def numbers(source: str, name: str, values: Any) -> np.ndarray:
 def _count(source: str, value: Any) -> int:
   """The number of actions, from a number or an array of one."""
   count = numbers(source, 'n_actions', np.atleast_1d(value))
-  if count.size != 1 or count.item() < 1 or count.item() % 1:
-    raise InputError(f'{source}: n_actions is {value}; give one whole number above 0')
+  if count.size != 1 or not 1 <= count.item() <= _MOST_ACTIONS or count.item() % 1:
+    raise InputError(
+      f'{source}: n_actions is {value}; give one whole number in 1..{_MOST_ACTIONS:,}'
+    )
   return int(count.item())

@@ -4,6 +4,11 @@ The policy takes candidate k with probability softmax(logits)_k, logits being u 
 score; -inf leaves a candidate out. Losses are negative rewards, so descent improves the policy, and
 all of them are per example but `counterfactual_risk`, which takes the losses of a whole log.
 
+A constant added to all rewards changes what `ipw`, `top_k` and `counterfactual_risk` teach: weights
+do not average 1 over a log, so where all rewards are positive a policy gains by giving the logged
+actions more weight than they may have, whatever each of them earned (propensity overfitting,
+Swaminathan & Joachims, NeurIPS 2015). Rewards are therefore given from a baseline on.
+
 Shape letters: n rounds, K candidates.
 """
 
@@ -125,8 +130,7 @@ def counterfactual_risk(
   """POEM's objective (Swaminathan & Joachims 2015, JMLR): mean + penalty * standard error.
 
   Args:
-    losses: [n] of the log or of rounds drawn from it, such as `ipw` with clipped weights. A
-      constant added to all rewards changes what is learnt: the paper has losses in [-1, 0].
+    losses: [n] of the log or of rounds drawn from it, such as `ipw` with clipped weights.
     penalty: how many standard errors are added; 0 minimises the mean alone.
     num_rounds: in the whole log, of which the standard error is.
 

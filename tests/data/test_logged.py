@@ -1,5 +1,7 @@
 """Logs: Parquet and the OBP dictionary, both ways, and what is refused."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -45,7 +47,7 @@ def test_the_dictionary_survives_parquet(tmp_path, absent):
 
 
 def test_actions_that_were_never_chosen_are_kept(tmp_path):
-  expected = feedback() | {'action': np.zeros(12, int)}
+  expected = feedback() | {'action': np.zeros(12, int), 'pi_b': None}
   logged.write(tmp_path / 'log.parquet', obp.from_dictionary(expected))
   assert obp.to_dictionary(logged.read(tmp_path / 'log.parquet'))['n_actions'] == 3
 
@@ -86,6 +88,16 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(propensity=[0.5, 0.0, 1.0]), r'propensity, row 1: 0.0 is not in \(0, 1\]'),
     (plain(num_candidates=[4, 0, 3]), 'num_candidates, row 1: 0 is not positive'),
     (plain(reward=[0.5, 0.0, np.nan]), 'reward, row 2: nan is NaN or infinite'),
+    (plain(propensity=[0.5, 1e-300, 1.0]), 'propensity, row 1: 1e-300 is below 1e-30'),
+    (plain(reward=[0.5, 1e200, 1.0]), r'reward, row 1: 1e\+200 is beyond 1e\+15; rescale'),
+    (plain(context=[[0.0], [1e200], [0.0]]), 'context, row 1: .* or beyond'),
+    (plain(position=[0, 3_000_000_000, 1]), r'position, row 1: 3000000000 is not in 0\.\.999'),
+    (plain(round=[0, 2, 1]), 'round, row 2: 1 is not above that of the row before'),
+    (plain(round=[0, 1, 1]), 'round, row 2: 1 is not above .* each once'),
+    (
+      plain(pi_b=[[[0.5], [0.5]], [[0.7], [0.3]], [[1.0], [0.0]]], propensity=[0.5, 0.7, 1.0]),
+      'pi_b, row 1: 0.3 for the logged action and a propensity of 0.7',
+    ),
     (plain(reward=[0.5, None, 1.0]), 'column "reward", row 1: empty'),
     (plain(reward=['0', 'one', '1']), 'column "reward", row 1: \'one\' is no Float64'),
     (plain(position=[0, None, 1]), 'column "position", row 1: empty'),
@@ -112,6 +124,33 @@ def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ('metadata', 'message'),
+  [
+    ({'item_ids': '["a", "b"'}, 'item_ids of the metadata is not JSON'),
+    ({'item_ids': '{"a": 1}'}, 'item_ids of the metadata is no list'),
+    ({'item_ids': '[1, 2]'}, 'item_ids of the metadata are not all strings'),
+    ({'item_ids': '["a", "b", "a"]'}, "item_ids has 'a' more than once"),
+    ({'action_context': '[[1.0], [2.0'}, 'action_context of the metadata is not JSON'),
+  ],
+)
+def test_bad_metadata_is_named(tmp_path, metadata, message):
+  path = tmp_path / 'log.parquet'
+  plain().write_parquet(path, metadata=metadata)
+  with pytest.raises(InputError, match=message) as error:
+    logged.read(path)
+  assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
+def test_plain_parquet_gives_features_of_its_items(tmp_path):
+  path = tmp_path / 'log.parquet'
+  features = {'a': [1.0, 0.5], 'b': [0.0, 2.0], 'never chosen': [3.0, 3.0]}
+  metadata = {'item_ids': list(features), 'action_context': list(features.values())}
+  plain().write_parquet(path, metadata={name: json.dumps(x) for name, x in metadata.items()})
+  log = logged.read(path)
+  assert log.action_context[log.action].tolist() == [[0.0, 2.0], [1.0, 0.5], [0.0, 2.0]]
+
+
 def test_a_context_of_lists_of_one_length_is_read(tmp_path):
   plain(context=[[0.0, 1.0], [1.0, 2.0], [0.0, 3.0]]).write_parquet(tmp_path / 'log.parquet')
   context = logged.read(tmp_path / 'log.parquet').context
@@ -119,7 +158,7 @@ def test_a_context_of_lists_of_one_length_is_read(tmp_path):
 
 
 def test_policies_as_lists_of_lists_are_read(tmp_path):
-  pi_b = [[[0.5, 0.25], [0.5, 0.75]]] * 2 + [[[1.0, 0.0], [0.0, 1.0]]]
+  pi_b = [[[0.25, 0.25], [0.75, 0.75]], [[0.5, 0.5], [0.5, 0.5]], [[1.0, 0.0], [0.0, 1.0]]]
   plain(pi_b=pi_b).write_parquet(tmp_path / 'log.parquet')
   np.testing.assert_array_equal(logged.read(tmp_path / 'log.parquet').pi_b, pi_b)
 
@@ -196,6 +235,7 @@ def test_a_file_that_is_not_parquet(tmp_path):
     ({'n_actions': 2.5}, 'n_actions is 2.5; give one whole number'),
     ({'n_actions': [2, 3]}, r'n_actions is \[2,? 3\]; give one whole number'),
     ({'n_actions': float('nan')}, 'n_actions is nan; give one whole number'),
+    ({'n_actions': 1e7}, r'n_actions is 10000000\.0; give one whole number in 1\.\.1,000,000'),
     ({'n_rounds': 5}, 'n_rounds is 5 and action has 12 rows'),
     ({'action': np.full(12, 3)}, 'action, row 0: 3 is not in 0..2'),
     ({'reward': np.zeros(11)}, 'reward has 11 rows and action 12'),

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -124,7 +125,7 @@ def influence(terms: Terms) -> jax.Array:
 def replay(rounds: Rounds) -> Terms:
   """Replay (Li et al. 2011): mean reward where a deterministic policy agrees with the log.
 
-  Unbiased for uniformly logged rounds only.
+  Unbiased only where the agreeing rounds were logged with one propensity, see `applicable`.
   """
   agrees = (rounds.target == 1).astype(rounds.weight.dtype)
   return _weighted(rounds.reward, agrees, agrees)
@@ -193,6 +194,32 @@ ESTIMATORS: dict[str, Estimator] = {
 # Those that read q_hat, and those whose mean of the weights divides.
 MODEL_BASED = frozenset({'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr'})
 SELF_NORMALISED = frozenset({'replay', 'snipw', 'sndr'})
+# By how much of itself a weight that was computed in float32 differs from what it should be.
+WEIGHT_TOLERANCE = 1e-5
+
+
+def applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
+  """The estimators that a log allows, by name in the order of `ESTIMATORS`.
+
+  Args:
+    rounds: from `match`.
+    has_model: whether `q_hat` was given to it.
+
+  Returns:
+    Those that need no more than there is. `replay` is among them where the policy is deterministic
+    and its choices were logged with one propensity, as uniform logs do: elsewhere it overweighs
+    the rounds in which the log liked to choose as the policy does.
+  """
+  target, weight = np.asarray(rounds.target), np.asarray(rounds.weight)
+  agreeing = weight[target == 1]
+  replays = np.isin(target, (0, 1)).all() and (
+    agreeing.size == 0 or np.ptp(agreeing) <= WEIGHT_TOLERANCE * agreeing.max()
+  )
+  return {
+    name: estimator
+    for name, estimator in ESTIMATORS.items()
+    if (has_model or name not in MODEL_BASED) and (replays or name != 'replay')
+  }
 
 
 def at_position(values: jax.Array, position: jax.Array) -> jax.Array:

@@ -12,23 +12,16 @@ from jax.typing import ArrayLike
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals
 from rec_jax.evaluation.off_policy.estimators import (
-  ESTIMATORS,
-  MODEL_BASED,
   Estimator,
   Rounds,
-  Terms,
-  influence,
+  applicable,
   match,
 )
-from rec_jax.evaluation.off_policy.validation import check_log
+from rec_jax.evaluation.off_policy.finite_sample import INTERVALS, finite_sample, uses_model
+from rec_jax.evaluation.off_policy.validation import check_level, check_log
 from rec_jax.types import InputError
 
 Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting']
-RANGED = {
-  'hoeffding': intervals.hoeffding,
-  'bernstein': intervals.empirical_bernstein,
-  'betting': intervals.betting,
-}
 _match = jax.jit(match)
 # Below these an estimate rests on so few rounds that normal theory misleads: at a tenth of 1,000
 # rounds some 95 % intervals cover in 83 %, see rec_jax/studies/coverage.py.
@@ -40,6 +33,10 @@ MEAN_WEIGHT_TOLERANCE = 4.0
 LEAST_CUT = 0.01
 
 ASSUMED = 'max_weight is not given but taken from the log: the interval is not guaranteed to cover'
+CROSS_FITTED = (
+  'q_hat is not said to be of models of earlier rounds alone, which would make rounds depend on '
+  'each other: the interval is not guaranteed to cover'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +82,7 @@ def evaluate(
   resamples: int = intervals.RESAMPLES,
   reward_range: tuple[float, float] | None = None,
   max_weight: float | None = None,
+  predictable: bool = False,
 ) -> dict[str, PolicyValue]:
   """Evaluates a policy from a log of another one.
 
@@ -106,6 +104,10 @@ def evaluate(
     reward_range: least and largest possible reward (and q_hat); the others need it.
     max_weight: largest possible importance weight, for the others too; if not given, the largest
       one of the log, which is an assumption: the warning then says that nothing is guaranteed.
+    predictable: whether `q_hat` of each round is of a model of earlier rounds alone, as
+      `reward_models.cross_fit(forward=True)` gives it, or of another log. Models of later rounds
+      make rounds depend on each other: the intervals for any n then hold for many rounds only,
+      which is said in the warning.
 
   Returns:
     label -> estimate, in the order of `estimators`.
@@ -114,16 +116,45 @@ def evaluate(
     InputError: bad input, one line that names the row.
   """
   check_log(reward, action, pscore, action_dist, position, q_hat)
-  if interval not in ('bootstrap', 't', *RANGED):
-    raise InputError(f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(RANGED)}')
-  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != np.shape(reward)):
+  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
+  return evaluate_rounds(
+    key,
+    rounds,
+    applicable(rounds, q_hat is not None) if estimators is None else estimators,
+    cluster=cluster,
+    interval=interval,
+    level=level,
+    resamples=resamples,
+    reward_range=reward_range,
+    max_weight=max_weight,
+    predictable=predictable,
+  )
+
+
+def evaluate_rounds(
+  key: jax.Array,
+  rounds: Rounds,
+  estimators: Mapping[str, Estimator],
+  *,
+  cluster: ArrayLike | None = None,
+  interval: Interval = 'bootstrap',
+  level: float = 0.95,
+  resamples: int = intervals.RESAMPLES,
+  reward_range: tuple[float, float] | None = None,
+  max_weight: float | None = None,
+  predictable: bool = False,
+) -> dict[str, PolicyValue]:
+  """`evaluate` of rounds that are matched already, [n]; other arguments as there."""
+  check_level(level)
+  if interval not in ('bootstrap', 't', *INTERVALS):
+    raise InputError(
+      f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(INTERVALS)}'
+    )
+  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != rounds.reward.shape):
     raise InputError(
       f'cluster: needs interval "bootstrap", not "{interval}", and one label for each of the '
-      f'{len(np.asarray(reward))} rounds, not {list(np.shape(cluster))}'
+      f'{len(rounds.reward)} rounds, not {list(np.shape(cluster))}'
     )
-  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
-  if estimators is None:
-    estimators = _applicable(rounds, q_hat is not None)
   overlap = overlap_of(rounds.weight)
   table = {label: estimator(rounds) for label, estimator in estimators.items()}
   if interval == 'bootstrap':
@@ -133,28 +164,27 @@ def evaluate(
   else:
     if reward_range is None:
       raise InputError(f'interval "{interval}" needs reward_range=(least, largest) of a reward')
-    if max_weight is None:
-      overlap = dataclasses.replace(
-        overlap, warning='; '.join(filter(None, (overlap.warning, ASSUMED)))
-      )
-    largest = overlap.max_weight if max_weight is None else max_weight
-    if overlap.max_weight > largest * (1 + 1e-6):
-      row = int(np.argmax(rounds.weight))
-      raise InputError(
-        f'row {row}: weight {overlap.max_weight:.6g} is above max_weight {largest:g}'
-      )
     found = {
-      label: _ranged(interval, estimators[label], terms, rounds, reward_range, largest, level)
-      for label, terms in table.items()
+      label: finite_sample(
+        interval,
+        estimator,
+        rounds,
+        reward_range=reward_range,
+        max_weight=overlap.max_weight if max_weight is None else max_weight,
+        level=level,
+      )
+      for label, estimator in estimators.items()
     }
-  return {
-    label: PolicyValue(
-      **dataclasses.asdict(estimate),
-      interval=interval,
-      **dataclasses.asdict(with_cut(overlap, estimators[label], rounds)),
+  result = {}
+  for label, estimator in estimators.items():
+    noted = with_cut(overlap, estimator, rounds)
+    if interval in INTERVALS:
+      unsure = not predictable and uses_model(estimator)
+      noted = _noted(noted, ASSUMED if max_weight is None else '', CROSS_FITTED if unsure else '')
+    result[label] = PolicyValue(
+      **dataclasses.asdict(found[label]), interval=interval, **dataclasses.asdict(noted)
     )
-    for label, estimate in found.items()
-  }
+  return result
 
 
 def overlap_of(weight: ArrayLike) -> Overlap:
@@ -182,71 +212,29 @@ def overlap_of(weight: ArrayLike) -> Overlap:
 
 
 def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
-  """The overlap, its warning with what clipping, switching or shrinking takes away."""
+  """The overlap, its warning with what an estimator makes of the weights.
+
+  Clipping, switching and shrinking take weight away; replay, which is self-normalised, moves it
+  from rounds that the log rarely chose to others.
+  """
   ones, zeros = jnp.ones_like(rounds.reward), jnp.zeros_like(rounds.reward)
   terms = estimator(dataclasses.replace(rounds, reward=ones, q_logged=zeros, q_target=zeros))
-  cut = float(1 - terms.correction.sum() / rounds.weight.sum())
-  # Without any weight it is the direct method, and a normaliser makes up for what is lost.
-  if not LEAST_CUT < cut < 1 or not bool(jnp.all(terms.normaliser == 1)):
+  kept, weight = np.asarray(terms.correction), np.asarray(rounds.weight)
+  if not kept.any():
+    # Without any weight it is the direct method.
     return overlap
-  complaint = f'{cut:.0%} of the weight is cut off: the interval leaves out the bias of that'
-  return dataclasses.replace(overlap, warning='; '.join(filter(None, (overlap.warning, complaint))))
+  if bool(jnp.all(terms.normaliser == 1)):
+    share, verb = float(1 - kept.sum() / weight.sum()), 'cut off'
+  else:
+    share = float(np.abs(kept / kept.sum() - weight / weight.sum()).sum() / 2)
+    verb = 'moved to other rounds'
+  if share < LEAST_CUT:
+    return overlap
+  complaint = f'{share:.0%} of the weight is {verb}: the interval leaves out the bias of that'
+  return _noted(overlap, complaint)
 
 
-def _applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
-  target = np.asarray(rounds.target)
-  deterministic = bool(np.isin(target, (0, 1)).all())
-  return {
-    name: estimator
-    for name, estimator in ESTIMATORS.items()
-    if (has_model or name not in MODEL_BASED) and (deterministic or name != 'replay')
-  }
-
-
-def _ranged(
-  interval: str,
-  estimator: Estimator,
-  terms: Terms,
-  rounds: Rounds,
-  reward_range: tuple[float, float],
-  max_weight: float,
-  level: float,
-) -> Estimate:
-  """An interval that needs the range of what a round may add, NaN for the self-normalised."""
-  terms = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), terms)
-  values = np.asarray(influence(terms))
-  if not (terms.normaliser == 1).all():
-    return Estimate(float(values.mean()), np.nan, np.nan, values.size)
-  low, high = _support(estimator, terms, rounds, reward_range, max_weight)
-  return RANGED[interval](values, low, high, level=level)
-
-
-def _support(
-  estimator: Estimator,
-  terms: Terms,
-  rounds: Rounds,
-  reward_range: tuple[float, float],
-  max_weight: float,
-) -> tuple[float, float]:
-  """Least and largest of what a round may add, models being within the range of rewards."""
-  least, largest = reward_range
-  outside = (np.asarray(rounds.reward) < least) | (np.asarray(rounds.reward) > largest)
-  if outside.any():
-    row = int(np.argmax(outside))
-    raise InputError(
-      f'reward, row {row}: {rounds.reward[row]:g} is not in reward_range ({least:g}, {largest:g})'
-    )
-  weight, uses_model = _probe(estimator, max_weight)
-  if not uses_model:
-    return min(0.0, weight * least), max(0.0, weight * largest)
-  model = np.concatenate([np.asarray(rounds.q_logged), np.asarray(rounds.q_target), reward_range])
-  bottom, top = float(model.min()), float(model.max())
-  return bottom + weight * min(least - top, 0.0), top + weight * max(largest - bottom, 0.0)
-
-
-def _probe(estimator: Estimator, max_weight: float) -> tuple[float, bool]:
-  """The largest weight after clipping or shrinkage, over a fine grid, and if a model counts."""
-  grid = jnp.linspace(0, max_weight, 100_001)
-  ones, zeros = jnp.ones_like(grid), jnp.zeros_like(grid)
-  terms = estimator(Rounds(reward=ones, weight=grid, target=zeros, q_logged=zeros, q_target=ones))
-  return float(np.max(np.asarray(terms.correction))), bool(np.any(np.asarray(terms.direct)))
+def _noted(overlap: Overlap, *complaints: str) -> Overlap:
+  return dataclasses.replace(
+    overlap, warning='; '.join(filter(None, (overlap.warning, *complaints)))
+  )

@@ -48,26 +48,26 @@ def weighted_multi(
 ) -> Terms:
   """Loggers weighted by their inverse variance (Agarwal et al. 2017).
 
-  The corrections are weighted; the direct part, which needs no weights, is averaged over all.
+  The corrections are weighted; the direct part, which needs no weights, is averaged over all. The
+  variance of a logger is taken as that of all rewards times the mean square of its own weights.
+  Taken from its own rewards it would follow them: a logger with few clicks would seem a sharp one,
+  and one without any the sharpest of all.
 
   Args:
     rounds: as in `naive_multi`.
-    stratum: [n] int in [0, num_strata), the logger of each round; each has to have some spread.
+    stratum: [n] int in [0, num_strata), the logger of each round; some may have none.
     num_strata: number of loggers.
     lambda_: weights are clipped at it.
   """
   terms = dr(rounds, lambda_=lambda_)
   stratum = jnp.asarray(stratum)
-  value = terms.direct + terms.correction
-
-  def total(values: jax.Array) -> jax.Array:
-    return jax.ops.segment_sum(values, stratum, num_strata)
-
-  size = total(jnp.ones_like(value))
-  # Around the mean first: a difference of two squares would lose the variance in float32.
-  centred = value - (total(value) / size)[stratum]
-  variance = total(centred**2) / size
-  share = stratum.shape[0] / variance / jnp.sum(size / variance)
+  weight = jnp.minimum(rounds.weight, lambda_)
+  size = jax.ops.segment_sum(jnp.ones_like(weight), stratum, num_strata)
+  square = jax.ops.segment_sum(weight**2, stratum, num_strata)
+  # A logger that never did what the policy does says nothing of it. Else weights average 1 in
+  # truth, and so their mean square is no less.
+  precision = jnp.where(square > 0, size / jnp.maximum(square / jnp.maximum(size, 1), 1), 0)
+  share = precision / jnp.sum(precision) * stratum.shape[0] / jnp.maximum(size, 1)
   return Terms(terms.direct, terms.correction * share[stratum], terms.normaliser)
 
 

@@ -1,7 +1,8 @@
 """Reward models by cross-fitting: what a model expects that has not seen the round.
 
 A model is a pair of pure functions. Rows are left out by weight 0, so that the fits to all folds
-and positions are one `vmap`.
+and positions are one `vmap`. Where nothing is known of actions each has an intercept of its own:
+its number is then its only column, and the one-hot columns that it stands for are never formed.
 
 Shape letters: n rounds, K actions, C candidates of a round, L positions, D context features, A
 action features, F = D + A.
@@ -16,14 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rec_jax.evaluation.off_policy.designs import design_of, product, solve, transposed
+
 Params = Any
 Loss = Callable[[jax.Array, Params], jax.Array]
 
 # Newton's method on a convex loss with a backtracking step; it doubles its digits near the end.
 NEWTON_STEPS = 30
 _STEP_SIZES = 0.5 ** np.arange(12)
-# Rounds predicted at once: all K actions of each are in memory.
-CHUNK_SIZE = 1_000
+# Inputs of a model in memory at once, of all candidates of some rounds: 2^23 take 64 MiB.
+CHUNK_INPUTS = 1 << 23
 
 
 class RewardModel(NamedTuple):
@@ -50,6 +53,7 @@ def cross_fit(
   position: ArrayLike | None = None,
   num_positions: int = 1,
   candidates: ArrayLike | None = None,
+  forward: bool = False,
 ) -> np.ndarray:
   """Expected rewards of all candidates, each round by the model of the folds that lack it.
 
@@ -67,6 +71,9 @@ def cross_fit(
     num_positions: L.
     candidates: [n, C] int, the actions of each round to predict; all K if not given. What is
       predicted of a negative one means nothing.
+    forward: each fold by the model of those before it alone, the first by what the model says of no
+      rows at all; with folds in the order of time (`blocks`) estimates are then martingales, which
+      intervals that hold at any time need.
 
   Returns:
     [n, C, L], the `q_hat` of the estimators.
@@ -81,7 +88,10 @@ def cross_fit(
     raise ValueError('expected at least two folds, so that no round judges itself')
   position = np.zeros(num_rounds, int) if position is None else np.asarray(position)
   pairs = [(f, place) for f in range(num_folds) for place in range(num_positions)]
-  weight = np.stack([(fold != f) & (position == place) for f, place in pairs])
+  known = [fold < f if forward else fold != f for f, _ in pairs]
+  weight = np.stack(
+    [rows & (position == place) for rows, (_, place) in zip(known, pairs, strict=True)]
+  )
   inputs = jnp.concatenate([context, action_context[action]], axis=1)
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
@@ -89,15 +99,16 @@ def cross_fit(
   offered = np.arange(len(action_context))[None] if candidates is None else np.asarray(candidates)
   offered = np.broadcast_to(offered, (num_rounds, offered.shape[1]))
   q_hat = np.empty((num_rounds, offered.shape[1], num_positions), inputs.dtype)
+  size = max(1, min(num_rounds, CHUNK_INPUTS // (offered.shape[1] * inputs.shape[1])))
   for f in range(num_folds):
     params = jax.tree.map(
       lambda leaf, f=f: leaf[f * num_positions : (f + 1) * num_positions], fitted
     )
     rows = np.flatnonzero(fold == f)
-    for start in range(0, len(rows), CHUNK_SIZE):
-      chunk = rows[start : start + CHUNK_SIZE]
+    for start in range(0, len(rows), size):
+      chunk = rows[start : start + size]
       # Padded, so that a shorter last chunk is not compiled for.
-      padded = np.resize(chunk, min(CHUNK_SIZE, num_rounds))
+      padded = np.resize(chunk, size)
       found = _predict(model, params, context[padded], action_context, offered[padded])
       q_hat[chunk] = found[: len(chunk)]
   return q_hat
@@ -115,51 +126,65 @@ def folds(seed: int, num_rounds: int, num_folds: int) -> np.ndarray:
   return fold
 
 
-def ridge(lambda_: ArrayLike = 1.0) -> RewardModel:
-  """Linear regression with penalty lambda |w|^2; the intercept is free."""
+def blocks(num_rounds: int) -> np.ndarray:
+  """[n] folds in the order of time, each as long as all before it: 0, 1, 2, 2, 3, 3, 3, 3, ...
 
-  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
-    del key
-    design = _with_intercept(inputs)
-    penalty = lambda_ * _slopes(design)
-    # A fold may be empty: the little on the diagonal keeps the intercept's equation solvable.
-    gram = (design.T * weight) @ design + jnp.diag(penalty + _jitter(design))
-    factor = jax.scipy.linalg.cho_factor(gram)
-    return jax.scipy.linalg.cho_solve(factor, design.T @ (weight * reward))
-
-  return RewardModel(fit, _linear)
+  For `cross_fit(forward=True)`: at least half of the rounds before one have taught its model.
+  """
+  return np.frexp(np.arange(num_rounds))[1]
 
 
-def logistic(lambda_: ArrayLike = 1.0) -> RewardModel:
-  """Logistic regression of rewards in [0, 1], penalty lambda |w|^2 / 2; the intercept is free.
+def ridge(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
+  """Linear regression with penalty lambda |w|^2; the intercept is free.
 
-  scikit-learn's C is 1 / lambda.
+  Args:
+    lambda_: of the penalty.
+    num_actions: if positive, the last input is an action in [0, num_actions) and stands for its
+      one-hot columns, so that each action has an intercept, which is penalised.
+
+  Returns:
+    Parameters are [num_actions + F + 1], intercepts of actions first; the free one is the last.
   """
 
   def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
     del key
-    design = _with_intercept(inputs)
-    penalty = lambda_ * _slopes(design)
+    design = design_of(inputs, num_actions)
+    return solve(design, weight, lambda_, transposed(design, weight * reward))
+
+  return RewardModel(fit, functools.partial(_linear, num_actions))
+
+
+def logistic(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
+  """Logistic regression of rewards in [0, 1], penalty lambda |w|^2 / 2; the intercept is free.
+
+  scikit-learn's C is 1 / lambda. Arguments and parameters are those of `ridge`.
+  """
+
+  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> jax.Array:
+    del key
+    design = design_of(inputs, num_actions)
+    size = num_actions + design.columns.shape[1]
+    penalty = lambda_ * jnp.ones(size, inputs.dtype).at[-1].set(0)
 
     def loss(params: jax.Array) -> jax.Array:
-      logit = design @ params
+      logit = product(design, params)
       return weight @ (jnp.logaddexp(0, logit) - reward * logit) + penalty @ params**2 / 2
 
     def step(params: jax.Array, _: None) -> tuple[jax.Array, None]:
-      chance = jax.nn.sigmoid(design @ params)
-      gradient = design.T @ (weight * (chance - reward)) + penalty * params
-      curvature = weight * chance * (1 - chance)
-      hessian = (design.T * curvature) @ design + jnp.diag(penalty + _jitter(design))
-      direction = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(hessian), gradient)
+      chance = jax.nn.sigmoid(product(design, params))
+      gradient = transposed(design, weight * (chance - reward)) + penalty * params
+      direction = solve(design, weight * chance * (1 - chance), lambda_, gradient)
       # A full step may overshoot where rewards are rare; none is taken where none descends.
       sizes = jnp.append(jnp.asarray(_STEP_SIZES, params.dtype), 0)
       losses = jax.lax.map(lambda size: loss(params - size * direction), sizes)
       return params - sizes[jnp.argmin(losses)] * direction, None
 
-    start = jnp.zeros(design.shape[1], design.dtype)
+    start = jnp.zeros(size, inputs.dtype)
     return jax.lax.scan(step, start, None, length=NEWTON_STEPS)[0]
 
-  return RewardModel(fit, lambda params, inputs: jax.nn.sigmoid(_linear(params, inputs)))
+  return RewardModel(
+    fit, lambda params, inputs: jax.nn.sigmoid(_linear(num_actions, params, inputs))
+  )
 
 
 def network(
@@ -224,18 +249,9 @@ def _predict(
   return jax.vmap(one)(context, offered)
 
 
-def _with_intercept(inputs: jax.Array) -> jax.Array:
-  return jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
-
-
-def _slopes(design: jax.Array) -> jax.Array:
-  """[F + 1] ones, 0 for the intercept."""
-  return jnp.ones(design.shape[1], design.dtype).at[-1].set(0)
-
-
-def _jitter(design: jax.Array) -> jax.Array:
-  return jnp.full(design.shape[1], jnp.finfo(design.dtype).eps, design.dtype)
-
-
-def _linear(params: jax.Array, inputs: jax.Array) -> jax.Array:
-  return inputs @ params[:-1] + params[-1]
+def _linear(num_actions: int, params: jax.Array, inputs: jax.Array) -> jax.Array:
+  """[...] from inputs [..., F]."""
+  if not num_actions:
+    return inputs @ params[:-1] + params[-1]
+  action = inputs[..., -1].astype(jnp.int32)
+  return inputs[..., :-1] @ params[num_actions:-1] + params[action] + params[-1]

@@ -1,12 +1,22 @@
 """What one policy earns more than another, and how much hidden confounding could undo that.
 
+The effect is the paired difference of doubly robust estimates, or of self-normalised ones where
+there is no model of the reward.
+
 A log by a person or by a system that is known in part only may depend on what also moves rewards,
 and then its propensities are those given the recorded context, not the true ones. The marginal
 sensitivity model (Tan 2006) lets the odds of the logged action differ from the recorded ones by a
-factor of at most gamma either way, so that 1 / p lies between 1 + (1 / p - 1) / gamma and
-1 + (1 / p - 1) gamma. Bounds are the extremes of the self-normalised estimate over all of these
-(Zhao, Small & Bhattacharya 2019; for policies Kallus & Zhou 2018), exact: the extremes of such a
-ratio give the largest weight to all rewards on one side of a threshold and the least to the others.
+factor of at most gamma either way. The bounds are those of Dorn & Guo (2022): weights must also
+give back what the recorded propensities say of the context, so they are never wider than those of
+Zhao, Small & Bhattacharya (2019), which let go of this. With the check loss of gamma,
+
+  loss(u) = (gamma - 1) u for u > 0, (1 / gamma - 1) u for u < 0,
+
+a policy's value is at most its estimate plus the mean of weight (1 - p) loss(r - Q), for any
+threshold Q that depends on context and action alone (Dorn, Guo & Kallus 2024, theorem 1). The bound
+is the least one, sharp, where Q is the quantile gamma / (1 + gamma) of the reward given both. Of a
+model of rewards that take two values it is known; else the best Q is taken of a constant and of
+the model plus a constant, so that a wrong model gives bounds that are valid but wide.
 
 A policy is its probability of each logged action, [n]; an item is the policy that always shows it:
 `(action == item).astype(float)`. Everything is float64 on the host.
@@ -14,17 +24,32 @@ A policy is its probability of each logged action, [n]; an item is the policy th
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+import scipy.optimize
 from jax.typing import ArrayLike
 
 from rec_jax.evaluation.intervals import Estimate, t_interval
-from rec_jax.evaluation.off_policy.validation import check_finite, check_propensities
+from rec_jax.evaluation.off_policy.validation import check_finite, check_level, check_propensities
 from rec_jax.types import InputError
 
 # Confounding beyond this is as good as any.
 LARGEST_GAMMA = 1e4
-BISECTIONS = 20
+# Of the logarithm of gamma.
+XTOL = 1e-5
+
+
+class Model(NamedTuple):
+  """What a model of the reward that was not fitted on the same rows expects, [n] each.
+
+  Attributes:
+    logged: of the logged action.
+    policy: of the policy.
+  """
+
+  logged: ArrayLike
+  policy: ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +86,8 @@ def effect(
   target: ArrayLike,
   other: ArrayLike | None = None,
   *,
+  model: Model | None = None,
+  other_model: Model | None = None,
   cluster: ArrayLike | None = None,
   level: float = 0.95,
 ) -> Effect:
@@ -72,31 +99,31 @@ def effect(
     target: [n] probability of the logged action under the first policy.
     other: [n] under the second one; None is the policy that logged, worth the mean reward whatever
       confounds it.
+    model: of the reward, for the first policy; without it estimates are self-normalised.
+    other_model: likewise for the second one.
     cluster: [n] which rounds depend on each other, such as those of a user; if not given, none do.
     level: probability that the interval covers if nothing is confounded.
 
   Returns:
-    The difference of the self-normalised estimates, and the confounding that would undo it.
+    The paired difference of the estimates, and the confounding that would undo it.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
+  bound = _bound_of(reward, pscore, target, other, model, other_model, cluster, level)
+  plain = bound(-1.0, 1.0)
+  # What has to come to 0 is the bound on the other side of it.
+  sign = 1.0 if plain.value < 0 else -1.0
 
-  def bounds(gamma: float) -> Bounds:
-    return effect_bounds(reward, pscore, target, other, gamma=gamma, cluster=cluster, level=level)
+  def value(gamma: float) -> float:
+    return -sign * bound(sign, gamma).value
 
-  def holds_zero(gamma: float) -> bool:
-    found = bounds(gamma)
-    return not (found.least.value > 0 or found.most.value < 0)
+  def end(gamma: float) -> float:
+    found = bound(sign, gamma)
+    return -found.high if sign > 0 else found.low
 
-  def interval_holds_zero(gamma: float) -> bool:
-    found = bounds(gamma)
-    # An end that is not known, of a single round, leaves no conclusion.
-    return not (found.least.low > 0 or found.most.high < 0)
-
-  plain = dataclasses.asdict(bounds(1.0).least)
   return Effect(
-    **plain, gamma=_smallest(holds_zero), gamma_of_interval=_smallest(interval_holds_zero)
+    **dataclasses.asdict(plain), gamma=_smallest(value), gamma_of_interval=_smallest(end)
   )
 
 
@@ -107,73 +134,121 @@ def effect_bounds(
   other: ArrayLike | None = None,
   *,
   gamma: float,
+  model: Model | None = None,
+  other_model: Model | None = None,
   cluster: ArrayLike | None = None,
   level: float = 0.95,
 ) -> Bounds:
   """The extremes of an effect under confounding of at most `gamma`, other arguments as in `effect`.
 
-  Exact against the policy that logged, and for two items, which have no row in common. Two policies
-  with common rows are bounded apart, which is never too narrow. Intervals are those of the delta
-  method with the extreme weights held: as these are optimal, changing them has no effect of first
-  order.
+  What two policies have in common is confounded alike and cancels. Intervals are those of the delta
+  method with the thresholds held: as these are optimal, changing them has no effect of first order.
   """
-  reward, pscore = np.asarray(reward, np.float64), np.asarray(pscore, np.float64)
   if not gamma >= 1:
     raise InputError(f'gamma: {gamma:g} is below 1, which is no confounding at all')
-  for name, column in {'pscore': pscore, 'target': target, 'other': other}.items():
+  bound = _bound_of(reward, pscore, target, other, model, other_model, cluster, level)
+  return Bounds(bound(-1.0, gamma), bound(1.0, gamma))
+
+
+def _bound_of(
+  reward: ArrayLike,
+  pscore: ArrayLike,
+  target: ArrayLike,
+  other: ArrayLike | None,
+  model: Model | None,
+  other_model: Model | None,
+  cluster: ArrayLike | None,
+  level: float,
+) -> Callable[[float, float], Estimate]:
+  """(sign, gamma) -> the largest effect under that gamma, or the least where the sign is -1."""
+  reward, pscore = np.asarray(reward, np.float64), np.asarray(pscore, np.float64)
+  if (other_model is not None) != (model is not None and other is not None):
+    raise InputError('other_model: goes with model and other; give it with both, or not at all')
+  columns: dict[str, ArrayLike | None] = {'pscore': pscore, 'target': target, 'other': other}
+  for name, given in {'model': model, 'other_model': other_model}.items():
+    if given is not None:
+      columns |= {f'{name}.{part}': column for part, column in given._asdict().items()}
+  for name, column in columns.items():
     if column is not None and np.shape(column) != reward.shape:
       raise InputError(f'{name} is {list(np.shape(column))} and reward {list(reward.shape)}')
   check_finite('reward', reward, 'leave the row out or give its reward')
   check_propensities(pscore)
-  values = [_extremes('target', reward, pscore, target, gamma)]
-  values += [
-    (reward, reward) if other is None else _extremes('other', reward, pscore, other, gamma)
-  ]
-  (low, high), (other_low, other_high) = values
-  worst, best = (
-    t_interval(_summed(change, cluster), level=level)
-    for change in (low - other_high, high - other_low)
-  )
-  return Bounds(worst, best)
+  check_level(level)
+  net = total = _weight('target', target, pscore)
+  change = _estimate(reward, net, model)
+  if other is None:
+    change = change - reward
+  else:
+    second = _weight('other', other, pscore)
+    change = change - _estimate(reward, second, other_model)
+    net, total = net - second, (net + second) / 2
+
+  def bound(sign: float, gamma: float) -> Estimate:
+    added = np.zeros_like(reward)
+    # Where the second policy weighs more, what its reward loses is what the effect gains.
+    for side, known in ((1.0, model), (-1.0, other_model)):
+      rows = side * net > 0
+      if rows.any():
+        weight = np.abs(net[rows]) * (1 - pscore[rows])
+        expected = None if known is None else sign * side * np.asarray(known.logged)[rows]
+        added[rows] = weight * _least_loss(sign * side * reward[rows], expected, weight, gamma)
+    change_at_gamma = change + sign * _ratio(added, total)
+    return t_interval(_summed(change_at_gamma, cluster), level=level)
+
+  return bound
 
 
-def _extremes(
-  name: str, reward: np.ndarray, pscore: np.ndarray, target: ArrayLike, gamma: float
-) -> tuple[np.ndarray, np.ndarray]:
-  """([n], [n]) influence values of the least and of the largest estimate of a policy's value."""
+def _weight(name: str, target: ArrayLike, pscore: np.ndarray) -> np.ndarray:
   target = np.asarray(target, np.float64)
   if not (target >= 0).all():
     row = int(np.argmax(~(target >= 0)))
     raise InputError(f'{name}, row {row}: {target[row]:g} is not a probability')
   if not target.any():
     raise InputError(f'{name}: 0 in every row, from row 0 on: the log never takes its actions')
-  odds = 1 / pscore - 1
-  least, most = target * (1 + odds / gamma), target * (1 + odds * gamma)
-  low, high = (_linearised(reward, _maximising(sign * reward, least, most)) for sign in (-1.0, 1.0))
-  return low, high
+  return target / pscore
 
 
-def _maximising(values: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
-  """[n] weights between `least` and `most` with the largest weighted mean of `values`."""
-  order = np.argsort(-values, kind='stable')
-  value, low, high = values[order], least[order], most[order]
-
-  def totals(factor: np.ndarray | float) -> np.ndarray:
-    """[n + 1] sums of weight * factor with the largest weights on the first 0, 1, ... n rows."""
-    return (low * factor).sum() + np.concatenate([[0.0], np.cumsum((high - low) * factor)])
-
-  num_high = int(np.argmax(totals(value) / totals(1.0)))
-  weight = low.copy()
-  weight[:num_high] = high[:num_high]
-  result = np.empty_like(weight)
-  result[order] = weight
-  return result
+def _estimate(reward: np.ndarray, weight: np.ndarray, model: Model | None) -> np.ndarray:
+  """[n] influence values of a policy's value: doubly robust, or self-normalised without a model."""
+  if model is None:
+    return _ratio(weight * reward, weight)
+  return np.asarray(model.policy, np.float64) + weight * (reward - np.asarray(model.logged))
 
 
-def _linearised(reward: np.ndarray, weight: np.ndarray) -> np.ndarray:
-  """[n] values whose mean is the weighted mean, and whose spread is its error times sqrt(n)."""
-  mean = weight @ reward / weight.sum()
-  return mean + weight * (reward - mean) / weight.mean()
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+  """[n] values whose mean is the ratio of means, and whose spread is its error times sqrt(n)."""
+  scale = denominator.mean()
+  ratio = numerator.mean() / scale
+  return ratio + (numerator - ratio * denominator) / scale
+
+
+def _least_loss(
+  outcome: np.ndarray, model: np.ndarray | None, weight: np.ndarray, gamma: float
+) -> np.ndarray:
+  """[m] the loss of each row, at the thresholds of those tried that make its weighted sum least."""
+  low, high = outcome.min(), outcome.max()
+  thresholds: list[np.ndarray | float]
+  if ((outcome == low) | (outcome == high)).all():
+    thresholds = [low, high]
+    if model is not None:
+      likely = model - low > (high - low) / (1 + gamma)
+      thresholds.append(np.where(likely, high, low))
+  else:
+    thresholds = [
+      base + _quantile(outcome - base, weight, gamma / (1 + gamma))
+      for base in (0.0, *(() if model is None else (model,)))
+    ]
+  above = [outcome - threshold for threshold in thresholds]
+  losses = [np.where(u > 0, gamma - 1, 1 / gamma - 1) * u for u in above]
+  return min(losses, key=lambda loss: float(weight @ loss))
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+  """The value below which that share of the weight lies."""
+  order = np.argsort(values)
+  below = np.cumsum(weight[order])
+  place = np.searchsorted(below, share * below[-1])
+  return float(values[order[min(place, len(values) - 1)]])
 
 
 def _summed(values: np.ndarray, cluster: ArrayLike | None) -> np.ndarray:
@@ -185,14 +260,13 @@ def _summed(values: np.ndarray, cluster: ArrayLike | None) -> np.ndarray:
   return mean + np.bincount(group, values - mean) * num_groups / len(values)
 
 
-def _smallest(holds: Callable[[float], bool]) -> float:
-  """The smallest gamma of which `holds` is true; it stays true from there on."""
-  if holds(1.0):
+def _smallest(excess: Callable[[float], float]) -> float:
+  """The smallest gamma at which the excess over 0 is none; it falls in gamma."""
+  # An end that is not known, of a single round, leaves no conclusion.
+  if not excess(1.0) > 0:
     return 1.0
-  if not holds(LARGEST_GAMMA):
+  if excess(LARGEST_GAMMA) > 0:
     return np.inf
-  low, high = 0.0, np.log(LARGEST_GAMMA)
-  for _ in range(BISECTIONS):
-    middle = (low + high) / 2
-    low, high = (low, middle) if holds(np.exp(middle)) else (middle, high)
-  return float(np.exp(high))
+  return float(
+    np.exp(scipy.optimize.brentq(lambda x: excess(np.exp(x)), 0, np.log(LARGEST_GAMMA), xtol=XTOL))
+  )

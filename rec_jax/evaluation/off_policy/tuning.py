@@ -1,11 +1,65 @@
 """SLOPE: how much to clip, to switch or to shrink, from the log alone."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import scipy.special
+from jax.typing import ArrayLike
 
-from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, influence
+from rec_jax.evaluation.off_policy.estimators import (
+  ESTIMATORS,
+  Estimator,
+  Rounds,
+  Terms,
+  applicable,
+  influence,
+)
+
+# How many quantiles of the weights above 1 are candidates.
+NUM_CLIPS = 20
+# Of these only the tuned version is shown; untuned they are `ipw` or `dr`.
+ONLY_TUNED = frozenset({'switch_dr', 'dr_os', 'sg_ipw', 'sg_dr'})
+
+
+def tuned(
+  rounds: Rounds, has_model: bool, names: Collection[str] = tuple(ESTIMATORS)
+) -> dict[str, Estimator]:
+  """The estimators that apply, those with `lambda_` also at the value that SLOPE chooses.
+
+  Args:
+    rounds: from `match`.
+    has_model: whether `q_hat` was given to it.
+    names: of the estimators.
+
+  Returns:
+    Label -> estimator. The label of a tuned one holds the chosen `lambda_`.
+  """
+  grids = candidates(rounds.weight)
+  table: dict[str, Estimator] = {}
+  for name, estimator in applicable(rounds, has_model).items():
+    if name not in names:
+      continue
+    if name not in ONLY_TUNED:
+      table[name] = estimator
+    if name in grids:
+      lambda_ = slope(estimator, rounds, grids[name])
+      table[f'{name}, lambda {lambda_:.3g}'] = functools.partial(estimator, lambda_=lambda_)
+  return table
+
+
+def candidates(weight: ArrayLike) -> dict[str, list[float]]:
+  """Values of `lambda_` to choose from, by estimator, from the weights [n] of a log.
+
+  Each list holds the value at which the estimator takes nothing of a weight, so that with more
+  rounds the choice comes to what is unbiased.
+  """
+  weight = np.asarray(weight, np.float64)
+  above = weight[weight > 1]
+  clips = np.unique(np.quantile(above, np.linspace(0, 1, NUM_CLIPS))) if above.size else above
+  grids = dict.fromkeys(('ipw', 'dr', 'switch_dr'), np.append(clips[:-1], np.inf).tolist())
+  grids['dr_os'] = np.append(clips**2, np.inf).tolist()
+  return grids | {name: [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0] for name in ('sg_ipw', 'sg_dr')}
 
 
 def slope(

@@ -51,6 +51,12 @@ def check_log(
   _check_overlap(np.asarray(action_dist), np.asarray(action), position)
 
 
+def check_level(level: float) -> None:
+  """Raises unless a level of intervals is a probability."""
+  if not 0 < level < 1:
+    raise InputError(f'level: {level:g} is not in (0, 1); give 0.95 for 95 %')
+
+
 def check_finite(name: str, values: np.ndarray, remedy: str) -> None:
   """Raises unless all values [n, ...] are finite, naming the row and the remedy."""
   row = _first(~np.isfinite(values).reshape(len(values), -1).all(1))

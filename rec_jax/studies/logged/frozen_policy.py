@@ -18,8 +18,10 @@ from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 InfoOf = Callable[[State, Context, jax.Array], Info]
 
-# Rounds whose distributions are computed at once.
+# Rounds whose distributions are computed at once; fewer where the features of their candidates are
+# more numbers than this.
 CHUNK_SIZE = 256
+CHUNK_FEATURES = 1 << 24
 
 
 def spec_of(log: LoggedFeedback, inputs: Inputs) -> ArmSpec:
@@ -76,36 +78,58 @@ def learn(
 
 
 def distributions(
-  key: jax.Array, log: LoggedFeedback, policy: Policy, inputs: Inputs, state: State, first: int
+  key: jax.Array,
+  log: LoggedFeedback,
+  policy: Policy,
+  inputs: Inputs,
+  state: State,
+  first: int,
+  arms: np.ndarray | None = None,
 ) -> np.ndarray:
   """[n - first, C, L] what a frozen policy would do in the rounds from `first` on.
 
   Over the candidates of each round; these are all K actions where the log does not name them.
+  `arms` [K] says which arm of the policy each action is, -1 for none; if not given, arm and action
+  are the same, and so are the features of `inputs`.
   """
   num_rounds = len(log.action) - first
+  arm_dim = inputs.features.shape[1]
+  arms = np.arange(len(log.item_ids)) if arms is None else arms
+  offered = arms
+  if log.candidates is not None:
+    candidates = log.candidates[first:]
+    offered = np.where(candidates >= 0, arms[candidates], -1)
+  size = max(1, min(CHUNK_SIZE, num_rounds, CHUNK_FEATURES // (offered.shape[-1] * arm_dim)))
   # Whole chunks only: a shorter last one would be compiled for on its own.
-  size = min(CHUNK_SIZE, num_rounds)
   rows = np.arange(-(-num_rounds // size) * size) % num_rounds
-  offered = np.arange(len(inputs.features))[None] if log.candidates is None else log.candidates
-  rounds = (
+  rounds = [
     jax.random.split(key, len(rows)),
     inputs.user[first:][rows],
     inputs.query[first:][rows],
-    np.broadcast_to(offered, (len(log.action), offered.shape[1]))[first:][rows],
-  )
+    *([] if offered.ndim == 1 else [offered[rows]]),
+  ]
   chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rounds)
   found = jax.jit(_distributions, static_argnames='policy')(
-    state, inputs.features, chunks, policy=policy
+    state, inputs.features, arms, chunks, policy=policy
   )
-  probabilities = np.asarray(found, np.float64).reshape(len(rows), *found.shape[2:])[:num_rounds]
+  probabilities = np.asarray(found).reshape(len(rows), *found.shape[2:])[:num_rounds]
+  probabilities = probabilities.astype(np.float64)
   # Sums of float32 are off in the last digits.
-  return probabilities / probabilities.sum(1, keepdims=True)
+  probabilities /= probabilities.sum(1, keepdims=True)
+  return probabilities
 
 
-def _distributions(state: State, features: jax.Array, chunks: Any, *, policy: Policy) -> jax.Array:
-  """[chunks, size, C, L] from the key, the user, the query and the candidates of each round."""
+def _distributions(
+  state: State, features: jax.Array, all_arms: jax.Array, chunks: Any, *, policy: Policy
+) -> jax.Array:
+  """[chunks, size, C, L] from the key, the user, the query and the arms offered in each round.
 
-  def one(key: jax.Array, user: jax.Array, query: jax.Array, arms: jax.Array) -> jax.Array:
+  Where these are all of them they are not given, so that their features are not copied a round.
+  """
+
+  def one(
+    key: jax.Array, user: jax.Array, query: jax.Array, arms: jax.Array = all_arms
+  ) -> jax.Array:
     context = Context(user, query, features[arms], jnp.maximum(arms, 0), arms >= 0)
     return policy.probabilities(key, state, context)
 

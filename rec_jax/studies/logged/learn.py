@@ -7,7 +7,6 @@ Shape letters: n rounds, K actions, C candidates of a round at most, D context f
 features.
 """
 
-import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -19,9 +18,16 @@ import numpy as np
 from rec_jax import bandits
 from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.data import logged
-from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index
+from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, subset
 from rec_jax.evaluation.off_policy.estimators import at_position
-from rec_jax.studies.logged import objectives, policy_checkpoint, policy_value, valuation
+from rec_jax.studies.logged import (
+  lessons,
+  log_checks,
+  objectives,
+  policy_checkpoint,
+  policy_value,
+  valuation,
+)
 from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig, Rows
 from rec_jax.studies.logged.policy_checkpoint import Affine, FrozenPolicy
 from rec_jax.training.fit import fit
@@ -56,12 +62,17 @@ def run(
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
   # Before anything is written, which the valuation would not take back.
-  policy_value.check_parts(num_rounds, num_train, num_rounds - num_train)
+  log_checks.check_parts(num_rounds, num_train, num_rounds - num_train)
+  log_checks.check_size(log, num_rounds - num_train)
   frozen = learn(log, settings, num_train, seed)
+  rest = policy_value.without_lessons(log, [frozen])
+  result = policy_value.evaluate_policy(rest, frozen, train_share, seed)
+  # Nothing is written of what cannot be valued.
   out.mkdir(parents=True, exist_ok=True)
   policy_checkpoint.save(out / 'policy', frozen)
   print(f'learnt by {settings.objective}: {out / "policy"}')
-  valuation.run(path, str(out / 'policy'), train_share, seed, out / 'policy_value.svg')
+  left_out = num_rounds - len(rest.action)
+  valuation.report(rest, str(out / 'policy'), result, left_out, out / 'policy_value.svg')
 
 
 def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: int) -> FrozenPolicy:
@@ -77,24 +88,27 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
     InputError: a setting out of range, a log that does not serve, or parameters not finite.
   """
   objectives.check(settings)
-  policy_value.check_candidates(log)
-  train = _first_rounds(log, num_train)
+  log_checks.check_candidates(log)
+  train = subset(log, slice(num_train))
   query = policy_checkpoint.scale(policy_checkpoint.context_of(train))
-  features = Affine(jnp.eye(len(log.item_ids)), jnp.zeros(len(log.item_ids)))
+  num_actions, items = len(log.item_ids), None
+  features = Affine(jnp.eye(num_actions), jnp.zeros(num_actions))
   if log.action_context is not None:
     features = policy_checkpoint.scale(log.action_context)
+    items = jnp.asarray(policy_checkpoint.apply(features, log.action_context))
   seen = policy_checkpoint.apply(query, policy_checkpoint.context_of(train))
-  items = policy_checkpoint.apply(features, policy_checkpoint.action_context_of(log))
+  # The baseline of `Rows.reward`.
+  origin = 0.0 if settings.objective == 'top_k' else float(train.reward.mean())
   rows = Rows(
     query=jnp.asarray(seen),
     candidates=None if train.candidates is None else jnp.asarray(train.candidates, jnp.int32),
     index=jnp.asarray(chosen_index(train), jnp.int32),
     propensity=jnp.asarray(train.propensity, jnp.float32),
-    reward=jnp.asarray(train.reward, jnp.float32),
-    model=_model(train, settings, seen, seed),
+    reward=jnp.asarray(train.reward - origin, jnp.float32),
+    model=_model(train, settings, seen, seed, origin),
   )
-  logits = functools.partial(objectives.logits, jnp.asarray(items))
-  dims = seen.shape[1], items.shape[1]
+  logits = functools.partial(objectives.logits, items)
+  dims = seen.shape[1], len(features.offset)
   learnt = fit(
     jax.random.key(seed),
     lambda params, rows: OBJECTIVES[settings.objective](
@@ -112,24 +126,10 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
   return _frozen(log, num_train, query, features, learnt)
 
 
-def _first_rounds(log: LoggedFeedback, num_train: int) -> LoggedFeedback:
-  """The log as it was when its first rounds were all there was."""
-  by_item = ('item_ids', 'action_context')
-  columns = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
-  return dataclasses.replace(
-    log,
-    **{
-      name: column[:num_train]
-      for name, column in columns.items()
-      if name not in by_item and column is not None
-    },
-  )
-
-
 def _model(
-  train: LoggedFeedback, settings: LearningConfig, query: np.ndarray, seed: int
+  train: LoggedFeedback, settings: LearningConfig, query: np.ndarray, seed: int, origin: float
 ) -> jax.Array | None:
-  """[n, C] what 'dr' and 'pessimistic' take each candidate to be worth."""
+  """[n, C] what 'dr' and 'pessimistic' take each candidate to be worth above the origin."""
   if settings.objective == 'dr':
     q_hat = policy_value.expected_rewards(train, 0, seed)
     if q_hat is None:
@@ -137,16 +137,18 @@ def _model(
         '--objective: dr needs a model of the reward, and the log has neither context nor '
         'action_context for it to read; take ipw'
       )
-    return at_position(jnp.asarray(q_hat, jnp.float32), jnp.asarray(train.position))
+    return at_position(jnp.asarray(q_hat - origin, jnp.float32), jnp.asarray(train.position))
   if settings.objective == 'pessimistic':
-    bounds = _lower_bounds(train, query, settings.penalty)
+    bounds = _lower_bounds(train, query, settings.penalty, origin)
     if train.candidates is None:
       return bounds
     return jnp.take_along_axis(bounds, jnp.maximum(jnp.asarray(train.candidates), 0), axis=1)
   return None
 
 
-def _lower_bounds(train: LoggedFeedback, query: np.ndarray, penalty: float) -> jax.Array:
+def _lower_bounds(
+  train: LoggedFeedback, query: np.ndarray, penalty: float, origin: float
+) -> jax.Array:
   """[n, K] mean minus `penalty` standard deviations of a linear posterior for each action."""
   num_rounds, num_actions = len(train.action), len(train.item_ids)
   queries = jnp.concatenate([jnp.asarray(query), jnp.ones((num_rounds, 1))], axis=1)
@@ -159,7 +161,7 @@ def _lower_bounds(train: LoggedFeedback, query: np.ndarray, penalty: float) -> j
     features=ones[:, None],
     arm_id=jnp.asarray(train.action, jnp.int32),
     propensity=ones,
-    reward=jnp.asarray(train.reward, jnp.float32),
+    reward=jnp.asarray(train.reward - origin, jnp.float32),
     weight=ones,
   )
   init_key, update_key = jax.random.split(jax.random.key(0))
@@ -192,8 +194,7 @@ def _frozen(
     hyperparameters=hyperparameters,
     spec=spec,
     item_ids=log.item_ids,
-    learnt_from=policy_checkpoint.fingerprint(log, num_train),
-    num_train=num_train,
+    lessons=lessons.of(subset(log, slice(num_train))),
     state=bandits.make(name, **hyperparameters).init(jax.random.key(0), spec),
     query=Affine(query.matrix @ learnt.matrix, query.offset @ learnt.matrix + learnt.offset),
     features=features,

@@ -55,7 +55,9 @@ class Rows:
     candidates: [n, C] int32 in [0, K), -1 where there are fewer; None where all K are.
     index: [n] int32, which candidate was logged.
     propensity: [n] float32.
-    reward: [n] float32.
+    reward: [n] float32, minus the mean over the log, so that its origin does not matter: a baseline
+      for weights that do not average 1 (Joachims, Swaminathan & de Rijke 2018, equation 10). For
+      'top_k' as it was logged: there 0 is what showing nothing earns.
     model: [n, C] float32, expected rewards or their lower bounds; None where none are needed.
   """
 
@@ -77,9 +79,11 @@ def check(settings: LearningConfig) -> None:
   check_range('num_steps', settings.num_steps, 1)
 
 
-def logits(items: jax.Array, params: Affine, rows: Rows) -> jax.Array:
-  """[n, C], -inf where there is no candidate."""
-  scores = (rows.query @ params.matrix + params.offset) @ items.T
+def logits(items: jax.Array | None, params: Affine, rows: Rows) -> jax.Array:
+  """[n, C], -inf where there is no candidate, from items [K, F]; None: a column an item."""
+  scores = rows.query @ params.matrix + params.offset
+  if items is not None:
+    scores = scores @ items.T
   if rows.candidates is None:
     return scores
   offered = jnp.take_along_axis(scores, jnp.maximum(rows.candidates, 0), axis=1)

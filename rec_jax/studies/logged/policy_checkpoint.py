@@ -7,7 +7,6 @@ and may be learnt, as the user's vector of `two_tower_softmax` is.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from flax import struct
 from rec_jax import bandits, checkpoint
 from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, moments
 from rec_jax.studies.logged import frozen_policy
+from rec_jax.studies.logged.lessons import Lessons
 from rec_jax.types import ArmSpec, InputError
 
 
@@ -44,8 +44,7 @@ class FrozenPolicy:
     hyperparameters: of the registry, as JSON.
     spec: the sizes it was built for.
     item_ids: [K] strings, the items of its arms.
-    learnt_from: fingerprint of the rounds that it learnt from, see `fingerprint`.
-    num_train: how many these were.
+    lessons: the rounds that it learnt from.
     state: of the policy.
     query: context [n, C] -> query [n, D].
     features: action context [K, A] -> features [K, F].
@@ -55,8 +54,7 @@ class FrozenPolicy:
   hyperparameters: dict[str, Any]
   spec: ArmSpec
   item_ids: np.ndarray
-  learnt_from: str
-  num_train: int
+  lessons: Lessons
   state: Any
   query: Affine
   features: Affine
@@ -69,13 +67,15 @@ def save(directory: Path | str, frozen: FrozenPolicy) -> None:
     'hyperparameters': frozen.hyperparameters,
     'spec': frozen.spec._asdict(),
     'item_ids': frozen.item_ids.tolist(),
-    'learnt_from': frozen.learnt_from,
-    'num_train': frozen.num_train,
+    'window': frozen.lessons.window,
+    'num_windows': len(frozen.lessons.hashes),
     'context_dim': len(frozen.query.matrix),
     'action_context_dim': len(frozen.features.matrix),
   }
   with checkpoint.open(directory, config) as saved:
-    saved.save(0, (frozen.state, frozen.query, frozen.features), None)
+    # JAX would cut integers of 64 bits in half.
+    hashes = frozen.lessons.hashes.view(np.uint32)
+    saved.save(0, (frozen.state, frozen.query, frozen.features, hashes), None)
 
 
 def load(directory: Path | str) -> FrozenPolicy:
@@ -88,6 +88,7 @@ def load(directory: Path | str) -> FrozenPolicy:
   if 'hyperparameters' not in config:
     raise InputError(f'{directory}: a checkpoint, but not of a policy')
   dims = config.pop('context_dim'), config.pop('action_context_dim')
+  config['item_ids'] = np.array(config['item_ids'], str)
   spec = ArmSpec(**config.pop('spec'))
   policy = bandits.make(config['name'], **config['hyperparameters'])
   state = jax.eval_shape(lambda key: policy.init(key, spec), jax.random.key(0))
@@ -95,48 +96,100 @@ def load(directory: Path | str) -> FrozenPolicy:
     Affine(jnp.zeros((size, width)), jnp.zeros(width))
     for size, width in zip(dims, (spec.query_dim, spec.arm_dim), strict=True)
   )
-  state, query, features = checkpoint.load_state(directory, (state, *maps))
-  item_ids = np.array(config.pop('item_ids'), str)
+  window, num_windows = config.pop('window'), config.pop('num_windows')
+  hashes = jax.ShapeDtypeStruct((2 * num_windows,), np.uint32)
+  state, query, features, hashes = checkpoint.load_state(directory, (state, *maps, hashes))
   return FrozenPolicy(
-    **config, spec=spec, item_ids=item_ids, state=state, query=query, features=features
+    **config,
+    spec=spec,
+    lessons=Lessons(window, np.asarray(hashes).view(np.uint64)),
+    state=state,
+    query=query,
+    features=features,
   )
 
 
-def distributions(
-  key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback, first: int
-) -> np.ndarray:
-  """[n - first, C, L] what the policy would do in the rounds of a log from `first` on.
+def distributions(key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback) -> np.ndarray:
+  """[n, C, L] what the policy would do in the rounds of a log, over the candidates of each.
+
+  Items are matched by id, in whatever order. Those that the policy does not know it never takes;
+  those that the log does not know were not offered.
 
   Raises:
-    InputError: as `seen_by`.
+    InputError: as `seen_by`, or a round without an item that the policy knows, or positions beyond
+      those of its slates.
   """
+  num_positions = int(log.position.max()) + 1
+  if num_positions > frozen.spec.slate_size:
+    row = int(np.argmax(log.position >= frozen.spec.slate_size))
+    raise InputError(
+      f'position, row {row}: {log.position[row]} is not in 0..{frozen.spec.slate_size - 1}, the '
+      'positions that the policy learnt from; give a log of those'
+    )
   query, features = seen_by(frozen, log)
   inputs = Inputs(np.zeros(len(query), np.int32), query, features)
   policy = bandits.make(frozen.name, **frozen.hyperparameters)
-  return frozen_policy.distributions(key, log, policy, inputs, frozen.state, first)
+  arms = arms_of(frozen, log)
+  found = frozen_policy.distributions(key, log, policy, inputs, frozen.state, 0, arms)
+  return found[:, :, :num_positions]
+
+
+def arms_of(frozen: FrozenPolicy, log: LoggedFeedback) -> np.ndarray:
+  """[K] the arm of the policy that each item of a log is, -1 for those that it does not know.
+
+  Raises:
+    InputError: a round offers none that it knows.
+  """
+  arm = {item_id: index for index, item_id in enumerate(frozen.item_ids.tolist())}
+  arms = np.array([arm.get(item_id, -1) for item_id in log.item_ids.tolist()])
+  known = arms >= 0
+  # Of -1, no candidate, the last item is asked, which does not count.
+  offered = known[None] if log.candidates is None else known[log.candidates] & (log.candidates >= 0)
+  row = int(np.argmin(offered.any(1)))
+  if not offered[row].any():
+    raise InputError(
+      f'row {row}: the policy knows none of the items that it could choose from, such as '
+      f'{str(log.item_ids[log.action[row]])!r}; give a log of the items that it learnt from, such '
+      f'as {str(frozen.item_ids[0])!r}'
+    )
+  return arms
+
+
+def with_items_of(frozen: FrozenPolicy, log: LoggedFeedback) -> LoggedFeedback:
+  """The log with the items that it never chose, where the policy knows them.
+
+  A log without a list of its items knows those that were chosen. Where that is fewer than there
+  were to choose from, and those of the policy make it up, these are what there was.
+  """
+  missing = frozen.item_ids[~np.isin(frozen.item_ids, log.item_ids)]
+  total = len(log.item_ids) + len(missing)
+  is_listed = log.action_context is not None or log.expected_reward is not None
+  if is_listed or log.candidates is not None or (log.num_candidates != total).any():
+    return log
+  return dataclasses.replace(log, item_ids=np.concatenate([log.item_ids, missing]))
 
 
 def seen_by(frozen: FrozenPolicy, log: LoggedFeedback) -> tuple[np.ndarray, np.ndarray]:
-  """(query [n, D], features [K, F]) of a log as the policy reads them.
+  """(query [n, D], features [K, F], in the order of its arms) of a log as the policy reads them.
 
   Raises:
-    InputError: the log has other items, or other columns than the policy learnt from.
+    InputError: the log has other columns than the policy learnt from.
   """
-  if not np.array_equal(log.item_ids, frozen.item_ids):
-    raise InputError(
-      f'the policy chooses from {len(frozen.item_ids)} items and the log has {len(log.item_ids)}, '
-      'or other ones or in another order; give a log with the items that it learnt from'
-    )
-  columns = context_of(log), action_context_of(log)
-  for name, values, known in zip(
-    ('context', 'action_context'), columns, (frozen.query, frozen.features), strict=True
+  context, actions = context_of(log), np.eye(len(frozen.item_ids))
+  if log.action_context is not None:
+    row = {item_id: index for index, item_id in enumerate(log.item_ids.tolist())}
+    rows = np.array([row.get(item_id, -1) for item_id in frozen.item_ids.tolist()])
+    actions = np.where(rows[:, None] >= 0, np.asarray(log.action_context)[rows], 0)
+  for name, values, known in (
+    ('context', context, frozen.query),
+    ('action_context', actions, frozen.features),
   ):
     if values.shape[1] != len(known.matrix):
       raise InputError(
         f'{name} has {values.shape[1]} columns in the log, and the policy learnt from '
         f'{len(known.matrix)}; give a log with the same columns'
       )
-  return apply(frozen.query, columns[0]), apply(frozen.features, columns[1])
+  return apply(frozen.query, context), apply(frozen.features, actions)
 
 
 def apply(affine: Affine, values: np.ndarray) -> np.ndarray:
@@ -149,29 +202,8 @@ def context_of(log: LoggedFeedback) -> np.ndarray:
   return np.ones((len(log.action), 1)) if log.context is None else np.asarray(log.context)
 
 
-def action_context_of(log: LoggedFeedback) -> np.ndarray:
-  """[K, A], a column an action where the log has no action context."""
-  if log.action_context is None:
-    return np.eye(len(log.item_ids))
-  return np.asarray(log.action_context)
-
-
 def scale(values: np.ndarray) -> Affine:
   """The map to mean 0 and variance 1 of each column, as `logged_feedback.scaled`."""
   mean, spread = moments(values)
   factor = 1 / spread
   return Affine(jnp.asarray(np.diag(factor), jnp.float32), jnp.asarray(-mean * factor, jnp.float32))
-
-
-def fingerprint(log: LoggedFeedback, num_train: int) -> str:
-  """SHA-256 of the actions, propensities and rewards of the first rounds."""
-  digest = hashlib.sha256()
-  for column in (log.action, log.propensity, log.reward):
-    digest.update(np.ascontiguousarray(column[:num_train]).tobytes())
-  return digest.hexdigest()
-
-
-def first_unseen_round(frozen: FrozenPolicy, log: LoggedFeedback) -> int:
-  """The first round of a log that the policy has not learnt from: 0 unless it learnt from it."""
-  same = fingerprint(log, frozen.num_train) == frozen.learnt_from
-  return frozen.num_train if same else 0

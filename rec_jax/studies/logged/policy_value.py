@@ -1,17 +1,17 @@
 """What a policy would have earned on a log, by every estimator that applies.
 
 A policy learns from the first part of the log, is frozen, and is valued on the rest, so the rounds
-that judge it have taught it nothing. Some policies need neither learning nor the candidates, only
-the probability of the logged action, and are valued on all rounds: the logging policy itself, of
-which IPW is the mean reward, the one that always shows one item, and the uniform one where the
-candidates change and are not known.
+that judge it have taught it nothing; a checkpoint knows the rounds that taught it. Some policies
+need neither learning nor the candidates, only the probability of the logged action: the logging
+policy itself, of which IPW is the mean reward, and the uniform one where the candidates change and
+are not known, are valued on all rounds; the one that always shows one item is on those that offer
+it.
 
 The unit of an interval is the user where the log knows more than one: visits of one user depend on
 each other, so users are resampled. Else it is the round.
 """
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -22,85 +22,97 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, policy_inputs, scaled
-from rec_jax.evaluation.off_policy import estimators, intervals
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, Estimator, Rounds
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate, overlap_of, with_cut
+from rec_jax.data.logged_feedback import (
+  LoggedFeedback,
+  chosen_index,
+  policy_inputs,
+  scaled,
+  subset,
+)
+from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
-from rec_jax.evaluation.off_policy.tuning import slope
-from rec_jax.studies.logged import frozen_policy, policy_checkpoint
+from rec_jax.evaluation.off_policy.validation import check_log
+from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_checkpoint
+from rec_jax.studies.logged.evaluation import Evaluation, evaluated
+from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
+from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import InputError
 
 logger = logging.getLogger(__name__)
 
-LOGGED = 'logged'
 ITEM = 'item:'
-NUM_FOLDS = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """A policy's value on the second part of a log.
-
-  Attributes:
-    values: estimator -> value with interval and overlap; settings chosen by SLOPE in the label.
-    truth: what the policy really earns in the contexts of these rounds, None where it is not known.
-    logged_mean: what the logging policy earned on the same rounds.
-    num_train: rounds that the policy learnt from; 0 where it has nothing to learn.
-    unit: of the intervals, 'users' or 'rounds'.
-    target: [m] probability of the logged action under the policy, in the m rounds that judge it,
-      which are the last of the log.
-  """
-
-  values: dict[str, PolicyValue]
-  truth: float | None
-  logged_mean: float
-  num_train: int
-  unit: str
-  target: np.ndarray
-
-
-def evaluate_policy(log: LoggedFeedback, name: str, train_share: float, seed: int) -> Evaluation:
-  """Evaluates a policy on the rounds after those that it learnt from.
+def evaluate_policy(
+  log: LoggedFeedback, policy: str | FrozenPolicy, train_share: float, seed: int
+) -> Evaluation:
+  """Evaluates a policy on rounds that it did not learn from.
 
   Args:
     log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
-    name: of the registry, the directory of a checkpoint that holds a frozen policy, 'item:ID': the
-      policy that always shows one item, or 'logged': the one that logged, to check the log.
-    train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
+    policy: a frozen one, or the directory of its checkpoint, which rounds of `without_lessons`
+      judge; a name of the registry, 'item:ID': the policy that always shows one item, or 'logged':
+      the one that logged, to check the log.
+    train_share: part of the log, from its beginning, that a policy of the registry learns from; in
+      (0, 1).
     seed: of the policy, the folds and the bootstrap.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
+  frozen = frozen_of(policy)
+  if frozen is not None:
+    return _evaluate_frozen(log, frozen, seed)
+  name = str(policy)
   if name == LOGGED:
     return _without_learning(log, log.propensity, seed)
   if name.startswith(ITEM):
-    return _without_learning(log, _always(log, name.removeprefix(ITEM)), seed)
-  if name == 'uniform' and are_candidates_unknown(log):
+    return _always(log, name.removeprefix(ITEM), seed)
+  if name == 'uniform' and log_checks.are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed)
-  frozen = policy_checkpoint.load(name) if Path(name).is_dir() else None
-  check_candidates(log)
+  log_checks.check_candidates(log)
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
-  if frozen is not None:
-    num_train = policy_checkpoint.first_unseen_round(frozen, log)
-  check_parts(num_rounds, num_rounds - num_train, *(() if frozen is not None else (num_train,)))
+  log_checks.check_parts(num_rounds, num_rounds - num_train, num_train)
+  log_checks.check_size(log, num_rounds - num_train)
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
-  if frozen is not None:
-    action_dist = policy_checkpoint.distributions(choice_key, frozen, log, num_train)
-  else:
-    policy, inputs = bandits.make(name), policy_inputs(log, num_train)
-    if not policy.propensity_is_exact:
-      logger.warning(
-        '%s: its probabilities are estimated from draws, which adds noise to its value and pulls '
-        'it a little towards that of the uniform policy',
-        name,
-      )
-    state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
-    action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
+  made, inputs = bandits.make(name), policy_inputs(log, num_train)
+  if not made.propensity_is_exact:
+    logger.warning(
+      '%s: its probabilities are estimated from draws, which adds noise to its value and pulls '
+      'it a little towards that of the uniform policy',
+      name,
+    )
+  state = frozen_policy.learn(learn_key, log, made, inputs, num_train)
+  action_dist = frozen_policy.distributions(choice_key, log, made, inputs, state, num_train)
   q_hat = expected_rewards(log, num_train, seed)
   return evaluate_distribution(log, name, action_dist, q_hat, num_train, seed)
+
+
+def frozen_of(policy: str | FrozenPolicy) -> FrozenPolicy | None:
+  """The policy of a checkpoint's directory, itself if it is one, else None."""
+  if isinstance(policy, FrozenPolicy):
+    return policy
+  return policy_checkpoint.load(policy) if Path(policy).is_dir() else None
+
+
+def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> LoggedFeedback:
+  """The rounds of a log that taught none of the policies, see `lessons`.
+
+  Raises:
+    InputError: too few are left to judge by.
+  """
+  taught = np.zeros(len(log.action), bool)
+  for frozen in policies:
+    taught |= lessons.taught(frozen.lessons, log)
+  num_left = int((~taught).sum())
+  if num_left < NUM_FOLDS:
+    raise InputError(
+      f'{taught.sum()} of {len(taught)} rounds of the log taught the policy, which they cannot '
+      f'judge; give {NUM_FOLDS} others at least'
+    )
+  return subset(log, ~taught) if taught.any() else log
 
 
 def evaluate_distribution(
@@ -135,7 +147,6 @@ def evaluate_distribution(
       f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
       'action probability 0; log with more exploration near this policy'
     )
-  unit, cluster = unit_of(log, rest)
   with jax.enable_x64():
     columns: dict[str, Any] = {
       'reward': reward,
@@ -145,35 +156,12 @@ def evaluate_distribution(
       'position': position,
       'q_hat': q_hat,
     }
-    table = tuned(estimators.match(**columns), q_hat is not None, names)
-    values = evaluate(jax.random.key(seed), **columns, estimators=table, cluster=cluster)
+    check_log(**columns)
+    rounds = estimators.match(**columns)
+  rows = np.arange(num_train, len(log.action))
+  result = evaluated(log, rows, rounds, q_hat is not None, seed, names)
   truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
-  return Evaluation(values, truth, float(reward.mean()), num_train, unit, target)
-
-
-def check_parts(num_rounds: int, *parts: int) -> None:
-  """Raises unless each part of a log of so many rounds is enough to learn from or to judge by."""
-  if min(parts) < NUM_FOLDS:
-    raise InputError(
-      f'of {num_rounds} rounds a part has {min(parts)}: at least {NUM_FOLDS} are needed to learn '
-      f'from and {NUM_FOLDS} to judge by; give a longer log or another --train_share'
-    )
-
-
-def check_candidates(log: LoggedFeedback) -> None:
-  """Raises unless the log says what there was to choose from in every round."""
-  if are_candidates_unknown(log):
-    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
-    raise InputError(
-      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
-      'items, and the log does not say which; give a log with a column "candidates", or take '
-      f'--policy={LOGGED} or uniform'
-    )
-
-
-def are_candidates_unknown(log: LoggedFeedback) -> bool:
-  """Whether there was less to choose from than all items, and the log does not say what."""
-  return log.candidates is None and bool((log.num_candidates != len(log.item_ids)).any())
+  return dataclasses.replace(result, num_train=num_train, truth=truth)
 
 
 def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float:
@@ -205,12 +193,13 @@ def expected_rewards(
   reward, num_rounds = log.reward[rest], len(log.reward[rest])
   is_probability = ((reward >= 0) & (reward <= 1)).all()
   context = np.zeros((num_rounds, 0)) if log.context is None else scaled(log.context)[rest]
-  num_actions = len(log.item_ids)
-  actions = np.eye(num_actions) if item_features is None else scaled(item_features)
+  # Without anything known of actions each has an intercept, by its number.
+  num_actions = len(log.item_ids) if item_features is None else 0
+  actions = np.arange(num_actions)[:, None] if item_features is None else scaled(item_features)
   with jax.enable_x64():
     return cross_fit(
       jax.random.key(seed),
-      logistic() if is_probability else ridge(),
+      (logistic if is_probability else ridge)(num_actions=num_actions),
       context=context,
       action_context=actions,
       action=log.action[rest],
@@ -222,62 +211,54 @@ def expected_rewards(
     )
 
 
-def _always(log: LoggedFeedback, item_id: str) -> np.ndarray:
-  """[n] probability of the logged action under the policy that always shows one item."""
-  target = (log.item_ids[log.action] == item_id).astype(np.float64)
-  if not target.any():
+def _evaluate_frozen(log: LoggedFeedback, frozen: FrozenPolicy, seed: int) -> Evaluation:
+  """The value of a frozen policy on the rounds that did not teach it."""
+  log = policy_checkpoint.with_items_of(frozen, without_lessons(log, [frozen]))
+  log_checks.check_candidates(log)
+  log_checks.check_size(log, len(log.action))
+  action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
+  q_hat = expected_rewards(log, 0, seed)
+  return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed)
+
+
+def _always(log: LoggedFeedback, item_id: str, seed: int) -> Evaluation:
+  """The policy that always shows one item, in the rounds that offer it."""
+  found = np.flatnonzero(log.item_ids == item_id)
+  if found.size == 0 or not (log.action == found[0]).any():
     raise InputError(f'--policy: item {item_id!r} is in no round of the log, from row 0 on')
-  return target
+  if log_checks.are_candidates_unknown(log):
+    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
+    raise InputError(
+      f'--policy: the log does not say which rounds offer item {item_id!r} (row {row} offers '
+      f'{log.num_candidates[row]} of {len(log.item_ids)}); give it a column "candidates"'
+    )
+  rows = np.arange(len(log.action))
+  condition = ''
+  if log.candidates is not None:
+    rows = np.flatnonzero((log.candidates == found[0]).any(1))
+    if len(rows) < len(log.action):
+      condition = f'the {len(rows):,} of {len(log.action):,} rounds that offer item {item_id}'
+  some, item = subset(log, rows), np.full(len(rows), found[0])
+  # Of all candidates a model is asked of two: what was shown, and the item.
+  asked = dataclasses.replace(some, candidates=np.stack([some.action, item], axis=1))
+  q_hat = expected_rewards(asked, 0, seed) if len(rows) >= NUM_FOLDS else None
+  target = (some.action == item).astype(np.float64)
+  expected = np.zeros((len(rows), 2))
+  if q_hat is not None:
+    expected = q_hat[np.arange(len(rows)), :, some.position]
+  rounds = _rounds(some, target, expected)
+  result = evaluated(log, rows, rounds, q_hat is not None, seed)
+  return dataclasses.replace(result, condition=condition)
 
 
 def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Evaluation:
   """The estimators without a model, from the probability [n] of each logged action."""
-  unit, cluster = unit_of(log, slice(None))
+  rounds = _rounds(log, target, np.zeros((len(target), 2)))
+  return evaluated(log, np.arange(len(target)), rounds, False, seed)
+
+
+def _rounds(log: LoggedFeedback, target: np.ndarray, expected: np.ndarray) -> Rounds:
+  """From probabilities [n] of the logged actions; expected [n, 2] of them and of the policy."""
+  columns = (log.reward, target / log.propensity, target, expected[:, 0], expected[:, 1])
   with jax.enable_x64():
-    none = jnp.zeros(len(target))
-    rounds = Rounds(
-      jnp.asarray(log.reward), jnp.asarray(target / log.propensity), jnp.asarray(target), none, none
-    )
-    estimators = tuned(rounds, False)
-    terms = {label: estimator(rounds) for label, estimator in estimators.items()}
-    found = intervals.bootstrap(jax.random.key(seed), terms, cluster=cluster)
-    overlap = overlap_of(rounds.weight)
-    values = {
-      label: PolicyValue(
-        **dataclasses.asdict(estimate),
-        interval='bootstrap',
-        **dataclasses.asdict(with_cut(overlap, estimators[label], rounds)),
-      )
-      for label, estimate in found.items()
-    }
-  return Evaluation(values, None, float(log.reward.mean()), 0, unit, target)
-
-
-def tuned(
-  rounds: Rounds, has_model: bool, names: Collection[str] = tuple(ESTIMATORS)
-) -> dict[str, Estimator]:
-  """The estimators that apply, those with `lambda_` also at the value that SLOPE chooses."""
-  deterministic = bool(np.isin(np.asarray(rounds.target), (0, 1)).all())
-  weight = np.asarray(rounds.weight)
-  above = weight[weight > 1]
-  clips = np.unique(np.quantile(above, np.linspace(0, 1, 20))) if above.size else np.ones(1)
-  grids = {'ipw': clips, 'dr': clips, 'switch_dr': clips, 'dr_os': clips**2}
-  grids |= dict.fromkeys(('sg_ipw', 'sg_dr'), np.array([0, 0.001, 0.01, 0.03, 0.1, 0.3, 1]))
-  table: dict[str, Estimator] = {}
-  for name, estimator in ESTIMATORS.items():
-    if name not in names:
-      continue
-    if (name in MODEL_BASED and not has_model) or (name == 'replay' and not deterministic):
-      continue
-    if name not in ('switch_dr', 'dr_os', 'sg_ipw', 'sg_dr'):
-      table[name] = estimator
-    if name in grids:
-      lambda_ = slope(estimator, rounds, grids[name].tolist())
-      table[f'{name}, lambda {lambda_:.3g}'] = functools.partial(estimator, lambda_=lambda_)
-  return table
-
-
-def unit_of(log: LoggedFeedback, rows: slice) -> tuple[str, np.ndarray | None]:
-  """What is resampled, and which unit each round belongs to where that is not the round."""
-  users = log.user_id[rows]
-  return ('users', users) if (users != users[0]).any() else ('rounds', None)
+    return Rounds(*(jnp.asarray(column, jnp.float64) for column in columns))

@@ -7,13 +7,15 @@ from typing import Any
 from rec_jax import files
 from rec_jax.data import logged
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import policy_value
-from rec_jax.studies.logged.policy_value import LOGGED, Evaluation
+from rec_jax.studies.logged import evaluation, policy_value
+from rec_jax.studies.logged.evaluation import Evaluation
+from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
 
 
@@ -48,12 +50,40 @@ def run(
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
   log = logged.read(path)
+  num_rounds = len(log.action)
+  found = [policy_value.frozen_of(each) for each in (name, against)]
+  log = policy_value.without_lessons(log, [frozen for frozen in found if frozen is not None])
   result = policy_value.evaluate_policy(log, name, train_share, seed)
   other = (
     None if against == LOGGED else policy_value.evaluate_policy(log, against, train_share, seed)
   )
-  protocol = f'learnt from the first {result.num_train:,} rounds, frozen there'
-  print(f'{name}, {protocol if result.num_train else "nothing to learn: valued on all rounds"}')
+  left_out = num_rounds - len(log.action)
+  report(log, name, result, left_out, figure, out, against, other)
+
+
+def report(
+  log: LoggedFeedback,
+  name: str,
+  result: Evaluation,
+  left_out: int,
+  figure: Path,
+  out: Path | None = None,
+  against: str = policy_value.LOGGED,
+  other: Evaluation | None = None,
+) -> None:
+  """Prints an evaluation and draws it.
+
+  Args:
+    log: whose rounds gave the evaluation.
+    name: of the policy.
+    result: its evaluation.
+    left_out: rounds of the log as it was given that taught a policy and are not in `log`.
+    figure: as in `run`, with `out` and `against`.
+    out: see there.
+    against: see there.
+    other: evaluation of that policy, None for the one that logged.
+  """
+  print(f'{name}, {protocol(result, left_out)}')
   print(terminal.table(*_table(result)))
   print(f'intervals: 95 %, {result.unit} are resampled')
   if result.truth is not None:
@@ -62,12 +92,14 @@ def run(
   for line in warnings(result):
     print(f'warning: {line}')
   if out is not None:
-    files.write_json(out, rows(name, result))
+    files.write_json(out, rows(name, result, left_out))
+  plain = evaluation.effect(log, result)
   if name != LOGGED:
-    print(f'effect of {name} in place of {against}: {effect_line(log, result, other)}')
+    found = plain if other is None else evaluation.effect(log, result, other)
+    print(f'effect of {name} in place of {against}: {effect_line(found)}')
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
   files.write_atomic(figure, drawn.panels[0])
-  print(f'advice: {advice(name, result)}\nfigure: {figure}')
+  print(f'advice: {advice(name, result, plain)}\nfigure: {figure}')
 
 
 def warnings(result: Evaluation) -> list[str]:
@@ -82,14 +114,25 @@ def warnings(result: Evaluation) -> list[str]:
   ]
 
 
-def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:
+def protocol(result: Evaluation, left_out: int) -> str:
+  """Which rounds taught and which judge, as a phrase."""
+  if result.num_train:
+    taught = f'learnt from the first {result.num_train:,} rounds, frozen there'
+    return f'{taught}; {left_out:,} taught another policy and are left out' if left_out else taught
+  if left_out:
+    given = left_out + len(result.rows)
+    return f'{left_out:,} of the {given:,} rounds of the log taught it and are left out'
+  return f'nothing to learn: valued on {result.condition or "all rounds"}'
+
+
+def rows(name: str, result: Evaluation, left_out: int) -> list[dict[str, Any]]:
   """A row an estimator, as JSON."""
-  protocol = (
-    f'off-policy, learnt from the first {result.num_train} rounds; over {result.unit}; '
+  words = (
+    f'off-policy, {protocol(result, left_out)}; over {result.unit}; '
     f'the policy that logged earned {result.logged_mean:.6g}'
   )
   return [
-    runs.estimate_row('evaluate_policy', name, label, value, protocol)
+    runs.estimate_row('evaluate_policy', name, label, value, words)
     | {
       'effective_sample_size': value.effective_sample_size,
       'max_weight': value.max_weight,
@@ -100,17 +143,8 @@ def rows(name: str, result: Evaluation) -> list[dict[str, Any]]:
   ]
 
 
-def effect_line(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> str:
-  """What a policy earns more than another, or the one that logged, and what could undo it."""
-  targets = [result.target] + ([] if other is None else [other.target])
-  # Those that judge both policies are the last ones.
-  rest = slice(len(log.action) - min(map(len, targets)), None)
-  found = sensitivity.effect(
-    log.reward[rest],
-    log.propensity[rest],
-    *(target[-len(log.reward[rest]) :] for target in targets),
-    cluster=policy_value.unit_of(log, rest)[1],
-  )
+def effect_line(found: sensitivity.Effect) -> str:
+  """What a policy earns more than another, and what hidden confounding could undo."""
   if found.gamma_of_interval == 1:
     reading = 'no conclusion, which hidden confounding could undo'
   elif found.gamma_of_interval == math.inf:
@@ -123,31 +157,35 @@ def effect_line(log: LoggedFeedback, result: Evaluation, other: Evaluation | Non
   return f'{numbers.plain(found, sign=True)}; {reading}'
 
 
-def advice(name: str, result: Evaluation) -> str:
-  """One line: what the numbers allow to conclude."""
-  values, logged_mean = result.values, result.logged_mean
+def advice(name: str, result: Evaluation, effect: Estimate) -> str:
+  """One line: what the numbers allow to conclude.
+
+  Args:
+    name: of the policy.
+    result: its values.
+    effect: what it earns more than the policy that logged, paired: see `evaluation.effect`.
+  """
+  values = result.values
   if name == LOGGED:
     return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
   estimator = 'dr' if 'dr' in values else 'snipw'
   best = values[estimator]
   if best.warning:
-    prefix = 'dr_os' if 'dr' in values else 'ipw, lambda'
-    shrunk = next(label for label in values if label.startswith(prefix))
     return (
-      f'do not decide by these numbers; of them, {shrunk} leans least on single rounds. Log with '
-      'more exploration near this policy first'
+      'do not decide by these numbers, of which none has an interval that holds as it says: log '
+      'with more exploration near this policy first'
     )
   if 'dm' in values and not values['dm'].low <= best.value <= values['dm'].high:
     model = ' The reward model disagrees (dm): do not use it alone.'
   else:
     model = ''
-  if best.low > logged_mean:
-    return f'by {estimator} the policy is better than the one that logged.{model}'
-  if best.high < logged_mean:
-    return f'by {estimator} the policy is worse than the one that logged.{model}'
-  return (
-    f'by {estimator} the policy cannot be told from the one that logged: log more rounds.{model}'
-  )
+  if effect.low > 0:
+    reading = 'is better than the one that logged.'
+  elif effect.high < 0:
+    reading = 'is worse than the one that logged.'
+  else:
+    reading = 'cannot be told from the one that logged: log more rounds.'
+  return f'by {estimator}, round by round, the policy {reading}{model}'
 
 
 def _table(result: Evaluation) -> tuple[list[str], list[list[Cell]]]:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy import estimators, sensitivity
 from rec_jax.evaluation.off_policy.evaluate import evaluate, overlap_of
 from rec_jax.types import InputError
 from tests.evaluation.off_policy import problems
@@ -61,10 +61,32 @@ def test_what_is_cut_off_the_weights_is_said():
   assert evaluate(KEY, **log, estimators={'': little}, interval='t')[''].warning == ''
 
 
-def test_a_deterministic_policy_has_replay():
-  log = binary(100)
-  log['action_dist'] = np.tile(np.eye(3)[1][None, :, None], (100, 1, 1))
-  assert 'replay' in evaluate(KEY, **log, resamples=50)
+def deterministic(num_rounds, uniform):
+  """Contexts 0 and 1, in which action x alone pays, and a policy that takes it."""
+  rng = np.random.default_rng(1)
+  context = rng.integers(2, size=num_rounds)
+  # The log likes the right action of context 1 and shuns that of context 0.
+  chance = np.where(context == 1, 0.9, 0.1) if not uniform else np.full(num_rounds, 0.5)
+  right = rng.random(num_rounds) < chance
+  pays = np.where(context == 1, 0.9, 0.1)
+  return {
+    'reward': (right & (rng.random(num_rounds) < pays)).astype(float),
+    'action': np.where(right, context, 1 - context),
+    'pscore': np.where(right, chance, 1 - chance),
+    'action_dist': np.eye(2)[context][..., None],
+  }
+
+
+def test_replay_is_shown_where_the_log_is_uniform_and_said_to_be_biased_elsewhere():
+  found = evaluate(KEY, **deterministic(2_000, True), interval='t')
+  assert found['replay'].value == pytest.approx(found['snipw'].value)
+  assert found['replay'].warning == ''
+  log = deterministic(2_000, False)
+  assert list(evaluate(KEY, **log, interval='t')) == ['ipw', 'snipw', 'sg_ipw']
+  # Contexts weigh .1 and .9 instead of .5 and .5: the truth is .5 and replay .82.
+  asked = evaluate(KEY, **log, interval='t', estimators={'replay': estimators.replay})['replay']
+  assert asked.low > 0.75
+  assert '41% of the weight is moved to other rounds' in asked.warning
 
 
 @pytest.mark.parametrize('interval', ['hoeffding', 'bernstein', 'betting'])
@@ -89,6 +111,40 @@ def test_finite_sample_intervals(interval):
     for name, value in expected.items():
       assert width[name] == pytest.approx(value, rel=1e-4)
   assert width['clipped'] < width['ipw']
+
+
+@pytest.mark.parametrize(
+  ('name', 'lambda_', 'max_weight', 'kept'),
+  [
+    ('switch_dr', 5.0, 1e6, 5.0),
+    ('switch_dr', 0.01, 1e6, 0.01),
+    ('switch_dr', 5.0, 2.0, 2.0),
+    ('dr_os', 9.0, 1e6, 1.5),
+    ('dr_os', 1e8, 1e6, 5e3),
+    ('dr', np.inf, 1e6, 1e6),
+    ('sg_dr', 0.5, 1e6, 2.0),
+  ],
+)
+def test_the_range_holds_what_is_kept_of_weights_of_any_order(name, lambda_, max_weight, kept):
+  log = problems.Tiny().draw(np.random.default_rng(0), 500)
+  log['reward'], log['q_hat'] = np.zeros(500), np.zeros_like(log['q_hat'])
+  # All weights alike, so that none is above the largest possible one.
+  log['pscore'] = log['action_dist'][np.arange(500), log['action'], 0]
+  chosen = {'': functools.partial(estimators.ESTIMATORS[name], lambda_=lambda_)}
+  settings = {'interval': 'hoeffding', 'reward_range': (0, 1), 'max_weight': max_weight}
+  found = evaluate(KEY, **log, estimators=chosen, **settings)['']
+  # A round adds from -kept to 1 + kept.
+  expected = 2 * (1 + 2 * kept) * np.sqrt(np.log(40) / 1_000)
+  assert found.high - found.low == pytest.approx(expected, rel=1e-4)
+
+
+def test_models_of_later_rounds_void_the_guarantee():
+  settings = {'interval': 'betting', 'reward_range': (0, 1), 'max_weight': 20.0}
+  found = evaluate(KEY, **binary(300), **settings)
+  voided = {name for name, value in found.items() if 'models of earlier rounds' in value.warning}
+  assert voided == estimators.MODEL_BASED
+  found = evaluate(KEY, **binary(300), **settings, predictable=True)
+  assert not any('earlier rounds' in value.warning for value in found.values())
 
 
 def test_same_key_same_numbers():
@@ -134,3 +190,12 @@ def test_poor_overlap_warns():
 def test_bad_settings_are_named(settings, message):
   with pytest.raises(InputError, match=message):
     evaluate(KEY, **binary(50), **settings)
+
+
+def test_a_level_in_per_cent_is_refused():
+  rows = {'reward': np.ones(3), 'action': np.zeros(3, int), 'pscore': np.ones(3)}
+  for level in (95, 0.0, 1.0):
+    with pytest.raises(InputError, match=r'level: .* is not in \(0, 1\); give 0.95 for 95 %'):
+      evaluate(jax.random.key(0), **rows, action_dist=np.ones((3, 1, 1)), level=level)
+  with pytest.raises(InputError, match='level: 95 is not in'):
+    sensitivity.effect(np.ones(3), np.ones(3), np.ones(3), level=95)

@@ -1,5 +1,7 @@
 """Several loggers, estimated weights and embeddings: enumeration, closed forms, loops."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -54,12 +56,48 @@ def test_all_three_are_unbiased_and_the_weighted_one_is_sharper(with_model):
 def test_weighted_equals_a_loop_over_loggers():
   _, log, _, stratum = two_loggers(200)
   rounds = estimators.match(**log | {'q_hat': None})
-  value = np.asarray(rounds.weight * rounds.reward)
-  groups = [value[stratum == k] for k in (0, 1)]
-  precision = [len(group) / group.var() for group in groups]
-  expected = sum(p * group.mean() for p, group in zip(precision, groups, strict=True))
-  ours = float(estimators.reduce(multi.weighted_multi(rounds, stratum, 2)))
-  assert ours == pytest.approx(expected / sum(precision), rel=1e-12)
+  weight = np.asarray(rounds.weight)
+  value = weight * np.asarray(rounds.reward)
+  total = precisions = 0.0
+  for k in (0, 1):
+    precision = (stratum == k).sum() / (weight[stratum == k] ** 2).mean()
+    total += precision * value[stratum == k].mean()
+    precisions += precision
+  # A third logger has no round.
+  for num_strata in (2, 3):
+    ours = float(estimators.reduce(multi.weighted_multi(rounds, stratum, num_strata)))
+    assert ours == pytest.approx(total / precisions, rel=1e-12)
+
+
+def test_a_logger_without_a_click_neither_voids_the_weighted_estimate_nor_pulls_it_down():
+  rng = np.random.default_rng(0)
+  policy, loggers = rng.dirichlet(np.full(5, 3.0)), rng.dirichlet(np.ones(5), size=10)
+  loggers = 0.9 * loggers + 0.02
+  chance = np.array([0.01, 0.005, 0.02, 0.01, 0.008])
+  stratum, found = np.repeat(np.arange(10), 200), []
+  for _ in range(300):
+    action = np.concatenate([rng.choice(5, size=200, p=p) for p in loggers])
+    target, zeros = policy[action], np.zeros(2_000)
+    reward = (rng.random(2_000) < chance[action]).astype(float)
+    rounds = estimators.Rounds(reward, target / loggers[stratum, action], target, zeros, zeros)
+    found.append(
+      [
+        float(estimators.reduce(terms))
+        for terms in (multi.weighted_multi(rounds, stratum, 10), multi.naive_multi(rounds))
+      ]
+    )
+  mean, spread = np.mean(found, axis=0), np.std(found, axis=0)
+  assert abs(mean[0] - policy @ chance) < 4 * spread[0] / np.sqrt(300)
+  assert spread[0] < 0.95 * spread[1]
+
+
+def test_a_logger_that_never_does_what_the_policy_does_is_left_out():
+  _, log, _, stratum = two_loggers(200)
+  rounds = estimators.match(**log | {'q_hat': None})
+  never = dataclasses.replace(rounds, weight=np.where(stratum == 0, 0.0, np.asarray(rounds.weight)))
+  ours = float(estimators.reduce(multi.weighted_multi(never, stratum, 2)))
+  expected = (np.asarray(rounds.weight) * np.asarray(rounds.reward))[stratum == 1].mean()
+  assert ours == pytest.approx(expected, rel=1e-12)
 
 
 def test_balanced_ipw_with_the_true_weights_is_self_normalised_ipw():

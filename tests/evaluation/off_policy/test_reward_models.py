@@ -31,7 +31,7 @@ def log(num_rounds=60, num_actions=4):
 
 
 def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
-  monkeypatch.setattr(reward_models, 'CHUNK_SIZE', 7)
+  monkeypatch.setattr(reward_models, 'CHUNK_INPUTS', 7 * 4 * 5)
   data = log()
   q_hat = cross_fit(jax.random.key(0), ridge(2.0), **data)
   design = np.c_[data['context'], data['action_context'][data['action']], np.ones(60)]
@@ -42,6 +42,34 @@ def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
       params = np.linalg.solve(x.T @ x + np.diag([2.0] * 5 + [0]), x.T @ y)
       every = np.c_[np.tile(data['context'][i], (4, 1)), data['action_context'], np.ones(4)]
       np.testing.assert_allclose(q_hat[i, :, place], every @ params, rtol=1e-8)
+
+
+@pytest.mark.parametrize('kind', [ridge, logistic])
+def test_an_action_by_its_number_is_its_one_hot_columns(x64, kind):
+  data = log()
+  one_hot = cross_fit(jax.random.key(0), kind(2.0), **data | {'action_context': np.eye(4)})
+  numbers = data | {'action_context': np.arange(4)[:, None]}
+  found = cross_fit(jax.random.key(0), kind(2.0, num_actions=4), **numbers)
+  np.testing.assert_allclose(found, one_hot, rtol=1e-9)
+  assert np.ptp(found[0, :, 0]) > 0.1
+
+
+def test_forward_models_know_earlier_folds_alone(x64):
+  data = log() | {'fold': reward_models.blocks(60)}
+  assert data['fold'][:9].tolist() == [0, 1, 2, 2, 3, 3, 3, 3, 4]
+  q_hat = cross_fit(jax.random.key(0), ridge(2.0), **data, forward=True)
+  later = data | {'reward': np.where(np.arange(60) < 8, data['reward'], 7.0)}
+  changed = cross_fit(jax.random.key(0), ridge(2.0), **later, forward=True)
+  # Round 8 opens a block, whose model has seen the eight before it; the next one opens with 16.
+  np.testing.assert_array_equal(changed[:16], q_hat[:16])
+  assert (changed[16:] != q_hat[16:]).any(axis=(1, 2)).all()
+  design = np.c_[data['context'], data['action_context'][data['action']], np.ones(60)]
+  rows = (np.arange(60) < 8) & (data['position'] == 1)
+  x, y = design[rows], data['reward'][rows]
+  params = np.linalg.solve(x.T @ x + np.diag([2.0] * 5 + [0]), x.T @ y)
+  every = np.c_[np.tile(data['context'][9], (4, 1)), data['action_context'], np.ones(4)]
+  np.testing.assert_allclose(q_hat[9, :, 1], every @ params, rtol=1e-6)
+  assert (q_hat[0] == 0).all()
 
 
 def test_candidates_are_looked_up():

@@ -1,4 +1,4 @@
-"""Bounds under hidden confounding against linear programs, all vertices and a simulated truth."""
+"""Bounds under hidden confounding against linear programs, closed forms and a simulated truth."""
 
 import itertools
 
@@ -7,30 +7,38 @@ import pytest
 from scipy import optimize
 
 from rec_jax.evaluation.off_policy import estimators
-from rec_jax.evaluation.off_policy.sensitivity import effect, effect_bounds
+from rec_jax.evaluation.off_policy.sensitivity import Model, effect, effect_bounds
 from rec_jax.types import InputError
 
 
-def log(seed=0, n=8, overlap=True):
-  """(reward, pscore, target, other); without overlap the two policies share no row."""
+def log(seed=0, n=8):
+  """(reward, pscore, target, other)."""
   rng = np.random.default_rng(seed)
   reward, pscore = rng.normal(size=n), rng.uniform(0.1, 0.9, size=n)
   target, other = rng.random((2, n))
-  if not overlap:
-    target[::2], other[1::2] = 0, 0
   return reward, pscore, target, other
 
 
-def vertices(pscore, gamma):
-  """[2^n, n] every choice of extreme inverse propensities."""
-  factor = np.array(list(itertools.product([1 / gamma, gamma], repeat=len(pscore))))
-  return 1 + factor * (1 / pscore - 1)
+def program(reward, pscore, target, gamma, sign, balanced=True):
+  """The largest self-normalised value times sign over all weights that gamma allows.
 
-
-def values(reward, weights, target):
-  """Self-normalised value for each row of weights."""
-  weights = weights * target
-  return weights @ reward / weights.sum(1)
+  Weights that are balanced add up to what the recorded propensities say. Without that it is the
+  relaxation of Zhao, Small & Bhattacharya (2019), by Charnes & Cooper: weights scaled to sum to
+  one, and the scale is a variable too.
+  """
+  odds, n = 1 / pscore - 1, len(reward)
+  low, high = target * (1 + odds / gamma), target * (1 + odds * gamma)
+  total = (target / pscore).sum()
+  scale = (1 / total, 1 / total) if balanced else (0, None)
+  found = optimize.linprog(
+    -sign * np.append(reward, 0),
+    np.vstack([np.c_[np.eye(n), -high], np.c_[-np.eye(n), low]]),
+    np.zeros(2 * n),
+    np.append(np.ones(n), 0)[None],
+    [1],
+    bounds=[(0, None)] * n + [scale],
+  )
+  return -sign * found.fun
 
 
 def test_without_confounding_it_is_the_self_normalised_estimate():
@@ -52,56 +60,99 @@ def test_without_confounding_it_is_the_self_normalised_estimate():
 
 
 @pytest.mark.parametrize('gamma', [1.5, 4.0])
-def test_against_the_logging_policy_it_is_the_best_and_worst_vertex(gamma):
-  reward, pscore, target, _ = log()
-  possible = values(reward, vertices(pscore, gamma), target) - reward.mean()
-  bounds = effect_bounds(reward, pscore, target, gamma=gamma)
-  assert bounds.least.value == pytest.approx(possible.min(), rel=1e-10)
-  assert bounds.most.value == pytest.approx(possible.max(), rel=1e-10)
-
-
-@pytest.mark.parametrize('gamma', [1.5, 4.0])
-def test_it_is_the_linear_program(gamma):
+@pytest.mark.parametrize('binary', [False, True])
+def test_it_is_the_linear_program_whose_weights_add_up_and_no_relaxation_of_it(gamma, binary):
   reward, pscore, target, _ = log(1, n=30)
-  odds = 1 / pscore - 1
-  low, high = target * (1 + odds / gamma), target * (1 + odds * gamma)
-  # Charnes & Cooper: weights scaled to sum to one, and the scale t is a variable too.
-  eye, n = np.eye(30), 30
-  above = np.hstack([eye, -high[:, None]])
-  below = np.hstack([-eye, low[:, None]])
+  reward = (reward > 0).astype(float) if binary else reward
   bounds = effect_bounds(reward, pscore, target, gamma=gamma)
-  for sign, found in ((1, bounds.least), (-1, bounds.most)):
-    program = optimize.linprog(
-      sign * np.append(reward, 0),
-      np.vstack([above, below]),
-      np.zeros(2 * n),
-      np.append(np.ones(n), 0)[None],
-      [1],
-    )
-    assert found.value + reward.mean() == pytest.approx(sign * program.fun, abs=1e-9)
+  for sign, found in ((-1, bounds.least), (1, bounds.most)):
+    value = found.value + reward.mean()
+    assert value == pytest.approx(program(reward, pscore, target, gamma, sign), abs=1e-9)
+    relaxed = program(reward, pscore, target, gamma, sign, balanced=False)
+    assert sign * (relaxed - value) > 0.001
 
 
-@pytest.mark.parametrize('overlap', [False, True])
-def test_two_policies_are_bounded_exactly_where_they_share_no_row_and_never_too_narrowly(overlap):
-  reward, pscore, target, other = log(2, overlap=overlap)
-  weights = vertices(pscore, 2.0)
-  possible = values(reward, weights, target) - values(reward, weights, other)
-  bounds = effect_bounds(reward, pscore, target, other, gamma=2.0)
-  found, exact = (bounds.least.value, bounds.most.value), (possible.min(), possible.max())
-  if overlap:
-    assert found[0] < exact[0] < exact[1] < found[1]
+class Strata:
+  """Contexts and actions with rewards of 0 and 1, whose sharp bounds are a closed form."""
+
+  gamma = 2.0
+
+  def __init__(self):
+    rng = np.random.default_rng(8)
+    self.behaviour, self.target, self.other = rng.dirichlet(np.full(3, 2.0), size=(3, 6))
+    self.behaviour = 0.8 * self.behaviour + 0.2 / 3
+    self.mean = rng.random((6, 3))
+
+  def bounds(self, net):
+    """Least and largest mean of sum net(a|x) E[r(a)|x]; E of a shown action is what was seen.
+
+    Where the action was not shown, the odds of 1 lie within a factor of gamma of what was seen,
+    as far as probabilities allow: max E = min(gamma m, 1 - (1 - m) / gamma).
+    """
+    m, e = self.mean, self.behaviour
+    most = np.minimum(self.gamma * m, 1 - (1 - m) / self.gamma)
+    least = np.maximum(m / self.gamma, 1 - (1 - m) * self.gamma)
+    most, least = (e * m + (1 - e) * end for end in (most, least))
+    down, up = (np.where(net > 0, *ends) for ends in ((least, most), (most, least)))
+    return (net * down).sum(1).mean(), (net * up).sum(1).mean()
+
+  def draw(self, n):
+    """(columns of a log, what the model that knows the means says of both policies)."""
+    rng = np.random.default_rng(9)
+    x = rng.integers(6, size=n)
+    a = (rng.random(n)[:, None] > self.behaviour.cumsum(1)[x]).sum(1).clip(max=2)
+    reward = (rng.random(n) < self.mean[x, a]).astype(float)
+    columns = [reward, *(table[x, a] for table in (self.behaviour, self.target, self.other))]
+    expected = [(table * self.mean).sum(1)[x] for table in (self.target, self.other)]
+    return columns, [Model(self.mean[x, a], policy) for policy in expected]
+
+
+@pytest.mark.parametrize('against_other', [False, True])
+def test_with_a_right_model_bounds_are_the_sharp_ones(against_other):
+  strata = Strata()
+  columns, (model, other_model) = strata.draw(100_000)
+  if against_other:
+    expected = strata.bounds(strata.target - strata.other)
   else:
-    np.testing.assert_allclose(found, exact, rtol=1e-10)
+    columns, other_model = columns[:3], None
+    logged = (strata.behaviour * strata.mean).sum(1).mean()
+    expected = [end - logged for end in strata.bounds(strata.target)]
+  found = effect_bounds(*columns, gamma=strata.gamma, model=model, other_model=other_model)
+  for estimate, end in zip((found.least, found.most), expected, strict=True):
+    error = (estimate.high - estimate.low) / 4
+    assert abs(estimate.value - end) < 4 * error
+  # Without the model they are valid, and wider by far more than chance.
+  blind = effect_bounds(*columns, gamma=strata.gamma)
+  assert blind.least.value < expected[0] - 0.01
+  assert blind.most.value > expected[1] + 0.01
 
 
-def test_bounds_widen_with_gamma_up_to_the_rewards_themselves():
+def test_the_effect_by_a_model_is_the_paired_difference_of_doubly_robust_estimates():
+  columns, models = Strata().draw(3_000)
+  reward, pscore, target, other = columns
+  first = estimators.dr(estimators.Rounds(reward, target / pscore, target, *models[0]))
+  second = estimators.dr(estimators.Rounds(reward, other / pscore, other, *models[1]))
+  change = np.asarray(first.direct + first.correction - second.direct - second.correction)
+  found = effect(*columns, model=models[0], other_model=models[1])
+  assert found.value == pytest.approx(change.mean(), abs=1e-6)
+  half = 1.9607 * change.std(ddof=1) / np.sqrt(3_000)
+  assert (found.high - found.low) / 2 == pytest.approx(half, rel=1e-4)
+  against_logged = effect(*columns[:3], model=models[0])
+  paired = np.asarray(first.direct + first.correction) - reward
+  assert against_logged.value == pytest.approx(paired.mean(), abs=1e-6)
+
+
+def test_bounds_widen_with_gamma_up_to_the_extreme_rewards():
   reward, pscore, target, _ = log(3, n=40)
   bounds = [effect_bounds(reward, pscore, target, gamma=g) for g in (1, 1.1, 1.5, 3, 10, 1e9)]
   least, most = ([getattr(b, end).value for b in bounds] for end in ('least', 'most'))
   assert (np.diff(least) < 0).all()
   assert (np.diff(most) > 0).all()
-  assert least[-1] == pytest.approx(reward.min() - reward.mean(), abs=1e-6)
-  assert most[-1] == pytest.approx(reward.max() - reward.mean(), abs=1e-6)
+  # An action that was shown tells its reward; of those that were not it may be anything.
+  weight = target / pscore
+  for end, extreme in ((least[-1], reward.min()), (most[-1], reward.max())):
+    limit = weight @ (pscore * reward + (1 - pscore) * extreme) / weight.sum() - reward.mean()
+    assert end == pytest.approx(limit, abs=1e-6)
 
 
 def test_the_conclusion_changes_at_the_gamma_that_is_given():
@@ -179,6 +230,8 @@ def test_rounds_of_a_user_count_as_the_few_they_are():
     ({'reward': np.array([0.5, 0.0, np.nan])}, 'reward, row 2'),
     ({'target': np.array([0.5, np.nan, 1.0])}, 'target, row 1: nan is not a probability'),
     ({'target': np.zeros(3)}, 'target: 0 in every row'),
+    ({'model': Model(np.ones(2), np.ones(3))}, r'model.logged is \[2\] and reward \[3\]'),
+    ({'other_model': Model(*np.ones((2, 3)))}, 'other_model: goes with model and other'),
     ({'other': np.ones(2)}, r'other is \[2\] and reward \[3\]'),
   ],
 )

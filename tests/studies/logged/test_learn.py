@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import re
 
 import jax
@@ -10,7 +11,8 @@ import pytest
 from scipy import special
 
 from rec_jax.data import logged, obp
-from rec_jax.studies.logged import learn, policy_checkpoint
+from rec_jax.data.logged_feedback import subset
+from rec_jax.studies.logged import learn, policy_checkpoint, policy_value, valuation
 from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig
 from rec_jax.types import InputError
 
@@ -101,15 +103,71 @@ def test_the_checkpoint_is_valued_on_the_rounds_that_did_not_teach_it(tmp_path, 
   logged.write(path, log)
   learn.run(path, LearningConfig('ipw'), 0.5, 0, out)
   output = capsys.readouterr().out
-  assert 'learnt from the first 1,000 rounds' in output
+  assert '1,000 of the 2,000 rounds of the log taught it and are left out' in output
   assert 'the policy is better than the one that logged' in output
   assert (out / 'policy_value.svg').exists()
   truth = (learnt('ipw') * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
   low, high = map(float, re.search(r'\nsnipw .*?\[([\d.]+), ([\d.]+)\]', output).groups())
   assert low < truth < high < low + 0.2
   frozen = policy_checkpoint.load(out / 'policy')
-  action_dist = policy_checkpoint.distributions(jax.random.key(0), frozen, log, NUM_ROUNDS // 2)
-  np.testing.assert_allclose(action_dist[..., 0], learnt('ipw'), atol=1e-5)
+  action_dist = policy_checkpoint.distributions(jax.random.key(0), frozen, log)
+  np.testing.assert_allclose(action_dist[NUM_ROUNDS // 2 :, :, 0], learnt('ipw'), atol=1e-5)
+
+
+def test_a_policy_that_fits_noise_is_not_judged_by_it_when_a_row_is_dropped(tmp_path, capsys):
+  """Rewards of chance .3 whatever is chosen; 200 rounds and 60 columns are learnt by heart."""
+  rng = np.random.default_rng(0)
+  log = obp.from_dictionary(
+    {
+      'n_actions': NUM_ACTIONS,
+      'action': rng.integers(NUM_ACTIONS, size=400),
+      'reward': (rng.random(400) < 0.3).astype(float),
+      'pscore': np.full(400, 1 / NUM_ACTIONS),
+      'context': rng.normal(size=(400, 60)),
+    }
+  )
+  frozen = learn.learn(log, LearningConfig('ipw'), 200, 0)
+  policy_checkpoint.save(tmp_path / 'policy', frozen)
+  kept = subset(log, np.arange(400) != 7)
+  logged.write(tmp_path / 'log.parquet', dataclasses.replace(kept, round=np.arange(399)))
+  valuation.run(
+    tmp_path / 'log.parquet',
+    str(tmp_path / 'policy'),
+    0.5,
+    0,
+    tmp_path / 'value.svg',
+    tmp_path / 'rows.json',
+  )
+  assert '199 of the 399 rounds of the log taught it and are left out' in capsys.readouterr().out
+  found = {row['metric']: row for row in json.loads((tmp_path / 'rows.json').read_text())}
+  assert found['snipw']['n'] == 200
+  assert found['snipw']['low'] < 0.3 < found['snipw']['high']
+  # By what taught it it would be worth far more.
+  weight = probabilities(frozen, log)[np.arange(200), log.action[:200]]
+  assert weight @ log.reward[:200] / weight.sum() > 0.5
+  with pytest.raises(InputError, match='200 of 200 rounds of the log taught the policy'):
+    policy_value.evaluate_policy(subset(log, slice(200)), frozen, 0.5, 0)
+
+
+@pytest.mark.parametrize('objective', ['ipw', 'poem', 'pessimistic'])
+def test_the_origin_of_the_rewards_changes_nothing(objective):
+  log, _ = world()
+  for shift in (-5.0, 5.0):
+    shifted = second_half(objective, dataclasses.replace(log, reward=log.reward + shift))
+    np.testing.assert_allclose(shifted, learnt(objective), atol=0.02)
+
+
+def test_what_cannot_be_valued_leaves_nothing(tmp_path, monkeypatch):
+  path, out = tmp_path / 'log.parquet', tmp_path / 'out'
+  logged.write(path, world()[0])
+
+  def fail(*arguments):
+    raise InputError('no overlap')
+
+  monkeypatch.setattr(policy_value, 'evaluate_distribution', fail)
+  with pytest.raises(InputError, match='no overlap'):
+    learn.run(path, LearningConfig('pessimistic'), 0.5, 0, out)
+  assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from rec_jax import bandits, checkpoint
 from rec_jax.data import obp
-from rec_jax.studies.logged import policy_checkpoint
+from rec_jax.data.logged_feedback import subset
+from rec_jax.studies.logged import lessons, policy_checkpoint
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import ArmSpec, InputError
 
@@ -36,8 +37,7 @@ def frozen(data, num_train=20):
     hyperparameters=hyperparameters,
     spec=spec,
     item_ids=data.item_ids,
-    learnt_from=policy_checkpoint.fingerprint(data, num_train),
-    num_train=num_train,
+    lessons=lessons.of(subset(data, slice(num_train))),
     state=jax.tree.map(lambda leaf: leaf + 1, state),
     query=policy_checkpoint.scale(data.context[:num_train]),
     features=policy_checkpoint.scale(jnp.eye(3)),
@@ -70,26 +70,69 @@ def test_columns_are_scaled_by_what_the_policy_learnt_from():
   np.testing.assert_allclose(features.std(0), 1, rtol=1e-6)
 
 
-def test_rounds_that_it_learnt_from_do_not_judge_it():
+def test_items_are_matched_by_id_in_whatever_order():
+  """Next week's log: other rounds, items in another order, one new and one gone."""
+  week = log()
+  policy = frozen(week)
+  # Its features are the numbers of its arms, so that a softmax of them is known by heart.
+  policy = dataclasses.replace(
+    policy,
+    name='two_tower_softmax',
+    hyperparameters={'temperature': 1.0},
+    spec=ArmSpec(num_arms=3, num_candidates=3, query_dim=3, arm_dim=3),
+    state=bandits.make('two_tower_softmax').init(
+      jax.random.key(0), ArmSpec(num_arms=3, num_candidates=3, query_dim=3, arm_dim=3)
+    ),
+    query=policy_checkpoint.Affine(jnp.zeros((2, 3)), jnp.log(jnp.array([1.0, 2.0, 4.0]))),
+    features=policy_checkpoint.Affine(jnp.eye(3), jnp.zeros(3)),
+  )
+  other = dataclasses.replace(week, item_ids=np.array(['2', 'new', '0']))
+  found = policy_checkpoint.distributions(jax.random.key(0), policy, other)
+  np.testing.assert_allclose(found, np.tile([[0.8], [0.0], [0.2]], (50, 1, 1)), rtol=1e-6)
+  named = dataclasses.replace(other, candidates=np.tile([1, 2, -1], (50, 1)))
+  found = policy_checkpoint.distributions(jax.random.key(0), policy, named)
+  np.testing.assert_allclose(found, np.tile([[0.0], [1.0], [0.0]], (50, 1, 1)), rtol=1e-6)
+  with pytest.raises(
+    InputError, match="row 0: the policy knows none of the items .* such as 'new'"
+  ):
+    alone = dataclasses.replace(
+      named, candidates=np.tile([1, -1, -1], (50, 1)), action=other.action * 0 + 1
+    )
+    policy_checkpoint.distributions(jax.random.key(0), policy, alone)
+
+
+def test_features_go_with_the_ids_of_their_items():
+  data = dataclasses.replace(log(), action_context=np.array([[1.0, 0, 0], [0, 2, 0], [0, 0, 3]]))
+  _, features = policy_checkpoint.seen_by(frozen(data), data)
+  order = [2, 0, 1]
+  other = dataclasses.replace(
+    data, item_ids=data.item_ids[order], action_context=data.action_context[order]
+  )
+  np.testing.assert_array_equal(policy_checkpoint.seen_by(frozen(data), other)[1], features)
+
+
+def test_items_that_a_short_log_never_chose_are_those_of_the_policy():
   data = log()
-  policy = frozen(data)
-  assert policy_checkpoint.first_unseen_round(policy, data) == 20
-  later = dataclasses.replace(data, reward=np.r_[data.reward[:20], data.reward[20:] + 1])
-  assert policy_checkpoint.first_unseen_round(policy, later) == 20
-  other = dataclasses.replace(data, reward=np.r_[data.reward[:19], data.reward[19:] + 1])
-  assert policy_checkpoint.first_unseen_round(policy, other) == 0
+  short = dataclasses.replace(data, item_ids=data.item_ids[[1, 2]], action=data.action % 2)
+  whole = policy_checkpoint.with_items_of(frozen(data), short)
+  assert whole.item_ids.tolist() == ['1', '2', '0']
+  four = dataclasses.replace(short, num_candidates=short.num_candidates + 1)
+  assert policy_checkpoint.with_items_of(frozen(data), four) is four
 
 
 @pytest.mark.parametrize(
   ('other', 'message'),
   [
-    (log(num_actions=4), 'chooses from 3 items and the log has 4'),
+    (
+      dataclasses.replace(log(), position=np.arange(50) // 49),
+      r'position, row 49: 1 is not in 0\.\.0, the positions that the policy learnt from',
+    ),
     (log(num_columns=5), 'context has 5 columns in the log'),
   ],
 )
 def test_a_log_that_it_cannot_see_is_one_line(other, message):
   with pytest.raises(InputError, match=message) as error:
-    policy_checkpoint.seen_by(frozen(log()), other)
+    policy_checkpoint.distributions(jax.random.key(0), frozen(log()), other)
   assert '\n' not in str(error.value)
 
 

@@ -1,0 +1,106 @@
+"""The value of a policy on rounds of a log, and what it earns more than another."""
+
+import dataclasses
+from collections.abc import Collection
+
+import jax
+import numpy as np
+
+from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation.off_policy import sensitivity
+from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
+from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate_rounds
+from rec_jax.evaluation.off_policy.tuning import tuned
+from rec_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """A policy's value on the second part of a log.
+
+  Attributes:
+    values: estimator -> value with interval and overlap; settings chosen by SLOPE in the label.
+    truth: what the policy really earns in the contexts of these rounds, None where it is not known.
+    logged_mean: what the logging policy earned on the same rounds.
+    num_train: rounds that the policy learnt from; 0 where it has nothing to learn.
+    unit: of the intervals, 'users' or 'rounds'.
+    rows: [m] which rounds of the log judge it.
+    rounds: [m] how the policy sees them, in float64.
+    condition: which rounds these are where they are chosen by what they offer, else empty.
+  """
+
+  values: dict[str, PolicyValue]
+  truth: float | None
+  logged_mean: float
+  num_train: int
+  unit: str
+  rows: np.ndarray
+  rounds: Rounds
+  condition: str = ''
+
+
+def evaluated(
+  log: LoggedFeedback,
+  rows: np.ndarray,
+  rounds: Rounds,
+  has_model: bool,
+  seed: int,
+  names: Collection[str] = tuple(ESTIMATORS),
+) -> Evaluation:
+  """By every estimator that applies, of a policy that has learnt nothing.
+
+  Args:
+    log: of n rounds.
+    rows: [m] which of them judge the policy.
+    rounds: [m] how it sees them, in float64.
+    has_model: whether they hold what a model expects.
+    seed: of the bootstrap.
+    names: of the estimators.
+  """
+  unit, cluster = unit_of(log, rows)
+  with jax.enable_x64():
+    table = tuned(rounds, has_model, names)
+    values = evaluate_rounds(jax.random.key(seed), rounds, table, cluster=cluster)
+  return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
+
+
+def effect(
+  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None
+) -> sensitivity.Effect:
+  """What one policy earns more than another, or than the one that logged, in the common rounds.
+
+  Args:
+    log: the one of both evaluations.
+    result: of the one policy.
+    other: of the other; None is the policy that logged.
+
+  Raises:
+    InputError: no round judges both.
+  """
+  rows, mine, theirs = np.intersect1d(
+    result.rows, result.rows if other is None else other.rows, return_indices=True
+  )
+  if rows.size == 0:
+    raise InputError('--against: no round of the log judges both policies; give another policy')
+  both = [result] if other is None else [result, other]
+  seen = [
+    jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], each.rounds)
+    for each, at in zip(both, (mine, theirs), strict=False)
+  ]
+  # Values of which only one has a model would not be paired.
+  has_model = all('dr' in each.values for each in both)
+  models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
+  return sensitivity.effect(
+    log.reward[rows],
+    log.propensity[rows],
+    *(each.target for each in seen),
+    model=models[0],
+    other_model=None if other is None else models[1],
+    cluster=unit_of(log, rows)[1],
+  )
+
+
+def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:
+  """What is resampled, and which unit each round belongs to where that is not the round."""
+  users = log.user_id[rows]
+  return ('users', users) if (users != users[0]).any() else ('rounds', None)
