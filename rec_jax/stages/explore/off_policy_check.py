@@ -21,6 +21,7 @@ from rec_jax.stages.explore import exploration_log, policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
 from rec_jax.stages.explore.worlds import World
 from rec_jax.studies.logged import frozen_policy, policy_value
+from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
 
 # In the order of the table; of the last, the setting is chosen by SLOPE.
@@ -105,7 +106,7 @@ def _row(
   row = {'truth': intervals.to_json(Estimate(truth, math.nan, math.nan, num_users))}
   try:
     values = policy_value.evaluate_distribution(
-      log, label, action_dist, q_hat, num_train, seed, ESTIMATORS
+      log, label, action_dist, q_hat, num_train, seed, Reading(ESTIMATORS)
     ).values
   except InputError as error:
     # A short log may hold no choice of a policy at all.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection
+from typing import cast
 
 import jax
 import numpy as np
@@ -9,9 +10,24 @@ import numpy as np
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate_rounds
+from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What is read off a log.
+
+  Attributes:
+    names: of the estimators, in any order.
+    interval: 'bootstrap' or 't'.
+    level: of the intervals, in (0, 1).
+  """
+
+  names: Collection[str] = tuple(ESTIMATORS)
+  interval: str = 'bootstrap'
+  level: float = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +61,7 @@ def evaluated(
   rounds: Rounds,
   has_model: bool,
   seed: int,
-  names: Collection[str] = tuple(ESTIMATORS),
+  reading: Reading = Reading(),
 ) -> Evaluation:
   """By every estimator that applies, of a policy that has learnt nothing.
 
@@ -55,17 +71,37 @@ def evaluated(
     rounds: [m] how it sees them, in float64.
     has_model: whether they hold what a model expects.
     seed: of the bootstrap.
-    names: of the estimators.
+    reading: estimators and intervals.
+
+  Raises:
+    InputError: none of the estimators applies, or the interval does not.
   """
   unit, cluster = unit_of(log, rows)
   with jax.enable_x64():
-    table = tuned(rounds, has_model, names)
-    values = evaluate_rounds(jax.random.key(seed), rounds, table, cluster=cluster)
+    table = tuned(rounds, has_model, reading.names)
+    if not table:
+      raise InputError(
+        f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '
+        'snipw, which always does'
+      )
+    if reading.interval == 't' and cluster is not None:
+      raise InputError(
+        '--interval: t takes rounds for independent, and this log has several of a user; take '
+        'bootstrap, which resamples users'
+      )
+    values = evaluate_rounds(
+      jax.random.key(seed),
+      rounds,
+      table,
+      cluster=cluster,
+      interval=cast(Interval, reading.interval),
+      level=reading.level,
+    )
   return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
 
 
 def effect(
-  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None
+  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None, level: float = 0.95
 ) -> sensitivity.Effect:
   """What one policy earns more than another, or than the one that logged, in the common rounds.
 
@@ -73,6 +109,7 @@ def effect(
     log: the one of both evaluations.
     result: of the one policy.
     other: of the other; None is the policy that logged.
+    level: of the interval.
 
   Raises:
     InputError: no round judges both.
@@ -97,6 +134,7 @@ def effect(
     model=models[0],
     other_model=None if other is None else models[1],
     cluster=unit_of(log, rows)[1],
+    level=level,
   )
 
 
