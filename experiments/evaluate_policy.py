@@ -10,11 +10,7 @@ _LOG = flags.DEFINE_string(
   'log', None, 'Parquet log or .npz of OBP, see rec_jax/data/logged.py', required=True
 )
 _POLICY = flags.DEFINE_string(
-  'policy',
-  None,
-  'of the registry, a checkpoint of learn_policy, item:ID, logged, or your own probabilities: '
-  'column:NAME, FILE.npy or python:MODULE:FUNCTION',
-  required=True,
+  'policy', None, 'a name, checkpoint, item:ID, column:NAME, see docs/off_policy.md', required=True
 )
 _AGAINST = flags.DEFINE_string('against', 'logged', 'another one, in place of which it is')
 _SHARE = flags.DEFINE_float('train_share', 0.5, 'first part of the log, which the policy learns')

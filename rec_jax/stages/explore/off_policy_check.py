@@ -57,8 +57,9 @@ def compare(
   offered = worlds.with_offers(world, config.explore.log_candidates, config.seed)
   protocol = (
     f'{world.name}: {offered.protocol}; logged by {exploration_log.LOGGED.label}, with a share '
-    f'of {config.explore.log_epsilon:g} of uniform choices; each policy learns from the first '
-    f'{num_train:,} rounds of the log, is frozen, and is valued on the other '
+    f'of {config.explore.log_epsilon:g} of uniform choices, which learnt meanwhile, so that rounds '
+    'depend on earlier ones through it and intervals hold approximately; each policy learns from '
+    f'the first {num_train:,} rounds of the log, is frozen, and is valued on the other '
     f'{len(log.action) - num_train:,}; intervals: 95 %, over users; truth: the sum over '
     'the candidates of probability times reward, in the logged contexts'
   )

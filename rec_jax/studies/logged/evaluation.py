@@ -74,7 +74,7 @@ def evaluated(
     reading: estimators and intervals.
 
   Raises:
-    InputError: none of the estimators applies, or the interval does not.
+    InputError: none of the estimators applies.
   """
   unit, cluster = unit_of(log, rows)
   with jax.enable_x64():
@@ -83,11 +83,6 @@ def evaluated(
       raise InputError(
         f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '
         'snipw, which always does'
-      )
-    if reading.interval == 't' and cluster is not None:
-      raise InputError(
-        '--interval: t takes rounds for independent, and this log has several of a user; take '
-        'bootstrap, which resamples users'
       )
     values = evaluate_rounds(
       jax.random.key(seed),
