@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import cast
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
@@ -109,6 +110,19 @@ def effect(
   Raises:
     InputError: no round judges both.
   """
+  return sensitivity.effect(**_pair(log, result, other), level=level)
+
+
+def difference(
+  log: LoggedFeedback, result: Evaluation, other: Evaluation | None, level: float
+) -> Estimate:
+  """The estimate of `effect` alone, of which nothing hidden is asked."""
+  pair = _pair(log, result, other)
+  return sensitivity.effect_bounds(**pair, gamma=1.0, level=level).least
+
+
+def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> dict[str, Any]:
+  """Two policies, seen by the rounds that judge both, as arguments of `sensitivity`."""
   rows, mine, theirs = np.intersect1d(
     result.rows, result.rows if other is None else other.rows, return_indices=True
   )
@@ -122,15 +136,15 @@ def effect(
   # Values of which only one has a model would not be paired.
   has_model = all('dr' in each.values for each in both)
   models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
-  return sensitivity.effect(
-    log.reward[rows],
-    log.propensity[rows],
-    *(each.target for each in seen),
-    model=models[0],
-    other_model=None if other is None else models[1],
-    cluster=unit_of(log, rows)[1],
-    level=level,
-  )
+  return {
+    'reward': log.reward[rows],
+    'pscore': log.propensity[rows],
+    'target': seen[0].target,
+    'other': None if other is None else seen[1].target,
+    'model': models[0],
+    'other_model': None if other is None else models[1],
+    'cluster': unit_of(log, rows)[1],
+  }
 
 
 def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:

@@ -16,7 +16,7 @@ from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation, own_policy, policy_value
+from rec_jax.studies.logged import evaluation, own_policy, policy_ranking, policy_value
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
@@ -36,7 +36,8 @@ def run(
 
   Args:
     path: of a log, see `data.logged`.
-    name: as in `policy_value.evaluate_policy`, or in `own_policy.probabilities`.
+    name: as in `policy_value.evaluate_policy`, or in `own_policy.probabilities`. Several, between
+      commas, are ranked instead, with `against` among them, and no file is written.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
@@ -59,9 +60,15 @@ def run(
   if reading.interval not in ('bootstrap', 't'):
     raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
   whole = logged.read(path)
+  names = name.split(',')
+  if len(set(names)) < len(names):
+    raise InputError('--policy: one of them is there twice; give each once')
+  if len(names) > 1 and out is not None:
+    raise InputError('--out: rows are of one policy; leave it out, or give one --policy')
+  given = [*names, *([] if against == LOGGED else [against])]
   asked: list[str | np.ndarray] = [
     own_policy.probabilities(each, whole, path) if own_policy.is_own(each) else each
-    for each in (name, against)
+    for each in given
   ]
   found = [policy_value.frozen_of(each) for each in asked if isinstance(each, str)]
   log = policy_value.without_lessons(whole, [frozen for frozen in found if frozen is not None])
@@ -70,8 +77,11 @@ def run(
     policy_value.evaluate_policy(
       log, each if isinstance(each, str) else each[kept], train_share, seed, reading
     )
-    for each in (asked if against != LOGGED else asked[:1])
+    for each in asked
   ]
+  if len(names) > 1:
+    policy_ranking.report(log, dict(zip(given, results, strict=True)), reading.level)
+    return
   left_out = len(whole.action) - len(log.action)
   other = results[1] if len(results) > 1 else None
   report(log, name, results[0], left_out, figure, out, against, other, reading.level)
