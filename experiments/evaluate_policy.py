@@ -10,21 +10,29 @@ _LOG = flags.DEFINE_string(
   'log', None, 'Parquet log or .npz of OBP, see rec_jax/data/logged.py', required=True
 )
 _POLICY = flags.DEFINE_string(
-  'policy', None, 'of the registry, a checkpoint of learn_policy, item:ID or logged', required=True
+  'policy', None, 'a name, checkpoint, item:ID, column:NAME, see docs/off_policy.md', required=True
 )
 _AGAINST = flags.DEFINE_string('against', 'logged', 'another one, in place of which it is')
 _SHARE = flags.DEFINE_float('train_share', 0.5, 'first part of the log, which the policy learns')
 _SEED = flags.DEFINE_integer('seed', 0, 'of the policy, the folds and the bootstrap')
+_ESTIMATORS = flags.DEFINE_list('estimators', [], 'names, all that apply if none is given')
+_INTERVAL = flags.DEFINE_string('interval', 'bootstrap', 'bootstrap or t')
+_LEVEL = flags.DEFINE_float('level', 0.95, 'of the intervals, in (0, 1)')
 _OUT = flags.DEFINE_string('out', None, 'JSON file that gets the rows of the table')
 _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure goes')
 
 
 def main() -> None:
   """Prints the table and the advice, and writes the figure."""
+  from rec_jax.evaluation.off_policy.estimators import ESTIMATORS
   from rec_jax.studies.logged import valuation
+  from rec_jax.studies.logged.evaluation import Reading
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
-  valuation.run(_LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value)
+  reading = Reading(_ESTIMATORS.value or tuple(ESTIMATORS), _INTERVAL.value, _LEVEL.value)
+  valuation.run(
+    _LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value, reading
+  )
 
 
 if __name__ == '__main__':

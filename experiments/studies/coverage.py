@@ -1,37 +1,54 @@
 """How often do 95 % intervals hold a policy's value?"""
 
 from rec_jax.evaluation.off_policy.estimators import SELF_NORMALISED
+from rec_jax.evaluation.off_policy.finite_sample import RANGED, SEQUENCE
 from rec_jax.runs.study import Study
 from rec_jax.runs.study_results import Expected
 from rec_jax.studies import coverage
 from rec_jax.studies.coverage import CoverageConfig
 
+OVERLAPS = {'near': 0.5, 'middle': 1.0, 'far': 1.5}
+SIZES = (100, 1_000, 10_000)
+REWARDS = {'common': -1.0, 'rare': -4.0}
+
 
 def get_study() -> Study:
-  """A policy near the one that logs, whose shares have bounds, and one far from it."""
-  # A thousand logs leave a standard error of 0.7 %.
-  expected = {
-    ('near', coverage.covered(name, interval)): Expected(0.93, 0.97)
-    for name in coverage.ESTIMATORS
-    for interval in coverage.ASYMPTOTIC
+  """Overlap x size of the log x rewards, with bounds on all that the advice goes by."""
+  variants = {
+    f'{overlap}, {size:,} rounds, {rewards} rewards': {
+      'spread': spread,
+      'num_rounds': size,
+      'level': level,
+    }
+    for overlap, spread in OVERLAPS.items()
+    for rewards, level in REWARDS.items()
+    for size in SIZES
   }
-  expected |= {
-    ('near', coverage.covered(name, interval)): Expected(0.95, 1.0)
+  pairs = [(name, interval) for name in coverage.ADVISED for interval in coverage.ASYMPTOTIC]
+  sure = [
+    (name, interval)
     for name in coverage.ESTIMATORS
     if name not in SELF_NORMALISED
-    for interval in coverage.RANGED
-  }
-  # Intervals of the far policy need not cover, but most logs have to say so.
-  expected['far', coverage.WARNED] = Expected(0.9, 1.0)
+    for interval in RANGED
+  ]
+  expected = {}
+  for variant in variants:
+    for pair in pairs:
+      # Measured where most logs have no warning; elsewhere few may have none and miss.
+      expected[variant, coverage.covered(*pair, advised=True)] = Expected(0.92, 1.0)
+      expected[variant, coverage.misled(*pair)] = Expected(0.0, 0.08)
+    for pair in [*sure, ('ipw', SEQUENCE)]:
+      expected[variant, coverage.covered(*pair)] = Expected(0.95, 1.0)
   return Study(
     title="How often do 95 % intervals hold a policy's value?",
     protocol=(
-      '{config.num_logs:,} synthetic logs of 1,000 rounds, 100 contexts, 10 actions, a reward '
-      'model that is wrong; share of the logs whose interval holds the exact value; the unit is '
-      'the log'
+      '{config.num_logs:,} synthetic logs of each kind, 100 contexts, 10 actions, a reward model '
+      'that is wrong unless it is said to be right; share of the logs whose interval holds the '
+      'exact value, or effect; tuned estimators over the first 100 logs; bootstrap of '
+      '{config.resamples:,} resamples; the unit is the log'
     ),
     config=CoverageConfig(),
-    variants={'near': {'spread': 0.5}, 'far': {'spread': 1.5}},
+    variants=variants,
     expected=expected,
     measure=coverage.measure,
   )

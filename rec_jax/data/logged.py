@@ -85,6 +85,32 @@ def read(path: Path | str) -> LoggedFeedback:
   )
 
 
+def read_column(path: Path | str, name: str) -> np.ndarray:
+  """[n], [n, C] or [n, C, L] the numbers of a column of a Parquet log that `read` does not know.
+
+  Lists may be of different lengths, as those of candidates are; 0 stands behind their ends.
+
+  Raises:
+    InputError: there is no such column, or it is not of numbers.
+  """
+  if Path(path).suffix == '.npz':
+    raise InputError(f'{path}: a dictionary has no column "{name}"; give a Parquet log')
+  frame = pl.read_parquet(path)
+  if name not in frame.columns:
+    raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
+  column = frame[name]
+  inner = column.dtype.inner if isinstance(column.dtype, pl.List) else pl.List
+  if not inner.is_numeric():
+    return _array(str(path), column)
+  length, flat = column.list.len().fill_null(0), column.explode().cast(pl.Float64)
+  holes = length.to_numpy() == 0
+  holes |= column.list.eval(pl.element().is_null()).list.any().fill_null(True).to_numpy()
+  if holes.any():
+    row = int(np.argmax(holes))
+    raise InputError(f'{path}: column "{name}", row {row}: empty, or an element is; fill it')
+  return _padded(length, flat, 0.0)
+
+
 def write(path: Path | str, log: LoggedFeedback) -> None:
   """Writes a log that `read` gives back exactly; the file appears whole or not at all.
 

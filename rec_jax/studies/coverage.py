@@ -1,15 +1,15 @@
 """How often 95 % intervals cover a policy's value over synthetic logs.
 
-A log has 1,000 rounds over 100 contexts and 10 actions, with rewards 0 and 1. All probabilities are
-known: the value is exact, and so is the range of what a round may add to an estimate, which three
-of the intervals need. The reward model is wrong. The evaluated policy is near the one that logs or
-far from it.
+A log has rounds over 100 contexts and 10 actions, with rewards 0 and 1. All probabilities are
+known: the value is exact, and so is the range of what a round may add to an estimate, which some of
+the intervals need. The reward model is wrong, but for the estimators that say otherwise. The
+evaluated policy is near the one that logs or far from it, and rewards are common or rare.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,41 +20,50 @@ from rec_jax.evaluation.off_policy import intervals
 from rec_jax.evaluation.off_policy.estimators import (
   SELF_NORMALISED,
   Rounds,
+  Terms,
   dr,
   ipw,
   sndr,
   snipw,
 )
 from rec_jax.evaluation.off_policy.evaluate import overlap_of
+from rec_jax.evaluation.off_policy.finite_sample import RANGED, SEQUENCE
+from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.runs.study import Values
 
-NUM_ROUNDS, NUM_CONTEXTS, NUM_ACTIONS = 1_000, 100, 10
+NUM_CONTEXTS, NUM_ACTIONS = 100, 10
 ESTIMATORS = {'ipw': ipw, 'snipw': snipw, 'dr': dr, 'sndr': sndr}
+TUNED = ('ipw', 'dr', 'switch_dr', 'dr_os', 'sg_ipw', 'sg_dr')
+RIGHT = ', right model'
+EFFECT = 'effect by '
 ASYMPTOTIC = ('t', 'bootstrap')
-RANGED = {
-  'hoeffding': intervals.hoeffding,
-  'bernstein': intervals.empirical_bernstein,
-  'betting': intervals.betting,
-}
-WARNED = 'warns of poor overlap'
-# Logs whose bootstrap shares its resamples.
-CHUNK_SIZE = 100
+# By these the advice goes where nothing warns: values, and what they are more than what was logged.
+ADVISED = tuple(f'{kind}{name}' for kind in ('', EFFECT) for name in ('snipw', 'dr', f'dr{RIGHT}'))
+UNWARNED = 'logs without a warning'
+# Logs whose bootstrap shares its resamples, and on how many of them settings are chosen.
+CHUNK_SIZE, TUNED_LOGS = 100, 100
 
 
 @dataclasses.dataclass
 class CoverageConfig:
-  """One kind of evaluated policy.
+  """One kind of log and evaluated policy.
 
   Attributes:
     seed: of the problem, the logs and the bootstrap.
     num_logs: how many are drawn.
+    num_rounds: of each log.
+    resamples: of the bootstrap.
     spread: how far the logits of both policies spread, apart from what they have in common: 0.5 is
       near, 1.5 far.
+    level: of the logits of rewards; -1 gives rewards in some 30 % of the rounds, -4 in some 3 %.
   """
 
   seed: int = 0
   num_logs: int = 1_000
+  num_rounds: int = 1_000
+  resamples: int = 2_000
   spread: float = 0.5
+  level: float = -1.0
 
 
 class Problem(NamedTuple):
@@ -67,28 +76,45 @@ class Problem(NamedTuple):
 
 
 def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
-  """For each log, whether each interval covers, how wide it is, and whether a warning is given."""
+  """For each log, whether each interval covers, how wide it is, and whether nothing warns.
+
+  Tuned estimators are measured on the first logs alone, for each asks for a search.
+
+  Where most logs have no warning, the pairs that the advice goes by are measured on these alone as
+  well; and on all, how often one of them is shown without a warning and misses.
+  """
   del workdir
   problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(config.seed), 3)
+  found: dict[tuple[str, str], list[Estimate]] = {}
+  unwarned: list[bool] = []
   with jax.enable_x64():
-    problem = make_problem(problem_key, config.spread)
+    problem = make_problem(problem_key, config.spread, config.level)
+    value, logged = (
+      float((policy * problem.mean).sum(1).mean()) for policy in (problem.target, problem.behaviour)
+    )
+    drawn = jax.jit(jax.vmap(draw, in_axes=(0, None, None)), static_argnums=2)
     keys = jax.random.split(log_key, config.num_logs)
-    rounds = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, problem)
-    value = float((problem.target * problem.mean).sum(1).mean())
-    found = asymptotic(bootstrap_key, rounds) | finite_sample(rounds, every_cell(problem))
-    warned = [overlap_of(log).warning != '' for log in np.asarray(rounds.weight)]
-  logs = np.arange(config.num_logs)
-  measured = {WARNED: Values(warned, logs)}
-  for (name, interval), estimates in found.items():
-    measured[covered(name, interval)] = Values(covers(estimates, value), logs)
-    width = [estimate.high - estimate.low for estimate in estimates]
-    measured[f'{name}, {interval}: width'] = Values(width, logs)
-  return measured
+    for start in range(0, config.num_logs, CHUNK_SIZE):
+      wrong, right = drawn(keys[start : start + CHUNK_SIZE], problem, config.num_rounds)
+      logs = _apart(wrong)
+      unwarned += [overlap_of(log).warning == '' for log in logs]
+      table = terms_of(wrong, right)
+      if start < TUNED_LOGS:
+        table |= tuned_terms(logs)
+      chunk = asymptotic(jax.random.fold_in(bootstrap_key, start), table, config.resamples)
+      for pair, estimates in (chunk | finite_sample(logs, every_cell(problem))).items():
+        found.setdefault(pair, []).extend(estimates)
+  return _measured(found, np.asarray(unwarned), value, logged)
 
 
-def covered(estimator: str, interval: str) -> str:
-  """The metric that is the share of logs whose interval holds the value."""
-  return f'{estimator}, {interval}: covers'
+def covered(estimator: str, interval: str, advised: bool = False) -> str:
+  """The metric that is the share of logs, of all or of those without a warning, that it covers."""
+  return f'{estimator}, {interval}: covers{" where nothing warns" if advised else ""}'
+
+
+def misled(estimator: str, interval: str) -> str:
+  """The metric that is the share of all logs that do not warn and whose interval misses."""
+  return f'{estimator}, {interval}: misses without a warning'
 
 
 def covers(estimates: list[Estimate], value: float) -> list[bool]:
@@ -96,24 +122,26 @@ def covers(estimates: list[Estimate], value: float) -> list[bool]:
   return [estimate.low <= value <= estimate.high for estimate in estimates]
 
 
-def make_problem(key: jax.Array, spread: float) -> Problem:
+def make_problem(key: jax.Array, spread: float, level: float) -> Problem:
   """Softmax policies of which the evaluated one prefers what pays, and a model that is wrong."""
   behaviour, target, mean, model = jax.random.normal(key, (4, NUM_CONTEXTS, NUM_ACTIONS))
   return Problem(
     behaviour=jax.nn.softmax(spread * behaviour),
     target=jax.nn.softmax(spread * (target + mean)),
-    mean=jax.nn.sigmoid(mean - 1),
-    model=jax.nn.sigmoid(mean + model - 0.5),
+    mean=jax.nn.sigmoid(mean + level),
+    model=jax.nn.sigmoid(mean + model + level + 0.5),
   )
 
 
-def draw(key: jax.Array, problem: Problem) -> Rounds:
-  """The rounds of one log, [n]."""
+def draw(key: jax.Array, problem: Problem, num_rounds: int) -> tuple[Rounds, Rounds]:
+  """The rounds of one log, [n], with the wrong model and with the right one."""
   context_key, action_key, reward_key = jax.random.split(key, 3)
-  context = jax.random.randint(context_key, (NUM_ROUNDS,), 0, NUM_CONTEXTS)
+  context = jax.random.randint(context_key, (num_rounds,), 0, NUM_CONTEXTS)
   action = jax.random.categorical(action_key, jnp.log(problem.behaviour[context]))
-  reward = jax.random.bernoulli(reward_key, problem.mean[context, action])
-  return _rounds(problem, context, action, reward.astype(float))
+  reward = jax.random.bernoulli(reward_key, problem.mean[context, action]).astype(float)
+  right = problem._replace(model=problem.mean)
+  wrong_rounds, right_rounds = (_rounds(each, context, action, reward) for each in (problem, right))
+  return wrong_rounds, right_rounds
 
 
 def every_cell(problem: Problem) -> Rounds:
@@ -123,33 +151,86 @@ def every_cell(problem: Problem) -> Rounds:
   return _rounds(problem, context, action, reward.astype(float))
 
 
-def asymptotic(key: jax.Array, rounds: Rounds) -> dict[tuple[str, str], list[Estimate]]:
-  """(estimator, interval) -> an estimate a log, from [logs, n] rounds."""
+def terms_of(wrong: Rounds, right: Rounds) -> dict[str, Terms]:
+  """[logs, n] terms of every estimate of a value or an effect."""
+  table = {name: estimator(wrong) for name, estimator in ESTIMATORS.items()}
+  table |= {f'dr{RIGHT}': dr(right)}
+  # Paired: round by round, what the estimate adds more than what was earned.
+  return table | {
+    f'{EFFECT}{name}': dataclasses.replace(table[name], direct=table[name].direct - wrong.reward)
+    for name in ('snipw', 'dr', f'dr{RIGHT}')
+  }
+
+
+def tuned_terms(logs: list[Rounds]) -> dict[str, Terms]:
+  """Likewise of those whose setting is chosen anew in each log."""
+  found: dict[str, list[Terms]] = {}
+  for log in logs:
+    for label, estimator in tuned(log, True, TUNED).items():
+      name, _, lambda_ = label.partition(', lambda')
+      if lambda_:
+        found.setdefault(f'{name}, tuned', []).append(estimator(log))
+  return {
+    name: jax.tree.map(lambda *leaves: np.stack(leaves), *each) for name, each in found.items()
+  }
+
+
+def asymptotic(
+  key: jax.Array, table: Mapping[str, Terms], resamples: int
+) -> dict[tuple[str, str], list[Estimate]]:
+  """(estimator, interval) -> an estimate a log, from [logs, n] terms."""
+  apart = {name: _apart(terms) for name, terms in table.items()}
+  flat = {f'{i} {name}': log for name, logs in apart.items() for i, log in enumerate(logs)}
+  resampled = intervals.bootstrap(key, flat, resamples=resamples)
   found: dict[tuple[str, str], list[Estimate]] = {}
-  for index, (name, estimator) in enumerate(ESTIMATORS.items()):
-    terms = jax.tree.map(np.asarray, estimator(rounds))
-    logs = [jax.tree.map(lambda leaf, i=i: leaf[i], terms) for i in range(len(rounds.reward))]
+  for name, logs in apart.items():
     found[name, 't'] = [intervals.student(log) for log in logs]
-    bootstrapped = found[name, 'bootstrap'] = []
-    for start in range(0, len(logs), CHUNK_SIZE):
-      table = {str(i): log for i, log in enumerate(logs[start : start + CHUNK_SIZE])}
-      chunk_key = jax.random.fold_in(jax.random.fold_in(key, index), start)
-      bootstrapped += intervals.bootstrap(chunk_key, table).values()
+    found[name, 'bootstrap'] = [resampled[f'{i} {name}'] for i in range(len(logs))]
   return found
 
 
-def finite_sample(rounds: Rounds, cells: Rounds) -> dict[tuple[str, str], list[Estimate]]:
+def finite_sample(logs: list[Rounds], cells: Rounds) -> dict[tuple[str, str], list[Estimate]]:
   """Likewise; the cells give the range."""
   found = {}
   for name in [name for name in ESTIMATORS if name not in SELF_NORMALISED]:
-    values, possible = (
-      np.asarray(terms.direct + terms.correction)
-      for terms in map(ESTIMATORS[name], (rounds, cells))
-    )
-    low, high = float(possible.min()), float(possible.max())
+    possible = ESTIMATORS[name](cells)
+    ends = np.asarray(possible.direct + possible.correction)
+    values = [ESTIMATORS[name](log) for log in logs]
     for interval, estimate in RANGED.items():
-      found[name, interval] = [estimate(log, low, high) for log in values]
+      found[name, interval] = [
+        estimate(terms.direct + terms.correction, float(ends.min()), float(ends.max()))
+        for terms in values
+      ]
+  found['ipw', SEQUENCE] = [intervals.sequence(log.weight, log.reward, 0, 1) for log in logs]
   return found
+
+
+def _apart(stacked: Any) -> list[Any]:
+  """Rounds or terms [logs, n] as one [n] a log, on the host."""
+  host = jax.tree.map(np.asarray, stacked)
+  number = len(jax.tree.leaves(host)[0])
+  return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(number)]
+
+
+def _measured(
+  found: Mapping[tuple[str, str], list[Estimate]],
+  unwarned: np.ndarray,
+  value: float,
+  logged: float,
+) -> dict[str, Values]:
+  logs = np.arange(len(unwarned))
+  measured = {UNWARNED: Values(unwarned, logs)}
+  for (name, interval), estimates in found.items():
+    truth = value - logged if name.startswith(EFFECT) else value
+    holds = np.asarray(covers(estimates, truth))
+    measured[covered(name, interval)] = Values(holds, logs[: len(holds)])
+    width = [estimate.high - estimate.low for estimate in estimates]
+    measured[f'{name}, {interval}: width'] = Values(width, logs[: len(holds)])
+    if name in ADVISED and interval in ASYMPTOTIC:
+      measured[misled(name, interval)] = Values(unwarned & ~holds, logs)
+      if unwarned.mean() >= 0.5:
+        measured[covered(name, interval, True)] = Values(holds[unwarned], logs[unwarned])
+  return measured
 
 
 def _rounds(problem: Problem, context: jax.Array, action: jax.Array, reward: jax.Array) -> Rounds:

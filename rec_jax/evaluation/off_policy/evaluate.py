@@ -17,16 +17,21 @@ from rec_jax.evaluation.off_policy.estimators import (
   applicable,
   match,
 )
-from rec_jax.evaluation.off_policy.finite_sample import INTERVALS, finite_sample, uses_model
+from rec_jax.evaluation.off_policy.finite_sample import (
+  INTERVALS,
+  RANGED,
+  finite_sample,
+  uses_model,
+)
 from rec_jax.evaluation.off_policy.validation import check_level, check_log
 from rec_jax.types import InputError
 
-Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting']
+Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting', 'sequence']
 _match = jax.jit(match)
-# Below these an estimate rests on so few rounds that normal theory misleads: at a tenth of 1,000
-# rounds some 95 % intervals cover in 83 %, see rec_jax/studies/coverage.py.
+# Below and above these an estimate rests on so few rounds that its interval misleads; the table of
+# coverage in docs/off_policy.md is by them, see rec_jax/studies/coverage.py.
 LEAST_EFFECTIVE_SIZE = 30
-LEAST_EFFECTIVE_SHARE = 0.1
+LARGEST_SHARE = 0.1
 # Standard errors by which the mean weight may differ from 1 before propensities are doubted.
 MEAN_WEIGHT_TOLERANCE = 4.0
 # Share of the weight that an estimator may take away before its bias is worth a warning.
@@ -96,9 +101,10 @@ def evaluate(
     q_hat: [n, K, L] expected rewards by a model that was not fitted on the same rows.
     estimators: label -> function of `Rounds`, settings bound; if not given, all of `ESTIMATORS`
       that the arguments allow, unclipped.
-    cluster: [n] which rounds depend on each other, such as those of a user, for the bootstrap; the
-      other intervals take rounds for independent.
-    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n, given `max_weight`.
+    cluster: [n] which rounds depend on each other, such as those of a user, for the asymptotic
+      intervals; the others take rounds for independent.
+    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n, given `max_weight`;
+      'sequence' needs none and serves estimators without a model.
     level: probability that each interval, by itself, covers the mean of its estimator.
     resamples: number of bootstrap resamples.
     reward_range: least and largest possible reward (and q_hat); the others need it.
@@ -150,17 +156,23 @@ def evaluate_rounds(
     raise InputError(
       f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(INTERVALS)}'
     )
-  if cluster is not None and (interval != 'bootstrap' or np.shape(cluster) != rounds.reward.shape):
+  if cluster is not None and (interval in INTERVALS or np.shape(cluster) != rounds.reward.shape):
     raise InputError(
-      f'cluster: needs interval "bootstrap", not "{interval}", and one label for each of the '
-      f'{len(rounds.reward)} rounds, not {list(np.shape(cluster))}'
+      f'cluster: needs interval "bootstrap" or "t", not "{interval}", and one label for each of '
+      f'the {len(rounds.reward)} rounds, not {list(np.shape(cluster))}'
     )
-  overlap = overlap_of(rounds.weight)
+  overlap = overlap_of(rounds, cluster)
+  if interval in INTERVALS:
+    # These hold whatever the overlap is.
+    overlap = dataclasses.replace(overlap, warning=_mean_weight(np.asarray(rounds.weight)))
   table = {label: estimator(rounds) for label, estimator in estimators.items()}
   if interval == 'bootstrap':
     found = intervals.bootstrap(key, table, cluster=cluster, level=level, resamples=resamples)
   elif interval == 't':
-    found = {label: intervals.student(terms, level=level) for label, terms in table.items()}
+    found = {
+      label: intervals.student(terms, cluster=cluster, level=level)
+      for label, terms in table.items()
+    }
   else:
     if reward_range is None:
       raise InputError(f'interval "{interval}" needs reward_range=(least, largest) of a reward')
@@ -178,7 +190,7 @@ def evaluate_rounds(
   result = {}
   for label, estimator in estimators.items():
     noted = with_cut(overlap, estimator, rounds)
-    if interval in INTERVALS:
+    if interval in RANGED:
       unsure = not predictable and uses_model(estimator)
       noted = _noted(noted, ASSUMED if max_weight is None else '', CROSS_FITTED if unsure else '')
     result[label] = PolicyValue(
@@ -187,28 +199,53 @@ def evaluate_rounds(
   return result
 
 
-def overlap_of(weight: ArrayLike) -> Overlap:
+def overlap_of(rounds: Rounds, cluster: ArrayLike | None = None) -> Overlap:
   """Effective sample size (Kong 1992), largest weight, and a warning where they are poor.
 
+  An asymptotic interval holds as it says where three numbers suffice: how many rounds the weighted
+  ones are worth; how many of these have another reward than the most common one; and how much of
+  the sum of squared weights, which the variance follows, is the largest one alone.
+
   Args:
-    weight: [n] importance weights, not clipped.
+    rounds: [n], weights not clipped.
+    cluster: [n] which rounds depend on each other, of which there have to be enough too.
   """
-  weight = np.asarray(weight, np.float64)
-  n, total = weight.size, weight.sum()
-  size = float(total**2 / (weight**2).sum()) if total > 0 else 0.0
-  complaints = []
-  if size < LEAST_EFFECTIVE_SIZE or size < LEAST_EFFECTIVE_SHARE * n:
+  weight = np.asarray(rounds.weight, np.float64)
+  reward, place, count = np.unique(
+    np.asarray(rounds.reward), return_inverse=True, return_counts=True
+  )
+  size, common = _effective_size(weight), int(np.argmax(count))
+  told = _effective_size(weight[place != common])
+  single = weight.max() ** 2 > LARGEST_SHARE * (weight**2).sum()
+  complaints = [_mean_weight(weight)]
+  if size < LEAST_EFFECTIVE_SIZE or single:
     complaints.append(
-      f'poor overlap: {n} rounds weigh as much as {size:.0f}, the largest weight is '
+      f'poor overlap: {weight.size} rounds weigh as much as {size:.0f}, the largest weight is '
       f'{weight.max():.3g}, intervals may be too narrow'
     )
-  error = weight.std() / np.sqrt(n)
-  if abs(weight.mean() - 1) > MEAN_WEIGHT_TOLERANCE * error + 1e-6:
+  elif told < LEAST_EFFECTIVE_SIZE:
     complaints.append(
-      f'weights average {weight.mean():.3g} ± {error:.2g}, not 1: the log never takes some actions '
-      'of the policy, or its propensities are wrong'
+      f'few rewards: those that are not {reward[common]:g} weigh as much as {told:.0f} rounds, '
+      'intervals may be too narrow'
     )
-  return Overlap(size, float(weight.max()), '; '.join(complaints))
+  if cluster is not None:
+    users = _effective_size(np.bincount(np.unique(cluster, return_inverse=True)[1], weight))
+    if users < LEAST_EFFECTIVE_SIZE <= size:
+      complaints.append(
+        f'few users: they weigh as much as {users:.0f}, intervals may be too narrow'
+      )
+  return Overlap(size, float(weight.max()), '; '.join(filter(None, complaints)))
+
+
+def _mean_weight(weight: np.ndarray) -> str:
+  """A complaint where weights do not average to 1, else empty."""
+  error = weight.std() / np.sqrt(weight.size)
+  if abs(weight.mean() - 1) <= MEAN_WEIGHT_TOLERANCE * error + 1e-6:
+    return ''
+  return (
+    f'weights average {weight.mean():.3g} ± {error:.2g}, not 1: the log never takes some actions '
+    'of the policy, or its propensities are wrong'
+  )
 
 
 def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
@@ -232,6 +269,11 @@ def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
     return overlap
   complaint = f'{share:.0%} of the weight is {verb}: the interval leaves out the bias of that'
   return _noted(overlap, complaint)
+
+
+def _effective_size(weight: np.ndarray) -> float:
+  square = float((weight**2).sum())
+  return float(weight.sum() ** 2 / square) if square > 0 else 0.0
 
 
 def _noted(overlap: Overlap, *complaints: str) -> Overlap:

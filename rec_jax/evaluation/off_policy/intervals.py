@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from rec_jax.evaluation.intervals import Estimate, t_interval
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t, summed
 from rec_jax.evaluation.off_policy.estimators import Terms, influence, reduce
 
 RESAMPLES = 10_000
@@ -82,9 +83,42 @@ def bootstrap(
   return result
 
 
-def student(terms: Terms, *, level: float = 0.95) -> Estimate:
-  """Student's interval of the linearised values, see `estimators.influence`."""
-  return t_interval(np.asarray(influence(_double(terms))), level=level)
+def student(terms: Terms, *, cluster: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+  """`corrected_t` of the linearised values of the delta method, see `estimators.influence`.
+
+  Args:
+    terms: of n rounds.
+    cluster: [n] which rounds belong together; if not given, none do.
+    level: probability of covering.
+  """
+  return corrected_t(summed(np.asarray(influence(_double(terms))), cluster), level=level)
+
+
+def sequence(
+  weight: ArrayLike, reward: ArrayLike, least: float, largest: float, *, level: float = 0.95
+) -> Estimate:
+  """Confidence sequence of a policy's value without a largest weight (Waudby-Smith et al. 2022).
+
+  Bets against a mean from below need values that are at least 0, and no bound above: weight times
+  reward bounds the value from below, weight times what the reward lacks of the largest one does so
+  from above, as weights average 1. Weights that were clipped average less and only widen it. The
+  level holds for all n at once, whatever the policy that logs has learnt meanwhile.
+
+  Args:
+    weight: [n] importance weights, or less than these.
+    reward: [n] in [least, largest].
+    least: least possible reward.
+    largest: largest possible reward.
+    level: probability that all intervals, one after each round, hold the value.
+  """
+  weight, alpha = np.asarray(weight, np.float64), 1 - level
+  unit = (_within(reward, least, largest) - least) / (largest - least)
+  bottom, lacking = (
+    _least_unrejected(values, _bets(values, alpha), alpha)
+    for values in (weight * unit, weight * (1 - unit))
+  )
+  low, high = (least + (largest - least) * end for end in (bottom, 1 - lacking))
+  return Estimate(float((weight * np.asarray(reward)).mean()), low, high, weight.size)
 
 
 def hoeffding(values: ArrayLike, low: float, high: float, *, level: float = 0.95) -> Estimate:

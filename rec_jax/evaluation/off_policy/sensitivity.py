@@ -30,7 +30,8 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
-from rec_jax.evaluation.intervals import Estimate, t_interval
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t, summed
 from rec_jax.evaluation.off_policy.validation import check_finite, check_level, check_propensities
 from rec_jax.types import InputError
 
@@ -105,7 +106,8 @@ def effect(
     level: probability that the interval covers if nothing is confounded.
 
   Returns:
-    The paired difference of the estimates, and the confounding that would undo it.
+    The paired difference of the estimates with the interval `corrected_t`, and the
+    confounding that would undo it.
 
   Raises:
     InputError: bad input, one line that names the row.
@@ -193,7 +195,7 @@ def _bound_of(
         expected = None if known is None else sign * side * np.asarray(known.logged)[rows]
         added[rows] = weight * _least_loss(sign * side * reward[rows], expected, weight, gamma)
     change_at_gamma = change + sign * _ratio(added, total)
-    return t_interval(_summed(change_at_gamma, cluster), level=level)
+    return corrected_t(summed(change_at_gamma, cluster), level=level)
 
   return bound
 
@@ -249,15 +251,6 @@ def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
   below = np.cumsum(weight[order])
   place = np.searchsorted(below, share * below[-1])
   return float(values[order[min(place, len(values) - 1)]])
-
-
-def _summed(values: np.ndarray, cluster: ArrayLike | None) -> np.ndarray:
-  """[G] a value a cluster, of the same mean, whose spread is that of sums over clusters."""
-  if cluster is None:
-    return values
-  group = np.unique(cluster, return_inverse=True)[1]
-  mean, num_groups = values.mean(), group.max() + 1
-  return mean + np.bincount(group, values - mean) * num_groups / len(values)
 
 
 def _smallest(excess: Callable[[float], float]) -> float:

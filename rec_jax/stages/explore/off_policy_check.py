@@ -21,6 +21,7 @@ from rec_jax.stages.explore import exploration_log, policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
 from rec_jax.stages.explore.worlds import World
 from rec_jax.studies.logged import frozen_policy, policy_value
+from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
 
 # In the order of the table; of the last, the setting is chosen by SLOPE.
@@ -56,8 +57,9 @@ def compare(
   offered = worlds.with_offers(world, config.explore.log_candidates, config.seed)
   protocol = (
     f'{world.name}: {offered.protocol}; logged by {exploration_log.LOGGED.label}, with a share '
-    f'of {config.explore.log_epsilon:g} of uniform choices; each policy learns from the first '
-    f'{num_train:,} rounds of the log, is frozen, and is valued on the other '
+    f'of {config.explore.log_epsilon:g} of uniform choices, which learnt meanwhile, so that rounds '
+    'depend on earlier ones through it and intervals hold approximately; each policy learns from '
+    f'the first {num_train:,} rounds of the log, is frozen, and is valued on the other '
     f'{len(log.action) - num_train:,}; intervals: 95 %, over users; truth: the sum over '
     'the candidates of probability times reward, in the logged contexts'
   )
@@ -105,7 +107,7 @@ def _row(
   row = {'truth': intervals.to_json(Estimate(truth, math.nan, math.nan, num_users))}
   try:
     values = policy_value.evaluate_distribution(
-      log, label, action_dist, q_hat, num_train, seed, ESTIMATORS
+      log, label, action_dist, q_hat, num_train, seed, Reading(ESTIMATORS)
     ).values
   except InputError as error:
     # A short log may hold no choice of a policy at all.

@@ -2,16 +2,33 @@
 
 import dataclasses
 from collections.abc import Collection
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue, evaluate_rounds
+from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What is read off a log.
+
+  Attributes:
+    names: of the estimators, in any order.
+    interval: 'bootstrap' or 't'.
+    level: of the intervals, in (0, 1).
+  """
+
+  names: Collection[str] = tuple(ESTIMATORS)
+  interval: str = 'bootstrap'
+  level: float = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +62,7 @@ def evaluated(
   rounds: Rounds,
   has_model: bool,
   seed: int,
-  names: Collection[str] = tuple(ESTIMATORS),
+  reading: Reading = Reading(),
 ) -> Evaluation:
   """By every estimator that applies, of a policy that has learnt nothing.
 
@@ -55,17 +72,32 @@ def evaluated(
     rounds: [m] how it sees them, in float64.
     has_model: whether they hold what a model expects.
     seed: of the bootstrap.
-    names: of the estimators.
+    reading: estimators and intervals.
+
+  Raises:
+    InputError: none of the estimators applies.
   """
   unit, cluster = unit_of(log, rows)
   with jax.enable_x64():
-    table = tuned(rounds, has_model, names)
-    values = evaluate_rounds(jax.random.key(seed), rounds, table, cluster=cluster)
+    table = tuned(rounds, has_model, reading.names)
+    if not table:
+      raise InputError(
+        f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '
+        'snipw, which always does'
+      )
+    values = evaluate_rounds(
+      jax.random.key(seed),
+      rounds,
+      table,
+      cluster=cluster,
+      interval=cast(Interval, reading.interval),
+      level=reading.level,
+    )
   return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
 
 
 def effect(
-  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None
+  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None, level: float = 0.95
 ) -> sensitivity.Effect:
   """What one policy earns more than another, or than the one that logged, in the common rounds.
 
@@ -73,10 +105,24 @@ def effect(
     log: the one of both evaluations.
     result: of the one policy.
     other: of the other; None is the policy that logged.
+    level: of the interval.
 
   Raises:
     InputError: no round judges both.
   """
+  return sensitivity.effect(**_pair(log, result, other), level=level)
+
+
+def difference(
+  log: LoggedFeedback, result: Evaluation, other: Evaluation | None, level: float
+) -> Estimate:
+  """The estimate of `effect` alone, of which nothing hidden is asked."""
+  pair = _pair(log, result, other)
+  return sensitivity.effect_bounds(**pair, gamma=1.0, level=level).least
+
+
+def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> dict[str, Any]:
+  """Two policies, seen by the rounds that judge both, as arguments of `sensitivity`."""
   rows, mine, theirs = np.intersect1d(
     result.rows, result.rows if other is None else other.rows, return_indices=True
   )
@@ -90,14 +136,15 @@ def effect(
   # Values of which only one has a model would not be paired.
   has_model = all('dr' in each.values for each in both)
   models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
-  return sensitivity.effect(
-    log.reward[rows],
-    log.propensity[rows],
-    *(each.target for each in seen),
-    model=models[0],
-    other_model=None if other is None else models[1],
-    cluster=unit_of(log, rows)[1],
-  )
+  return {
+    'reward': log.reward[rows],
+    'pscore': log.propensity[rows],
+    'target': seen[0].target,
+    'other': None if other is None else seen[1].target,
+    'model': models[0],
+    'other_model': None if other is None else models[1],
+    'cluster': unit_of(log, rows)[1],
+  }
 
 
 def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:

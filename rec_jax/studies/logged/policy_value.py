@@ -30,11 +30,11 @@ from rec_jax.data.logged_feedback import (
   subset,
 )
 from rec_jax.evaluation.off_policy import estimators
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
+from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
 from rec_jax.evaluation.off_policy.validation import check_log
 from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_checkpoint
-from rec_jax.studies.logged.evaluation import Evaluation, evaluated
+from rec_jax.studies.logged.evaluation import Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import InputError
@@ -42,10 +42,15 @@ from rec_jax.types import InputError
 logger = logging.getLogger(__name__)
 
 ITEM = 'item:'
+ALL = Reading()
 
 
 def evaluate_policy(
-  log: LoggedFeedback, policy: str | FrozenPolicy, train_share: float, seed: int
+  log: LoggedFeedback,
+  policy: str | FrozenPolicy | np.ndarray,
+  train_share: float,
+  seed: int,
+  reading: Reading = ALL,
 ) -> Evaluation:
   """Evaluates a policy on rounds that it did not learn from.
 
@@ -53,24 +58,28 @@ def evaluate_policy(
     log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
     policy: a frozen one, or the directory of its checkpoint, which rounds of `without_lessons`
       judge; a name of the registry, 'item:ID': the policy that always shows one item, or 'logged':
-      the one that logged, to check the log.
+      the one that logged, to check the log; or what any other policy would do in all rounds, [n]
+      of the logged action or [n, C, L], see `own_policy`.
     train_share: part of the log, from its beginning, that a policy of the registry learns from; in
       (0, 1).
     seed: of the policy, the folds and the bootstrap.
+    reading: estimators and intervals.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
+  if isinstance(policy, np.ndarray):
+    return _evaluate_given(log, policy, seed, reading)
   frozen = frozen_of(policy)
   if frozen is not None:
-    return _evaluate_frozen(log, frozen, seed)
+    return _evaluate_frozen(log, frozen, seed, reading)
   name = str(policy)
   if name == LOGGED:
-    return _without_learning(log, log.propensity, seed)
+    return _without_learning(log, log.propensity, seed, reading)
   if name.startswith(ITEM):
-    return _always(log, name.removeprefix(ITEM), seed)
+    return _always(log, name.removeprefix(ITEM), seed, reading)
   if name == 'uniform' and log_checks.are_candidates_unknown(log):
-    return _without_learning(log, 1 / log.num_candidates, seed)
+    return _without_learning(log, 1 / log.num_candidates, seed, reading)
   log_checks.check_candidates(log)
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
@@ -87,7 +96,7 @@ def evaluate_policy(
   state = frozen_policy.learn(learn_key, log, made, inputs, num_train)
   action_dist = frozen_policy.distributions(choice_key, log, made, inputs, state, num_train)
   q_hat = expected_rewards(log, num_train, seed)
-  return evaluate_distribution(log, name, action_dist, q_hat, num_train, seed)
+  return evaluate_distribution(log, name, action_dist, q_hat, num_train, seed, reading)
 
 
 def frozen_of(policy: str | FrozenPolicy) -> FrozenPolicy | None:
@@ -122,7 +131,7 @@ def evaluate_distribution(
   q_hat: np.ndarray | None,
   num_train: int,
   seed: int,
-  names: Collection[str] = tuple(ESTIMATORS),
+  reading: Reading = ALL,
 ) -> Evaluation:
   """The value of a frozen policy on the rounds after the first `num_train`.
 
@@ -133,7 +142,7 @@ def evaluate_distribution(
     q_hat: [n - num_train, C, L] from `expected_rewards`.
     num_train: rounds that it learnt from.
     seed: of the bootstrap.
-    names: of the estimators.
+    reading: estimators and intervals.
 
   Raises:
     InputError: no overlap, or bad input, one line that names the row.
@@ -159,7 +168,7 @@ def evaluate_distribution(
     check_log(**columns)
     rounds = estimators.match(**columns)
   rows = np.arange(num_train, len(log.action))
-  result = evaluated(log, rows, rounds, q_hat is not None, seed, names)
+  result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
   return dataclasses.replace(result, num_train=num_train, truth=truth)
 
@@ -211,17 +220,34 @@ def expected_rewards(
     )
 
 
-def _evaluate_frozen(log: LoggedFeedback, frozen: FrozenPolicy, seed: int) -> Evaluation:
+def _evaluate_given(
+  log: LoggedFeedback, given: np.ndarray, seed: int, reading: Reading
+) -> Evaluation:
+  """The value on all rounds of a policy of which the probabilities are given."""
+  name = 'with these probabilities'
+  if given.ndim == 1:
+    if not given.any():
+      raise InputError('--policy: no overlap: it gives every logged action probability 0')
+    return _without_learning(log, given, seed, reading)
+  log_checks.check_candidates(log)
+  log_checks.check_size(log, len(log.action))
+  log_checks.check_parts(len(log.action), len(log.action))
+  return evaluate_distribution(log, name, given, expected_rewards(log, 0, seed), 0, seed, reading)
+
+
+def _evaluate_frozen(
+  log: LoggedFeedback, frozen: FrozenPolicy, seed: int, reading: Reading
+) -> Evaluation:
   """The value of a frozen policy on the rounds that did not teach it."""
   log = policy_checkpoint.with_items_of(frozen, without_lessons(log, [frozen]))
   log_checks.check_candidates(log)
   log_checks.check_size(log, len(log.action))
   action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
   q_hat = expected_rewards(log, 0, seed)
-  return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed)
+  return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)
 
 
-def _always(log: LoggedFeedback, item_id: str, seed: int) -> Evaluation:
+def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> Evaluation:
   """The policy that always shows one item, in the rounds that offer it."""
   found = np.flatnonzero(log.item_ids == item_id)
   if found.size == 0 or not (log.action == found[0]).any():
@@ -247,14 +273,16 @@ def _always(log: LoggedFeedback, item_id: str, seed: int) -> Evaluation:
   if q_hat is not None:
     expected = q_hat[np.arange(len(rows)), :, some.position]
   rounds = _rounds(some, target, expected)
-  result = evaluated(log, rows, rounds, q_hat is not None, seed)
+  result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   return dataclasses.replace(result, condition=condition)
 
 
-def _without_learning(log: LoggedFeedback, target: np.ndarray, seed: int) -> Evaluation:
+def _without_learning(
+  log: LoggedFeedback, target: np.ndarray, seed: int, reading: Reading
+) -> Evaluation:
   """The estimators without a model, from the probability [n] of each logged action."""
   rounds = _rounds(log, target, np.zeros((len(target), 2)))
-  return evaluated(log, np.arange(len(target)), rounds, False, seed)
+  return evaluated(log, np.arange(len(target)), rounds, False, seed, reading)
 
 
 def _rounds(log: LoggedFeedback, target: np.ndarray, expected: np.ndarray) -> Rounds:

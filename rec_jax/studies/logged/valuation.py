@@ -4,17 +4,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rec_jax import files
 from rec_jax.data import logged
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
+from rec_jax.evaluation.off_policy.estimators import ESTIMATORS
 from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation, policy_value
-from rec_jax.studies.logged.evaluation import Evaluation
+from rec_jax.studies.logged import evaluation, own_policy, policy_ranking, policy_value
+from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
 
@@ -27,17 +30,20 @@ def run(
   figure: Path,
   out: Path | None = None,
   against: str = policy_value.LOGGED,
+  reading: Reading = policy_value.ALL,
 ) -> None:
   """Prints the evaluation of a policy on a log and draws it.
 
   Args:
     path: of a log, see `data.logged`.
-    name: as in `policy_value.evaluate_policy`.
+    name: as in `policy_value.evaluate_policy`, or in `own_policy.probabilities`. Several, between
+      commas, are ranked instead, with `against` among them, and no file is written.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
     out: JSON with a row an estimator, as in metrics.json, with overlap and truth beside it.
     against: likewise a policy, in place of which the first one is.
+    reading: estimators and intervals.
 
   Raises:
     InputError: bad input, one line that names the row.
@@ -49,16 +55,36 @@ def run(
       raise InputError(f'--{flag}: no directory {file.parent}')
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
-  log = logged.read(path)
-  num_rounds = len(log.action)
-  found = [policy_value.frozen_of(each) for each in (name, against)]
-  log = policy_value.without_lessons(log, [frozen for frozen in found if frozen is not None])
-  result = policy_value.evaluate_policy(log, name, train_share, seed)
-  other = (
-    None if against == LOGGED else policy_value.evaluate_policy(log, against, train_share, seed)
-  )
-  left_out = num_rounds - len(log.action)
-  report(log, name, result, left_out, figure, out, against, other)
+  for unknown in set(reading.names) - set(ESTIMATORS):
+    raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
+  if reading.interval not in ('bootstrap', 't'):
+    raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
+  whole = logged.read(path)
+  names = name.split(',')
+  if len(set(names)) < len(names):
+    raise InputError('--policy: one of them is there twice; give each once')
+  if len(names) > 1 and out is not None:
+    raise InputError('--out: rows are of one policy; leave it out, or give one --policy')
+  given = [*names, *([] if against == LOGGED else [against])]
+  asked: list[str | np.ndarray] = [
+    own_policy.probabilities(each, whole, path) if own_policy.is_own(each) else each
+    for each in given
+  ]
+  found = [policy_value.frozen_of(each) for each in asked if isinstance(each, str)]
+  log = policy_value.without_lessons(whole, [frozen for frozen in found if frozen is not None])
+  kept = np.searchsorted(whole.round, log.round)
+  results = [
+    policy_value.evaluate_policy(
+      log, each if isinstance(each, str) else each[kept], train_share, seed, reading
+    )
+    for each in asked
+  ]
+  if len(names) > 1:
+    policy_ranking.report(log, dict(zip(given, results, strict=True)), reading.level)
+    return
+  left_out = len(whole.action) - len(log.action)
+  other = results[1] if len(results) > 1 else None
+  report(log, name, results[0], left_out, figure, out, against, other, reading.level)
 
 
 def report(
@@ -70,6 +96,7 @@ def report(
   out: Path | None = None,
   against: str = policy_value.LOGGED,
   other: Evaluation | None = None,
+  level: float = 0.95,
 ) -> None:
   """Prints an evaluation and draws it.
 
@@ -82,10 +109,12 @@ def report(
     out: see there.
     against: see there.
     other: evaluation of that policy, None for the one that logged.
+    level: of the intervals.
   """
   print(f'{name}, {protocol(result, left_out)}')
-  print(terminal.table(*_table(result)))
-  print(f'intervals: 95 %, {result.unit} are resampled')
+  print(terminal.table(*_table(result, level)))
+  how = next(iter(result.values.values())).interval
+  print(f'intervals: {100 * level:g} %, {how}, over {result.unit}')
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
@@ -93,9 +122,9 @@ def report(
     print(f'warning: {line}')
   if out is not None:
     files.write_json(out, rows(name, result, left_out))
-  plain = evaluation.effect(log, result)
+  plain = evaluation.effect(log, result, level=level)
   if name != LOGGED:
-    found = plain if other is None else evaluation.effect(log, result, other)
+    found = plain if other is None else evaluation.effect(log, result, other, level=level)
     print(f'effect of {name} in place of {against}: {effect_line(found)}')
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
   files.write_atomic(figure, drawn.panels[0])
@@ -169,6 +198,8 @@ def advice(name: str, result: Evaluation, effect: Estimate) -> str:
   if name == LOGGED:
     return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
   estimator = 'dr' if 'dr' in values else 'snipw'
+  if estimator not in values:
+    return f'none without {estimator}: add it to --estimators'
   best = values[estimator]
   if best.warning:
     return (
@@ -188,8 +219,13 @@ def advice(name: str, result: Evaluation, effect: Estimate) -> str:
   return f'by {estimator}, round by round, the policy {reading}{model}'
 
 
-def _table(result: Evaluation) -> tuple[list[str], list[list[Cell]]]:
-  columns = ['estimator', 'value [95 % interval]', 'effective sample size', 'largest weight']
+def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]]]:
+  columns = [
+    'estimator',
+    f'value [{100 * level:g} % interval]',
+    'effective sample size',
+    'largest weight',
+  ]
   rows: list[list[Cell]] = [
     [label, value, round(value.effective_sample_size), value.max_weight]
     for label, value in result.values.items()

@@ -138,6 +138,26 @@ def test_the_range_holds_what_is_kept_of_weights_of_any_order(name, lambda_, max
   assert found.high - found.low == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_confidence_sequence_needs_no_largest_weight_and_no_model():
+  settings = {'interval': 'sequence', 'reward_range': (0, 1)}
+  chosen = {
+    'ipw': estimators.ipw,
+    'clipped': functools.partial(estimators.ipw, lambda_=0.5),
+    'dr': estimators.dr,
+    'snipw': estimators.snipw,
+  }
+  found = evaluate(KEY, **binary(2_000), estimators=chosen, **settings)
+  assert found['ipw'].low < 0.5 < found['ipw'].high
+  assert found['ipw'].warning == ''
+  # It is about the value, and so holds it whatever is clipped away.
+  assert found['clipped'].value < 0.4
+  assert found['clipped'].low < 0.5 < found['clipped'].high
+  assert np.isnan([found[name].low for name in ('dr', 'snipw')]).all()
+  settings |= {'interval': 'betting', 'max_weight': 1e4}
+  betting = evaluate(KEY, **binary(2_000), **settings)['ipw']
+  assert found['ipw'].high - found['ipw'].low < 0.5 * (betting.high - betting.low)
+
+
 def test_models_of_later_rounds_void_the_guarantee():
   settings = {'interval': 'betting', 'reward_range': (0, 1), 'max_weight': 20.0}
   found = evaluate(KEY, **binary(300), **settings)
@@ -165,14 +185,49 @@ def test_without_the_largest_weight_nothing_is_guaranteed():
   assert known.warning == ''
 
 
+def weighted(weight, reward=None):
+  """Rounds of these weights, half of which earn something unless rewards are given."""
+  zeros = np.zeros(len(weight))
+  reward = np.arange(len(weight)) % 2 if reward is None else reward
+  return estimators.Rounds(np.asarray(reward, float), weight, zeros, zeros, zeros)
+
+
 def test_poor_overlap_warns():
   good = np.random.default_rng(0).uniform(0.5, 1.5, 1_000)
-  assert overlap_of(good / good.mean()).warning == ''
+  good = good / good.mean()
+  assert overlap_of(weighted(good)).warning == ''
   heavy = np.full(1_000, 0.1)
   heavy[:10] = 90.1
-  assert overlap_of(heavy).warning.startswith('poor overlap: 1000 rounds weigh as much as 1')
-  assert 'weights average 1.5' in overlap_of(1.5 * good / good.mean()).warning
-  assert overlap_of(np.full(50, 1.0)).effective_sample_size == pytest.approx(50)
+  heavier = overlap_of(weighted(heavy)).warning
+  assert heavier.startswith('poor overlap: 1000 rounds weigh as much as 1')
+  assert 'weights average 1.5' in overlap_of(weighted(1.5 * good)).warning
+  assert overlap_of(weighted(np.full(50, 1.0))).effective_sample_size == pytest.approx(50)
+  # Half of the effective size is there, but one round is a third of what the variance follows.
+  single = good.copy()
+  single[0] = 25.0
+  assert overlap_of(weighted(single)).effective_sample_size > 500
+  assert 'poor overlap' in overlap_of(weighted(single)).warning
+
+
+def test_a_sparse_policy_on_a_uniform_log_is_no_poor_overlap():
+  weight = np.where(np.arange(20_000) % 100 == 0, 100.0, 0.0)
+  reward = (np.arange(20_000) // 100) % 2
+  assert overlap_of(weighted(weight, reward)).warning == ''
+
+
+@pytest.mark.parametrize('common', [0.0, 1.0])
+def test_few_rewards_warn_whatever_the_common_one_is(common):
+  reward = np.where(np.arange(1_000) % 100 == 0, 1 - common, common)
+  warning = overlap_of(weighted(np.ones(1_000), reward)).warning
+  assert warning.startswith(f'few rewards: those that are not {common:g} weigh as much as 10')
+  reward = np.where(np.arange(1_000) % 20 == 0, 1 - common, common)
+  assert overlap_of(weighted(np.ones(1_000), reward)).warning == ''
+
+
+def test_few_users_warn():
+  rounds = weighted(np.ones(1_000))
+  assert 'few users: ' in overlap_of(rounds, np.arange(1_000) % 20).warning
+  assert overlap_of(rounds, np.arange(1_000) % 200).warning == ''
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from rec_jax.evaluation.intervals import t_interval
 from rec_jax.evaluation.off_policy import estimators, intervals
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.estimators import Terms
 from tests.evaluation.off_policy import problems
 
@@ -113,7 +115,9 @@ def test_closed_forms():
   log_term = np.log(80)
   half = np.sqrt(2 * values.var(ddof=1) * log_term / 100) + 7 * 4 * log_term / (3 * 99)
   assert values.mean() - estimate.low == pytest.approx(half)
-  expected = scipy.stats.t.interval(0.95, 99, values.mean(), scipy.stats.sem(values))
+  # Without skewness and with light tails it is Student's.
+  values = np.r_[values, -values]
+  expected = scipy.stats.t.interval(0.95, 199, 0, scipy.stats.sem(values))
   estimate = intervals.student(mean_of(values))
   np.testing.assert_allclose([estimate.low, estimate.high], expected)
 
@@ -175,6 +179,35 @@ def plausible(share, alternative='two-sided'):
   return test.pvalue > 1e-3
 
 
+def test_the_corrected_t_undoes_the_transformation_of_hall():
+  values = np.random.default_rng(0).exponential(size=40) ** 2
+  estimate = corrected_t(values, level=0.9)
+  skew = scipy.stats.skew(values) / np.sqrt(40)
+  freedom = 2 * 40 / (scipy.stats.kurtosis(values, fisher=False) - 1)
+  assert freedom < 39
+  bound = scipy.stats.t.ppf(0.95, freedom)
+  for end, sign in ((estimate.low, 1), (estimate.high, -1)):
+    t = (values.mean() - end) / scipy.stats.sem(values)
+    transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6
+    assert transformed == pytest.approx(sign * bound, rel=1e-9)
+  mirrored = corrected_t(-values, level=0.9)
+  assert (mirrored.low, mirrored.high) == pytest.approx((-estimate.high, -estimate.low))
+
+
+def test_the_corrected_t_covers_means_of_rare_rewards_where_students_does_not():
+  rng = np.random.default_rng(1)
+  draws = rng.lognormal(sigma=1.2, size=(1_000, 60))
+  mean = np.exp(1.2**2 / 2)
+  ours = [corrected_t(row) for row in draws]
+  plain = [t_interval(row) for row in draws]
+  covered, plainly = (np.mean([e.low < mean < e.high for e in each]) for each in (ours, plain))
+  assert plainly < 0.9
+  assert covered > plainly + 0.02
+  once, same = corrected_t([2.0]), corrected_t([2.0, 2.0])
+  assert np.isnan([once.low, once.high]).all()
+  assert (same.low, same.high) == (2.0, 2.0)
+
+
 @pytest.mark.parametrize('name', ['bootstrap', 'student'])
 def test_asymptotic_coverage_is_right_and_a_narrower_interval_is_found_out(name):
   make = {
@@ -220,3 +253,19 @@ def test_values_out_of_range_are_named():
     intervals.betting([0.5, 1.5], 0, 1)
   with pytest.raises(ValueError, match=r'expected values \[n\] in \[low, high\]'):
     intervals.hoeffding([], 0, 1)
+
+
+def test_the_confidence_sequence_covers_at_all_times_under_weights_without_bound():
+  missed = biased = 0
+  for seed in range(200):
+    rng = np.random.default_rng(seed)
+    # Pareto weights of mean 1 and infinite variance; rewards of which they do not know.
+    weight = rng.pareto(1.8, size=300) * 0.8
+    reward = (rng.random(300) < 0.7).astype(float)
+    ends = [intervals.sequence(weight[:n], reward[:n], 0, 1, level=0.8) for n in (10, 50, 150, 300)]
+    missed += any(not end.low <= 0.7 <= end.high for end in ends)
+    # Weights that average 1.5 are no weights, and it is found out.
+    wrong = intervals.sequence(1.5 * weight, np.ones(300), 0, 1, level=0.8)
+    biased += wrong.low > 0.999
+  assert missed <= 0.2 * 200
+  assert biased > 20

@@ -130,3 +130,28 @@ def test_embeddings_that_tell_actions_apart_give_the_weights_of_ipw():
     log['action_dist'], behaviour, log['action'][:, None], np.eye(4)[..., None], log['position']
   )
   np.testing.assert_allclose(ours, estimators.match(**log).weight, rtol=1e-12)
+
+
+@pytest.mark.parametrize('right', [True, False])
+def test_offcem_is_unbiased_where_the_model_is_right_within_clusters(right):
+  tiny = problems.Tiny(num_actions=4)
+  cluster = np.array([0, 0, 1, 1])
+  # Wrong by a constant in each context and cluster; or also within.
+  shift = np.random.default_rng(2).normal(size=(3, 2))[:, cluster]
+  tiny.model = tiny.mean + shift + (0 if right else 0.5 * np.array([1, -1, 1, -1]))
+  # One action of each cluster is never taken: no weight of actions could do this.
+  tiny.behaviour[:, [0, 2]] = 0
+  tiny.behaviour /= tiny.behaviour.sum(1, keepdims=True)
+  log, probability = tiny.everything()
+  taken = probability > 0
+  log = {name: column[taken] for name, column in log.items()}
+  context = np.repeat(np.arange(3), 8)[taken]
+  weight = multi.marginal_weight(
+    log['action_dist'],
+    tiny.behaviour[context][..., None],
+    cluster[log['action']][:, None],
+    np.eye(2)[cluster][..., None],
+  )
+  terms = multi.offcem(estimators.match(**log), weight)
+  value = float(probability[taken] @ np.asarray(terms.direct + terms.correction))
+  assert (abs(value - tiny.value) < 1e-9) == right

@@ -7,6 +7,7 @@ import pytest
 from scipy import optimize
 
 from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.sensitivity import Model, effect, effect_bounds
 from rec_jax.types import InputError
 
@@ -53,8 +54,8 @@ def test_without_confounding_it_is_the_self_normalised_estimate():
   found = effect(reward, pscore, target, other)
   assert found.value == pytest.approx(expected, rel=1e-5)
   spread = np.subtract(*(estimators.influence(terms) for terms in both))
-  half = 2.0096 * spread.std(ddof=1) / np.sqrt(50)
-  assert (found.high - found.low) / 2 == pytest.approx(half, rel=1e-4)
+  interval = corrected_t(expected + spread - spread.mean())
+  assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-4)
   bounds = effect_bounds(reward, pscore, target, other, gamma=1.0)
   assert bounds.least == bounds.most
 
@@ -135,8 +136,8 @@ def test_the_effect_by_a_model_is_the_paired_difference_of_doubly_robust_estimat
   change = np.asarray(first.direct + first.correction - second.direct - second.correction)
   found = effect(*columns, model=models[0], other_model=models[1])
   assert found.value == pytest.approx(change.mean(), abs=1e-6)
-  half = 1.9607 * change.std(ddof=1) / np.sqrt(3_000)
-  assert (found.high - found.low) / 2 == pytest.approx(half, rel=1e-4)
+  interval = corrected_t(change)
+  assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-4)
   against_logged = effect(*columns[:3], model=models[0])
   paired = np.asarray(first.direct + first.correction) - reward
   assert against_logged.value == pytest.approx(paired.mean(), abs=1e-6)

@@ -33,6 +33,7 @@ def test_estimates_stand_beside_the_truth(written, monkeypatch):
   part = off_policy_check.compare(CONFIG, world, CHOSEN, path)
   assert json.loads(json.dumps(part, allow_nan=False)) == part
   assert 'at each visit 5 of them are offered' in part['protocol']
+  assert 'which learnt meanwhile, so that rounds depend on earlier ones' in part['protocol']
   log = logged.read(path)
   half = slice(len(log.action) // 2, None)
   # Without those that need a query or whose probabilities are drawn.

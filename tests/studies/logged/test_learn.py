@@ -149,7 +149,7 @@ def test_a_policy_that_fits_noise_is_not_judged_by_it_when_a_row_is_dropped(tmp_
     policy_value.evaluate_policy(subset(log, slice(200)), frozen, 0.5, 0)
 
 
-@pytest.mark.parametrize('objective', ['ipw', 'poem', 'pessimistic'])
+@pytest.mark.parametrize('objective', ['ipw', 'natural', 'poem'])
 def test_the_origin_of_the_rewards_changes_nothing(objective):
   log, _ = world()
   for shift in (-5.0, 5.0):

@@ -11,8 +11,8 @@ import pytest
 from rec_jax import bandits
 from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import policy_inputs
-from rec_jax.evaluation.off_policy import evaluate
-from rec_jax.studies.logged import evaluation, frozen_policy, policy_value, valuation
+from rec_jax.evaluation.off_policy import estimators, evaluate
+from rec_jax.studies.logged import evaluation, frozen_policy, log_checks, policy_value, valuation
 from rec_jax.types import InputError
 
 
@@ -74,7 +74,9 @@ def test_each_warning_stands_once_with_the_estimators_that_it_concerns():
 
 def test_poor_overlap_is_one_warning():
   result = policy_value.evaluate_policy(log(), 'bernoulli_ts', 0.5, 0)
-  warning = evaluate.overlap_of(np.r_[100.0, np.full(99, 1e-3)]).warning
+  weight, zeros = np.r_[100.0, np.full(99, 1e-3)], np.zeros(100)
+  rounds = estimators.Rounds(np.arange(100) % 2, weight, zeros, zeros, zeros)
+  warning = evaluate.overlap_of(rounds).warning
   values = {'ipw': dataclasses.replace(result.values['ipw'], warning=warning)}
   assert len(valuation.warnings(dataclasses.replace(result, values=values))) == 1
 
@@ -287,3 +289,15 @@ def test_where_intervals_do_not_hold_no_estimator_is_advised():
   line = valuation.advice('item:1', dataclasses.replace(result, values=values), found)
   assert line.startswith('do not decide by these numbers')
   assert not any(label in line for label in values)
+
+
+def test_what_would_not_fit_into_memory_is_said_before_it_is_begun(monkeypatch):
+  # 200 rounds of 3 candidates in five tables, and a column for each of 3 items: 3,009 numbers.
+  sizes = {'SC_PAGE_SIZE': 1, 'SC_PHYS_PAGES': 8 * 3_009}
+  monkeypatch.setattr(log_checks.os, 'sysconf', sizes.get)
+  log_checks.check_size(log(), 200)
+  sizes['SC_PHYS_PAGES'] -= 1
+  with pytest.raises(
+    InputError, match='200 rounds of 3 candidates at 1 positions, of 3 items, take'
+  ):
+    policy_value.evaluate_policy(log(), 'popularity_greedy', 0.5, 0)

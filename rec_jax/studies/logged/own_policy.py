@@ -1,0 +1,96 @@
+"""Probabilities of the user's own policy: a column of the log, a file, or a Python function.
+
+Shape letters: n rounds, C candidates of a round (all K items, in the order of `item_ids`, where the
+log names none), L positions.
+"""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+
+from rec_jax.data import logged
+from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.types import InputError
+
+COLUMN, FUNCTION = 'column:', 'python:'
+# Sums of float32 probabilities over some thousand actions are off by less.
+_TOLERANCE = 1e-4
+
+
+def is_own(name: str) -> bool:
+  """Whether a name of --policy says where probabilities are."""
+  return name.startswith((COLUMN, FUNCTION)) or name.endswith('.npy')
+
+
+def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarray:
+  """What the user's policy would do in the rounds of a log.
+
+  Args:
+    name: 'column:NAME', of the log's file; 'FILE.npy'; or 'python:MODULE:FUNCTION', of which the
+      function is called with the log.
+    log: of n rounds.
+    path: its file.
+
+  Returns:
+    [n] of the logged action, which serves all estimators without a model; or [n, C, L].
+
+  Raises:
+    InputError: there are none, or they are no probabilities; one line that names the row.
+  """
+  if name.startswith(COLUMN):
+    values = logged.read_column(path, name.removeprefix(COLUMN))
+  elif name.startswith(FUNCTION):
+    values = _called(name, log)
+  else:
+    try:
+      values = np.load(name, allow_pickle=False)
+    except (OSError, ValueError) as error:
+      reason = str(error).splitlines()[0]
+      raise InputError(f'--policy: {name} is no .npy of plain numbers ({reason})') from error
+  return _checked(name, values, log)
+
+
+def _called(name: str, log: LoggedFeedback) -> np.ndarray:
+  module, _, function = name.removeprefix(FUNCTION).partition(':')
+  try:
+    called = getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise InputError(
+      f'--policy: {name}: {error}; give python:MODULE:FUNCTION of a module on PYTHONPATH'
+    ) from error
+  return np.asarray(called(log))
+
+
+def _checked(name: str, values: np.ndarray, log: LoggedFeedback) -> np.ndarray:
+  num_rounds, num_positions = len(log.action), int(log.position.max()) + 1
+  offered = len(log.item_ids) if log.candidates is None else log.candidates.shape[1]
+  shapes = [(num_rounds,), (num_rounds, offered), (num_rounds, offered, num_positions)]
+  if values.dtype.kind not in 'biuf' or values.shape not in shapes:
+    raise InputError(
+      f'--policy: {name} holds {values.dtype} of shape {list(values.shape)}; give a probability of '
+      f'each logged action, [{num_rounds}], or of each candidate, {list(shapes[1])}, at each '
+      f'position, {list(shapes[2])}'
+    )
+  values = values.astype(np.float64)
+  wrong = ~((values >= 0) & (values <= 1 + _TOLERANCE)).reshape(num_rounds, -1).all(1)
+  if wrong.any():
+    raise InputError(f'--policy: {name}, row {int(np.argmax(wrong))}: not in [0, 1]')
+  if values.ndim == 1:
+    return values
+  if values.ndim == 2:
+    values = np.repeat(values[:, :, None], num_positions, axis=2)
+  if log.candidates is not None:
+    beyond = (values * (log.candidates < 0)[:, :, None]).reshape(num_rounds, -1).any(1)
+    if beyond.any():
+      raise InputError(
+        f'--policy: {name}, row {int(np.argmax(beyond))}: a probability where there is no candidate'
+      )
+  total = values.sum(1)
+  off = (np.abs(total - 1) > _TOLERANCE).any(1)
+  if off.any():
+    row = int(np.argmax(off))
+    raise InputError(
+      f'--policy: {name}, row {row}: sums to {total[row].max():.6g} over the candidates, not to 1'
+    )
+  return values / total[:, None]

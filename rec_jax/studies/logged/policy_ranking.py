@@ -1,0 +1,145 @@
+"""Several policies valued on the same rounds of a log: which is best, and how sure that is.
+
+Differences are paired, round by round, doubly robust where all policies have a model of the reward.
+P-values are corrected for all pairs, so that the best may be chosen by the same rounds.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+import scipy.stats
+
+from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation.intervals import Estimate
+from rec_jax.report import numbers, terminal
+from rec_jax.report.numbers import Cell
+from rec_jax.studies.logged import evaluation
+from rec_jax.studies.logged.evaluation import Evaluation
+from rec_jax.types import InputError
+
+# Halvings of a level, after which a p-value is exact to 1e-6.
+_BISECTIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+  """A policy among others.
+
+  Attributes:
+    name: of the policy.
+    gain: what it earns more than the policy that logged, a round.
+    behind: what it earns more than the best, never positive; None for the best.
+    p_value: of that difference, corrected by Holm (1979) for all pairs of policies; 1 for the best.
+    truth: what it really earns, None where it is not known.
+  """
+
+  name: str
+  gain: Estimate
+  behind: Estimate | None
+  p_value: float
+  truth: float | None
+
+
+def rank(
+  log: LoggedFeedback, results: Mapping[str, Evaluation], level: float = 0.95
+) -> list[Ranked]:
+  """Policies from the best to the worst, by the rounds that judge all of them.
+
+  Args:
+    log: the one of the evaluations.
+    results: name -> evaluation, at least two.
+    level: of the intervals, of each by itself.
+
+  Raises:
+    InputError: no round judges all of them.
+  """
+  rows = functools.reduce(np.intersect1d, [result.rows for result in results.values()])
+  if rows.size == 0:
+    raise InputError('--policy: no round of the log judges all of these policies; give fewer')
+  common = {name: _on(result, rows) for name, result in results.items()}
+  gains = {name: evaluation.difference(log, each, None, level) for name, each in common.items()}
+  names = sorted(common, key=lambda name: -gains[name].value)
+  pairs = [(left, right) for place, left in enumerate(names) for right in names[place + 1 :]]
+  raw = [_p_value(log, common[left], common[right]) for left, right in pairs]
+  corrected = dict(zip(pairs, holm(raw), strict=True))
+  best = names[0]
+  return [
+    Ranked(
+      name,
+      gains[name],
+      None if name == best else evaluation.difference(log, common[name], common[best], level),
+      1.0 if name == best else corrected[best, name],
+      results[name].truth,
+    )
+    for name in names
+  ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+  """P-values that hold for all hypotheses at once (Holm 1979), in the order given."""
+  order = np.argsort(p_values, kind='stable')
+  factors = len(p_values) - np.arange(len(p_values))
+  stepped = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1)
+  return np.asarray(stepped)[np.argsort(order)].tolist()
+
+
+def selection(truth: Sequence[float]) -> tuple[float, float]:
+  """(regret at 1, rank correlation) of a ranking, from true values in its order, best first.
+
+  The first is what the policy that is chosen earns less than the one that is best, the second
+  Spearman's, NaN where all values are the same: as SCOPE-RL reports them (Kiyohara et al. 2023).
+  """
+  values = np.asarray(truth, np.float64)
+  regret = float(values.max() - values[0])
+  if np.ptp(values) == 0:
+    return regret, float('nan')
+  return regret, float(scipy.stats.spearmanr(-np.arange(len(values)), values).statistic)
+
+
+def report(log: LoggedFeedback, results: Mapping[str, Evaluation], level: float) -> None:
+  """Prints the ranking, and how good it is where the truth is known."""
+  ranked = rank(log, results, level)
+  percent = f'{100 * level:g} %'
+  columns = ['policy', f'minus logged [{percent}]', f'minus best [{percent}]', 'corrected p']
+  rows: list[list[Cell]] = [
+    [
+      each.name,
+      numbers.plain(each.gain, sign=True),
+      '–' if each.behind is None else numbers.plain(each.behind, sign=True),
+      '–' if each.behind is None else f'{each.p_value:.2g}',
+    ]
+    for each in ranked
+  ]
+  print(terminal.table(columns, rows))
+  print(f'p-values hold for all pairs of {len(ranked)} policies at once (Holm)')
+  truth = [each.truth for each in ranked if each.truth is not None]
+  # A mean over other rounds would be of other contexts.
+  if len(truth) == len(ranked) and len({len(each.rows) for each in results.values()}) == 1:
+    regret, correlation = selection(truth)
+    print(f'truth: regret at 1 {regret:.4g}, rank correlation {correlation:.2f}')
+  best, *others = ranked
+  sure = [each.name for each in others if each.p_value < 1 - level]
+  beaten = ', '.join(sure) if sure else 'none of the others for sure'
+  print(f'advice: {best.name} is first; it is better than {beaten}')
+
+
+def _on(result: Evaluation, rows: np.ndarray) -> Evaluation:
+  at = np.searchsorted(result.rows, rows)
+  rounds = jax.tree.map(lambda leaf: np.asarray(leaf)[at], result.rounds)
+  return dataclasses.replace(result, rows=rows, rounds=rounds)
+
+
+def _p_value(log: LoggedFeedback, result: Evaluation, other: Evaluation) -> float:
+  """One minus the level at which the interval of the difference ends at 0."""
+  low, high = 0.0, 1.0
+  for _ in range(_BISECTIONS):
+    level = (low + high) / 2
+    found = evaluation.difference(log, result, other, level)
+    if found.low <= 0 <= found.high:
+      high = level
+    else:
+      low = level
+  return 1 - low

@@ -1,0 +1,127 @@
+"""A policy of the user's own: a column, a file or a function, valued as the same policy is."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.data import logged, obp
+from rec_jax.studies.logged import own_policy, valuation
+from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.types import InputError
+
+NUM_ROUNDS, WORTH = 400, np.array([0.1, 0.8, 0.2])
+
+
+def log():
+  rng = np.random.default_rng(0)
+  action = rng.integers(3, size=NUM_ROUNDS)
+  return obp.from_dictionary(
+    {
+      'n_actions': 3,
+      'action': action,
+      'reward': (rng.random(NUM_ROUNDS) < WORTH[action]).astype(float),
+      'pscore': np.full(NUM_ROUNDS, 1 / 3),
+      'context': rng.normal(size=(NUM_ROUNDS, 2)),
+    }
+  )
+
+
+def mine(data):
+  """Mostly the second item: worth .2 (.1 + .2) + .6 * .8 = .54."""
+  return np.tile([0.2, 0.6, 0.2], (len(data.action), 1))
+
+
+def short(data):
+  return mine(data)[1:]
+
+
+@pytest.fixture
+def path(tmp_path):
+  data, file = log(), tmp_path / 'log.parquet'
+  logged.write(file, data)
+  whole = mine(data)
+  frame = pl.read_parquet(file).with_columns(
+    own=pl.Series(whole.tolist()), alone=whole[np.arange(NUM_ROUNDS), data.action]
+  )
+  frame.write_parquet(file, metadata=pl.read_parquet_metadata(file))
+  np.save(tmp_path / 'mine.npy', whole)
+  return file
+
+
+def rows(path, name, **reading):
+  out = path.parent / 'rows.json'
+  valuation.run(path, name, 0.5, 0, path.parent / 'value.svg', out, reading=Reading(**reading))
+  return {row['metric']: row for row in json.loads(out.read_text())}
+
+
+def test_each_way_gives_the_same_values(path, capsys):
+  data = log()
+  weight = 3 * mine(data)[np.arange(NUM_ROUNDS), data.action]
+  names = ('ipw', 'snipw', 'dr')
+  ways = ['column:own', f'{path.parent}/mine.npy', f'python:{__name__}:mine']
+  found = [rows(path, way, names=names, interval='t') for way in ways]
+  assert found[0]['ipw']['value'] == pytest.approx(weight @ data.reward / NUM_ROUNDS, rel=1e-9)
+  assert found[0]['ipw']['n'] == NUM_ROUNDS
+  assert found[0]['dr']['low'] < 0.54 < found[0]['dr']['high']
+  for other in found[1:]:
+    assert [row['value'] for row in other.values()] == [row['value'] for row in found[0].values()]
+  alone = rows(path, 'column:alone', names=names, interval='t')
+  assert alone['snipw']['value'] == pytest.approx(found[0]['snipw']['value'], rel=1e-9)
+  assert 'dr' not in alone
+  assert 'effect of column:own in place of logged: +0.' in capsys.readouterr().out
+
+
+def test_the_level_widens_the_intervals_and_is_said(path, capsys):
+  few = {
+    level: rows(path, 'column:alone', names=('ipw',), interval='t', level=level)['ipw']
+    for level in (0.5, 0.95)
+  }
+  widths = {level: row['high'] - row['low'] for level, row in few.items()}
+  # Quantiles of the normal law: .674 and 1.960.
+  assert widths[0.95] / widths[0.5] == pytest.approx(1.96 / 0.674, rel=0.01)
+  assert 'intervals: 50 %, t, over rounds' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('column:absent', 'no column "absent"; it has round, user_id'),
+    ('column:user_id', 'column|of numbers'),
+    ('column:context', r'holds float64 of shape \[400, 2\]; give a probability of each logged'),
+    ('column:round', 'column:round, row 2: not in'),
+    ('python:no_such_module:f', "python:no_such_module:f: No module named 'no_such_module'; give"),
+    (f'python:{__name__}:absent', "has no attribute 'absent'; give python:MODULE:FUNCTION"),
+    (f'python:{__name__}:short', r'of shape \[399, 3\]; give'),
+    ('absent.npy', 'absent.npy is no .npy of plain numbers'),
+  ],
+)
+def test_what_is_no_policy_is_one_line(path, name, message):
+  with pytest.raises(InputError, match=message) as error:
+    own_policy.probabilities(name, log(), path)
+  assert '\n' not in str(error.value)
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused(path):
+  wrong = mine(log())
+  wrong[7] = [0.5, 0.6, 0.2]
+  np.save(path.parent / 'wrong.npy', wrong)
+  with pytest.raises(InputError, match='row 7: sums to 1.3 over the candidates, not to 1'):
+    own_policy.probabilities(f'{path.parent}/wrong.npy', log(), path)
+
+
+@pytest.mark.parametrize(
+  ('reading', 'message'),
+  [
+    ({'names': ('best',)}, '--estimators: best is not one of replay, ipw'),
+    ({'names': ('dr',)}, '--estimators: none of dr applies'),
+    ({'interval': 'betting'}, '--interval: betting is not bootstrap or t'),
+    ({'level': 95.0}, r'level: 95 is not in \(0, 1\)'),
+  ],
+)
+def test_what_cannot_be_read_off_is_one_line_and_nothing_is_written(path, reading, message):
+  with pytest.raises(InputError, match=message):
+    rows(path, 'column:alone', **reading)
+  assert not (path.parent / 'rows.json').exists()
+  assert not (path.parent / 'value.svg').exists()

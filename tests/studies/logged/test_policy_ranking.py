@@ -1,0 +1,91 @@
+"""Ranking of policies against closed forms, by hand, and by truth that is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rec_jax.data import logged, obp
+from rec_jax.studies.logged import evaluation, policy_ranking, policy_value, valuation
+from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.types import InputError
+
+NUM_ROUNDS, WORTH = 2000, np.array([0.30, 0.80, 0.32])
+FEW = Reading(names=('snipw',))
+
+
+def log():
+  rng = np.random.default_rng(0)
+  action = rng.integers(3, size=NUM_ROUNDS)
+  return obp.from_dictionary(
+    {
+      'n_actions': 3,
+      'action': action,
+      'reward': (rng.random(NUM_ROUNDS) < WORTH[action]).astype(float),
+      'pscore': np.full(NUM_ROUNDS, 1 / 3),
+      'expected_reward': np.tile(WORTH, (NUM_ROUNDS, 1)),
+    }
+  )
+
+
+def always(item):
+  return np.tile(np.eye(3)[item], (NUM_ROUNDS, 1))[:, :, None]
+
+
+def test_the_best_is_first_and_ties_are_not_told_apart():
+  data = log()
+  results = {
+    f'item {item}': policy_value.evaluate_policy(data, always(item), 0.5, 0, FEW)
+    for item in range(3)
+  }
+  ranked = policy_ranking.rank(data, results)
+  assert ranked[0].name == 'item 1' and ranked[0].behind is None
+  assert all(each.p_value < 1e-4 for each in ranked[1:])
+  mean = [data.reward[data.action == item].mean() for item in range(3)]
+  for each in ranked:
+    item = int(each.name[-1])
+    assert each.gain.value == pytest.approx(mean[item] - data.reward.mean(), abs=1e-9)
+    if each.behind is not None:
+      assert each.behind.value == pytest.approx(mean[item] - mean[1], abs=1e-9)
+  alike = policy_ranking.rank(data, {name: results[name] for name in ('item 0', 'item 2')})
+  assert alike[1].p_value > 0.05
+  # Two policies have one pair: Student's test of two means, of which the variance is known.
+  left, right = (data.reward[data.action == item] for item in (0, 2))
+  expected = stats.ttest_ind(left, right, equal_var=False).pvalue
+  assert alike[1].p_value == pytest.approx(expected, rel=0.05)
+  shuffled = dataclasses.replace(results['item 0'], rows=np.array([], int))
+  with pytest.raises(InputError, match='no round of the log judges all'):
+    policy_ranking.rank(data, results | {'item 0': shuffled})
+  pair = evaluation.difference(data, results['item 1'], results['item 0'], 0.95)
+  assert pair.low < 0.5 < pair.high
+
+
+def test_holm_by_hand():
+  # Sorted .01 .02 .03 .5 times 4 3 2 1 is .04 .06 .06 .5: the third may not be below the second.
+  assert policy_ranking.holm([0.03, 0.5, 0.01, 0.02]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
+  assert policy_ranking.holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_selection_by_hand():
+  assert policy_ranking.selection([3.0, 2.0, 1.0]) == pytest.approx((0.0, 1.0))
+  # Ranks 1 2 3 against 2 1 3: 1 - 6 * 2 / (3 * 8) = .5.
+  assert policy_ranking.selection([2.0, 3.0, 1.0]) == pytest.approx((1.0, 0.5))
+  assert np.isnan(policy_ranking.selection([1.0, 1.0])[1])
+
+
+def test_several_policies_on_the_command_line(tmp_path, capsys):
+  data, path = log(), tmp_path / 'log.parquet'
+  logged.write(path, data)
+  for item in range(3):
+    np.save(tmp_path / f'{item}.npy', always(item))
+  names = ','.join(f'{tmp_path}/{item}.npy' for item in range(3))
+  valuation.run(path, names, 0.5, 0, tmp_path / 'value.svg', reading=FEW)
+  output = capsys.readouterr().out
+  assert 'truth: regret at 1 0, rank correlation' in output
+  assert f'advice: {tmp_path}/1.npy is first; it is better than {tmp_path}/' in output
+  assert not (tmp_path / 'value.svg').exists()
+  with pytest.raises(InputError, match='--policy: one of them is there twice'):
+    valuation.run(path, 'uniform,uniform', 0.5, 0, tmp_path / 'value.svg')
+  with pytest.raises(InputError, match='--out: rows are of one policy'):
+    valuation.run(path, names, 0.5, 0, tmp_path / 'value.svg', tmp_path / 'rows.json')
