@@ -40,8 +40,8 @@ ASYMPTOTIC = ('t', 'bootstrap')
 # By these the advice goes where nothing warns: values, and what they are more than what was logged.
 ADVISED = tuple(f'{kind}{name}' for kind in ('', EFFECT) for name in ('snipw', 'dr', f'dr{RIGHT}'))
 UNWARNED = 'logs without a warning'
-# Logs whose bootstrap shares its resamples, and on how many of them settings are chosen.
-CHUNK_SIZE, TUNED_LOGS = 100, 100
+# Logs whose bootstrap shares its resamples; of all, a tenth has its settings chosen.
+CHUNK_SIZE, TUNED_PART = 100, 10
 
 
 @dataclasses.dataclass
@@ -78,10 +78,9 @@ class Problem(NamedTuple):
 def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
   """For each log, whether each interval covers, how wide it is, and whether nothing warns.
 
-  Tuned estimators are measured on the first logs alone, for each asks for a search.
-
-  Where most logs have no warning, the pairs that the advice goes by are measured on these alone as
-  well; and on all, how often one of them is shown without a warning and misses.
+  Tuned estimators are measured on the first tenth of the logs, for each asks for a search. The
+  pairs that the advice goes by are measured on the logs without a warning as well; and on all, how
+  often one of them is shown without a warning and misses.
   """
   del workdir
   problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(config.seed), 3)
@@ -92,15 +91,14 @@ def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
     value, logged = (
       float((policy * problem.mean).sum(1).mean()) for policy in (problem.target, problem.behaviour)
     )
-    drawn = jax.jit(jax.vmap(draw, in_axes=(0, None, None)), static_argnums=2)
     keys = jax.random.split(log_key, config.num_logs)
     for start in range(0, config.num_logs, CHUNK_SIZE):
-      wrong, right = drawn(keys[start : start + CHUNK_SIZE], problem, config.num_rounds)
+      wrong, right = _drawn(keys[start : start + CHUNK_SIZE], problem, config.num_rounds)
       logs = _apart(wrong)
       unwarned += [overlap_of(log).warning == '' for log in logs]
       table = terms_of(wrong, right)
-      if start < TUNED_LOGS:
-        table |= tuned_terms(logs)
+      if start == 0:
+        table |= tuned_terms(logs[: max(1, config.num_logs // TUNED_PART)])
       chunk = asymptotic(jax.random.fold_in(bootstrap_key, start), table, config.resamples)
       for pair, estimates in (chunk | finite_sample(logs, every_cell(problem))).items():
         found.setdefault(pair, []).extend(estimates)
@@ -205,6 +203,9 @@ def finite_sample(logs: list[Rounds], cells: Rounds) -> dict[tuple[str, str], li
   return found
 
 
+_drawn = jax.jit(jax.vmap(draw, in_axes=(0, None, None)), static_argnums=2)
+
+
 def _apart(stacked: Any) -> list[Any]:
   """Rounds or terms [logs, n] as one [n] a log, on the host."""
   host = jax.tree.map(np.asarray, stacked)
@@ -228,7 +229,7 @@ def _measured(
     measured[f'{name}, {interval}: width'] = Values(width, logs[: len(holds)])
     if name in ADVISED and interval in ASYMPTOTIC:
       measured[misled(name, interval)] = Values(unwarned & ~holds, logs)
-      if unwarned.mean() >= 0.5:
+      if unwarned.any():
         measured[covered(name, interval, True)] = Values(holds[unwarned], logs[unwarned])
   return measured
 

@@ -35,7 +35,10 @@ def test_every_study_is_whole(name):
     (['--name=coverage', '--num_seeds=0'], 'num_seeds'),
     (['--name=coverage', '--num_seeds=9'], 'the study has 1 seed'),
     (['--name=coverage', '--config.num_logs=0'], 'set --config.num_logs to 1 or more'),
-    (['--name=coverage', '--config.spread=1'], '--config.spread is what tells near, far from'),
+    (
+      ['--name=coverage', '--config.spread=1'],
+      '--config.spread is what tells near, 100 rounds, common rewards, near',
+    ),
     (['--name=text_or_id', '--config.num_seeds=3'], 'set --num_seeds'),
     (['--name=rolling_cuts', '--config.cuts=a'], 'set --config.cuts to shares'),
     (['--name=coverage', 'again'], "unexpected argument 'again'"),
@@ -52,13 +55,13 @@ def test_a_wrong_command_is_one_line(tmp_path, flags, message):
 
 
 def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
-  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=40']
+  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=3']
   environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
   done = subprocess.run(
     [*command, f'--workdir={tmp_path}'], capture_output=True, text=True, env=environment
   )
-  # Shares of 40 logs are out of bounds for a thousand.
+  # Shares of three logs are out of bounds for a thousand.
   assert done.returncode == 1, done.stderr
-  assert '40 synthetic logs' in done.stdout
+  assert '3 synthetic logs' in done.stdout
   assert 'not as expected' in done.stdout
   assert (tmp_path / 'report' / 'index.html').exists()
