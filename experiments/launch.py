@@ -258,7 +258,9 @@ def _check_variants(argv: Sequence[str], variants: Mapping[str, Mapping[str, Any
   """What tells variants apart cannot be set for all of them."""
   for field in _given_fields(argv):
     if owners := [label for label, fields in variants.items() if field in fields]:
-      _fail(f'--config.{field} is what tells {", ".join(owners)} from other variants: leave it out')
+      more = f' and {len(owners) - 2} more' if len(owners) > 2 else ''
+      names = ', '.join(owners[:2])
+      _fail(f'--config.{field} is what tells {names}{more} from other variants: leave it out')
 
 
 def _given_fields(argv: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def test_every_study_is_whole(name):
     (['--name=coverage', '--config.num_logs=0'], 'set --config.num_logs to 1 or more'),
     (
       ['--name=coverage', '--config.spread=1'],
-      '--config.spread is what tells near, 100 rounds, common rewards, near',
+      '1,000 rounds, common rewards and 16 more from other variants: leave it out',
     ),
     (['--name=text_or_id', '--config.num_seeds=3'], 'set --num_seeds'),
     (['--name=rolling_cuts', '--config.cuts=a'], 'set --config.cuts to shares'),
