@@ -1,6 +1,7 @@
 """The contract that every policy of the registry keeps."""
 
 import dataclasses
+import functools
 import inspect
 
 import jax
@@ -20,26 +21,31 @@ def parts(name):
   return {inside['belief'], inside['explorer']} if 'explorer' in inside else {name}
 
 
-def covering(names):
-  """So few of the policies that each belief and each explorer is in one."""
-  chosen, missing = set(), set().union(*map(parts, names))
+def explorer(name):
+  """The explorer of a policy alone, or itself; of those with a posterior a user the belief too."""
+  return parts(name) if name.startswith('per_user') else {max(parts(name), key=_is_explorer)}
+
+
+def _is_explorer(part):
+  return getattr(part, '__module__', '').startswith('rec_jax.bandits.explorers')
+
+
+def covering(of):
+  """Runs for so few of the policies that each of their parts is in one; `make soak` for all."""
+  names = bandits.names()
+  chosen, missing = set(), set().union(*map(of, names))
   while missing:
-    best = max(names, key=lambda name: len(parts(name) & missing))
+    best = max(names, key=lambda name: len(of(name) & missing))
     chosen.add(best)
-    missing -= parts(best)
-  return chosen
+    missing -= of(best)
+  soaked = [pytest.param(name, marks=pytest.mark.soak) for name in names if name not in chosen]
+  return pytest.mark.parametrize('name', [*sorted(chosen), *soaked])
 
 
-COVER = covering(bandits.names())
 every = pytest.mark.parametrize('name', bandits.names())
 # What a policy keeps if its belief and its explorer do, and compiles programs of its own for.
-of_parts = pytest.mark.parametrize(
-  'name',
-  [
-    name if name in COVER else pytest.param(name, marks=pytest.mark.soak)
-    for name in bandits.names()
-  ],
-)
+of_parts = covering(parts)
+of_explorers = covering(explorer)
 SPEC = problems.SPEC._replace(slate_size=3)
 # Policies that look at rows of all arms again.
 RINGS = ('clusters_ts', 'nearest_ts', 'tree_ts', 'within_ts')
@@ -204,31 +210,46 @@ def test_an_arm_that_does_not_exist_is_not_reset(name):
     assert problems.same_bits(state, dataclasses.replace(reset, num_rejected=state.num_rejected))
 
 
-@of_parts
-def test_a_sweep_is_a_vmap_over_the_factory_and_a_batch_decides_as_singles_do(name):
-  """Both in one program, since to compile two of a policy takes twice as long."""
-  defaults = bandits.hyperparameters(name)
-  numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
-  contexts = [problems.context(seed, SPEC) for seed in range(100, 106)]
-  keys = jax.random.split(jax.random.key(1), len(contexts))
-  lanes = jax.random.split(jax.random.key(0), 3)
+CONTEXTS = [problems.context(seed, SPEC) for seed in range(100, 106)]
+KEYS = jax.random.split(jax.random.key(1), len(CONTEXTS))
 
-  def learnt(policy, key):
-    state = policy.init(key, SPEC)
-    decision = policy.select(key, state, contexts[0])
-    return policy.update(key, state, problems.outcome(contexts[0], decision, 1.0))
+
+def sweep(name):
+  """A sweep over every number among the settings, three lanes of six decisions, and its lanes."""
+  defaults = bandits.hyperparameters(name)
+  lanes = jax.random.split(jax.random.key(0), 3)
 
   def lane(values, key):
     policy = bandits.make(name, **values)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *contexts)
-    return jax.vmap(policy.select, (0, None, 0))(keys, learnt(policy, key), stacked).index
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *CONTEXTS)
+    return jax.vmap(policy.select, (0, None, 0))(KEYS, after_one(policy, key), stacked).index
 
+  numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
   values = {key: jnp.full(len(lanes), value) for key, value in numbers.items()}
-  swept = problems.compiled(jax.vmap(lane))(values, lanes)
+  return functools.partial(jax.vmap(lane), values), lanes
+
+
+def after_one(policy, key):
+  """The state after one outcome."""
+  state = policy.init(key, SPEC)
+  decision = policy.select(key, state, CONTEXTS[0])
+  return policy.update(key, state, problems.outcome(CONTEXTS[0], decision, 1.0))
+
+
+@every
+def test_a_sweep_is_a_vmap_over_the_factory(name):
+  swept, lanes = sweep(name)
+  assert jax.eval_shape(swept, lanes).shape == (len(lanes), len(CONTEXTS), SPEC.slate_size)
+
+
+@of_explorers
+def test_a_sweep_and_a_batch_decide_as_singles_do(name):
+  """Both in one program, since to compile two of a policy takes twice as long."""
+  swept, lanes = sweep(name)
   alone, _ = problems.learnt(name, SPEC)
-  for lane_key, batch in zip(lanes, swept, strict=True):
-    state = learnt(alone, lane_key)
-    pairs = zip(keys, contexts, strict=True)
+  for lane_key, batch in zip(lanes, problems.compiled(swept)(lanes), strict=True):
+    state = after_one(alone, lane_key)
+    pairs = zip(KEYS, CONTEXTS, strict=True)
     singles = [alone.select(key, state, context).index for key, context in pairs]
     np.testing.assert_array_equal(batch, singles)
 
@@ -244,7 +265,7 @@ def test_settings_take_a_schedule(name):
     assert decision.arm_id.shape == (SPEC.slate_size,)
 
 
-@of_parts
+@of_explorers
 def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name, tmp_path):
   policy, state = problems.learnt(name, SPEC)
   with checkpoint.open(tmp_path, {}) as checkpointer:

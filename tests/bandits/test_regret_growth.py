@@ -116,7 +116,20 @@ def run(policy, world, key):
   return jax.lax.scan(block, state, keys)[1].ravel()
 
 
-@pytest.mark.parametrize('case', CASES)
+# Programs that take longest to compile, of policies whose parts are tested by themselves.
+LONG = (
+  'perturbed_history',
+  'bootstrapped_logistic_ts',
+  'bootstrapped_logistic_ucb',
+  'tree_ts',
+  'lin_cover',
+  'cats constant',
+)
+
+
+@pytest.mark.parametrize(
+  'case', [pytest.param(case, marks=pytest.mark.soak) if case in LONG else case for case in CASES]
+)
 def test_the_exponent_of_regret_from_a_quarter_of_the_rounds_to_all(case):
   world, values, low, high = CASES[case]
   policy = bandits.make(case.split()[0], **values)
