@@ -8,8 +8,8 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Outlook, Policy
-from rec_jax.bandits.choice import masked_categorical, uniform_probabilities
-from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.choice import uniform_probabilities
+from rec_jax.bandits.explorers.by_chance import in_proportion
 from rec_jax.bandits.hyperparameters import Hyperparameter, check_range, value_at
 from rec_jax.bandits.policy import PolicyState, combine
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
@@ -185,13 +185,4 @@ def _smoothed(epsilon: Hyperparameter, bandwidth: ArrayLike) -> Explorer:
     smooth = uniform_probabilities(window)
     return share * uniform_probabilities(mask) + (1 - share) * smooth
 
-  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    return masked_categorical(key, chances(state, outlook, mask), mask)
-
-  def probabilities(
-    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key
-    return chances(state, outlook, mask)
-
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
+  return in_proportion(chances)

@@ -9,8 +9,8 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Outlook, Policy
 from rec_jax.bandits.beliefs.linear import LinearState, add, learn, normal
-from rec_jax.bandits.choice import argmax_probabilities, masked_categorical
-from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.choice import argmax_probabilities
+from rec_jax.bandits.explorers.by_chance import in_proportion
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.policy import PolicyState, combine
 from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
@@ -166,16 +166,7 @@ def _votes(epsilon_scale: ArrayLike) -> Explorer:
     votes = _shares(outlook.members, mask)
     return _smooth(jnp.mean(votes, axis=0), mask, _floor(epsilon_scale, state, mask))
 
-  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    return masked_categorical(key, chances(state, outlook, mask), mask)
-
-  def probabilities(
-    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key
-    return chances(state, outlook, mask)
-
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
+  return in_proportion(chances)
 
 
 def _rewards(state: CoverState, context: Context) -> jax.Array:

@@ -8,8 +8,8 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import UNIT_REWARD, Belief, Explorer, Outlook, Policy
-from rec_jax.bandits.choice import masked_categorical, uniform_probabilities
-from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.choice import uniform_probabilities
+from rec_jax.bandits.explorers.by_chance import in_proportion
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.bandits.policy import PolicyState, combine
 from rec_jax.types import ArmSpec, Context, Decision, Feedback
@@ -87,18 +87,9 @@ def _log_weights(learning_rate: ArrayLike) -> Belief:
 
 
 def _exponential(mixing: ArrayLike) -> Explorer:
-  def weights(outlook: Outlook, mask: jax.Array) -> jax.Array:
+  def weights(state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
+    del state
     exponential = jax.nn.softmax(outlook.mean, where=mask)
     return jnp.asarray(1 - mixing) * exponential + jnp.asarray(mixing) * uniform_probabilities(mask)
 
-  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    del state
-    return masked_categorical(key, weights(outlook, mask), mask)
-
-  def probabilities(
-    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key, state
-    return weights(outlook, mask)
-
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
+  return in_proportion(weights)

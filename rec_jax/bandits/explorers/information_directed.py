@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from rec_jax.bandits.base import Explorer, Outlook
-from rec_jax.bandits.choice import masked_argmax, masked_categorical
+from rec_jax.bandits.choice import masked_argmax
 from rec_jax.bandits.chunks import check_fits
+from rec_jax.bandits.explorers.by_chance import in_proportion
 from rec_jax.bandits.explorers.counting import count_rows, init_count
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Feedback
@@ -60,21 +61,10 @@ def information_directed(num_samples: int = 128) -> Explorer:
     regret, information = regret_and_information(outlook.sample(draw_key, num_samples), mask)
     return best_mixture(tie_key, regret, information, mask)
 
-  def select(
-    key: jax.Array, state: InformationDirectedState, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    return masked_categorical(key, weights(state, outlook, mask), mask)
-
-  def probabilities(
-    key: jax.Array, state: InformationDirectedState, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key
-    return weights(state, outlook, mask)
-
   def update(state: InformationDirectedState, feedback: Feedback) -> InformationDirectedState:
     return dataclasses.replace(state, count=count_rows(state.count, feedback))
 
-  return Explorer(init, select, probabilities, update, is_exact=lambda belief: True)
+  return in_proportion(weights)._replace(init=init, update=update)
 
 
 def regret_and_information(draws: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -8,8 +8,8 @@ from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Explorer, Outlook
 from rec_jax.bandits.beliefs.per_epoch import epoch_start
-from rec_jax.bandits.choice import argmax_probabilities, masked_categorical
-from rec_jax.bandits.explorers.counting import count_rows, init_count
+from rec_jax.bandits.choice import argmax_probabilities
+from rec_jax.bandits.explorers.by_chance import in_proportion
 from rec_jax.bandits.hyperparameters import check_range
 
 _TINY = 1e-30
@@ -99,13 +99,4 @@ def _inverse_gap(
     others = jnp.where(mask, stake / jnp.maximum(num_open * stake + gamma * gap, _TINY), 0)
     return others + (1 - jnp.sum(others)) * argmax_probabilities(outlook.mean, mask)
 
-  def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
-    return masked_categorical(key, weights(state, outlook, mask), mask)
-
-  def probabilities(
-    key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
-  ) -> jax.Array:
-    del key
-    return weights(state, outlook, mask)
-
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=lambda belief: True)
+  return in_proportion(weights)
