@@ -18,10 +18,13 @@ def square(x: jax.Array) -> jax.Array:
 
 def quadratic_forms(packed: jax.Array, x: jax.Array) -> jax.Array:
   """[N] x^T M x of a vector [D] and N packed matrices M."""
-  rows, columns = np.tril_indices(len(x))
-  # Off the diagonal an entry stands for two.
-  weights = np.where(rows == columns, 1, 2).astype(np.float32)
-  return packed @ (weights * square(x))
+  return packed @ (multiplicity(len(x)) * square(x))
+
+
+def multiplicity(dim: int) -> np.ndarray:
+  """[D (D + 1) / 2] for how many entries of the matrix each packed one stands."""
+  rows, columns = np.tril_indices(dim)
+  return np.where(rows == columns, 1, 2).astype(np.float32)
 
 
 def with_row(packed: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:

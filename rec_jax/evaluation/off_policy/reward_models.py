@@ -1,11 +1,12 @@
 """Reward models by cross-fitting: what a model expects that has not seen the round.
 
-A model is a pair of pure functions. Rows are left out by weight 0, so that the fits to all folds
-and positions are one `vmap`. Where nothing is known of actions each has an intercept of its own:
-its number is then its only column, and the one-hot columns that it stands for are never formed.
+Rows are left out by weight 0, so that the fits to all folds and positions are one `vmap`. Where
+nothing is known of actions each has an intercept of its own: its number is then its only column,
+and the one-hot columns that it stands for are never formed. Nor are contexts and actions paired to
+predict: what a model makes of either is computed by itself.
 
-Shape letters: n rounds, K actions, C candidates of a round, L positions, D context features, A
-action features, F = D + A.
+Shape letters: n rounds, m of them, K actions, C candidates of a round, L positions, G groups (a
+fold at a position each), D context features, A action features, F = D + A.
 """
 
 import functools
@@ -34,14 +35,55 @@ class RewardModel(NamedTuple):
 
   Attributes:
     fit: (key, inputs [n, F], reward [n], weight [n]) -> parameters; weight 0 leaves a row out.
-    predict: (parameters, inputs [..., F]) -> [...].
+    predict: (parameters with a leading [G], group [m], context [m, D], actions [m or 1, C, A]) ->
+      [m, C], each row by the parameters of its group.
   """
 
   fit: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], Params]
-  predict: Callable[[Params, jax.Array], jax.Array]
+  predict: Callable[[Params, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def cross_fit(
+class CrossFitted(NamedTuple):
+  """Models of a log, parameters [G, ...]; the rest is that of `cross_fitted`."""
+
+  model: RewardModel
+  params: Params
+  fold: np.ndarray
+  num_positions: int
+  context: jax.Array
+  action_context: jax.Array
+  candidates: np.ndarray | None
+
+
+def cross_fit(key: jax.Array, model: RewardModel, **log: Any) -> np.ndarray:
+  """[n, C, L] the `q_hat` of the estimators: what `cross_fitted` models expect of all rounds."""
+  fitted = cross_fitted(key, model, **log)
+  num_rounds, inputs = len(fitted.fold), fitted.action_context.size
+  if fitted.candidates is not None:
+    inputs = fitted.candidates.shape[1] * fitted.action_context.shape[1]
+  size, chunks = max(1, min(num_rounds, CHUNK_INPUTS // max(inputs, 1))), []
+  for start in range(0, num_rounds, size):
+    rows = np.arange(start, min(start + size, num_rounds))
+    # Padded, so that a shorter last chunk is not compiled for.
+    chunks.append(expected_of(fitted, np.resize(rows, size))[: len(rows)])
+  return np.concatenate(chunks)
+
+
+def expected_of(fitted: CrossFitted, rows: np.ndarray) -> np.ndarray:
+  """[m, C, L] expected rewards of the candidates of some rounds [m] of the log."""
+  if fitted.candidates is None:
+    offered = np.arange(len(fitted.action_context))[None]
+  else:
+    offered = fitted.candidates[rows]
+  group = jnp.asarray(fitted.fold[rows] * fitted.num_positions)
+  context, actions = fitted.context[rows], fitted.action_context
+  found = _predict(
+    fitted.model, fitted.num_positions, fitted.params, group, context, actions, offered
+  )
+  return np.asarray(found)
+
+
+def cross_fitted(
   key: jax.Array,
   model: RewardModel,
   *,
@@ -54,8 +96,9 @@ def cross_fit(
   num_positions: int = 1,
   candidates: ArrayLike | None = None,
   forward: bool = False,
-) -> np.ndarray:
-  """Expected rewards of all candidates, each round by the model of the folds that lack it.
+  weight: ArrayLike | None = None,
+) -> CrossFitted:
+  """Models that expect rewards of all candidates, each round by that of the folds that lack it.
 
   Each position has a model of its own, as in OBP.
 
@@ -74,9 +117,7 @@ def cross_fit(
     forward: each fold by the model of those before it alone, the first by what the model says of no
       rows at all; with folds in the order of time (`blocks`) estimates are then martingales, which
       intervals that hold at any time need.
-
-  Returns:
-    [n, C, L], the `q_hat` of the estimators.
+    weight: [n] of each row in the fits, such as `robust_weight`; 1 if not given.
 
   Raises:
     ValueError: if there are fewer than two folds.
@@ -89,29 +130,17 @@ def cross_fit(
   position = np.zeros(num_rounds, int) if position is None else np.asarray(position)
   pairs = [(f, place) for f in range(num_folds) for place in range(num_positions)]
   known = [fold < f if forward else fold != f for f, _ in pairs]
-  weight = np.stack(
+  used = np.stack(
     [rows & (position == place) for rows, (_, place) in zip(known, pairs, strict=True)]
   )
+  if weight is not None:
+    used = used * np.asarray(weight)
   inputs = jnp.concatenate([context, action_context[action]], axis=1)
   keys = jax.random.split(key, len(pairs))
   reward = jnp.asarray(reward, inputs.dtype)
-  fitted = _fit(model, keys, inputs, reward, jnp.asarray(weight, inputs.dtype))
-  offered = np.arange(len(action_context))[None] if candidates is None else np.asarray(candidates)
-  offered = np.broadcast_to(offered, (num_rounds, offered.shape[1]))
-  q_hat = np.empty((num_rounds, offered.shape[1], num_positions), inputs.dtype)
-  size = max(1, min(num_rounds, CHUNK_INPUTS // (offered.shape[1] * inputs.shape[1])))
-  for f in range(num_folds):
-    params = jax.tree.map(
-      lambda leaf, f=f: leaf[f * num_positions : (f + 1) * num_positions], fitted
-    )
-    rows = np.flatnonzero(fold == f)
-    for start in range(0, len(rows), size):
-      chunk = rows[start : start + size]
-      # Padded, so that a shorter last chunk is not compiled for.
-      padded = np.resize(chunk, size)
-      found = _predict(model, params, context[padded], action_context, offered[padded])
-      q_hat[chunk] = found[: len(chunk)]
-  return q_hat
+  params = _fit(model, keys, inputs, reward, jnp.asarray(used, inputs.dtype))
+  offered = None if candidates is None else np.asarray(candidates)
+  return CrossFitted(model, params, fold, num_positions, context, action_context, offered)
 
 
 def folds(seed: int, num_rounds: int, num_folds: int) -> np.ndarray:
@@ -182,9 +211,7 @@ def logistic(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
     start = jnp.zeros(size, inputs.dtype)
     return jax.lax.scan(step, start, None, length=NEWTON_STEPS)[0]
 
-  return RewardModel(
-    fit, lambda params, inputs: jax.nn.sigmoid(_linear(num_actions, params, inputs))
-  )
+  return RewardModel(fit, lambda *values: jax.nn.sigmoid(_linear(num_actions, *values)))
 
 
 def network(
@@ -211,13 +238,21 @@ def network(
 
     def loss(key: jax.Array, params: Params) -> jax.Array:
       del key
-      return weight @ (predict(params, inputs) - reward) ** 2 / total
+      hidden = jax.nn.relu(inputs @ params['hidden'] + params['bias'])
+      found = hidden @ params['output'] + params['mean']
+      return weight @ (found - reward) ** 2 / total
 
     return optimise(optimise_key, loss, params)
 
-  def predict(params: Params, inputs: jax.Array) -> jax.Array:
-    hidden = jax.nn.relu(inputs @ params['hidden'] + params['bias'])
-    return hidden @ params['output'] + params['mean']
+  def predict(
+    params: Params, group: jax.Array, context: jax.Array, actions: jax.Array
+  ) -> jax.Array:
+    own = jax.tree.map(lambda leaf: leaf[group], params)
+    split = context.shape[1]
+    of_context = jnp.einsum('md,mdh->mh', context, own['hidden'][:, :split]) + own['bias']
+    of_actions = jnp.matmul(actions, own['hidden'][:, split:])
+    hidden = jax.nn.relu(of_context[:, None] + of_actions)
+    return jnp.einsum('mch,mh->mc', hidden, own['output']) + own['mean'][:, None]
 
   return RewardModel(fit, predict)
 
@@ -231,27 +266,35 @@ def _fit(
   return jax.vmap(model.fit, in_axes=(0, None, None, 0))(keys, inputs, reward, weight)
 
 
-@functools.partial(jax.jit, static_argnames='model')
+@functools.partial(jax.jit, static_argnames=('model', 'num_positions'))
 def _predict(
   model: RewardModel,
+  num_positions: int,
   params: Params,
+  group: jax.Array,
   context: jax.Array,
   action_context: jax.Array,
   offered: jax.Array,
 ) -> jax.Array:
-  """[n, C, L] from contexts [n, D], actions [n, C], and parameters of L positions."""
-
-  def one(row: jax.Array, actions: jax.Array) -> jax.Array:
-    rows = jnp.broadcast_to(row, (len(actions), len(row)))
-    everything = jnp.concatenate([rows, action_context[actions]], axis=1)
-    return jax.vmap(model.predict, in_axes=(0, None), out_axes=-1)(params, everything)
-
-  return jax.vmap(one)(context, offered)
+  """[m, C, L] from the group [m] of each row's first position and actions [m or 1, C]."""
+  places = [
+    model.predict(params, group + place, context, action_context[offered])
+    for place in range(num_positions)
+  ]
+  return jnp.stack(places, axis=-1)
 
 
-def _linear(num_actions: int, params: jax.Array, inputs: jax.Array) -> jax.Array:
-  """[...] from inputs [..., F]."""
-  if not num_actions:
-    return inputs @ params[:-1] + params[-1]
-  action = inputs[..., -1].astype(jnp.int32)
-  return inputs[..., :-1] @ params[num_actions:-1] + params[action] + params[-1]
+def _linear(
+  num_actions: int, params: jax.Array, group: jax.Array, context: jax.Array, actions: jax.Array
+) -> jax.Array:
+  """[m, C] from parameters [G, ...] of `ridge`."""
+  own = params[group, num_actions:]
+  split = context.shape[1]
+  of_context = (context * own[:, :split]).sum(1) + own[:, -1]
+  if num_actions:
+    of_actions = params[group[:, None], actions[..., 0].astype(jnp.int32)]
+  elif len(actions) == 1:
+    of_actions = own[:, split:-1] @ actions[0].T
+  else:
+    of_actions = jnp.einsum('mca,ma->mc', actions, own[:, split:-1])
+  return of_context[:, None] + of_actions

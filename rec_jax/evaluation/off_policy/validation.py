@@ -45,7 +45,7 @@ def check_log(
     _check_index('position', np.asarray(position), shape[2])
   check_finite('reward', np.asarray(reward), 'leave the row out or give its reward')
   check_propensities(np.asarray(pscore))
-  _check_policy(np.asarray(action_dist))
+  check_policy(np.asarray(action_dist))
   if q_hat is not None:
     check_finite('q_hat', np.asarray(q_hat), 'mend the reward model')
   _check_overlap(np.asarray(action_dist), np.asarray(action), position)
@@ -57,11 +57,11 @@ def check_level(level: float) -> None:
     raise InputError(f'level: {level:g} is not in (0, 1); give 0.95 for 95 %')
 
 
-def check_finite(name: str, values: np.ndarray, remedy: str) -> None:
-  """Raises unless all values [n, ...] are finite, naming the row and the remedy."""
+def check_finite(name: str, values: np.ndarray, remedy: str, start: int = 0) -> None:
+  """Raises unless values [n, ...] are finite, naming the row, from `start` on, and the remedy."""
   row = _first(~np.isfinite(values).reshape(len(values), -1).all(1))
   if row is not None:
-    raise InputError(f'{name}, row {row}: a value is NaN or infinite; {remedy}')
+    raise InputError(f'{name}, row {start + row}: a value is NaN or infinite; {remedy}')
 
 
 def check_propensities(pscore: np.ndarray) -> None:
@@ -71,6 +71,22 @@ def check_propensities(pscore: np.ndarray) -> None:
     raise InputError(
       f'pscore, row {row}: {pscore[row]:g} is not in (0, 1]; give the probability with which the '
       'logged action was chosen'
+    )
+
+
+def check_policy(action_dist: np.ndarray, start: int = 0) -> None:
+  """Raises unless a policy [n, K, L] is one, naming the row, from `start` on."""
+  row = _first(np.atleast_1d(~(action_dist >= 0).reshape(len(action_dist), -1).all(1)))
+  if row is not None:
+    raise InputError(f'action_dist, row {start + row}: a probability is negative or NaN')
+  total = action_dist.sum(1)
+  wrong = np.abs(total - 1) > TOLERANCE
+  row = _first(wrong.any(1))
+  if row is not None:
+    position = int(np.argmax(wrong[row]))
+    raise InputError(
+      f'action_dist, row {start + row}: sums to {total[row, position]:.6g} at position {position}, '
+      'not to 1; give a distribution over actions for each position'
     )
 
 
@@ -103,21 +119,6 @@ def _check_index(name: str, index: np.ndarray, size: int) -> None:
     raise InputError(
       f'{name}, row {row}: {index[row]} is not in 0..{size - 1}; number the {name}s as the axis of '
       'action_dist does'
-    )
-
-
-def _check_policy(action_dist: np.ndarray) -> None:
-  row = _first(np.atleast_1d(~(action_dist >= 0).reshape(len(action_dist), -1).all(1)))
-  if row is not None:
-    raise InputError(f'action_dist, row {row}: a probability is negative or NaN')
-  total = action_dist.sum(1)
-  wrong = np.abs(total - 1) > TOLERANCE
-  row = _first(wrong.any(1))
-  if row is not None:
-    position = int(np.argmax(wrong[row]))
-    raise InputError(
-      f'action_dist, row {row}: sums to {total[row, position]:.6g} at position {position}, not to '
-      '1; give a distribution over actions for each position'
     )
 
 

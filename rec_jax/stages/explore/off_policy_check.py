@@ -6,22 +6,23 @@ contexts is a sum, not an estimate: it judges the estimators and their intervals
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from rec_jax.bandits.base import Policy
 from rec_jax.data import logged
-from rec_jax.data.logged_feedback import Inputs, LoggedFeedback
+from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, subset
 from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs.config import Config
 from rec_jax.stages.explore import exploration_log, policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
 from rec_jax.stages.explore.worlds import World
-from rec_jax.studies.logged import frozen_policy, policy_value
+from rec_jax.studies.logged import frozen_policy, policy_value, tables
 from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.studies.logged.tables import Table
 from rec_jax.types import InputError
 
 # In the order of the table; of the last, the setting is chosen by SLOPE.
@@ -95,14 +96,15 @@ def _row(
   log: LoggedFeedback,
   label: str,
   policy: Policy,
-  q_hat: np.ndarray | None,
+  q_hat: Table | None,
   num_train: int,
 ) -> dict[str, Any]:
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
   inputs = unscaled_inputs(log)
   state = frozen_policy.learn(learn_key, log, policy, inputs, num_train)
   action_dist = frozen_policy.distributions(choice_key, log, policy, inputs, state, num_train)
-  truth = policy_value.true_value(log, action_dist, num_train)
+  rest = subset(log, slice(num_train, None))
+  truth = cast(float, tables.matched(rest, action_dist, None)[1])
   num_users = len(np.unique(inputs.user[num_train:]))
   row = {'truth': intervals.to_json(Estimate(truth, math.nan, math.nan, num_users))}
   try:

@@ -5,6 +5,7 @@ F features of an action.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from rec_jax.bandits.base import Info, Policy, State
 from rec_jax.data.logged_feedback import Inputs, LoggedFeedback
+from rec_jax.studies.logged.tables import Table
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 InfoOf = Callable[[State, Context, jax.Array], Info]
@@ -85,44 +87,39 @@ def distributions(
   state: State,
   first: int,
   arms: np.ndarray | None = None,
-) -> np.ndarray:
-  """[n - first, C, L] what a frozen policy would do in the rounds from `first` on.
+) -> Table:
+  """What a frozen policy would do in the rounds from `first` on, of which it counts the rows.
 
   Over the candidates of each round; these are all K actions where the log does not name them.
   `arms` [K] says which arm of the policy each action is, -1 for none; if not given, arm and action
   are the same, and so are the features of `inputs`.
   """
-  num_rounds = len(log.action) - first
-  arm_dim = inputs.features.shape[1]
+  keys = jax.random.split(key, len(log.action) - first)
   arms = np.arange(len(log.item_ids)) if arms is None else arms
-  offered = arms
-  if log.candidates is not None:
-    candidates = log.candidates[first:]
-    offered = np.where(candidates >= 0, arms[candidates], -1)
-  size = max(1, min(CHUNK_SIZE, num_rounds, CHUNK_FEATURES // (offered.shape[-1] * arm_dim)))
-  # Whole chunks only: a shorter last one would be compiled for on its own.
-  rows = np.arange(-(-num_rounds // size) * size) % num_rounds
-  rounds = [
-    jax.random.split(key, len(rows)),
-    inputs.user[first:][rows],
-    inputs.query[first:][rows],
-    *([] if offered.ndim == 1 else [offered[rows]]),
-  ]
-  chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), rounds)
-  found = jax.jit(_distributions, static_argnames='policy')(
-    state, inputs.features, arms, chunks, policy=policy
-  )
-  probabilities = np.asarray(found).reshape(len(rows), *found.shape[2:])[:num_rounds]
-  probabilities = probabilities.astype(np.float64)
-  # Sums of float32 are off in the last digits.
-  probabilities /= probabilities.sum(1, keepdims=True)
-  return probabilities
+  features = jnp.asarray(inputs.features)
+  num_offered = len(arms) if log.candidates is None else log.candidates.shape[1]
+  size = max(1, min(CHUNK_SIZE, CHUNK_FEATURES // (num_offered * features.shape[1])))
+
+  def table(rows: np.ndarray) -> np.ndarray:
+    offered = []
+    if log.candidates is not None:
+      candidates = log.candidates[first + rows]
+      offered = [np.where(candidates >= 0, arms[candidates], -1)]
+    rounds = [keys[rows], inputs.user[first + rows], inputs.query[first + rows], *offered]
+    found = _distributions(state, features, arms, rounds, policy=policy, size=size)
+    probabilities = np.asarray(found, np.float64)
+    # Sums of float32 are off in the last digits.
+    probabilities /= probabilities.sum(1, keepdims=True)
+    return probabilities
+
+  return table
 
 
+@functools.partial(jax.jit, static_argnames=('policy', 'size'))
 def _distributions(
-  state: State, features: jax.Array, all_arms: jax.Array, chunks: Any, *, policy: Policy
+  state: State, features: jax.Array, all_arms: jax.Array, rounds: Any, *, policy: Policy, size: int
 ) -> jax.Array:
-  """[chunks, size, C, L] from the key, the user, the query and the arms offered in each round.
+  """[m, C, L] from the key, the user, the query and the arms offered in each round.
 
   Where these are all of them they are not given, so that their features are not copied a round.
   """
@@ -133,7 +130,7 @@ def _distributions(
     context = Context(user, query, features[arms], jnp.maximum(arms, 0), arms >= 0)
     return policy.probabilities(key, state, context)
 
-  return jax.lax.map(lambda chunk: jax.vmap(one)(*chunk), chunks)
+  return jax.lax.map(lambda round_: one(*round_), rounds, batch_size=size)
 
 
 def _learn(

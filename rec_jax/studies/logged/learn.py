@@ -1,41 +1,50 @@
 """A softmax policy learnt from a log of another policy, frozen, and valued on the rest of the log.
 
-Its logits are u · M̂(k): M̂ is the action context of the log, or one column an action, and u is a
-linear map of the context, which is learnt. It starts as the uniform policy.
+Its logits are u · M̂(k): M̂ is the action context of the log and u a linear map of the context, which
+is learnt; without an action context u is the context, and a row of M̂ an action is learnt. It starts
+as the uniform policy. Nothing that it takes grows with n K, see `sampling` and `tables`.
 
-Shape letters: n rounds, K actions, C candidates of a round at most, D context features, F action
-features.
+Shape letters: n rounds, K actions, C candidates of a round at most, D columns of the query, F
+action features.
 """
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.bandits.beliefs.linear_disjoint import linear_disjoint
 from rec_jax.data import logged
 from rec_jax.data.logged_feedback import LoggedFeedback, chosen_index, subset
-from rec_jax.evaluation.off_policy.estimators import at_position
+from rec_jax.evaluation.off_policy.reward_models import folds
+from rec_jax.evaluation.off_policy.robust import robust_weight
 from rec_jax.studies.logged import (
+  action_values,
   lessons,
   log_checks,
   objectives,
   policy_checkpoint,
   policy_value,
+  sampling,
   valuation,
 )
+from rec_jax.studies.logged.action_values import Model
+from rec_jax.studies.logged.log_checks import NUM_FOLDS
 from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig, Rows
 from rec_jax.studies.logged.policy_checkpoint import Affine, FrozenPolicy
 from rec_jax.training.fit import fit
-from rec_jax.types import ArmSpec, Context, Feedback, InputError
+from rec_jax.types import ArmSpec, InputError
 
 BATCH_SIZE = 4096
-# Rounds whose bounds are computed at once.
-CHUNK_SIZE = 256
+# Numbers that a step reads of the candidates of its rounds, at most: 2^25 take 128 MiB.
+STEP_NUMBERS = 1 << 25
+# Logits of the rounds of which all candidates are looked at, at once: 2^22 take 16 MiB.
+CHUNK_LOGITS = 1 << 22
 
 
 def run(
@@ -63,7 +72,6 @@ def run(
   num_train = round(train_share * num_rounds)
   # Before anything is written, which the valuation would not take back.
   log_checks.check_parts(num_rounds, num_train, num_rounds - num_train)
-  log_checks.check_size(log, num_rounds - num_train)
   frozen = learn(log, settings, num_train, seed)
   rest = policy_value.without_lessons(log, [frozen])
   result = policy_value.evaluate_policy(rest, frozen, train_share, seed)
@@ -90,97 +98,162 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
   objectives.check(settings)
   log_checks.check_candidates(log)
   train = subset(log, slice(num_train))
-  query = policy_checkpoint.scale(policy_checkpoint.context_of(train))
-  num_actions, items = len(log.item_ids), None
-  features = Affine(jnp.eye(num_actions), jnp.zeros(num_actions))
+  _check_size(train, settings)
+  scale = policy_checkpoint.scale(policy_checkpoint.context_of(train))
+  seen = policy_checkpoint.apply(scale, policy_checkpoint.context_of(train))
+  query = np.concatenate([seen, np.ones((num_train, 1), np.float32)], axis=1)
+  features, items = None, None
   if log.action_context is not None:
     features = policy_checkpoint.scale(log.action_context)
     items = jnp.asarray(policy_checkpoint.apply(features, log.action_context))
-  seen = policy_checkpoint.apply(query, policy_checkpoint.context_of(train))
-  # The baseline of `Rows.reward`.
-  origin = 0.0 if settings.objective == 'top_k' else float(train.reward.mean())
-  rows = Rows(
-    query=jnp.asarray(seen),
-    candidates=None if train.candidates is None else jnp.asarray(train.candidates, jnp.int32),
-    index=jnp.asarray(chosen_index(train), jnp.int32),
-    propensity=jnp.asarray(train.propensity, jnp.float32),
-    reward=jnp.asarray(train.reward - origin, jnp.float32),
-    model=_model(train, settings, seen, seed, origin),
-  )
-  logits = functools.partial(objectives.logits, items)
-  dims = seen.shape[1], len(features.offset)
-  learnt = fit(
-    jax.random.key(seed),
-    lambda params, rows: OBJECTIVES[settings.objective](
-      logits(params, rows), rows, settings, num_train
+  learner = _Learner(settings, items, len(log.item_ids), seed)
+  rows, model = _rows(train, query, settings, seed), _model(train, query, settings, seed)
+  learnt = _descend(learner, rows, model)
+  for _ in range(objectives.NUM_REVISIONS.get(settings.objective, 0)):
+    weight = np.asarray(_chances(learner, learnt, rows), np.float64) / train.propensity
+    weight = np.minimum(weight, settings.max_weight)
+    if settings.objective == 'mrdr':
+      model = _reward_model(train, settings, seed, robust_weight(weight, train.propensity))
+    else:
+      origin = weight @ train.reward / weight.sum()
+      rows = dataclasses.replace(rows, reward=jnp.asarray(train.reward - origin, jnp.float32))
+    learnt = _descend(learner, rows, model)
+  if not np.isfinite(learnt).all():
+    raise InputError('the learnt parameters are not finite: give a lower --max_weight')
+  return _frozen(log, num_train, scale, features, learnt)
+
+
+class _Learner(NamedTuple):
+  """What does not change while a policy learns: settings, items [K, F] or None, K, and a seed."""
+
+  settings: LearningConfig
+  items: jax.Array | None
+  num_items: int
+  seed: int
+
+
+def _descend(learner: _Learner, rows: Rows, model: Model) -> jax.Array:
+  """The parameters of the policy: [K, D] without features of the items, else [D, F]."""
+  settings, num_rows = learner.settings, len(rows.action)
+  logits = functools.partial(objectives.logits, learner.items)
+  dim = rows.query.shape[1]
+  shape = (learner.num_items, dim) if learner.items is None else (dim, learner.items.shape[1])
+  return fit(
+    jax.random.key(learner.seed),
+    lambda params, batch: OBJECTIVES[settings.objective](
+      logits(params, batch), batch, settings, num_rows
     ),
-    Affine(jnp.zeros(dims), jnp.zeros(dims[1])),
+    jnp.zeros(shape),
     rows,
     objectives.optimizer(settings),
     num_steps=settings.num_steps,
-    batch_size=BATCH_SIZE,
+    batch_size=_batch_size(learner, rows),
+    prepare=sampling.batches(rows, learner.num_items, model),
     **({'precondition': objectives.natural(logits)} if settings.objective == 'natural' else {}),
   )
-  if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learnt)):
-    raise InputError('the learnt parameters are not finite: give a lower --max_weight')
-  return _frozen(log, num_train, query, features, learnt)
 
 
-def _model(
-  train: LoggedFeedback, settings: LearningConfig, query: np.ndarray, seed: int, origin: float
-) -> jax.Array | None:
-  """[n, C] what 'dr' and 'pessimistic' take each candidate to be worth above the origin."""
-  if settings.objective == 'dr':
-    q_hat = policy_value.expected_rewards(train, 0, seed)
-    if q_hat is None:
-      raise InputError(
-        '--objective: dr needs a model of the reward, and the log has neither context nor '
-        'action_context for it to read; take ipw'
-      )
-    return at_position(jnp.asarray(q_hat - origin, jnp.float32), jnp.asarray(train.position))
-  if settings.objective == 'pessimistic':
-    bounds = _lower_bounds(train, query, settings.penalty, origin)
-    if train.candidates is None:
-      return bounds
-    return jnp.take_along_axis(bounds, jnp.maximum(jnp.asarray(train.candidates), 0), axis=1)
-  return None
+def _batch_size(learner: _Learner, rows: Rows) -> int:
+  """Rounds of a step; fewer where what it reads of the candidates of each would be too much."""
+  num_offered = min(sampling.num_offered(rows, learner.num_items), sampling.NUM_DRAWN + 1)
+  dim = rows.query.shape[1]
+  width = dim if learner.items is None else learner.items.shape[1]
+  if learner.settings.objective == 'pessimistic':
+    width = max(width, dim * (dim + 1) // 2)
+  per_round = num_offered * (1 if rows.candidates is None else width)
+  return max(1, min(BATCH_SIZE, STEP_NUMBERS // per_round))
 
 
-def _lower_bounds(
-  train: LoggedFeedback, query: np.ndarray, penalty: float, origin: float
-) -> jax.Array:
-  """[n, K] mean minus `penalty` standard deviations of a linear posterior for each action."""
-  num_rounds, num_actions = len(train.action), len(train.item_ids)
-  queries = jnp.concatenate([jnp.asarray(query), jnp.ones((num_rounds, 1))], axis=1)
-  belief = linear_disjoint(noise_variance=max(float(train.reward.var()), 1e-6))
-  spec = ArmSpec(num_actions, num_actions, query_dim=queries.shape[1], arm_dim=1)
-  ones, users = jnp.ones(num_rounds), jnp.zeros(num_rounds, jnp.int32)
-  feedback = Feedback(
-    user_id=users,
-    query=queries,
-    features=ones[:, None],
-    arm_id=jnp.asarray(train.action, jnp.int32),
-    propensity=ones,
-    reward=jnp.asarray(train.reward - origin, jnp.float32),
-    weight=ones,
+def _chances(learner: _Learner, params: jax.Array, rows: Rows) -> jax.Array:
+  """[n] the probability of each logged action, by all candidates."""
+  num_offered = sampling.num_offered(rows, learner.num_items)
+
+  def one(row: Rows) -> jax.Array:
+    batch = sampling.whole(jax.tree.map(lambda leaf: leaf[None], row), learner.num_items)
+    chance = jax.nn.softmax(objectives.logits(learner.items, params, batch)[0])
+    return chance[row.index]
+
+  size = max(1, CHUNK_LOGITS // num_offered)
+  return jax.jit(lambda rows: jax.lax.map(one, rows, batch_size=size))(rows)
+
+
+def _rows(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, seed: int) -> Rows:
+  """The rounds that teach, with their rewards from a baseline on."""
+  baseline: np.ndarray | float = _origin(train, settings)
+  if settings.objective == 'baseline':
+    # Of the logged action alone, which a model of the context does not read.
+    asked = dataclasses.replace(train, candidates=train.action[:, None])
+    blind = np.zeros((len(train.item_ids), 0))
+    table = policy_value.expected_rewards(asked, 0, seed, blind)
+    if train.context is None or table is None:
+      raise InputError('--objective: baseline reads a context, and the log has none; take ipw')
+    every = np.arange(len(train.action))
+    baseline = table(every)[every, 0, train.position]
+  group = folds(seed, len(train.action), NUM_FOLDS) * (int(train.position.max()) + 1)
+  return Rows(
+    query=jnp.asarray(query),
+    candidates=None if train.candidates is None else jnp.asarray(train.candidates, jnp.int32),
+    index=jnp.asarray(chosen_index(train), jnp.int32),
+    action=jnp.asarray(train.action, jnp.int32),
+    propensity=jnp.asarray(train.propensity, jnp.float32),
+    reward=jnp.asarray(train.reward - baseline, jnp.float32),
+    group=jnp.asarray(group + train.position, jnp.int32),
   )
-  init_key, update_key = jax.random.split(jax.random.key(0))
-  state = jax.jit(belief.update)(update_key, belief.init(init_key, spec), feedback)
 
-  def bounds(query: jax.Array) -> jax.Array:
-    arms, features = jnp.arange(num_actions), jnp.ones((num_actions, 1))
-    context = Context(users[0], query, features, arms, jnp.ones(num_actions, bool))
-    mean, variance = belief.predict(state, context)
-    return mean - penalty * jnp.sqrt(variance)
 
-  found = jax.jit(lambda rows: jax.lax.map(bounds, rows, batch_size=CHUNK_SIZE))(queries)
-  return found
+def _origin(train: LoggedFeedback, settings: LearningConfig) -> float:
+  """From which rewards are counted; for slates 0 has a meaning."""
+  return 0.0 if settings.objective == 'top_k' else float(train.reward.mean())
+
+
+def _model(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, seed: int) -> Model:
+  """What the candidates of a batch are taken to be worth above the origin."""
+  if settings.objective in ('dr', 'mrdr'):
+    return _reward_model(train, settings, seed, None)
+  if settings.objective == 'pessimistic':
+    return action_values.lower_bounds(train, query, settings.penalty, _origin(train, settings))
+  return lambda rows, batch: None
+
+
+def _reward_model(
+  train: LoggedFeedback, settings: LearningConfig, seed: int, weight: np.ndarray | None
+) -> Model:
+  """By cross-fitting, with weights [n] of the rows."""
+  fitted = policy_value.reward_models_of(train, 0, seed, weight=weight)
+  if fitted is None:
+    raise InputError(
+      f'--objective: {settings.objective} needs a model of the reward, and the log has neither '
+      'context nor action_context for it to read; take ipw'
+    )
+  return action_values.expected(fitted, _origin(train, settings))
+
+
+def _check_size(train: LoggedFeedback, settings: LearningConfig) -> None:
+  """Raises unless memory holds what is learnt of each item."""
+  num_items, dim = len(train.item_ids), policy_checkpoint.context_of(train).shape[1] + 1
+  numbers = 8 * dim
+  if settings.objective == 'pessimistic':
+    numbers += 3 * dim**2
+  if settings.objective in ('dr', 'mrdr'):
+    numbers += 6 * dim * NUM_FOLDS * (int(train.position.max()) + 1)
+  log_checks.check_memory(
+    num_items * numbers,
+    f'{num_items:,} items with {dim - 1} columns of context, learnt by {settings.objective},',
+    'give fewer columns, or an action_context and another --objective',
+  )
 
 
 def _frozen(
-  log: LoggedFeedback, num_train: int, query: Affine, features: Affine, learnt: Affine
+  log: LoggedFeedback, num_train: int, scale: Affine, features: Affine | None, learnt: jax.Array
 ) -> FrozenPolicy:
-  num_actions, arm_dim = len(log.item_ids), len(learnt.offset)
+  """The policy with what it reads: of scaled contexts a map, or a row of its own for each item."""
+  if features is None:
+    width = len(scale.offset)
+    query = Affine(jnp.eye(width, width + 1), jnp.eye(width + 1)[-1])
+    features = Affine(learnt, jnp.zeros(width + 1))
+  else:
+    query = Affine(learnt[:-1], learnt[-1])
+  num_actions, arm_dim = len(log.item_ids), len(features.offset)
   spec = ArmSpec(
     num_arms=num_actions,
     num_candidates=num_actions if log.candidates is None else log.candidates.shape[1],
@@ -196,6 +269,6 @@ def _frozen(
     item_ids=log.item_ids,
     lessons=lessons.of(subset(log, slice(num_train))),
     state=bandits.make(name, **hyperparameters).init(jax.random.key(0), spec),
-    query=Affine(query.matrix @ learnt.matrix, query.offset @ learnt.matrix + learnt.offset),
+    query=Affine(scale.matrix @ query.matrix, scale.offset @ query.matrix + query.offset),
     features=features,
   )

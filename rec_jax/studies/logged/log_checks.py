@@ -10,8 +10,8 @@ from rec_jax.types import InputError
 # The name of the policy that logged.
 LOGGED = 'logged'
 NUM_FOLDS = 3
-# Tables of probabilities and expected rewards, with their copies, that a valuation holds at once.
-NUM_TABLES = 5
+# Copies of what a policy reads of the items, in what it learns and on the way.
+NUM_TABLES = 3
 
 
 def check_parts(num_rounds: int, *parts: int) -> None:
@@ -23,19 +23,27 @@ def check_parts(num_rounds: int, *parts: int) -> None:
     )
 
 
-def check_size(log: LoggedFeedback, num_rounds: int) -> None:
-  """Raises unless the memory of this machine holds what valuing so many rounds of a log takes."""
-  num_actions, num_positions = len(log.item_ids), int(log.position.max()) + 1
-  num_offered = num_actions if log.candidates is None else log.candidates.shape[1]
-  cells = NUM_TABLES * num_rounds * num_offered * num_positions
-  # Without features of its own each item is a column.
-  cells += 0 if log.action_context is not None else num_actions**2
+def check_size(log: LoggedFeedback) -> None:
+  """Raises unless memory holds what a policy of the registry reads of the items.
+
+  Without features of its own each item is a column, of all items.
+  """
+  num_actions = len(log.item_ids)
+  if log.action_context is None:
+    check_memory(
+      NUM_TABLES * num_actions**2,
+      f'{num_actions:,} items without features, a column each,',
+      'give an action_context, fewer items, or learn by learn_policy',
+    )
+
+
+def check_memory(num_values: int, what: str, remedy: str) -> None:
+  """Raises unless the memory of this machine holds so many numbers in single precision."""
   memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  if 8 * cells > memory:
+  if 4 * num_values > memory:
     raise InputError(
-      f'{num_rounds:,} rounds of {num_offered:,} candidates at {num_positions} positions, of '
-      f'{num_actions:,} items, take {8 * cells / 2**30:,.1f} GiB, and this machine has '
-      f'{memory / 2**30:.1f}; give fewer rounds, the candidates of each, or an action_context'
+      f'{what} take {4 * num_values / 2**30:,.1f} GiB, and this machine has '
+      f'{memory / 2**30:.1f}; {remedy}'
     )
 
 

@@ -1,7 +1,7 @@
 """What a policy learnt from a log may descend, and how its steps are made.
 
-Shape letters: n rounds, K actions, C candidates of a round at most, D context features, F action
-features.
+Shape letters: n rounds, b of them, K actions, C candidates of a round at most, D columns of the
+query, F action features.
 """
 
 import dataclasses
@@ -15,7 +15,6 @@ from flax import struct
 
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.losses import off_policy
-from rec_jax.studies.logged.policy_checkpoint import Affine
 from rec_jax.training import optimizers
 from rec_jax.types import InputError
 
@@ -48,25 +47,53 @@ class LearningConfig:
 
 @struct.dataclass
 class Rows:
-  """What an objective reads.
+  """The rounds of a log that teach.
 
   Attributes:
-    query: [n, D] float32, scaled context.
+    query: [n, D] float32, scaled context and a column of ones.
     candidates: [n, C] int32 in [0, K), -1 where there are fewer; None where all K are.
     index: [n] int32, which candidate was logged.
+    action: [n] int32, which item that is.
     propensity: [n] float32.
-    reward: [n] float32, minus the mean over the log, so that its origin does not matter: a baseline
-      for weights that do not average 1 (Joachims, Swaminathan & de Rijke 2018, equation 10). For
-      'top_k' as it was logged: there 0 is what showing nothing earns.
-    model: [n, C] float32, expected rewards or their lower bounds; None where none are needed.
+    reward: [n] float32, from a baseline on, so that its origin does not matter: weights do not
+      average 1 (Joachims, Swaminathan & de Rijke 2018, equation 10). For 'top_k' as it was logged:
+      there 0 is what showing nothing earns.
+    group: [n] int32, by which of the reward models a round may be judged.
   """
 
   query: jax.Array
   candidates: jax.Array | None
   index: jax.Array
+  action: jax.Array
+  propensity: jax.Array
+  reward: jax.Array
+  group: jax.Array
+
+
+@struct.dataclass
+class Batch:
+  """What an objective reads of some rounds; the candidates are all, or drawn ones.
+
+  Attributes:
+    query: [b, D].
+    offered: [b or 1, C] int32, items; the same for all rounds where there is one row.
+    shift: [b, C], added to scores: -inf where there is no candidate, and for drawn ones minus the
+      logarithm of how often they are drawn on average.
+    index: [b] int32, which of them was logged.
+    propensity: [b].
+    reward: [b].
+    model: [b, C] expected rewards or their lower bounds; None where none are needed.
+    action: [b] the logged item, which stands before `offered` where these are drawn; else None.
+  """
+
+  query: jax.Array
+  offered: jax.Array
+  shift: jax.Array
+  index: jax.Array
   propensity: jax.Array
   reward: jax.Array
   model: Any
+  action: jax.Array | None
 
 
 def check(settings: LearningConfig) -> None:
@@ -79,15 +106,25 @@ def check(settings: LearningConfig) -> None:
   check_range('num_steps', settings.num_steps, 1)
 
 
-def logits(items: jax.Array | None, params: Affine, rows: Rows) -> jax.Array:
-  """[n, C], -inf where there is no candidate, from items [K, F]; None: a column an item."""
-  scores = rows.query @ params.matrix + params.offset
-  if items is not None:
-    scores = scores @ items.T
-  if rows.candidates is None:
-    return scores
-  offered = jnp.take_along_axis(scores, jnp.maximum(rows.candidates, 0), axis=1)
-  return jnp.where(rows.candidates >= 0, offered, -jnp.inf)
+def logits(items: jax.Array | None, params: jax.Array, batch: Batch) -> jax.Array:
+  """[b, C] of a linear map [D, F] of the query and items [K, F]; None: of a row [K, D] an item."""
+  query, table = (batch.query, params) if items is None else (batch.query @ params, items)
+
+  def score(offered: jax.Array) -> jax.Array:
+    # Of -1, no candidate, the last item is asked, which does not count.
+    if len(offered) == 1:
+      return query @ table[offered[0]].T
+    return jnp.einsum('bf,bcf->bc', query, table[offered])
+
+  return across(score, batch) + batch.shift
+
+
+def across(values: Callable[[jax.Array], jax.Array], batch: Batch) -> jax.Array:
+  """[b, C] of a function of items [b or 1, any], the logged one first where others are drawn."""
+  found = values(batch.offered)
+  if batch.action is None:
+    return found
+  return jnp.concatenate([values(batch.action[:, None]), found], axis=1)
 
 
 def optimizer(settings: LearningConfig) -> optax.GradientTransformation:
@@ -98,13 +135,13 @@ def optimizer(settings: LearningConfig) -> optax.GradientTransformation:
 
 
 def natural(
-  logits: Callable[[Affine, Rows], jax.Array],
-) -> Callable[[Affine, Rows, Affine], Affine]:
+  logits: Callable[[jax.Array, Batch], jax.Array],
+) -> Callable[[jax.Array, Batch, jax.Array], jax.Array]:
   """Natural gradients that move the policy by STEP_DIVERGENCE (Schulman et al. 2015)."""
 
-  def precondition(params: Affine, rows: Rows, gradient: Affine) -> Affine:
+  def precondition(params: jax.Array, batch: Batch, gradient: jax.Array) -> jax.Array:
     direction = off_policy.natural_gradient(
-      lambda params: logits(params, rows), params, gradient, damping=DAMPING
+      lambda params: logits(params, batch), params, gradient, damping=DAMPING
     )
     # g . F^-1 g is the squared length in the policy's own metric; 0 where there is nothing to gain.
     squared = optax.tree.vdot(gradient, direction)
@@ -114,51 +151,57 @@ def natural(
   return precondition
 
 
-def _ipw(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
+def _ipw(logits: jax.Array, batch: Batch, settings: LearningConfig, num_train: int) -> jax.Array:
   del num_train
   return off_policy.ipw(
-    logits, rows.index, rows.propensity, rows.reward, max_weight=settings.max_weight
+    logits, batch.index, batch.propensity, batch.reward, max_weight=settings.max_weight
   ).mean()
 
 
-def _dr(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
+def _dr(logits: jax.Array, batch: Batch, settings: LearningConfig, num_train: int) -> jax.Array:
   del num_train
   return off_policy.dr(
-    logits, rows.index, rows.propensity, rows.reward, rows.model, max_weight=settings.max_weight
+    logits, batch.index, batch.propensity, batch.reward, batch.model, max_weight=settings.max_weight
   ).mean()
 
 
-def _poem(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
+def _poem(logits: jax.Array, batch: Batch, settings: LearningConfig, num_train: int) -> jax.Array:
   losses = off_policy.ipw(
-    logits, rows.index, rows.propensity, rows.reward, max_weight=settings.max_weight
+    logits, batch.index, batch.propensity, batch.reward, max_weight=settings.max_weight
   )
   return off_policy.counterfactual_risk(losses, penalty=settings.penalty, num_rounds=num_train)
 
 
-def _top_k(logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int) -> jax.Array:
+def _top_k(logits: jax.Array, batch: Batch, settings: LearningConfig, num_train: int) -> jax.Array:
   del num_train
   return off_policy.top_k(
     logits,
-    rows.index,
-    rows.propensity,
-    rows.reward,
+    batch.index,
+    batch.propensity,
+    batch.reward,
     slate_size=settings.slate_size,
     max_weight=settings.max_weight,
   ).mean()
 
 
 def _pessimistic(
-  logits: jax.Array, rows: Rows, settings: LearningConfig, num_train: int
+  logits: jax.Array, batch: Batch, settings: LearningConfig, num_train: int
 ) -> jax.Array:
   del settings, num_train
-  return off_policy.expected(logits, rows.model).mean()
+  return off_policy.expected(logits, batch.model).mean()
 
 
-Objective = Callable[[jax.Array, Rows, LearningConfig, int], jax.Array]
-# The natural gradient climbs the same value as ipw, by other steps.
+# How often the rewards or the model are revised by what was learnt, which is then learnt anew.
+NUM_REVISIONS = {'banditnet': 2, 'mrdr': 1}
+Objective = Callable[[jax.Array, Batch, LearningConfig, int], jax.Array]
+# The natural gradient climbs the same value as ipw, by other steps; baseline, banditnet and mrdr
+# differ in the rewards and models that they are given, see `learn`.
 OBJECTIVES: dict[str, Objective] = {
   'ipw': _ipw,
+  'baseline': _ipw,
+  'banditnet': _ipw,
   'dr': _dr,
+  'mrdr': _dr,
   'natural': _ipw,
   'poem': _poem,
   'top_k': _top_k,

@@ -19,6 +19,7 @@ from rec_jax import bandits, checkpoint
 from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, moments
 from rec_jax.studies.logged import frozen_policy
 from rec_jax.studies.logged.lessons import Lessons
+from rec_jax.studies.logged.tables import Table
 from rec_jax.types import ArmSpec, InputError
 
 
@@ -47,7 +48,8 @@ class FrozenPolicy:
     lessons: the rounds that it learnt from.
     state: of the policy.
     query: context [n, C] -> query [n, D].
-    features: action context [K, A] -> features [K, F].
+    features: action context [K, A] -> features [K, F]; without one A is K, and the rows of its
+      matrix are those of the items.
   """
 
   name: str
@@ -109,8 +111,8 @@ def load(directory: Path | str) -> FrozenPolicy:
   )
 
 
-def distributions(key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback) -> np.ndarray:
-  """[n, C, L] what the policy would do in the rounds of a log, over the candidates of each.
+def distributions(key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback) -> Table:
+  """What the policy would do in the rounds of a log, over the candidates of each.
 
   Items are matched by id, in whatever order. Those that the policy does not know it never takes;
   those that the log does not know were not offered.
@@ -130,8 +132,8 @@ def distributions(key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback) -> 
   inputs = Inputs(np.zeros(len(query), np.int32), query, features)
   policy = bandits.make(frozen.name, **frozen.hyperparameters)
   arms = arms_of(frozen, log)
-  found = frozen_policy.distributions(key, log, policy, inputs, frozen.state, 0, arms)
-  return found[:, :, :num_positions]
+  table = frozen_policy.distributions(key, log, policy, inputs, frozen.state, 0, arms)
+  return lambda rows: table(rows)[:, :, :num_positions]
 
 
 def arms_of(frozen: FrozenPolicy, log: LoggedFeedback) -> np.ndarray:
@@ -175,21 +177,27 @@ def seen_by(frozen: FrozenPolicy, log: LoggedFeedback) -> tuple[np.ndarray, np.n
   Raises:
     InputError: the log has other columns than the policy learnt from.
   """
-  context, actions = context_of(log), np.eye(len(frozen.item_ids))
+  context = context_of(log)
+  num_features = len(frozen.item_ids)
   if log.action_context is not None:
-    row = {item_id: index for index, item_id in enumerate(log.item_ids.tolist())}
-    rows = np.array([row.get(item_id, -1) for item_id in frozen.item_ids.tolist()])
-    actions = np.where(rows[:, None] >= 0, np.asarray(log.action_context)[rows], 0)
-  for name, values, known in (
-    ('context', context, frozen.query),
-    ('action_context', actions, frozen.features),
+    num_features = np.shape(log.action_context)[1]
+  for name, found, known in (
+    ('context', context.shape[1], frozen.query),
+    ('action_context', num_features, frozen.features),
   ):
-    if values.shape[1] != len(known.matrix):
+    if found != len(known.matrix):
       raise InputError(
-        f'{name} has {values.shape[1]} columns in the log, and the policy learnt from '
-        f'{len(known.matrix)}; give a log with the same columns'
+        f'{name} has {found} columns in the log, and the policy learnt from {len(known.matrix)}; '
+        'give a log with the same columns'
       )
-  return apply(frozen.query, context), apply(frozen.features, actions)
+  query = apply(frozen.query, context)
+  if log.action_context is None:
+    # One-hot columns of the items would read the rows of the matrix.
+    return query, np.asarray(frozen.features.matrix) + np.asarray(frozen.features.offset)
+  row = {item_id: index for index, item_id in enumerate(log.item_ids.tolist())}
+  rows = np.array([row.get(item_id, -1) for item_id in frozen.item_ids.tolist()])
+  actions = np.where(rows[:, None] >= 0, np.asarray(log.action_context)[rows], 0)
+  return query, apply(frozen.features, actions)
 
 
 def apply(affine: Affine, values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import dataclasses
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +23,24 @@ import numpy as np
 from rec_jax import bandits
 from rec_jax.data.logged_feedback import (
   LoggedFeedback,
-  chosen_index,
   policy_inputs,
   scaled,
   subset,
 )
-from rec_jax.evaluation.off_policy import estimators
 from rec_jax.evaluation.off_policy.estimators import Rounds
-from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
-from rec_jax.evaluation.off_policy.validation import check_log
-from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_checkpoint
+from rec_jax.evaluation.off_policy.reward_models import (
+  CrossFitted,
+  cross_fitted,
+  expected_of,
+  folds,
+  logistic,
+  ridge,
+)
+from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_checkpoint, tables
 from rec_jax.studies.logged.evaluation import Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
+from rec_jax.studies.logged.tables import Table
 from rec_jax.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -84,7 +88,7 @@ def evaluate_policy(
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
   log_checks.check_parts(num_rounds, num_rounds - num_train, num_train)
-  log_checks.check_size(log, num_rounds - num_train)
+  log_checks.check_size(log)
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
   made, inputs = bandits.make(name), policy_inputs(log, num_train)
   if not made.propensity_is_exact:
@@ -127,8 +131,8 @@ def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> 
 def evaluate_distribution(
   log: LoggedFeedback,
   name: str,
-  action_dist: np.ndarray,
-  q_hat: np.ndarray | None,
+  action_dist: Table,
+  q_hat: Table | None,
   num_train: int,
   seed: int,
   reading: Reading = ALL,
@@ -138,8 +142,8 @@ def evaluate_distribution(
   Args:
     log: of n rounds.
     name: of the policy, for messages.
-    action_dist: [n - num_train, C, L] what it would do, over the candidates of each round.
-    q_hat: [n - num_train, C, L] from `expected_rewards`.
+    action_dist: what it would do in these rounds, over the candidates of each.
+    q_hat: from `expected_rewards`.
     num_train: rounds that it learnt from.
     seed: of the bootstrap.
     reading: estimators and intervals.
@@ -147,42 +151,21 @@ def evaluate_distribution(
   Raises:
     InputError: no overlap, or bad input, one line that names the row.
   """
-  rest = slice(num_train, len(log.action))
-  reward, position = log.reward[rest], log.position[rest]
-  index = chosen_index(log)[rest]
-  target = action_dist[np.arange(len(index)), index, position]
-  if not target.any():
+  rest = subset(log, slice(num_train, None))
+  rounds, truth = tables.matched(rest, action_dist, q_hat)
+  if not np.asarray(rounds.target).any():
     raise InputError(
       f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
       'action probability 0; log with more exploration near this policy'
     )
-  with jax.enable_x64():
-    columns: dict[str, Any] = {
-      'reward': reward,
-      'action': index,
-      'pscore': log.propensity[rest],
-      'action_dist': action_dist,
-      'position': position,
-      'q_hat': q_hat,
-    }
-    check_log(**columns)
-    rounds = estimators.match(**columns)
   rows = np.arange(num_train, len(log.action))
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
-  truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)
   return dataclasses.replace(result, num_train=num_train, truth=truth)
-
-
-def true_value(log: LoggedFeedback, action_dist: np.ndarray, num_train: int) -> float:
-  """Mean over rounds of sum over candidates of pi(a|x) r(x, a), where the log knows r."""
-  position = log.position[num_train:, None, None]
-  chosen = np.take_along_axis(action_dist, position, axis=2)[:, :, 0]
-  return float(np.mean(np.sum(chosen * np.asarray(log.expected_reward)[num_train:], axis=1)))
 
 
 def expected_rewards(
   log: LoggedFeedback, num_train: int, seed: int, item_features: np.ndarray | None = None
-) -> np.ndarray | None:
+) -> Table | None:
   """What a reward model expects in the rounds after the first, by cross-fitting on them.
 
   Args:
@@ -192,8 +175,27 @@ def expected_rewards(
     item_features: [K, A] what the model reads of an action; the action context if not given.
 
   Returns:
-    [n - num_train, C, L]; None where there is neither a context nor anything known of actions.
+    A table of these rounds; None where there is neither a context nor anything known of actions.
   """
+  fitted = reward_models_of(log, num_train, seed, item_features)
+  if fitted is None:
+    return None
+
+  def table(rows: np.ndarray) -> np.ndarray:
+    with jax.enable_x64():
+      return expected_of(fitted, rows)
+
+  return table
+
+
+def reward_models_of(
+  log: LoggedFeedback,
+  num_train: int,
+  seed: int,
+  item_features: np.ndarray | None = None,
+  weight: np.ndarray | None = None,
+) -> CrossFitted | None:
+  """The models of `expected_rewards`, of whose fits `weight` [n - num_train] may weigh the rows."""
   rest = slice(num_train, len(log.action))
   if item_features is None:
     item_features = log.action_context
@@ -206,7 +208,7 @@ def expected_rewards(
   num_actions = len(log.item_ids) if item_features is None else 0
   actions = np.arange(num_actions)[:, None] if item_features is None else scaled(item_features)
   with jax.enable_x64():
-    return cross_fit(
+    return cross_fitted(
       jax.random.key(seed),
       (logistic if is_probability else ridge)(num_actions=num_actions),
       context=context,
@@ -217,6 +219,7 @@ def expected_rewards(
       position=log.position[rest],
       num_positions=int(log.position.max()) + 1,
       candidates=None if log.candidates is None else log.candidates[rest],
+      weight=weight,
     )
 
 
@@ -230,9 +233,9 @@ def _evaluate_given(
       raise InputError('--policy: no overlap: it gives every logged action probability 0')
     return _without_learning(log, given, seed, reading)
   log_checks.check_candidates(log)
-  log_checks.check_size(log, len(log.action))
   log_checks.check_parts(len(log.action), len(log.action))
-  return evaluate_distribution(log, name, given, expected_rewards(log, 0, seed), 0, seed, reading)
+  q_hat = expected_rewards(log, 0, seed)
+  return evaluate_distribution(log, name, tables.held(given), q_hat, 0, seed, reading)
 
 
 def _evaluate_frozen(
@@ -241,7 +244,6 @@ def _evaluate_frozen(
   """The value of a frozen policy on the rounds that did not teach it."""
   log = policy_checkpoint.with_items_of(frozen, without_lessons(log, [frozen]))
   log_checks.check_candidates(log)
-  log_checks.check_size(log, len(log.action))
   action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
   q_hat = expected_rewards(log, 0, seed)
   return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)
@@ -271,7 +273,7 @@ def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> E
   target = (some.action == item).astype(np.float64)
   expected = np.zeros((len(rows), 2))
   if q_hat is not None:
-    expected = q_hat[np.arange(len(rows)), :, some.position]
+    expected = q_hat(np.arange(len(rows)))[np.arange(len(rows)), :, some.position]
   rounds = _rounds(some, target, expected)
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   return dataclasses.replace(result, condition=condition)

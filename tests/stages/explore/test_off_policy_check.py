@@ -61,7 +61,9 @@ def test_a_frozen_policy_is_the_one_that_had_learnt_so_far(written, num_train):
   inputs = off_policy_check.unscaled_inputs(log)
   key = jax.random.key(0)
   state = frozen_policy.learn(key, log, policy, inputs, num_train)
-  found = frozen_policy.distributions(key, log, policy, inputs, state, num_train)[0, :, 0]
+  found = frozen_policy.distributions(key, log, policy, inputs, state, num_train)(np.array([0]))[
+    0, :, 0
+  ]
   chosen = log.candidates[num_train] == log.action[num_train]
   assert found[chosen] == pytest.approx(log.propensity[num_train], rel=1e-5)
   assert found[log.candidates[num_train] < 0].sum() == 0

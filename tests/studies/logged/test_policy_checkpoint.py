@@ -87,10 +87,10 @@ def test_items_are_matched_by_id_in_whatever_order():
     features=policy_checkpoint.Affine(jnp.eye(3), jnp.zeros(3)),
   )
   other = dataclasses.replace(week, item_ids=np.array(['2', 'new', '0']))
-  found = policy_checkpoint.distributions(jax.random.key(0), policy, other)
+  found = policy_checkpoint.distributions(jax.random.key(0), policy, other)(np.arange(50))
   np.testing.assert_allclose(found, np.tile([[0.8], [0.0], [0.2]], (50, 1, 1)), rtol=1e-6)
   named = dataclasses.replace(other, candidates=np.tile([1, 2, -1], (50, 1)))
-  found = policy_checkpoint.distributions(jax.random.key(0), policy, named)
+  found = policy_checkpoint.distributions(jax.random.key(0), policy, named)(np.arange(50))
   np.testing.assert_allclose(found, np.tile([[0.0], [1.0], [0.0]], (50, 1, 1)), rtol=1e-6)
   with pytest.raises(
     InputError, match="row 0: the policy knows none of the items .* such as 'new'"
