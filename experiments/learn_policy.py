@@ -8,7 +8,10 @@ from experiments import launch
 
 _LOG = flags.DEFINE_string('log', None, 'Parquet log, see rec_jax/data/logged.py', required=True)
 _OBJECTIVE = flags.DEFINE_string(
-  'objective', None, 'ipw, dr, natural, poem, top_k or pessimistic', required=True
+  'objective',
+  None,
+  'ipw, baseline, banditnet, dr, mrdr, natural, poem, top_k or pessimistic',
+  required=True,
 )
 _OUT = flags.DEFINE_string('out', None, 'directory for the policy and the figure', required=True)
 _SHARE = flags.DEFINE_float('train_share', 0.5, 'first part of the log, which the policy learns')

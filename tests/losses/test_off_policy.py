@@ -18,6 +18,7 @@ PARAMS = RNG.normal(size=F)
 BEHAVIOUR = special.softmax(RNG.normal(size=(NUM_CONTEXTS, K)), axis=1)
 REWARDS = RNG.random((NUM_CONTEXTS, K))
 MODEL = REWARDS + RNG.normal(0, 0.5, size=REWARDS.shape)
+BASELINE = REWARDS.mean(1) + RNG.normal(size=NUM_CONTEXTS)
 CONTEXT, ACTION = (axis.ravel() for axis in np.indices((NUM_CONTEXTS, K)))
 
 
@@ -50,11 +51,12 @@ def differences(function, params, step=1e-5):
   )
 
 
-def objective(name, **values):
-  """(params, contexts [n], actions [n]) -> losses [n]."""
+def objective(name, baseline=None, **values):
+  """(params, contexts [n], actions [n]) -> losses [n] of rewards from a baseline [contexts] on."""
 
   def losses(params, context, action):
-    logged = jnp.asarray(BEHAVIOUR)[context, action], jnp.asarray(REWARDS)[context, action]
+    reward = jnp.asarray(REWARDS - (0 if baseline is None else baseline[:, None]))
+    logged = jnp.asarray(BEHAVIOUR)[context, action], reward[context, action]
     model = (jnp.asarray(MODEL)[context],) if name == 'dr' else ()
     logits = jnp.asarray(FEATURES)[context] @ params
     return getattr(off_policy, name)(logits, action, *logged, *model, **values)
@@ -71,12 +73,30 @@ def logged_gradient(name, **values):
 
 
 @pytest.mark.parametrize(
-  ('name', 'values'), [('ipw', {}), ('dr', {}), ('top_k', {'slate_size': 1})]
+  ('name', 'values'),
+  [
+    ('ipw', {}),
+    ('ipw', {'baseline': BASELINE}),
+    ('ipw', {'baseline': np.full(NUM_CONTEXTS, -0.7)}),
+    ('dr', {}),
+    ('top_k', {'slate_size': 1}),
+  ],
 )
 def test_the_expected_gradient_is_that_of_the_true_value(name, values):
   expected = -differences(value, PARAMS)
   np.testing.assert_allclose(logged_gradient(name, **values), expected, rtol=1e-6)
   assert np.abs(expected).max() > 0.02
+
+
+def test_a_baseline_of_the_context_takes_noise_off_the_gradient_and_its_wrong_sign_adds_some():
+  def spread(sign):
+    losses = objective('ipw', baseline=sign * REWARDS.mean(1))
+    rows = jax.jit(jax.jacfwd(losses))(jnp.asarray(PARAMS), CONTEXT, ACTION)
+    chance = BEHAVIOUR[CONTEXT, ACTION] / NUM_CONTEXTS
+    return chance @ np.sum(np.square(rows - chance @ np.asarray(rows)), axis=1)
+
+  assert spread(1) < 0.5 * spread(0)
+  assert spread(-1) > 1.5 * spread(0)
 
 
 @pytest.mark.parametrize('slate_size', [2, 3])

@@ -23,6 +23,8 @@ WEIGHT_DECAY = 0.01
 # Kullback-Leibler divergence of a natural step, and what is added to the Fisher information.
 STEP_DIVERGENCE = 0.01
 DAMPING = 1e-3
+# What banditnet tries to take off all rewards beyond their mean, in standard deviations of these.
+TRANSLATIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +193,6 @@ def _pessimistic(
   return off_policy.expected(logits, batch.model).mean()
 
 
-# How often the rewards or the model are revised by what was learnt, which is then learnt anew.
-NUM_REVISIONS = {'banditnet': 2, 'mrdr': 1}
 Objective = Callable[[jax.Array, Batch, LearningConfig, int], jax.Array]
 # The natural gradient climbs the same value as ipw, by other steps; baseline, banditnet and mrdr
 # differ in the rewards and models that they are given, see `learn`.
