@@ -1,4 +1,4 @@
-"""A log of a thousand items without features: time and memory of valuing and of learning."""
+"""Logs of many items without features: time and memory of valuing and of learning."""
 
 import dataclasses
 import os
@@ -13,6 +13,9 @@ import numpy as np
 from rec_jax.data import logged, obp
 from rec_jax.runs.study import Study, Values
 from rec_jax.runs.study_results import Expected
+
+# Catalogues beyond those whose candidates are all looked at in each step.
+LARGE = (10_000, 100_000)
 
 
 @dataclasses.dataclass
@@ -35,26 +38,35 @@ class ManyActionsConfig:
 def get_study() -> Study:
   """Both commands, each in a process of its own, compilation included."""
   return Study(
-    title='How long do a thousand items without features take?',
+    title='How long do a thousand items without features take, or a hundred thousand?',
     protocol=(
-      'uniform log of 100,000 rounds, K = 1,000, 5 columns of context, rewards 0 and 1; the first '
-      'half teaches popularity_greedy (value) or a softmax by ipw (learn), the second judges it by '
+      'uniform log of 100,000 rounds, K = 1,000 or as named, 5 columns of context, rewards 0 and '
+      '1; the first half teaches popularity_greedy (value) or a softmax by ipw (learn), the second judges it by '
       'all estimators with bootstrap intervals; each command in a process of its own'
     ),
     config=ManyActionsConfig(),
-    variants={'evaluate_policy': {}, 'learn_policy': {'command': 'learn'}},
+    variants={'evaluate_policy': {}, 'learn_policy': {'command': 'learn'}}
+    | {
+      f'learn_policy, K = {num_actions:,}': {'command': 'learn', 'num_actions': num_actions}
+      for num_actions in LARGE
+    },
     seeds=range(3),
     measure=measure,
     expected={
       (label, metric): Expected(0, most)
       for label in ('evaluate_policy', 'learn_policy')
       for metric, most in (('seconds', 60), ('GiB', 4))
+    }
+    | {
+      (f'learn_policy, K = {num_actions:,}', metric): Expected(0, most)
+      for num_actions in LARGE
+      for metric, most in (('processor seconds', 300), ('GiB', 4))
     },
   )
 
 
 def measure(config: ManyActionsConfig, workdir: Path) -> Mapping[str, Values]:
-  """Seconds and the largest resident memory of the process."""
+  """Seconds, those of all processors together, and the largest resident memory of the process."""
   workdir.mkdir(parents=True, exist_ok=True)
   rng = np.random.default_rng(config.seed)
   action = rng.integers(config.num_actions, size=config.num_rounds)
@@ -85,4 +97,8 @@ def measure(config: ManyActionsConfig, workdir: Path) -> Mapping[str, Values]:
     raise RuntimeError(f'{" ".join(arguments)} ended with status {process.returncode}')
   run = [config.seed]
   # Linux counts kilobytes.
-  return {'seconds': Values([seconds], run), 'GiB': Values([usage.ru_maxrss / 2**20], run)}
+  return {
+    'seconds': Values([seconds], run),
+    'processor seconds': Values([usage.ru_utime + usage.ru_stime], run),
+    'GiB': Values([usage.ru_maxrss / 2**20], run),
+  }

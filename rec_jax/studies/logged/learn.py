@@ -43,6 +43,8 @@ from rec_jax.types import ArmSpec, InputError
 BATCH_SIZE = 4096
 # Numbers that a step reads of the candidates of its rounds, at most: 2^25 take 128 MiB.
 STEP_NUMBERS = 1 << 25
+# How often a natural step, by conjugate gradients, is allowed for to read them.
+NATURAL_READS = 25
 # Logits of the rounds of which all candidates are looked at, at once: 2^22 take 16 MiB.
 CHUNK_LOGITS = 1 << 22
 
@@ -158,6 +160,8 @@ def _batch_size(learner: _Learner, rows: Rows) -> int:
   if learner.settings.objective == 'pessimistic':
     width = max(width, dim * (dim + 1) // 2)
   per_round = num_offered * (1 if rows.candidates is None else width)
+  if learner.settings.objective == 'natural':
+    per_round *= NATURAL_READS
   return max(1, min(BATCH_SIZE, STEP_NUMBERS // per_round))
 
 
@@ -201,11 +205,11 @@ def _rows(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, se
   if settings.objective == 'baseline':
     # Of the logged action alone, which a model of the context does not read.
     asked = dataclasses.replace(train, candidates=train.action[:, None])
-    blind = np.zeros((len(train.item_ids), 0))
-    table = policy_value.expected_rewards(asked, 0, seed, blind)
-    if train.context is None or table is None:
+    blind, every = np.zeros((len(train.item_ids), 0)), np.arange(len(train.action))
+    has_context = train.context is not None
+    table = policy_value.expected_rewards(asked, 0, seed, blind) if has_context else None
+    if table is None:
       raise InputError('--objective: baseline reads a context, and the log has none; take ipw')
-    every = np.arange(len(train.action))
     baseline = table(every)[every, 0, train.position]
   group = folds(seed, len(train.action), NUM_FOLDS) * (int(train.position.max()) + 1)
   return Rows(

@@ -12,7 +12,15 @@ from scipy import special
 
 from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import subset
-from rec_jax.studies.logged import learn, policy_checkpoint, policy_value, valuation
+from rec_jax.studies.logged import (
+  learn,
+  log_checks,
+  objectives,
+  policy_checkpoint,
+  policy_value,
+  sampling,
+  valuation,
+)
 from rec_jax.studies.logged.objectives import OBJECTIVES, LearningConfig
 from rec_jax.types import InputError
 
@@ -148,6 +156,89 @@ def test_a_policy_that_fits_noise_is_not_judged_by_it_when_a_row_is_dropped(tmp_
   assert weight @ log.reward[:200] / weight.sum() > 0.5
   with pytest.raises(InputError, match='200 of 200 rounds of the log taught the policy'):
     policy_value.evaluate_policy(subset(log, slice(200)), frozen, 0.5, 0)
+
+
+@pytest.mark.parametrize('objective', ['ipw', 'pessimistic'])
+def test_a_sample_of_the_candidates_teaches_as_well_as_all(monkeypatch, objective):
+  monkeypatch.setattr(sampling, 'NUM_DRAWN', 3)
+  log, expected = world()
+  expected = expected[NUM_ROUNDS // 2 :]
+  value, of_all = (
+    (policy * expected).sum(1).mean() for policy in (second_half(objective, log), learnt(objective))
+  )
+  assert value > expected.mean() + 0.9 * (of_all - expected.mean())
+
+
+def large(num_items, num_rounds=60):
+  rng = np.random.default_rng(0)
+  return obp.from_dictionary(
+    {
+      'n_actions': num_items,
+      'action': rng.integers(num_items, size=num_rounds),
+      'reward': rng.random(num_rounds),
+      'pscore': np.full(num_rounds, 1 / num_items),
+      'context': rng.normal(size=(num_rounds, 2)),
+    }
+  )
+
+
+@pytest.mark.parametrize('num_items', [1, 3_000])
+def test_what_is_learnt_of_an_item_does_not_grow_with_their_number(num_items):
+  """A row of two columns and an intercept each, and no matrix of items by items."""
+  log = large(num_items)
+  frozen = learn.learn(log, LearningConfig('dr', num_steps=2), 30, 0)
+  assert frozen.features.matrix.shape == (num_items, 3)
+  action_dist = policy_checkpoint.distributions(jax.random.key(0), frozen, log)
+  found = action_dist(np.array([7, 40]))
+  assert found.shape == (2, num_items, 1)
+  np.testing.assert_allclose(found[:, :, 0], probabilities(frozen, log)[[7, 40]], atol=1e-6)
+
+
+def test_items_that_do_not_fit_into_memory_are_said_before_anything_is_learnt(monkeypatch):
+  sizes = {'SC_PAGE_SIZE': 1, 'SC_PHYS_PAGES': 1_000}
+  monkeypatch.setattr(log_checks.os, 'sysconf', sizes.get)
+  with pytest.raises(InputError, match='300 items with 2 columns of context, learnt by ipw, take'):
+    learn.learn(large(300), LearningConfig('ipw'), 30, 0)
+
+
+def test_a_baseline_takes_off_what_the_context_alone_pays():
+  log, _ = world()
+  paid = dataclasses.replace(log, reward=log.reward + 3 * log.context[:, 0])
+  before, after = (second_half('baseline', each) for each in (log, paid))
+  assert np.abs(after - before).mean() < 0.02
+  assert np.abs(second_half('ipw', paid) - learnt('ipw')).mean() > 0.05
+  blind = dataclasses.replace(log, context=None)
+  with pytest.raises(InputError, match='baseline reads a context, and the log has none; take ipw'):
+    learn.learn(blind, LearningConfig('baseline'), 10, 0)
+
+
+def test_banditnet_takes_the_translation_by_which_rounds_left_out_are_paid_most(monkeypatch):
+  log, expected = world()
+  values = {}
+  for translations in ((-20.0,), (-20.0, 0.0)):
+    monkeypatch.setattr(objectives, 'TRANSLATIONS', translations)
+    policy = second_half('banditnet', log)
+    values[translations] = (policy * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
+  # With no translation it is ipw; with rewards of ten more it learns what was logged.
+  np.testing.assert_allclose(policy, learnt('ipw'), atol=1e-5)
+  assert values[(-20.0,)] < values[(-20.0, 0.0)] - 0.1
+
+
+def test_mrdr_is_dr_by_a_model_for_the_policy_of_dr(monkeypatch):
+  log, _ = world()
+  assert np.abs(second_half('mrdr', log) - learnt('dr')).mean() > 1e-3
+  seen = {}
+
+  def alike(weight, pscore):
+    seen['weight'] = weight
+    return np.ones_like(weight)
+
+  monkeypatch.setattr(learn, 'robust_weight', alike)
+  np.testing.assert_allclose(second_half('mrdr', log), learnt('dr'), atol=1e-4)
+  first, rows = subset(log, slice(NUM_ROUNDS // 2)), np.arange(NUM_ROUNDS // 2)
+  chance = probabilities(learn.learn(log, LearningConfig('dr'), NUM_ROUNDS // 2, 0), first)
+  expected = np.minimum(chance[rows, first.action] / first.propensity, 100)
+  np.testing.assert_allclose(seen['weight'], expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize('objective', ['ipw', 'natural', 'poem'])
