@@ -23,7 +23,7 @@ def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> Lo
 
   Args:
     feedback: n_rounds, n_actions, action, reward, pscore; and position, context, action_context,
-      expected_reward, pi_b, each of which may be absent or None.
+      expected_reward, pi_b, action_embed, each of which may be absent or None.
     source: what to call it in messages.
 
   Raises:
@@ -83,7 +83,7 @@ def to_dictionary(log: LoggedFeedback) -> dict[str, Any]:
     'expected_reward': log.expected_reward,
     'pi_b': log.pi_b,
     'pscore': log.propensity,
-  }
+  } | ({} if log.action_embed is None else {'action_embed': log.action_embed})
 
 
 def read_npz(path: Path | str) -> LoggedFeedback:

@@ -5,7 +5,7 @@ round once; an estimator turns those into `Terms`, and the estimate is
 
   mean(direct) + mean(correction) / mean(normaliser)
 
-so that the bootstrap, the intervals and the diagnostics are written once for all.
+so that intervals and diagnostics are written once for all.
 
 Shape letters: n rounds, K actions, L positions. Arrays keep the precision they come in; inside
 `jax.enable_x64()` everything is float64.
@@ -22,6 +22,8 @@ import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
+from rec_jax.types import InputError
+
 
 @struct.dataclass
 class Rounds:
@@ -33,6 +35,10 @@ class Rounds:
     target: [n] pi_e(a|x), probability of the logged action under the evaluated policy.
     q_logged: [n] reward that the model expects of the logged action; 0 without a model.
     q_target: [n] reward that the model expects of the evaluated policy; 0 without a model.
+    marginal: [n] weight of the embedding of the logged action, see `embeddings`; or None.
+    selected: [n] likewise, of the dimensions that SLOPE keeps.
+    convolved: [n] likewise, of the actions like the logged one, see `convolution`.
+    notes: (estimator, what its weights are by and what that assumes).
   """
 
   reward: jax.Array
@@ -40,6 +46,10 @@ class Rounds:
   target: jax.Array
   q_logged: jax.Array
   q_target: jax.Array
+  marginal: jax.Array | None = None
+  selected: jax.Array | None = None
+  convolved: jax.Array | None = None
+  notes: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=(), kw_only=True)
 
 
 @struct.dataclass
@@ -114,8 +124,7 @@ def reduce(terms: Terms) -> jax.Array:
 def influence(terms: Terms) -> jax.Array:
   """[n] values whose mean is the estimate and whose spread is its standard error times sqrt(n).
 
-  For a self-normalised estimator these are the linearised values of the delta method; for the
-  others they are what the rounds add.
+  For self-normalised estimators those of the delta method; for the others what the rounds add.
   """
   scale = terms.normaliser.mean()
   ratio = terms.correction.mean() / scale
@@ -179,6 +188,29 @@ def sg_dr(rounds: Rounds, *, lambda_: ArrayLike = 0.0) -> Terms:
   return _doubly_robust(rounds, _sub_gaussian(rounds.weight, lambda_))
 
 
+def mips(rounds: Rounds) -> Terms:
+  """MIPS (Saito & Joachims 2022): weights of embeddings of actions in place of actions."""
+  return _weighted(rounds.reward, _given(rounds.marginal, 'marginal'))
+
+
+def mips_slope(rounds: Rounds) -> Terms:
+  """MIPS by those dimensions of the embedding that SLOPE keeps (ibid., section 3.2)."""
+  return _weighted(rounds.reward, _given(rounds.selected, 'selected'))
+
+
+def offcem(rounds: Rounds) -> Terms:
+  """OffCEM (Saito, Ren & Joachims 2023): weights of embeddings, a model within each.
+
+  Unbiased where the model is right about differences between actions of one embedding.
+  """
+  return _doubly_robust(rounds, _given(rounds.marginal, 'marginal'))
+
+
+def policy_convolution(rounds: Rounds) -> Terms:
+  """Policy convolution (Sachdeva et al. 2024): both policies smoothed over similar actions."""
+  return _weighted(rounds.reward, _given(rounds.convolved, 'convolved'))
+
+
 ESTIMATORS: dict[str, Estimator] = {
   'replay': replay,
   'ipw': ipw,
@@ -190,9 +222,20 @@ ESTIMATORS: dict[str, Estimator] = {
   'dr_os': dr_os,
   'sg_ipw': sg_ipw,
   'sg_dr': sg_dr,
+  'mips': mips,
+  'mips_slope': mips_slope,
+  'offcem': offcem,
+  'policy_convolution': policy_convolution,
+}
+# Those that weigh by what is known of actions, and the field of `Rounds` that holds the weights.
+STRUCTURED = {
+  'mips': 'marginal',
+  'mips_slope': 'selected',
+  'offcem': 'marginal',
+  'policy_convolution': 'convolved',
 }
 # Those that read q_hat, and those whose mean of the weights divides.
-MODEL_BASED = frozenset({'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr'})
+MODEL_BASED = frozenset({'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr', 'offcem'})
 SELF_NORMALISED = frozenset({'replay', 'snipw', 'sndr'})
 # By how much of itself a weight that was computed in float32 differs from what it should be.
 WEIGHT_TOLERANCE = 1e-5
@@ -201,14 +244,13 @@ WEIGHT_TOLERANCE = 1e-5
 def applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
   """The estimators that a log allows, by name in the order of `ESTIMATORS`.
 
+  `replay` is among them where the policy is deterministic and its choices were logged with one
+  propensity, as uniform logs do: elsewhere it overweighs the rounds in which the log liked to
+  choose as the policy does.
+
   Args:
     rounds: from `match`.
     has_model: whether `q_hat` was given to it.
-
-  Returns:
-    Those that need no more than there is. `replay` is among them where the policy is deterministic
-    and its choices were logged with one propensity, as uniform logs do: elsewhere it overweighs
-    the rounds in which the log liked to choose as the policy does.
   """
   target, weight = np.asarray(rounds.target), np.asarray(rounds.weight)
   agreeing = weight[target == 1]
@@ -218,7 +260,9 @@ def applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
   return {
     name: estimator
     for name, estimator in ESTIMATORS.items()
-    if (has_model or name not in MODEL_BASED) and (replays or name != 'replay')
+    if (has_model or name not in MODEL_BASED)
+    and (replays or name != 'replay')
+    and (name not in STRUCTURED or getattr(rounds, STRUCTURED[name]) is not None)
   }
 
 
@@ -232,6 +276,12 @@ def at_position(values: jax.Array, position: jax.Array) -> jax.Array:
 
 def _of_action(values: jax.Array, action: jax.Array) -> jax.Array:
   return jnp.take_along_axis(values, action[:, None], axis=1)[:, 0]
+
+
+def _given(weight: jax.Array | None, name: str) -> jax.Array:
+  if weight is None:
+    raise InputError(f'{name}: the rounds hold no such weights; give them')
+  return weight
 
 
 def _weighted(reward: jax.Array, weight: jax.Array, normaliser: jax.Array | None = None) -> Terms:

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals
 from rec_jax.evaluation.off_policy.estimators import (
+  STRUCTURED,
   Estimator,
   Rounds,
   applicable,
@@ -189,7 +190,7 @@ def evaluate_rounds(
     }
   result = {}
   for label, estimator in estimators.items():
-    noted = with_cut(overlap, estimator, rounds)
+    noted = _structured(estimator, rounds, cluster) or with_cut(overlap, estimator, rounds)
     if interval in RANGED:
       unsure = not predictable and uses_model(estimator)
       noted = _noted(noted, ASSUMED if max_weight is None else '', CROSS_FITTED if unsure else '')
@@ -269,6 +270,17 @@ def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
     return overlap
   complaint = f'{share:.0%} of the weight is {verb}: the interval leaves out the bias of that'
   return _noted(overlap, complaint)
+
+
+def _structured(estimator: Estimator, rounds: Rounds, cluster: ArrayLike | None) -> Overlap | None:
+  """The overlap by weights of what is known of actions, and what these assume; None of others."""
+  name = getattr(estimator, '__name__', '')
+  if name not in STRUCTURED:
+    return None
+  overlap = overlap_of(
+    dataclasses.replace(rounds, weight=getattr(rounds, STRUCTURED[name])), cluster
+  )
+  return _noted(overlap, dict(rounds.notes).get(name, ''))
 
 
 def _effective_size(weight: np.ndarray) -> float:

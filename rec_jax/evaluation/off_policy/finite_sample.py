@@ -127,4 +127,5 @@ def _largest_kept(estimator: Estimator, max_weight: float) -> float:
 def _of_ones(estimator: Estimator, weight: np.ndarray) -> Terms:
   """Terms of rewards of 1, of which a model expects 1 of the policy and 0 of logged actions."""
   ones, zeros = jnp.ones(len(weight)), jnp.zeros(len(weight))
-  return estimator(Rounds(ones, jnp.asarray(weight), zeros, q_logged=zeros, q_target=ones))
+  weights = jnp.asarray(weight)
+  return estimator(Rounds(ones, weights, zeros, zeros, ones, weights, weights, weights))

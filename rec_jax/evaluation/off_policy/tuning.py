@@ -93,7 +93,22 @@ def slope(
   values = np.stack(
     [np.asarray(influence(estimator(rounds, lambda_=lambda_)), np.float64) for lambda_ in lambdas]
   )
+  return float(lambdas[lepski(values, delta=delta)])
+
+
+def lepski(values: np.ndarray, *, delta: float = 0.05) -> int:
+  """The candidate that `slope` takes, by what each round adds to the estimate of each.
+
+  Args:
+    values: [candidates, n], the narrower ones the more biased.
+    delta: probability that a one-sided bound fails.
+
+  Returns:
+    Its number; the first where one round says nothing of the spread.
+  """
   n = values.shape[1]
+  if n < 2:
+    return 0
   mean = values.mean(1)
   half = scipy.special.stdtrit(n - 1, 1 - delta) * values.std(1, ddof=1) / np.sqrt(n)
   order = np.argsort(-half, kind='stable')
@@ -104,4 +119,4 @@ def slope(
     if apart.any():
       break
     chosen = i
-  return float(lambdas[chosen])
+  return int(chosen)

@@ -10,9 +10,10 @@ import numpy as np
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
+from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, STRUCTURED, Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.tuning import tuned
+from rec_jax.studies.logged import structure
 from rec_jax.types import InputError
 
 
@@ -75,11 +76,15 @@ def evaluated(
     reading: estimators and intervals.
 
   Raises:
-    InputError: none of the estimators applies.
+    InputError: none of the estimators applies, or one that weighs by what is known of actions was
+      asked for and does not.
   """
   unit, cluster = unit_of(log, rows)
   with jax.enable_x64():
     table = tuned(rounds, has_model, reading.names)
+    missing = [name for name in reading.names if name in STRUCTURED and name not in table]
+    if missing and set(reading.names) != set(ESTIMATORS):
+      raise InputError(f'--estimators: {missing[0]} needs {structure.NEEDS[missing[0]]}')
     if not table:
       raise InputError(
         f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '

@@ -37,6 +37,7 @@ from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_ch
 from rec_jax.studies.logged.evaluation import Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
+from rec_jax.studies.logged.structure import weighed
 from rec_jax.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -167,6 +168,7 @@ def evaluate_distribution(
     }
     check_log(**columns)
     rounds = estimators.match(**columns)
+  rounds = weighed(subset(log, rest), action_dist, rounds, reading.names, seed)
   rows = np.arange(num_train, len(log.action))
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   truth = None if log.expected_reward is None else true_value(log, action_dist, num_train)

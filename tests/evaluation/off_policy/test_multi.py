@@ -152,6 +152,6 @@ def test_offcem_is_unbiased_where_the_model_is_right_within_clusters(right):
     cluster[log['action']][:, None],
     np.eye(2)[cluster][..., None],
   )
-  terms = multi.offcem(estimators.match(**log), weight)
+  terms = estimators.offcem(estimators.match(**log).replace(marginal=weight))
   value = float(probability[taken] @ np.asarray(terms.direct + terms.correction))
   assert (abs(value - tiny.value) < 1e-9) == right
