@@ -24,12 +24,16 @@ _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure go
 
 def main() -> None:
   """Prints the table and the advice, and writes the figure."""
+  from rec_jax.data.logged_doses import holds_doses
   from rec_jax.evaluation.off_policy.estimators import ESTIMATORS
-  from rec_jax.studies.logged import valuation
+  from rec_jax.studies.logged import dose_value, valuation
   from rec_jax.studies.logged.evaluation import Reading
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
   reading = Reading(_ESTIMATORS.value or tuple(ESTIMATORS), _INTERVAL.value, _LEVEL.value)
+  if holds_doses(_LOG.value):
+    dose_value.run(_LOG.value, _POLICY.value, _SEED.value, figure, out, _AGAINST.value, reading)
+    return
   valuation.run(
     _LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value, reading
   )

@@ -6,6 +6,7 @@ log names none), L positions.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarra
   if name.startswith(COLUMN):
     values = logged.read_column(path, name.removeprefix(COLUMN))
   elif name.startswith(FUNCTION):
-    values = _called(name, log)
+    values = called(name, log)
   else:
     try:
       values = np.load(name, allow_pickle=False)
@@ -51,7 +52,12 @@ def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarra
   return _checked(name, values, log)
 
 
-def _called(name: str, log: LoggedFeedback) -> np.ndarray:
+def called(name: str, log: Any) -> np.ndarray:
+  """What the function of 'python:MODULE:FUNCTION' returns of a log.
+
+  Raises:
+    InputError: there is no such function.
+  """
   module, _, function = name.removeprefix(FUNCTION).partition(':')
   try:
     called = getattr(importlib.import_module(module), function)
