@@ -13,6 +13,7 @@ from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.tuning import tuned
+from rec_jax.studies.logged import propensities
 from rec_jax.types import InputError
 
 
@@ -24,11 +25,15 @@ class Reading:
     names: of the estimators, in any order.
     interval: 'bootstrap' or 't'.
     level: of the intervals, in (0, 1).
+    propensities: where they come from, one of `propensities.SOURCES`.
+    doubt: what speaks against them, a warning for all estimators; else empty.
   """
 
   names: Collection[str] = tuple(ESTIMATORS)
   interval: str = 'bootstrap'
   level: float = 0.95
+  propensities: str = propensities.LOGGED
+  doubt: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +98,13 @@ def evaluated(
       interval=cast(Interval, reading.interval),
       level=reading.level,
     )
+  if reading.doubt:
+    values = {
+      label: dataclasses.replace(
+        value, warning='; '.join(filter(None, (reading.doubt, value.warning)))
+      )
+      for label, value in values.items()
+    }
   return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
 
 
@@ -136,11 +148,13 @@ def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> 
   # Values of which only one has a model would not be paired.
   has_model = all('dr' in each.values for each in both)
   models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
+  # By the weights, which may be balanced for each policy by itself.
+  targets = [np.asarray(each.weight) * log.propensity[rows] for each in seen]
   return {
     'reward': log.reward[rows],
     'pscore': log.propensity[rows],
-    'target': seen[0].target,
-    'other': None if other is None else seen[1].target,
+    'target': targets[0],
+    'other': None if other is None else targets[1],
     'model': models[0],
     'other_model': None if other is None else models[1],
     'cluster': unit_of(log, rows)[1],

@@ -99,9 +99,13 @@ def selection(truth: Sequence[float]) -> tuple[float, float]:
   return regret, float(scipy.stats.spearmanr(-np.arange(len(values)), values).statistic)
 
 
-def report(log: LoggedFeedback, results: Mapping[str, Evaluation], level: float) -> None:
-  """Prints the ranking, and how good it is where the truth is known."""
+def report(
+  log: LoggedFeedback, results: Mapping[str, Evaluation], level: float, how: str = ''
+) -> None:
+  """Prints the ranking, and how good it is where the truth is known; `how` as in `valuation`."""
   ranked = rank(log, results, level)
+  if how:
+    print(how)
   percent = f'{100 * level:g} %'
   columns = ['policy', f'minus logged [{percent}]', f'minus best [{percent}]', 'corrected p']
   rows: list[list[Cell]] = [

@@ -37,6 +37,7 @@ from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_ch
 from rec_jax.studies.logged.evaluation import Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
+from rec_jax.studies.logged.propensities import BALANCED, always, balanced, check_balanced
 from rec_jax.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -81,8 +82,7 @@ def evaluate_policy(
   if name == 'uniform' and log_checks.are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed, reading)
   log_checks.check_candidates(log)
-  num_rounds = len(log.action)
-  num_train = round(train_share * num_rounds)
+  num_rounds, num_train = len(log.action), round(train_share * len(log.action))
   log_checks.check_parts(num_rounds, num_rounds - num_train, num_train)
   log_checks.check_size(log, num_rounds - num_train)
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
@@ -148,19 +148,21 @@ def evaluate_distribution(
     InputError: no overlap, or bad input, one line that names the row.
   """
   rest = slice(num_train, len(log.action))
-  reward, position = log.reward[rest], log.position[rest]
-  index = chosen_index(log)[rest]
+  reward, position, index = log.reward[rest], log.position[rest], chosen_index(log)[rest]
   target = action_dist[np.arange(len(index)), index, position]
   if not target.any():
     raise InputError(
       f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
       'action probability 0; log with more exploration near this policy'
     )
+  pscore = log.propensity[rest]
+  if reading.propensities == BALANCED:
+    pscore = balanced(subset(log, rest), action_dist, seed)
   with jax.enable_x64():
     columns: dict[str, Any] = {
       'reward': reward,
       'action': index,
-      'pscore': log.propensity[rest],
+      'pscore': pscore,
       'action_dist': action_dist,
       'position': position,
       'q_hat': q_hat,
@@ -228,6 +230,7 @@ def _evaluate_given(
   if given.ndim == 1:
     if not given.any():
       raise InputError('--policy: no overlap: it gives every logged action probability 0')
+    check_balanced(reading.propensities)
     return _without_learning(log, given, seed, reading)
   log_checks.check_candidates(log)
   log_checks.check_size(log, len(log.action))
@@ -272,6 +275,8 @@ def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> E
   expected = np.zeros((len(rows), 2))
   if q_hat is not None:
     expected = q_hat[np.arange(len(rows)), :, some.position]
+  if reading.propensities == BALANCED:
+    some = dataclasses.replace(some, propensity=balanced(some, always(some, found[0]), seed))
   rounds = _rounds(some, target, expected)
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   return dataclasses.replace(result, condition=condition)
