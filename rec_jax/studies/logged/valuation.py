@@ -128,8 +128,8 @@ def report(
   said = '; '.join(filter(None, (protocol(result, left_out), how)))
   print(f'{name}, {said}')
   print(terminal.table(*_table(result, level)))
-  how = next(iter(result.values.values())).interval
-  print(f'intervals: {100 * level:g} %, {how}, over {result.unit}')
+  interval = next(iter(result.values.values())).interval
+  print(f'intervals: {100 * level:g} %, {interval}, over {result.unit}')
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from rec_jax.data import logged, obp
+from rec_jax.report import figures
 from rec_jax.studies.logged import lessons, propensities, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
@@ -58,8 +59,14 @@ def rows(path, policy, source, **options):
 
 @pytest.mark.parametrize('source', ['estimated', 'balanced'])
 @pytest.mark.parametrize('unknown', ['absent', 'null', 'wrong'])
-def test_a_log_without_propensities_gives_the_value(tmp_path, capsys, source, unknown):
-  path = written(tmp_path / 'log.parquet', log(), unknown)
+def test_a_log_without_propensities_gives_the_value(tmp_path, capsys, monkeypatch, source, unknown):
+  path, drawn, labels = written(tmp_path / 'log.parquet', log(), unknown), figures.forest, []
+
+  def forest(title, panels, **options):
+    labels.extend(panels)
+    return drawn(title, panels, **options)
+
+  monkeypatch.setattr(figures, 'forest', forest)
   found = rows(path, 'uniform', source)
   for name in ('ipw', 'snipw', 'dr'):
     assert found[name]['low'] < found[name]['truth'] < found[name]['high']
@@ -67,8 +74,13 @@ def test_a_log_without_propensities_gives_the_value(tmp_path, capsys, source, un
     assert found[name]['warning'] == ''
   first, *others = capsys.readouterr().out.splitlines()
   assert first.endswith('given 2 columns of context') and f'propensities {source}' in first
-  assert any(line.startswith('note: propensities are estimated from') for line in others)
-  assert f'propensities {source}' in (tmp_path / 'value.svg').read_text()
+  note = 'note: propensities are estimated from'
+  assert any(line.startswith(note) for line in others)
+  assert labels == [f'value, propensities {source}']
+  known = tmp_path / 'known.parquet'
+  logged.write(known, log())
+  rows(known, 'uniform', 'logged')
+  assert note not in capsys.readouterr().out and labels[-1] == 'value of the policy'
 
 
 def test_the_dictionary_may_lack_them_too(tmp_path):
