@@ -16,6 +16,9 @@ from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.studies.logged import propensities
 from rec_jax.types import InputError
 
+# The interval for logs of a policy that learnt meanwhile.
+ADAPTIVE = 'adaptive'
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -23,7 +26,7 @@ class Reading:
 
   Attributes:
     names: of the estimators, in any order.
-    interval: 'bootstrap' or 't'.
+    interval: one of `ASYMPTOTIC`.
     level: of the intervals, in (0, 1).
     propensities: where they come from, one of `propensities.SOURCES`.
     doubt: what speaks against them, a warning for all estimators; else empty.
@@ -83,6 +86,9 @@ def evaluated(
     InputError: none of the estimators applies.
   """
   unit, cluster = unit_of(log, rows)
+  is_adaptive = reading.interval == ADAPTIVE
+  if is_adaptive:
+    unit, cluster = 'rounds', None
   with jax.enable_x64():
     table = tuned(rounds, has_model, reading.names)
     if not table:
@@ -97,6 +103,7 @@ def evaluated(
       cluster=cluster,
       interval=cast(Interval, reading.interval),
       level=reading.level,
+      predictable=is_adaptive,
     )
   if reading.doubt:
     values = {

@@ -12,13 +12,14 @@ from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue
+from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC, PolicyValue
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import (
   evaluation,
   own_policy,
+  policy_checkpoint,
   policy_ranking,
   policy_value,
   propensities,
@@ -63,8 +64,8 @@ def run(
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
   for unknown in set(reading.names) - set(ESTIMATORS):
     raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
-  if reading.interval not in ('bootstrap', 't'):
-    raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
+  if reading.interval not in ASYMPTOTIC:
+    raise InputError(f'--interval: {reading.interval} is not one of {", ".join(ASYMPTOTIC)}')
   if reading.propensities not in propensities.SOURCES:
     raise InputError(
       f'--propensities: {reading.propensities} is not one of {", ".join(propensities.SOURCES)}'
@@ -81,8 +82,8 @@ def run(
     own_policy.probabilities(each, whole, path) if own_policy.is_own(each) else each
     for each in given
   ]
-  found = [policy_value.frozen_of(each) for each in asked if isinstance(each, str)]
-  log = policy_value.without_lessons(whole, [frozen for frozen in found if frozen is not None])
+  found = [policy_checkpoint.frozen_of(each) for each in asked if isinstance(each, str)]
+  log = policy_checkpoint.without_lessons(whole, [frozen for frozen in found if frozen is not None])
   kept = np.searchsorted(whole.round, log.round)
   results = [
     policy_value.evaluate_policy(

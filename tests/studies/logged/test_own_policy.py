@@ -84,6 +84,18 @@ def test_the_level_widens_the_intervals_and_is_said(path, capsys):
   assert 'intervals: 50 %, t, over rounds' in capsys.readouterr().out
 
 
+def test_intervals_by_likelihood_and_of_adaptive_logs(path, capsys):
+  found = rows(path, 'column:own', names=('ipw', 'snipw', 'dr'), interval='likelihood')
+  assert found['ipw']['value'] == pytest.approx(found['snipw']['value'], rel=1e-9)
+  assert found['dr']['low'] < 0.54 < found['dr']['high'] and found['dr']['warning'] == ''
+  assert 'intervals: 95 %, likelihood, over rounds' in capsys.readouterr().out
+  found = rows(path, 'column:own', names=('ipw', 'snipw', 'dr'), interval='adaptive')
+  # Models are of earlier rounds alone, so that nothing warns.
+  assert found['dr']['low'] < 0.54 < found['dr']['high'] and found['dr']['warning'] == ''
+  assert found['snipw']['low'] is None
+  assert 'intervals: 95 %, adaptive, over rounds' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
@@ -116,7 +128,7 @@ def test_probabilities_that_do_not_sum_to_one_are_refused(path):
   [
     ({'names': ('best',)}, '--estimators: best is not one of replay, ipw'),
     ({'names': ('dr',)}, '--estimators: none of dr applies'),
-    ({'interval': 'betting'}, '--interval: betting is not bootstrap or t'),
+    ({'interval': 'betting'}, '--interval: betting is not one of bootstrap, t'),
     ({'level': 95.0}, r'level: 95 is not in \(0, 1\)'),
   ],
 )
