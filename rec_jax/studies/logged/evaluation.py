@@ -132,6 +132,13 @@ def effect(
   return sensitivity.effect(**_pair(log, result, other), level=level)
 
 
+def doubt(result: Evaluation) -> str:
+  """The warning of the estimator that effects go by, or of the first one that there is."""
+  values = result.values
+  name = next((name for name in ('dr', 'snipw') if name in values), next(iter(values)))
+  return values[name].warning
+
+
 def difference(
   log: LoggedFeedback, result: Evaluation, other: Evaluation | None, level: float
 ) -> Estimate:

@@ -44,7 +44,7 @@ def run(
   Args:
     path: of a log, see `data.logged`.
     name: as in `policy_value.evaluate_policy`, or in `own_policy.probabilities`. Several, between
-      commas, are ranked instead, with `against` among them, and no file is written.
+      commas, are ranked instead, with `against` among them, see `policy_ranking.report`.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
@@ -73,8 +73,6 @@ def run(
   names = name.split(',')
   if len(set(names)) < len(names):
     raise InputError('--policy: one of them is there twice; give each once')
-  if len(names) > 1 and out is not None:
-    raise InputError('--out: rows are of one policy; leave it out, or give one --policy')
   whole, doubt = propensities.load(path, reading.propensities, seed)
   reading = dataclasses.replace(reading, doubt=doubt)
   given = [*names, *([] if against == LOGGED else [against])]
@@ -93,7 +91,8 @@ def run(
   ]
   how = propensities.description(reading.propensities, whole)
   if len(names) > 1:
-    policy_ranking.report(log, dict(zip(given, results, strict=True)), reading.level, how)
+    ranked = dict(zip(given, results, strict=True))
+    policy_ranking.report(log, ranked, reading.level, how, figure, out)
     return
   left_out = len(whole.action) - len(log.action)
   other = results[1] if len(results) > 1 else None
@@ -136,6 +135,8 @@ def report(
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
   for line in warnings(result):
     print(f'warning: {line}')
+  if other is not None and evaluation.doubt(other):
+    print(f'warning: {against}: {evaluation.doubt(other)}')
   if out is not None:
     files.write_json(out, rows(name, result, said))
   plain = evaluation.effect(log, result, level=level)
