@@ -5,11 +5,12 @@ from collections.abc import Collection
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import sensitivity
+from rec_jax.evaluation.off_policy import sensitivity, tails
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.tuning import tuned
@@ -18,6 +19,8 @@ from rec_jax.types import InputError
 
 # The interval for logs of a policy that learnt meanwhile.
 ADAPTIVE = 'adaptive'
+# Share of the rewards, from the lowest on, of which the mean is shown.
+LOWEST = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +133,23 @@ def effect(
     InputError: no round judges both.
   """
   return sensitivity.effect(**_pair(log, result, other), level=level)
+
+
+def lowest(
+  log: LoggedFeedback, result: Evaluation, level: float
+) -> tuple[Estimate, Estimate] | None:
+  """Means of the lowest tenth of rewards under the policy and under the one that logged.
+
+  None where rewards take two values, of which the mean says all.
+  """
+  if len(np.unique(log.reward[result.rows])) <= 2:
+    return None
+  cluster = unit_of(log, result.rows)[1]
+  logged = dataclasses.replace(result.rounds, weight=jnp.ones_like(result.rounds.weight))
+  mine, theirs = (
+    tails.cvar(each, LOWEST, cluster=cluster, level=level) for each in (result.rounds, logged)
+  )
+  return mine, theirs
 
 
 def doubt(result: Evaluation) -> str:

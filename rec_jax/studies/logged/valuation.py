@@ -133,6 +133,10 @@ def report(
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
+  lowest = evaluation.lowest(log, result, level)
+  if lowest is not None:
+    mine, theirs = map(numbers.plain, lowest)
+    print(f'lowest tenth of rewards: {mine}, of the logging policy {theirs}')
   for line in warnings(result):
     print(f'warning: {line}')
   if other is not None and evaluation.doubt(other):

@@ -96,6 +96,18 @@ def test_intervals_by_likelihood_and_of_adaptive_logs(path, capsys):
   assert 'intervals: 95 %, adaptive, over rounds' in capsys.readouterr().out
 
 
+def test_the_lowest_rewards_are_shown_where_there_are_more_than_two(path, capsys):
+  rows(path, 'column:alone', names=('snipw',))
+  assert 'lowest tenth' not in capsys.readouterr().out
+  data = log()
+  graded = data.reward + np.where(data.action == 0, -1.0, 1.0)
+  frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
+  frame.with_columns(reward=graded).write_parquet(path, metadata=metadata)
+  rows(path, 'column:alone', names=('snipw',))
+  # A fifth and a third of the rewards are -1 or 0, of which nine in ten are -1.
+  assert 'lowest tenth of rewards: −1.00 [' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
