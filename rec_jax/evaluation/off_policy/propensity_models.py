@@ -42,6 +42,8 @@ _LEAST_EXPECTED = 1.0
 class _Fitted(NamedTuple):
   """Scores of some rounds: base [K] + slopes [K, 1 + F] of ones and columns of the context.
 
+  The slopes are known with some variance [K, 1 + F], by the curvature at the maximum (Laplace).
+
   The choices hold these columns [n, 1 + F], float32, in place of their context.
   """
 
@@ -49,6 +51,7 @@ class _Fitted(NamedTuple):
   rows: np.ndarray
   base: np.ndarray
   slopes: np.ndarray
+  variance: np.ndarray
 
 
 # (scores [m, C], place [m] of the logged action, rows [m], whether to give the last two) -> loss,
@@ -124,7 +127,7 @@ def _predicted(
   """(rows [m], place of their logged action, chances [m, C] by the other folds) of all rounds."""
   for each in range(int(fold.max()) + 1):
     fitted = _fit(choices, np.flatnonzero(fold != each), loss)
-    for rows, place, scores in _chunks(fitted._replace(rows=np.flatnonzero(fold == each))):
+    for rows, place, scores in _chunks(fitted._replace(rows=np.flatnonzero(fold == each)), True):
       yield rows, place, _softmax(scores)
 
 
@@ -135,7 +138,8 @@ def _fit(choices: Choices, rows: np.ndarray, loss: Loss) -> _Fitted:
   if choices.candidates is None:
     base -= np.log(choices.num_actions)
   slopes = np.zeros((len(base), inputs.shape[1]), np.float32)
-  fitted = _Fitted(choices._replace(context=inputs), rows, base.astype(np.float32), slopes)
+  known = choices._replace(context=inputs)
+  fitted = _Fitted(known, rows, base.astype(np.float32), slopes, np.zeros_like(slopes))
   first, gradient, curvature, spread = _sums(fitted, loss, moments=True)
   variance = _prior(gradient, curvature, spread)
   used = np.flatnonzero(variance > 0)
@@ -161,6 +165,8 @@ def _fit(choices: Choices, rows: np.ndarray, loss: Loss) -> _Fitted:
     options={'maxiter': MOST_STEPS, 'ftol': least_gain, 'gtol': 0},
   )
   slopes[:, used] = found.x.reshape(scale.shape) * scale
+  curvature = _sums(fitted, loss, moments=True)[2][:, used]
+  fitted.variance[:, used] = 1 / (np.maximum(curvature, 0) + precision)
   return fitted
 
 
@@ -210,8 +216,15 @@ def _sums(
   return total, sums[0], sums[1], sums[2]
 
 
-def _chunks(fitted: _Fitted) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-  """(rows [m], place of the logged action, scores [m, C]) until all rows are through."""
+def _chunks(
+  fitted: _Fitted, unsure: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+  """(rows [m], place of the logged action, scores [m, C]) until all rows are through.
+
+  Of what is unsure, scores are the logarithms of mean exponentials, that of a normal law being half
+  of its variance above its centre: without it what is rare would seem still rarer, and weights
+  would average more than 1.
+  """
   choices, base, slopes = fitted.choices, fitted.base, fitted.slopes
   width = choices.num_actions if choices.candidates is None else choices.candidates.shape[1]
   size = max(1, CHUNK_SCORES // width)
@@ -219,10 +232,15 @@ def _chunks(fitted: _Fitted) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
     rows = fitted.rows[start : start + size]
     columns, action = choices.context[rows], choices.action[rows]
     if choices.candidates is None:
-      yield rows, action, columns @ slopes.T + base
+      scores = columns @ slopes.T + base
+      if unsure:
+        scores += columns**2 @ fitted.variance.T / 2
+      yield rows, action, scores
       continue
     offered = choices.candidates[rows]
     scores = np.einsum('mf,mcf->mc', columns, slopes[offered]) + base[offered]
+    if unsure:
+      scores += np.einsum('mf,mcf->mc', columns**2, fitted.variance[offered]) / 2
     scores[offered < 0] = -np.inf
     yield rows, np.argmax(offered == action[:, None], axis=1), scores
 
