@@ -27,25 +27,33 @@ COLUMNS = {
 }
 
 
-def read(path: Path | str) -> LoggedFeedback:
+def read(path: Path | str, *, with_propensity: bool = True) -> LoggedFeedback:
   """Reads a log in our Parquet format, one with at least its six columns, or a `.npz` dictionary.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
   `expected_reward` is then a list in the same order.
 
+  Args:
+    path: of the file.
+    with_propensity: whether `propensity` and `pi_b` are read. Else neither has to be there, and
+      `propensity` is 1, which stands for unknown.
+
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
   if Path(path).suffix == '.npz':
-    return obp.read_npz(path)
+    return obp.read_npz(path, with_propensity=with_propensity)
   try:
     frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
   except (OSError, pl.exceptions.PolarsError) as error:
     reason = str(error).splitlines()[0]
     raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
+  if not with_propensity:
+    frame = frame.drop('pi_b', strict=False).with_columns(propensity=pl.lit(1.0))
   for column in COLUMNS:
     if column not in frame.columns:
-      raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
+      what = f'no column "{column}"; a log has {", ".join(COLUMNS)}'
+      raise InputError(f'{path}: {what}{obp.UNKNOWN if column == "propensity" else ""}')
   frame = _typed(str(path), frame)
   item, lists = frame['item_id'], _lists(str(path), frame)
   offered = lists['candidates'].explode().cast(pl.String) if lists else item
@@ -176,8 +184,9 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
     if column.null_count():
       row = int(column.is_null().to_numpy().argmax())
       what = 'empty' if frame[name][row] is None else f'{frame[name][row]!r} is no {dtype}'
+      unknown = obp.UNKNOWN if name == 'propensity' else ''
       raise InputError(
-        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out'
+        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
     frame = frame.with_columns(column)
   return frame

@@ -14,15 +14,13 @@ Shape letters: n rounds, K actions, L positions. Arrays keep the precision they 
   value = reduce(dr(rounds, lambda_=10.0))
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
-
-from rec_jax.types import InputError
 
 
 @struct.dataclass
@@ -35,6 +33,9 @@ class Rounds:
     target: [n] pi_e(a|x), probability of the logged action under the evaluated policy.
     q_logged: [n] reward that the model expects of the logged action; 0 without a model.
     q_target: [n] reward that the model expects of the evaluated policy; 0 without a model.
+    second_moment: [n] what the squared weight of a round is expected to be, the sum over actions of
+      pi_e^2 / pi_b; None where the whole policy that logged is not known.
+    fourth_moment: [n] likewise of its fourth power.
     marginal: [n] weight of the embedding of the logged action, see `embeddings`; or None.
     selected: [n] likewise, of the dimensions that SLOPE keeps.
     convolved: [n] likewise, of the actions like the logged one, see `convolution`.
@@ -46,6 +47,8 @@ class Rounds:
   target: jax.Array
   q_logged: jax.Array
   q_target: jax.Array
+  second_moment: jax.Array | None = None
+  fourth_moment: jax.Array | None = None
   marginal: jax.Array | None = None
   selected: jax.Array | None = None
   convolved: jax.Array | None = None
@@ -77,6 +80,7 @@ def match(
   action_dist: ArrayLike,
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
+  pi_b: ArrayLike | None = None,
 ) -> Rounds:
   """Looks the logged actions up in the evaluated policy and in the reward model.
 
@@ -87,6 +91,8 @@ def match(
     action_dist: [n, K, L] evaluated policy; sums to one over K for each position.
     position: [n] int in [0, L), all 0 if not given.
     q_hat: [n, K, L] expected rewards of a model; zeros if not given.
+    pi_b: [n, K, L] the policy that logged, if all of it is known: it says which weights a round
+      might have had, whatever was drawn.
 
   Returns:
     [n] numbers a round. Out of range indices are not seen here: see `validation.check_log`.
@@ -113,7 +119,20 @@ def match(
       raise ValueError(f'expected q_hat {action_dist.shape} as action_dist, got {q_hat.shape}')
     model = at_position(q_hat, position)
     q_logged, q_target = _of_action(model, action), jnp.sum(policy * model, axis=1)
-  return Rounds(reward, target / pscore, target, q_logged, q_target)
+  rounds = Rounds(reward, target / pscore, target, q_logged, q_target)
+  if pi_b is None:
+    return rounds
+  pi_b = jnp.asarray(pi_b)
+  if pi_b.shape != action_dist.shape:
+    raise ValueError(f'expected pi_b {action_dist.shape} as action_dist, got {pi_b.shape}')
+  behaviour = at_position(pi_b, position)
+  # Infinite where the log never takes what the policy does.
+  weight = jnp.where(policy > 0, policy / behaviour, 0)
+  return dataclasses.replace(
+    rounds,
+    second_moment=jnp.sum(policy * weight, axis=1),
+    fourth_moment=jnp.sum(policy * weight**3, axis=1),
+  )
 
 
 def reduce(terms: Terms) -> jax.Array:
@@ -188,84 +207,6 @@ def sg_dr(rounds: Rounds, *, lambda_: ArrayLike = 0.0) -> Terms:
   return _doubly_robust(rounds, _sub_gaussian(rounds.weight, lambda_))
 
 
-def mips(rounds: Rounds) -> Terms:
-  """MIPS (Saito & Joachims 2022): weights of embeddings of actions in place of actions."""
-  return _weighted(rounds.reward, _given(rounds.marginal, 'marginal'))
-
-
-def mips_slope(rounds: Rounds) -> Terms:
-  """MIPS by those dimensions of the embedding that SLOPE keeps (ibid., section 3.2)."""
-  return _weighted(rounds.reward, _given(rounds.selected, 'selected'))
-
-
-def offcem(rounds: Rounds) -> Terms:
-  """OffCEM (Saito, Ren & Joachims 2023): weights of embeddings, a model within each.
-
-  Unbiased where the model is right about differences between actions of one embedding.
-  """
-  return _doubly_robust(rounds, _given(rounds.marginal, 'marginal'))
-
-
-def policy_convolution(rounds: Rounds) -> Terms:
-  """Policy convolution (Sachdeva et al. 2024): both policies smoothed over similar actions."""
-  return _weighted(rounds.reward, _given(rounds.convolved, 'convolved'))
-
-
-ESTIMATORS: dict[str, Estimator] = {
-  'replay': replay,
-  'ipw': ipw,
-  'snipw': snipw,
-  'dm': dm,
-  'dr': dr,
-  'sndr': sndr,
-  'switch_dr': switch_dr,
-  'dr_os': dr_os,
-  'sg_ipw': sg_ipw,
-  'sg_dr': sg_dr,
-  'mips': mips,
-  'mips_slope': mips_slope,
-  'offcem': offcem,
-  'policy_convolution': policy_convolution,
-}
-# Those that weigh by what is known of actions, and the field of `Rounds` that holds the weights.
-STRUCTURED = {
-  'mips': 'marginal',
-  'mips_slope': 'selected',
-  'offcem': 'marginal',
-  'policy_convolution': 'convolved',
-}
-# Those that read q_hat, and those whose mean of the weights divides.
-MODEL_BASED = frozenset({'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr', 'offcem'})
-SELF_NORMALISED = frozenset({'replay', 'snipw', 'sndr'})
-# By how much of itself a weight that was computed in float32 differs from what it should be.
-WEIGHT_TOLERANCE = 1e-5
-
-
-def applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
-  """The estimators that a log allows, by name in the order of `ESTIMATORS`.
-
-  `replay` is among them where the policy is deterministic and its choices were logged with one
-  propensity, as uniform logs do: elsewhere it overweighs the rounds in which the log liked to
-  choose as the policy does.
-
-  Args:
-    rounds: from `match`.
-    has_model: whether `q_hat` was given to it.
-  """
-  target, weight = np.asarray(rounds.target), np.asarray(rounds.weight)
-  agreeing = weight[target == 1]
-  replays = np.isin(target, (0, 1)).all() and (
-    agreeing.size == 0 or np.ptp(agreeing) <= WEIGHT_TOLERANCE * agreeing.max()
-  )
-  return {
-    name: estimator
-    for name, estimator in ESTIMATORS.items()
-    if (has_model or name not in MODEL_BASED)
-    and (replays or name != 'replay')
-    and (name not in STRUCTURED or getattr(rounds, STRUCTURED[name]) is not None)
-  }
-
-
 def at_position(values: jax.Array, position: jax.Array) -> jax.Array:
   """[n, K, L] -> [n, K], what holds at the position of each round."""
   # With one position a reshape does; a gather would copy gigabytes.
@@ -276,12 +217,6 @@ def at_position(values: jax.Array, position: jax.Array) -> jax.Array:
 
 def _of_action(values: jax.Array, action: jax.Array) -> jax.Array:
   return jnp.take_along_axis(values, action[:, None], axis=1)[:, 0]
-
-
-def _given(weight: jax.Array | None, name: str) -> jax.Array:
-  if weight is None:
-    raise InputError(f'{name}: the rounds hold no such weights; give them')
-  return weight
 
 
 def _weighted(reward: jax.Array, weight: jax.Array, normaliser: jax.Array | None = None) -> Terms:

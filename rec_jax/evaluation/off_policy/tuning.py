@@ -7,14 +7,8 @@ import numpy as np
 import scipy.special
 from jax.typing import ArrayLike
 
-from rec_jax.evaluation.off_policy.estimators import (
-  ESTIMATORS,
-  Estimator,
-  Rounds,
-  Terms,
-  applicable,
-  influence,
-)
+from rec_jax.evaluation.off_policy.estimators import Estimator, Rounds, Terms, influence
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, applicable
 
 # How many quantiles of the weights above 1 are candidates.
 NUM_CLIPS = 20

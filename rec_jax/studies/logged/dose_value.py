@@ -13,16 +13,17 @@ from rec_jax.data import logged, logged_doses
 from rec_jax.data.logged_doses import LoggedDoses
 from rec_jax.data.logged_feedback import scaled
 from rec_jax.evaluation.off_policy import continuous
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
-from rec_jax.studies.logged import own_policy, valuation
+from rec_jax.studies.logged import own_policy, propensities, valuation
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.types import InputError
 
+INTERVALS = ('bootstrap', 't', 'likelihood')
 NAMES = ('ipw', 'snipw', 'dm', 'dr', 'sndr')
 BIAS = 'rounds count by how near they are: the interval leaves out the bias, which grows as h²'
 
@@ -30,16 +31,18 @@ BIAS = 'rounds count by how near they are: the interval leaves out the bias, whi
 def run(
   path: str | Path,
   name: str,
+  train_share: float,
   seed: int,
   figure: Path,
   out: Path | None,
   against: str,
   reading: Reading,
 ) -> None:
-  """Prints what a policy would have earned, and draws it.
+  """Prints what a policy would have earned, and draws it; by `valuation.run` of other logs.
 
   Args:
     path: of a log, see `data.logged_doses`.
+    train_share: of other logs; of these no policy learns here.
     name: 'column:NAME' of the log, or 'python:MODULE:FUNCTION' of a `LoggedDoses`, that give the
       number which the policy would choose in each round.
     seed: of the folds and the bootstrap.
@@ -51,13 +54,18 @@ def run(
   Raises:
     InputError: bad input, one line that names the row; nothing is written.
   """
+  if not logged_doses.holds_doses(path):
+    valuation.run(path, name, train_share, seed, figure, out, against, reading)
+    return
   for flag, file in (('figure', figure), ('out', out)):
     if file is not None and (not file.parent.is_dir() or file.is_dir()):
       raise InputError(f'--{flag}: {file} cannot be written; name a file in a directory')
   if against != LOGGED:
     raise InputError('--against: policies over numbers are valued one at a time; leave it out')
-  if reading.interval not in ('bootstrap', 't'):
-    raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
+  if reading.interval not in INTERVALS:
+    raise InputError(f'--interval: {reading.interval} is not one of {", ".join(INTERVALS)}')
+  if reading.propensities != propensities.LOGGED:
+    raise InputError('--propensities: those of numbers are not estimated; log their density')
   asked = [each for each in NAMES if each in reading.names]
   unknown = [] if set(reading.names) == set(ESTIMATORS) else set(reading.names) - set(NAMES)
   for each in unknown:
@@ -66,7 +74,8 @@ def run(
     )
   log = logged_doses.read(path)
   result = evaluate_dose(log, doses(name, log, path), asked, seed, reading)
-  print(f'{name}, {valuation.protocol(result, 0)}')
+  said = valuation.protocol(result, 0)
+  print(f'{name}, {said}')
   columns = ['estimator', f'value [{100 * reading.level:g} % interval]']
   columns += ['effective sample size', 'largest weight']
   table: list[list[Cell]] = [
@@ -79,7 +88,7 @@ def run(
   for line in valuation.warnings(result):
     print(f'warning: {line}')
   if out is not None:
-    files.write_json(out, valuation.rows(name, result, 0))
+    files.write_json(out, valuation.rows(name, result, said))
   drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
   files.write_atomic(figure, drawn.panels[0])
   print(f'figure: {figure}')

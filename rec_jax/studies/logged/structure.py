@@ -13,7 +13,8 @@ import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback, scaled
 from rec_jax.evaluation.off_policy import convolution, embeddings
-from rec_jax.evaluation.off_policy.estimators import STRUCTURED, Rounds
+from rec_jax.evaluation.off_policy.estimators import Rounds
+from rec_jax.evaluation.off_policy.registry import STRUCTURED
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.evaluation.off_policy.tuning import lepski
 from rec_jax.evaluation.off_policy.two_policies import TwoPolicies

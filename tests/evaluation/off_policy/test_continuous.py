@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from rec_jax.evaluation.off_policy import continuous, estimators
+from rec_jax.evaluation.off_policy import continuous, estimators, registry
 from rec_jax.types import InputError
 from tests.evaluation.off_policy import problems
 
@@ -30,7 +30,7 @@ def test_values_of_obp():
     rounds = continuous.near(
       **log, bandwidth=float(bandwidth), kernel=kernel, q_logged=model, q_target=model
     )
-    ours = float(estimators.reduce(estimators.ESTIMATORS[name](rounds)))
+    ours = float(estimators.reduce(registry.ESTIMATORS[name](rounds)))
     assert ours == pytest.approx(expected, rel=1e-9), (
       f'{key}: {ours} is not {expected}, the value of OBP 0.5.5 in {GOLDEN.name} for 500 draws '
       'of a standard normal action; the formula has changed'
@@ -57,7 +57,7 @@ def world(num_rounds, seed=None):
 
 def estimate(log, bandwidth, name='ipw', **model):
   rounds = continuous.near(**log, bandwidth=bandwidth, **model)
-  return float(estimators.reduce(estimators.ESTIMATORS[name](rounds)))
+  return float(estimators.reduce(registry.ESTIMATORS[name](rounds)))
 
 
 @pytest.mark.parametrize(('kernel', 'second_moment'), [('epanechnikov', 0.2), ('gaussian', 1.0)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation.off_policy import estimators
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, SELF_NORMALISED
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED, SELF_NORMALISED
 from tests.evaluation.off_policy import problems
 
 GOLDEN = problems.golden()

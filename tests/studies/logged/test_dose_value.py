@@ -39,7 +39,7 @@ def rows(tmp_path, data, name='column:mine', against='logged', **reading):
   data.write_parquet(path)
   assert logged_doses.holds_doses(path)
   figure = tmp_path / 'value.svg'
-  dose_value.run(path, name, 0, figure, out, against, Reading(**reading, interval='t'))
+  dose_value.run(path, name, 0.5, 0, figure, out, against, Reading(**reading, interval='t'))
   return {row['metric'].split(',')[0]: row for row in json.loads(out.read_text())}
 
 
