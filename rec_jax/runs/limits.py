@@ -170,6 +170,7 @@ _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
   'pretrain.init': ('minilm', 'random'),
+  'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
 }
 
