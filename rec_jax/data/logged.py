@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import obp
+from rec_jax.data import logged_csv, obp, ranked_lists
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -27,22 +27,23 @@ COLUMNS = {
 }
 
 
-def read(path: Path | str) -> LoggedFeedback:
+def read(path: Path | str, ranked: bool = False) -> LoggedFeedback:
   """Reads a log in our Parquet format, one with at least its six columns, or a `.npz` dictionary.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
   `expected_reward` is then a list in the same order.
+
+  Args:
+    path: of the file.
+    ranked: whether a round may have several rows, the items of a ranked list, which are then for
+      `ranked_lists.from_rows` to check.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
   if Path(path).suffix == '.npz':
     return obp.read_npz(path)
-  try:
-    frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
-  except (OSError, pl.exceptions.PolarsError) as error:
-    reason = str(error).splitlines()[0]
-    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
+  frame, metadata = _table(Path(path))
   for column in COLUMNS:
     if column not in frame.columns:
       raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
@@ -66,23 +67,21 @@ def read(path: Path | str) -> LoggedFeedback:
       values = lists['expected_reward'].explode().cast(pl.Float64)
       extra['expected_reward'] = _padded(lists['expected_reward'].list.len(), values, 0.0)
   action_context = _of_items(str(path), metadata, 'action_context')
-  return checked(
-    str(path),
-    LoggedFeedback(
-      round=frame['round'].to_numpy(),
-      user_id=frame['user_id'].to_numpy().astype(str),
-      item_ids=np.array(known, str),
-      action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
-      num_candidates=frame['num_candidates'].to_numpy(),
-      position=frame['position'].to_numpy(),
-      propensity=frame['propensity'].to_numpy(),
-      reward=frame['reward'].to_numpy(),
-      action_context=None
-      if action_context is None
-      else obp.numbers(str(path), 'action_context', action_context),
-      **extra,
-    ),
+  log = LoggedFeedback(
+    round=frame['round'].to_numpy(),
+    user_id=frame['user_id'].to_numpy().astype(str),
+    item_ids=np.array(known, str),
+    action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
+    num_candidates=frame['num_candidates'].to_numpy(),
+    position=frame['position'].to_numpy(),
+    propensity=frame['propensity'].to_numpy(),
+    reward=frame['reward'].to_numpy(),
+    action_context=None
+    if action_context is None
+    else obp.numbers(str(path), 'action_context', action_context),
+    **extra,
   )
+  return log if ranked and ranked_lists.has_lists(log) else checked(str(path), log)
 
 
 def read_column(path: Path | str, name: str) -> np.ndarray:
@@ -95,10 +94,14 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   """
   if Path(path).suffix == '.npz':
     raise InputError(f'{path}: a dictionary has no column "{name}"; give a Parquet log')
-  frame = pl.read_parquet(path)
+  frame, _ = _table(Path(path))
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
   column = frame[name]
+  if column.dtype == pl.String and len(column) and column[0].startswith('['):
+    column = logged_csv.lists(str(path), column)
+  elif column.dtype == pl.String:
+    column = column.cast(pl.Float64, strict=False)
   inner = column.dtype.inner if isinstance(column.dtype, pl.List) else pl.List
   if not inner.is_numeric():
     return _array(str(path), column)
@@ -144,8 +147,23 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
+  frame = pl.DataFrame(columns)
+  if path.suffix == '.csv':
+    logged_csv.write(path, frame, metadata)
+    return
   with files.replacing(path) as stream:
-    pl.DataFrame(columns).write_parquet(stream, metadata=metadata)
+    frame.write_parquet(stream, metadata=metadata)
+
+
+def _table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+  """The columns of a CSV or Parquet log, and the metadata of its items."""
+  if path.suffix == '.csv':
+    return logged_csv.read(path)
+  try:
+    return pl.read_parquet(path), pl.read_parquet_metadata(path)
+  except (OSError, pl.exceptions.PolarsError) as error:
+    reason = str(error).splitlines()[0]
+    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
 
 
 def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | None:
