@@ -7,7 +7,7 @@ from absl import flags
 from experiments import launch
 
 _LOG = flags.DEFINE_string(
-  'log', None, 'Parquet log or .npz of OBP, see rec_jax/data/logged.py', required=True
+  'log', None, 'Parquet or CSV log, or .npz of OBP, see rec_jax/data/logged.py', required=True
 )
 _POLICY = flags.DEFINE_string(
   'policy', None, 'a name, checkpoint, item:ID, column:NAME, see docs/off_policy.md', required=True

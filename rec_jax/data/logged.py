@@ -114,6 +114,11 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   return _padded(length, flat, 0.0)
 
 
+def columns(path: Path | str) -> list[str]:
+  """Names of the columns of a log; a dictionary has none."""
+  return [] if Path(path).suffix == '.npz' else _table(Path(path))[0].columns
+
+
 def write(path: Path | str, log: LoggedFeedback) -> None:
   """Writes a log that `read` gives back exactly; the file appears whole or not at all.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import logged
+from rec_jax.data import logged, ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
@@ -16,7 +16,13 @@ from rec_jax.evaluation.off_policy.evaluate import PolicyValue
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation, own_policy, policy_ranking, policy_value
+from rec_jax.studies.logged import (
+  evaluation,
+  list_valuation,
+  own_policy,
+  policy_ranking,
+  policy_value,
+)
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
@@ -55,11 +61,16 @@ def run(
       raise InputError(f'--{flag}: no directory {file.parent}')
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
-  for unknown in set(reading.names) - set(ESTIMATORS):
-    raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
   if reading.interval not in ('bootstrap', 't'):
     raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
-  whole = logged.read(path)
+  whole = logged.read(path, ranked=True)
+  if ranked_lists.has_lists(whole):
+    if against != LOGGED:
+      raise InputError('--against: ranked lists are compared with the policy that logged alone')
+    list_valuation.run(whole, path, name, seed, figure, out, reading)
+    return
+  for unknown in set(reading.names) - set(ESTIMATORS):
+    raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
   names = name.split(',')
   if len(set(names)) < len(names):
     raise InputError('--policy: one of them is there twice; give each once')
