@@ -1,8 +1,9 @@
-"""Files of logged feedback: our Parquet log, and by its suffix OBP's dictionary as `.npz`.
+"""Files of logged feedback by their suffix: our own table, Parquet or CSV, and what others write.
 
-Both become one `LoggedFeedback` and are written from it. Parquet holds a row a round and what the
-dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the actions is
-in the metadata of the file.
+`.npz` is OBP's dictionary, `.dsjson` and `.vw` are logs of Vowpal Wabbit, `.csv` is CSV and all
+else Parquet. All become one `LoggedFeedback` and are written from it. A table holds a row a round and
+what the dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the
+actions is in the metadata of Parquet, or in a file beside the CSV.
 """
 
 import json
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import logged_csv, obp, ranked_lists
+from rec_jax.data import logged_csv, obp, ranked_lists, vw, vw_write
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -28,7 +29,7 @@ COLUMNS = {
 
 
 def read(path: Path | str, ranked: bool = False) -> LoggedFeedback:
-  """Reads a log in our Parquet format, one with at least its six columns, or a `.npz` dictionary.
+  """Reads a log by its suffix; a table has at least the six columns of `COLUMNS`.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
   `expected_reward` is then a list in the same order.
@@ -43,6 +44,8 @@ def read(path: Path | str, ranked: bool = False) -> LoggedFeedback:
   """
   if Path(path).suffix == '.npz':
     return obp.read_npz(path)
+  if Path(path).suffix in vw.SUFFIXES:
+    return vw.read(path)
   frame, metadata = _table(Path(path))
   for column in COLUMNS:
     if column not in frame.columns:
@@ -92,8 +95,8 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   Raises:
     InputError: there is no such column, or it is not of numbers.
   """
-  if Path(path).suffix == '.npz':
-    raise InputError(f'{path}: a dictionary has no column "{name}"; give a Parquet log')
+  if Path(path).suffix in ('.npz', *vw.SUFFIXES):
+    raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
   frame, _ = _table(Path(path))
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
@@ -115,21 +118,24 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
 
 
 def columns(path: Path | str) -> list[str]:
-  """Names of the columns of a log; a dictionary has none."""
-  return [] if Path(path).suffix == '.npz' else _table(Path(path))[0].columns
+  """Names of the columns of a log, none where it is no table."""
+  return [] if Path(path).suffix in ('.npz', *vw.SUFFIXES) else _table(Path(path))[0].columns
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
   """Writes a log that `read` gives back exactly; the file appears whole or not at all.
 
-  A file named `.npz` becomes the dictionary, which holds neither users nor item ids.
+  A dictionary, `.npz`, holds neither users nor item ids; for logs of Vowpal Wabbit see `vw_write`.
 
   Raises:
-    InputError: the dictionary cannot hold the log.
+    InputError: the file cannot hold the log.
   """
   path = Path(path)
   if path.suffix == '.npz':
     obp.write_npz(path, log)
+    return
+  if path.suffix in vw.SUFFIXES:
+    vw_write.write(path, log)
     return
   columns: dict[str, Any] = {
     'round': log.round,
