@@ -1,7 +1,7 @@
 """Files of logged feedback by their suffix: our own table, Parquet or CSV, and what others write.
 
-`.npz` is OBP's dictionary, `.dsjson` and `.vw` are logs of Vowpal Wabbit, `.csv` is CSV and all
-else Parquet. All become one `LoggedFeedback` and are written from it. A table holds a row a round and
+`.npz` is OBP's dictionary, `.dsjson` and `.vw` are logs of Vowpal Wabbit, `.csv` is CSV, all else
+Parquet. Each is read as one `LoggedFeedback` and written from it. A table holds a row a round and
 what the dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the
 actions is in the metadata of Parquet, or in a file beside the CSV.
 """

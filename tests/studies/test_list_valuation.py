@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rec_jax.data import logged, ranked_lists
-from rec_jax.studies.logged import valuation
+from rec_jax.studies.logged import list_policies, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.studies.logged.list_valuation import NAMES
 from rec_jax.types import InputError
@@ -168,3 +168,12 @@ def test_flags_that_mean_nothing_for_lists_are_refused(tmp_path):
     value(tmp_path, frame, 'logged', against='uniform')
   with pytest.raises(InputError, match='none of pseudo_inverse applies'):
     value(tmp_path, frame.drop('propensity_marginal'), 'column:alone', Reading(('pseudo_inverse',)))
+
+
+def test_what_does_not_fit_into_memory_is_said_before_it_is_begun(tmp_path, monkeypatch):
+  frame, _ = world(50)
+  monkeypatch.setattr(list_policies, 'memory', lambda: 8_000)
+  with pytest.raises(InputError, match='50 lists of 4 items take .* with cascade_dr; give fewer'):
+    value(tmp_path, frame, 'column:mine')
+  # The uniform policy goes without tables of all items.
+  assert 'cascade_dr' not in value(tmp_path, frame, 'uniform')

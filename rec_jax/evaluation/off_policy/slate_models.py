@@ -46,22 +46,31 @@ def cascade_q(
     raise ValueError('expected at least two folds, so that no slate judges itself')
   num_slates, num_positions = action.shape
   held = action >= 0
-  shown = np.where(held[..., None], features[action], 0)
-  above = np.cumsum(shown, axis=1) - shown
   q_hat = np.zeros((num_slates, num_positions, len(features)))
-  for f in range(fold.max() + 1):
-    below = np.zeros(num_slates)
-    for place in reversed(range(num_positions)):
-      base = np.concatenate([context, above[:, place]], axis=1)
-      inputs = np.concatenate([shown[:, place], base, np.ones((num_slates, 1))], axis=1)
+  below = np.zeros((fold.max() + 1, num_slates))
+  above = _summed(features, action)
+  for place in reversed(range(num_positions)):
+    shown = np.where(held[:, place, None], features[action[:, place]], 0)
+    above -= shown
+    base = np.concatenate([context, above], axis=1)
+    inputs = np.concatenate([shown, base, np.ones((num_slates, 1))], axis=1)
+    width = features.shape[1]
+    for f in range(fold.max() + 1):
       taught = (fold != f) & held[:, place]
-      params = _ridge(inputs[taught], (reward[:, place] + below)[taught], lambda_)
-      width = features.shape[1]
+      params = _ridge(inputs[taught], (reward[:, place] + below[f])[taught], lambda_)
       expected = (base @ params[width:-1] + params[-1])[:, None] + features @ params[:width]
       expected = np.where(held[:, place, None], expected, 0)
       q_hat[fold == f, place] = expected[fold == f]
-      below = (action_dist[:, place] * expected).sum(1)
+      below[f] = (action_dist[:, place] * expected).sum(1)
   return q_hat
+
+
+def _summed(features: np.ndarray, action: np.ndarray) -> np.ndarray:
+  """[n, A] sums over positions, one after the other: [n, L, A] would be large."""
+  total = np.zeros((len(action), features.shape[1]))
+  for column in action.T:
+    total += np.where(column[:, None] >= 0, features[column], 0)
+  return total
 
 
 def _ridge(inputs: np.ndarray, reward: np.ndarray, lambda_: float) -> np.ndarray:

@@ -4,6 +4,7 @@ Shape letters: n lists, L positions, K items, M rows of the log, one an item sho
 """
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,11 @@ def is_uniform(lists: RankedLists) -> bool:
   return bool(is_drawn.all() and not repeated(lists.action).any())
 
 
+def memory() -> int:
+  """Bytes of this machine."""
+  return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+
+
 def repeated(action: np.ndarray) -> np.ndarray:
   """[n, L] whether an item stands further up in its list as well."""
   found = np.zeros(action.shape, bool)
@@ -117,7 +123,9 @@ def _uniform(lists: RankedLists) -> ListPolicy:
     )
   target = np.where(repeated(lists.action), 0, filled(lists.row, 1 / left, 1))
   once = filled(lists.row, 1 / log.num_candidates, 1)
-  if log.candidates is not None or (log.num_candidates != num_items).any():
+  # Five tables of all items in every place are held at once.
+  is_small = 5 * 8 * lists.action.size * num_items < memory()
+  if not is_small or log.candidates is not None or (log.num_candidates != num_items).any():
     return ListPolicy(target, marginal=once)
   shown = (lists.action[:, :, None] == np.arange(num_items)).cumsum(1)
   above = np.concatenate([np.zeros_like(shown[:, :1]), shown[:, :-1]], axis=1)

@@ -98,9 +98,10 @@ def run(
   print(_table(result, reading.level))
   print(f'intervals: {100 * reading.level:g} %, {reading.interval}, over {result.unit}')
   print(f'logging policy on the same lists: {earned:.4g}')
-  for label, value in result.values.items():
-    if value.warning:
-      print(f'warning: {label}: {value.warning}')
+  for warning in dict.fromkeys(value.warning for value in result.values.values()):
+    labels = [label for label, value in result.values.items() if value.warning == warning]
+    if warning:
+      print(f'warning: {", ".join(labels)}: {warning}')
   if absent := [each for each in names if each not in result.values]:
     print(f'left out, as the log does not give what they need: {", ".join(absent)}')
   if out is not None:
@@ -212,6 +213,13 @@ def _cascade_dr(
   features = np.eye(len(log.item_ids))
   if log.action_context is not None:
     features = scaled(log.action_context)
+  # Inputs and their copies, and what is expected of all items in every place.
+  cells = 4 * len(first) * (context.shape[1] + 2 * features.shape[1]) + 5 * action_dist.size
+  if 8 * cells > list_policies.memory():
+    raise InputError(
+      f'{len(first):,} lists of {len(features):,} items take {8 * cells / 2**30:,.1f} GiB with '
+      f'{_CASCADE_DR}; give fewer lists, an action_context, or --estimators without it'
+    )
   q_hat = cascade_q(
     context,
     features,
