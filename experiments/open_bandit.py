@@ -17,7 +17,9 @@ def main() -> None:
   """Prints both tables: Thompson sampling by the uniform log, and the reverse."""
   from rec_jax.studies.logged import open_bandit_errors
 
-  folder, out = (pathlib.Path(flag) if flag else None for flag in (_FOLDER.value, _OUT.value))
+  folder, out = (
+    None if flag is None else pathlib.Path(flag) for flag in (_FOLDER.value, _OUT.value)
+  )
   open_bandit_errors.run(folder, _CAMPAIGNS.value, out)
 
 

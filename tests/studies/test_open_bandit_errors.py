@@ -130,6 +130,10 @@ def test_what_is_no_log_is_refused(tmp_path):
     open_bandit_errors.run(tmp_path, ['men'], None)
   with pytest.raises(InputError, match='campaign "kids" is unknown'):
     open_bandit_errors.run(tmp_path, ['kids'], None)
+  with pytest.raises(InputError, match='--campaigns: none given'):
+    open_bandit_errors.run(tmp_path, [], None)
+  with pytest.raises(InputError, match='--out: .* is no file'):
+    open_bandit_errors.run(tmp_path, ['men'], tmp_path)
   log = open_bandit_files.read(tmp_path, 'bts', 'men')
   with pytest.raises(InputError, match='2 rounds: at least 3'):
     open_bandit_errors.rounds_of(log, np.full((34, 3), 1 / 34), 0)

@@ -18,7 +18,7 @@ import numpy as np
 
 from rec_jax import files
 from rec_jax.data import open_bandit_files, sources
-from rec_jax.data.open_bandit_files import Impressions
+from rec_jax.data.open_bandit_files import CAMPAIGNS, Impressions
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
@@ -75,10 +75,12 @@ def run(folder: Path | None, campaigns: Sequence[str], out: Path | None) -> None
   Raises:
     InputError: bad input, one line that names file and row.
   """
+  if not campaigns:
+    raise InputError(f'--campaigns: none given; name some of {", ".join(CAMPAIGNS)}')
   for campaign in campaigns:
     open_bandit_files.check_names('bts', campaign)
-  if out is not None and not out.parent.is_dir():
-    raise InputError(f'--out: no directory {out.parent}')
+  if out is not None and (not out.parent.is_dir() or out.is_dir()):
+    raise InputError(f'--out: {out} is no file in a directory that exists')
   folder = sources.open_bandit_folder() if folder is None else folder
   judged = [each for campaign in campaigns for each in judge_campaign(folder, campaign)]
   for logging, policy in (('random', 'bts'), ('bts', 'random')):
