@@ -14,7 +14,8 @@ _AGAINST = flags.DEFINE_string('against', 'logged', 'another one, in place of wh
 _SHARE = flags.DEFINE_float('train_share', 0.5, 'first part of the log, which the policy learns')
 _SEED = flags.DEFINE_integer('seed', 0, 'of the policy, the folds and the bootstrap')
 _ESTIMATORS = flags.DEFINE_list('estimators', [], 'names, all that apply if none is given')
-_INTERVAL = flags.DEFINE_string('interval', 'bootstrap', 'bootstrap or t')
+_INTERVAL = flags.DEFINE_string('interval', 'bootstrap', 'bootstrap, t, likelihood or adaptive')
+_PROPENSITIES = flags.DEFINE_string('propensities', 'logged', 'or estimated, or balanced')
 _LEVEL = flags.DEFINE_float('level', 0.95, 'of the intervals, in (0, 1)')
 _OUT = flags.DEFINE_string('out', None, 'JSON file that gets the rows of the table')
 _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure goes')
@@ -27,10 +28,10 @@ def main() -> None:
   from rec_jax.studies.logged.evaluation import Reading
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
-  reading = Reading(_ESTIMATORS.value or tuple(ESTIMATORS), _INTERVAL.value, _LEVEL.value)
-  valuation.run(
-    _LOG.value, _POLICY.value, _SHARE.value, _SEED.value, figure, out, _AGAINST.value, reading
-  )
+  names = _ESTIMATORS.value or tuple(ESTIMATORS)
+  reading = Reading(names, _INTERVAL.value, _LEVEL.value, _PROPENSITIES.value)
+  learning = _SHARE.value, _SEED.value
+  valuation.run(_LOG.value, _POLICY.value, *learning, figure, out, _AGAINST.value, reading)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ what the dictionary (see `obp`) knows beyond that in columns of fixed length; wh
 actions is in the metadata of Parquet, or in a file beside the CSV.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ COLUMNS = {
 }
 
 
-def read(path: Path | str, ranked: bool = False) -> LoggedFeedback:
+def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True) -> LoggedFeedback:
   """Reads a log by its suffix; a table has at least the six columns of `COLUMNS`.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
@@ -38,18 +39,26 @@ def read(path: Path | str, ranked: bool = False) -> LoggedFeedback:
     path: of the file.
     ranked: whether a round may have several rows, the items of a ranked list, which are then for
       `ranked_lists.from_rows` to check.
+    with_propensity: whether `propensity` and `pi_b` are read. Else neither has to be there, and
+      `propensity` is 1, which stands for unknown.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
   if Path(path).suffix == '.npz':
-    return obp.read_npz(path)
+    return obp.read_npz(path, with_propensity=with_propensity)
   if Path(path).suffix in vw.SUFFIXES:
-    return vw.read(path)
+    log = vw.read(path)
+    return (
+      log if with_propensity else dataclasses.replace(log, propensity=np.ones_like(log.propensity))
+    )
   frame, metadata = _table(Path(path))
+  if not with_propensity:
+    frame = frame.drop('pi_b', strict=False).with_columns(propensity=pl.lit(1.0))
   for column in COLUMNS:
     if column not in frame.columns:
-      raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
+      what = f'no column "{column}"; a log has {", ".join(COLUMNS)}'
+      raise InputError(f'{path}: {what}{obp.UNKNOWN if column == "propensity" else ""}')
   frame = _typed(str(path), frame)
   item, lists = frame['item_id'], _lists(str(path), frame)
   offered = lists['candidates'].explode().cast(pl.String) if lists else item
@@ -205,8 +214,9 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
     if column.null_count():
       row = int(column.is_null().to_numpy().argmax())
       what = 'empty' if frame[name][row] is None else f'{frame[name][row]!r} is no {dtype}'
+      unknown = obp.UNKNOWN if name == 'propensity' else ''
       raise InputError(
-        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out'
+        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
     frame = frame.with_columns(column)
   return frame

@@ -68,6 +68,14 @@ def chosen_index(log: LoggedFeedback) -> np.ndarray:
   return np.argmax(log.candidates == log.action[:, None], axis=1)
 
 
+def offered_policy(log: LoggedFeedback, rows: slice) -> np.ndarray | None:
+  """[m, C, L] the policy that logged over the candidates of some rounds; None if not known."""
+  if log.pi_b is None or log.candidates is None:
+    return None if log.pi_b is None else np.asarray(log.pi_b)[rows]
+  offered = log.candidates[rows, :, None]
+  return np.where(offered >= 0, np.take_along_axis(np.asarray(log.pi_b)[rows], offered, 1), 0)
+
+
 def subset(log: LoggedFeedback, rows: slice | np.ndarray) -> LoggedFeedback:
   """Some rounds of a log, by a slice, indices or a mask, with all of its items."""
   by_item = ('item_ids', 'action_context')

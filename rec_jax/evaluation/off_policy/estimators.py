@@ -14,6 +14,7 @@ Shape letters: n rounds, K actions, L positions. Arrays keep the precision they 
   value = reduce(dr(rounds, lambda_=10.0))
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -33,6 +34,9 @@ class Rounds:
     target: [n] pi_e(a|x), probability of the logged action under the evaluated policy.
     q_logged: [n] reward that the model expects of the logged action; 0 without a model.
     q_target: [n] reward that the model expects of the evaluated policy; 0 without a model.
+    second_moment: [n] what the squared weight of a round is expected to be, the sum over actions of
+      pi_e^2 / pi_b; None where the whole policy that logged is not known.
+    fourth_moment: [n] likewise of its fourth power.
   """
 
   reward: jax.Array
@@ -40,6 +44,8 @@ class Rounds:
   target: jax.Array
   q_logged: jax.Array
   q_target: jax.Array
+  second_moment: jax.Array | None = None
+  fourth_moment: jax.Array | None = None
 
 
 @struct.dataclass
@@ -67,6 +73,7 @@ def match(
   action_dist: ArrayLike,
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
+  pi_b: ArrayLike | None = None,
 ) -> Rounds:
   """Looks the logged actions up in the evaluated policy and in the reward model.
 
@@ -77,6 +84,8 @@ def match(
     action_dist: [n, K, L] evaluated policy; sums to one over K for each position.
     position: [n] int in [0, L), all 0 if not given.
     q_hat: [n, K, L] expected rewards of a model; zeros if not given.
+    pi_b: [n, K, L] the policy that logged, if all of it is known: it says which weights a round
+      might have had, whatever was drawn.
 
   Returns:
     [n] numbers a round. Out of range indices are not seen here: see `validation.check_log`.
@@ -103,7 +112,20 @@ def match(
       raise ValueError(f'expected q_hat {action_dist.shape} as action_dist, got {q_hat.shape}')
     model = at_position(q_hat, position)
     q_logged, q_target = _of_action(model, action), jnp.sum(policy * model, axis=1)
-  return Rounds(reward, target / pscore, target, q_logged, q_target)
+  rounds = Rounds(reward, target / pscore, target, q_logged, q_target)
+  if pi_b is None:
+    return rounds
+  pi_b = jnp.asarray(pi_b)
+  if pi_b.shape != action_dist.shape:
+    raise ValueError(f'expected pi_b {action_dist.shape} as action_dist, got {pi_b.shape}')
+  behaviour = at_position(pi_b, position)
+  # Infinite where the log never takes what the policy does.
+  weight = jnp.where(policy > 0, policy / behaviour, 0)
+  return dataclasses.replace(
+    rounds,
+    second_moment=jnp.sum(policy * weight, axis=1),
+    fourth_moment=jnp.sum(policy * weight**3, axis=1),
+  )
 
 
 def reduce(terms: Terms) -> jax.Array:

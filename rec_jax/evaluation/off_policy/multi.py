@@ -14,7 +14,6 @@ from rec_jax.evaluation.off_policy.estimators import (
   Terms,
   at_position,
   dr,
-  snipw,
 )
 
 
@@ -82,20 +81,6 @@ def mixture_pscore(pscores: ArrayLike, stratum: ArrayLike) -> jax.Array:
   num_loggers = pscores.shape[1]
   share = jnp.bincount(jnp.asarray(stratum), length=num_loggers) / pscores.shape[0]
   return pscores @ share.astype(pscores.dtype)
-
-
-def balanced_ipw(
-  rounds: Rounds, estimated_weight: ArrayLike, *, lambda_: ArrayLike = jnp.inf
-) -> Terms:
-  """Balanced IPW (Sondhi et al. 2020): self-normalised, with weights that a classifier estimates.
-
-  Args:
-    rounds: from `match`; their weights are not used.
-    estimated_weight: [n] odds that (x, a) comes from the evaluated policy and not from the log.
-    lambda_: weights are clipped at it.
-  """
-  weight = jnp.minimum(jnp.asarray(estimated_weight), lambda_)
-  return snipw(dataclasses.replace(rounds, weight=weight))
 
 
 def marginal_weight(

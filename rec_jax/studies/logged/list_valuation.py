@@ -18,7 +18,8 @@ from rec_jax.data.ranked_lists import RankedLists
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals, slate
 from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds, Terms, influence
-from rec_jax.evaluation.off_policy.evaluate import Overlap, PolicyValue, overlap_of
+from rec_jax.evaluation.off_policy.evaluate import PolicyValue
+from rec_jax.evaluation.off_policy.overlap import Overlap, overlap_of
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.evaluation.off_policy.slate_models import cascade_q
 from rec_jax.report import figures, numbers, terminal
@@ -88,6 +89,8 @@ def run(
   names = NAMES if tuple(reading.names) == tuple(ESTIMATORS) else tuple(reading.names)
   for unknown in set(names) - set(NAMES):
     raise InputError(f'--estimators: {unknown} is not for ranked lists; choose {", ".join(NAMES)}')
+  if reading.interval not in ('bootstrap', 't'):
+    raise InputError(f'--interval: {reading.interval} is not for ranked lists; take bootstrap or t')
   lists = ranked_lists.from_rows(str(path), log)
   policy = list_policies.policy_of(name, lists, path)
   marginal = list_policies.logged_marginal(lists, path)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation.off_policy import estimators, sensitivity
-from rec_jax.evaluation.off_policy.evaluate import evaluate, overlap_of
+from rec_jax.evaluation.off_policy.evaluate import evaluate
+from rec_jax.evaluation.off_policy.overlap import overlap_of
 from rec_jax.types import InputError
 from tests.evaluation.off_policy import problems
 
@@ -23,7 +24,7 @@ def binary(num_rounds, seed=0):
 
 
 def test_all_that_apply_are_reported_with_diagnostics():
-  log = binary(500)
+  log = binary(1_000)
   found = evaluate(KEY, **log, resamples=200)
   assert list(found) == [name for name in estimators.ESTIMATORS if name != 'replay']
   rounds = estimators.match(**log)
@@ -32,7 +33,7 @@ def test_all_that_apply_are_reported_with_diagnostics():
     expected = float(estimators.reduce(estimators.ESTIMATORS[name](rounds)))
     assert estimate.value == pytest.approx(expected, rel=1e-5)
     assert estimate.low < estimate.value < estimate.high
-    assert estimate.n == 500
+    assert estimate.n == 1_000
     assert estimate.interval == 'bootstrap'
     assert estimate.max_weight == pytest.approx(weight.max())
     assert estimate.effective_sample_size == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
@@ -41,7 +42,7 @@ def test_all_that_apply_are_reported_with_diagnostics():
 
 
 def test_what_is_cut_off_the_weights_is_said():
-  log = binary(500)
+  log = binary(1_000)
   weight = np.asarray(estimators.match(**log).weight, np.float64)
   for name, kept in {
     'ipw': np.minimum(weight, 0.8),
