@@ -90,12 +90,13 @@ def slope(
   """
   if len(lambdas) == 0:
     raise ValueError('expected at least one candidate lambda')
-  values = np.stack(
-    [np.asarray(influence(estimator(rounds, lambda_=lambda_)), np.float64) for lambda_ in lambdas]
-  )
-  n = values.shape[1]
-  mean = values.mean(1)
-  half = scipy.special.stdtrit(n - 1, 1 - delta) * values.std(1, ddof=1) / np.sqrt(n)
+  # One after the other: all candidates of a long log at once would not fit into memory.
+  moments = []
+  for lambda_ in lambdas:
+    values = np.asarray(influence(estimator(rounds, lambda_=lambda_)), np.float64)
+    moments.append((values.mean(), values.std(ddof=1)))
+  n, (mean, spread) = len(rounds.weight), np.array(moments).T
+  half = scipy.special.stdtrit(n - 1, 1 - delta) * spread / np.sqrt(n)
   order = np.argsort(-half, kind='stable')
   chosen = order[0]
   for place, i in enumerate(order):
