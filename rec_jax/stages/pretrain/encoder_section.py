@@ -1,5 +1,6 @@
 """What pre-training did, as a section of the page."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rec_jax.evaluation import intervals
@@ -41,7 +42,7 @@ def section(found: Results) -> Section:
   )
 
 
-def _judgement(rows: list[dict[str, Any]]) -> list[Table]:
+def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
   """Retrieval by text and isotropy of both encoders; nothing where no user could be asked."""
   cells = {(row['subject'], row['metric']): intervals.from_json(row) for row in rows}
   if (judgement.DIFFERENCE, judgement.RETRIEVAL) not in cells:
