@@ -98,7 +98,7 @@ _LIMITS = {
   **dict.fromkeys(('num_steps', 'validate_every'), _COUNT),
   **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
-  'learning_rate': _RATE,
+  **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
   'weight_decay': _FACTOR,
   'ema_decay': _DROPPED,
   # A text starts and ends with a special token.
@@ -123,7 +123,6 @@ _LIMITS = {
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT_OR_NONE,
   'finetune.encoder_items': _ROWS,
-  'finetune.encoder_learning_rate': _RATE,
   # Principal directions of the encoder's token vectors.
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
   'distil.text_dim': _WIDTH,
@@ -170,6 +169,7 @@ _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
   'pretrain.init': ('minilm', 'random'),
+  'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
 }
 

@@ -28,13 +28,14 @@ def load(path: str | Path, source: str, seed: int) -> tuple[LoggedFeedback, str]
     seed: of the folds.
 
   Returns:
-    The log, and a line that says what speaks against its propensities, empty if nothing does.
+    The log, of ranked lists as well where its propensities are logged, and a line that says what
+    speaks against its propensities, empty if nothing does.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
   if source == LOGGED:
-    return logged.read(path), ''
+    return logged.read(path, ranked=True), ''
   log = logged.read(path, with_propensity=False)
   log_checks.check_candidates(log)
   log_checks.check_parts(len(log.action), len(log.action))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
+from rec_jax.data import ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
@@ -18,6 +19,7 @@ from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import (
   evaluation,
+  list_valuation,
   own_policy,
   policy_checkpoint,
   policy_ranking,
@@ -62,18 +64,23 @@ def run(
       raise InputError(f'--{flag}: no directory {file.parent}')
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
-  for unknown in set(reading.names) - set(ESTIMATORS):
-    raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
   if reading.interval not in ASYMPTOTIC:
     raise InputError(f'--interval: {reading.interval} is not one of {", ".join(ASYMPTOTIC)}')
   if reading.propensities not in propensities.SOURCES:
     raise InputError(
       f'--propensities: {reading.propensities} is not one of {", ".join(propensities.SOURCES)}'
     )
+  whole, doubt = propensities.load(path, reading.propensities, seed)
+  if ranked_lists.has_lists(whole):
+    if against != LOGGED:
+      raise InputError('--against: ranked lists are compared with the policy that logged alone')
+    list_valuation.run(whole, path, name, seed, figure, out, reading)
+    return
+  for unknown in set(reading.names) - set(ESTIMATORS):
+    raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
   names = name.split(',')
   if len(set(names)) < len(names):
     raise InputError('--policy: one of them is there twice; give each once')
-  whole, doubt = propensities.load(path, reading.propensities, seed)
   reading = dataclasses.replace(reading, doubt=doubt)
   given = [*names, *([] if against == LOGGED else [against])]
   asked: list[str | np.ndarray] = [

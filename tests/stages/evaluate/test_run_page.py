@@ -1,5 +1,6 @@
 """The page and the tables of a run, from numbers that are given."""
 
+import dataclasses
 import html
 import re
 
@@ -148,8 +149,23 @@ def test_every_table_has_a_caption_that_explains_it():
   sections = [encoder_section.section(found), *model_sections.sections(found)]
   sections += exploration_sections.sections(found)
   tables = [table for section in sections for table in section.tables]
-  assert len(tables) == 11
+  assert len(tables) == 12
   assert all(isinstance(table, page.Table) and len(table.note) > 60 for table in tables)
+
+
+@pytest.mark.parametrize(
+  ('lead', 'said'), [(-0.02, 'it is left'), (0.0, 'later stages build on it')]
+)
+def test_the_page_says_which_encoder_is_handed_on(lead, said):
+  found = made_up.results()
+  found = dataclasses.replace(found, rows=[*found.rows[:1], *made_up.judged(lead)])
+  (table,) = encoder_section.section(found).tables[1:]
+  assert said in table.note
+  assert [row[0] for row in table.rows] == [
+    'encoder before',
+    'continued encoder',
+    'continued minus before, paired',
+  ]
 
 
 def test_student_comes_last_in_the_models(tmp_path):
