@@ -73,6 +73,7 @@ class ItemTower(nnx.Module):
     self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim)))
     self.unseen_bias = Buffer(jnp.zeros(config.dim))
     self.ridge = Buffer(jnp.float32(RIDGE))
+    self.new_bias = Buffer(jnp.float32(0))
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
     """Item vectors of the whole catalogue.
@@ -119,6 +120,14 @@ class ItemTower(nnx.Module):
     # Texts that are all the same, or none, have no spread to divide by.
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
     self.text_scale[...] = jnp.sqrt(self.dim / spread)
+
+  def bias(self) -> jax.Array:
+    """[N], what the logit of each item has beside u·M̂(i): `new_bias` without an id, else 0.
+
+    How popular a new item will be is not in its text. What is learnt of it, a prior, stands apart
+    from taste, so that vectors of new items mean what those of others do.
+    """
+    return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
 
   def place_unseen(self) -> None:
     """Fits what `from_text` does: ridge regression of M̂ on text, over the items that have ids.

@@ -108,6 +108,7 @@ _LIMITS = {
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
   # One event to train on, one to validate, one to test.
   'data.min_events': _Limit(3, _LARGE),
+  'finetune.max_warm_loss': _Limit(0, 1),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
   'finetune.num_layers': _Limit(1, 100),

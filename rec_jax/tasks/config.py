@@ -68,6 +68,8 @@ class FinetuneConfig:
     encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the
       others come from a cache.
     encoder_learning_rate: peak, for the encoder.
+    max_warm_loss: share of the NDCG@10 of known items that may be given up before the cut, so that
+      new ones come among the first ten as well.
   """
 
   variants: str = 'teacher,id_only'
@@ -95,6 +97,7 @@ class FinetuneConfig:
   encoder_steps: int = 40
   encoder_items: int = 128
   encoder_learning_rate: float = 1e-3
+  max_warm_loss: float = 0.02
 
 
 @dataclasses.dataclass

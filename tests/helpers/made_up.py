@@ -14,6 +14,7 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders
 from rec_jax.stages.explore.off_policy_check import ESTIMATORS
+from rec_jax.stages.finetune import new_items
 from rec_jax.stages.pretrain import judgement
 
 MODELS = (
@@ -132,10 +133,20 @@ def judged(lead=-0.02):
   return found
 
 
+def placed(bias=0.5):
+  """Rows of `finetune`: what new items gain and known ones lose, and what is taken."""
+  one = functools.partial(row, 'teacher seed 0', stage='finetune', protocol='items as if new')
+  found = [one(new_items.BIAS, bias, None)]
+  for number in (0.0, 0.5, 1.0):
+    found.append(one(f'{new_items.WARM}, {new_items.BIAS} {number:g}', 0.12 - 0.02 * number))
+    found.append(one(f'{new_items.NEW}, {new_items.BIAS} {number:g}', 0.1 * number))
+  return found
+
+
 def rows(teacher_lead=0.05, half=0.01):
   """Rows of `pretrain` and `evaluate`; the teacher leads every other model by `teacher_lead`."""
   found = [row('untrained head', 'masked_lm_loss', 9.0, stage='pretrain', protocol='mean of texts')]
-  found += judged()
+  found += [*judged(), *placed()]
   for protocol in (
     ranking_comparison.NEXT_ITEM,
     ranking_comparison.UNSEEN_IN_ALL,

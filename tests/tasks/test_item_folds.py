@@ -18,7 +18,7 @@ def test_the_items_with_training_events_are_cut_into_like_parts():
   known = data.split.trained_items
   np.testing.assert_array_equal(folds.fold >= 0, known)
   sizes = np.bincount(folds.fold[known])
-  assert len(sizes) == item_folds.NUM_FOLDS
+  assert len(sizes) == folds.num_folds
   assert np.ptp(sizes) <= 1
   assert len(folds.asked) == known[asked.target].sum()
   assert not np.array_equal(made(1)[2].fold, folds.fold)
@@ -43,3 +43,10 @@ def test_where_nobody_asks_for_a_known_item_there_is_nothing_to_judge_by():
   data.split.trained_items[:] = False
   assert item_folds.make(data, asked, 0) is None
   assert isinstance(asked, full_ranking.Queries)
+
+
+def test_a_fold_has_about_as_many_items_as_there_are_new_ones():
+  data, asked, _ = made()
+  for num_new, num_folds in ((0, 20), (1, 20), (2, 11), (12, 5)):
+    data.split.trained_items[:] = np.arange(data.items.num_items) >= num_new
+    assert item_folds.make(data, asked, 0).num_folds == num_folds

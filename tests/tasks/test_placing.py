@@ -53,7 +53,7 @@ def planted(noise, seed=0):
 def test_an_item_is_placed_by_a_regression_on_the_other_folds():
   model, folds = planted(noise=1.0)
   items = model.towers.items
-  placed = np.asarray(items.placed_by_others(jnp.asarray(folds.fold), item_folds.NUM_FOLDS, 0.5))
+  placed = np.asarray(items.placed_by_others(jnp.asarray(folds.fold), folds.num_folds, 0.5))
   text = np.float64(items._scaled(items.text[...]))
   vectors = np.float64(items())
   for number in folds.numbers:
@@ -81,3 +81,47 @@ def test_the_penalty_is_weak_where_text_says_all_and_strong_where_it_says_nothin
   kernel = model.towers.items.unseen_kernel[...]
   model.towers.items.place_unseen()
   np.testing.assert_array_equal(kernel, model.towers.items.unseen_kernel[...])
+
+
+def by_loop(model, folds, bias, seed=0):
+  """(NDCG@10 of known answers, recall@10 of new ones) [Q], one query after the other."""
+  items = model.towers.items
+  placed = np.asarray(items.placed_by_others(jnp.asarray(folds.fold), folds.num_folds, RIDGE))
+  vectors, asked = np.asarray(items()), folds.asked
+  step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, Q)
+  warm, new = [], []
+  for row, target in enumerate(asked.target):
+    user = vectors[asked.history[row, 0] - 1]
+    open_ = asked.unseen(N)[row]
+    for fold, found in (((folds.fold[target] + step[row]) % folds.num_folds, warm), (None, new)):
+      is_new = folds.fold == (folds.fold[target] if fold is None else fold)
+      scores = np.where(is_new, placed @ user + bias, vectors @ user)
+      rank = np.sum(scores[open_] > scores[target])
+      found.append((rank < 10) * (1 / np.log2(2 + rank) if fold is not None else 1.0))
+  return np.array(warm), np.array(new)
+
+
+def test_what_known_items_lose_and_new_ones_gain_is_that_of_a_loop():
+  model, folds = planted(noise=3.0)
+  model.towers.items.ridge[...] = jnp.float32(RIDGE)
+  trade = placing.choose_new_bias(model, folds, 0.02, 0)
+  for number in (0, 7, 16):
+    warm, new = by_loop(model, folds, placing.BIASES[number])
+    np.testing.assert_allclose(trade.warm[number], warm, atol=1e-6)
+    np.testing.assert_allclose(trade.new[number], new, atol=1e-6)
+  assert trade.new[16].mean() > trade.new[0].mean()
+
+
+@pytest.mark.parametrize('allowed', [0.0, 0.02, 0.2, 1.0])
+def test_the_bias_is_the_largest_that_costs_known_items_no_more_than_allowed(allowed):
+  model, folds = planted(noise=3.0)
+  trade = placing.choose_new_bias(model, folds, allowed, 0)
+  gain = trade.warm.mean(1)
+  chosen = placing.BIASES.index(float(model.towers.items.new_bias[...]))
+  least = (1 - allowed) * gain[0]
+  assert (gain[: chosen + 1] >= least).all()
+  assert chosen == len(gain) - 1 or gain[chosen + 1] < least
+  bias = np.asarray(model.towers.items.bias())
+  np.testing.assert_array_equal(bias, 0)
+  model.towers.items.has_id[...] = jnp.arange(N) > 3
+  np.testing.assert_array_equal(model.towers.items.bias()[:4], placing.BIASES[chosen])

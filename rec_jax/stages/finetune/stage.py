@@ -5,18 +5,15 @@ Reads `prepare` and `pretrain`. Writes `seed_<s>/<variant>/model/`, see `tasks.n
 
 import dataclasses
 import os
-from typing import Any
 
 import jax
 from flax import nnx
 
-from rec_jax.evaluation import two_way
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import events, item_folds, next_item, placing, saved_models
-from rec_jax.tasks.item_folds import ItemFolds
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.stages.finetune import new_items
+from rec_jax.tasks import events, item_folds, next_item, saved_models
 from rec_jax.training import loop
 
 
@@ -44,7 +41,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         best = nnx.view(parts.merge(*state.best), deterministic=True)
         next_item.complete(best, text, settings)
         if folds and variant == 'teacher':
-          rows += _placing_rows(best, folds, seed)
+          rows += new_items.rows(best, folds, settings.max_warm_loss, seed)
         saved_models.save(
           directory / 'model', best, int(state.best_step), dataclasses.asdict(config)
         )
@@ -52,25 +49,3 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.validation_event)
       )
   runs.finish(stage_dir, rows)
-
-
-def _placing_rows(model: TwoTowerModel, folds: ItemFolds, seed: int) -> list[dict[str, Any]]:
-  """Chooses how firmly the text places new items, and says what it found before the cut."""
-  found = placing.choose_ridge(model, folds)
-  protocol = (
-    f'validation event of each ranked user, among the items of one of {item_folds.NUM_FOLDS} '
-    'folds of the catalogue that the user has not seen, each item placed by its text and a '
-    'regression on the other folds, whose penalty is the best in NDCG@10 of '
-    f'{len(placing.RIDGES)}; 95 % two-way bootstrap over users and items'
-  )
-  users, items = folds.asked.user, folds.asked.target
-  table = two_way.user_macro(jax.random.key(seed), found, users, items)
-  subject, number = f'teacher seed {seed}', len(folds.asked)
-  ridge = float(model.towers.items.ridge[...])
-  return [
-    *(
-      runs.estimate_row('finetune', subject, f'{name} of items as if new', estimate, protocol)
-      for name, estimate in table.items()
-    ),
-    runs.count_row('finetune', subject, 'ridge', ridge, number, protocol),
-  ]

@@ -84,7 +84,7 @@ def _retrieval(
     found[name] = folds.rank(functools.partial(_by_text, directions))['recall@10']
   found[DIFFERENCE] = found[CONTINUED] - found[BEFORE]
   protocol = (
-    f'validation event of each ranked user, among the items of one of {item_folds.NUM_FOLDS} '
+    f'validation event of each ranked user, among the items of one of {folds.num_folds} '
     f'folds of the catalogue that the user has not seen, by the cosine of text vectors to those of '
     'the history; 95 % two-way bootstrap over users and items'
   )

@@ -10,6 +10,7 @@ from rec_jax.report import page
 from rec_jax.stages.evaluate import conclusions, model_sections, ranking_comparison, run_page
 from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
 from rec_jax.stages.explore import exploration_sections
+from rec_jax.stages.finetune import new_items_figure
 from rec_jax.stages.pretrain import encoder_section
 from tests.helpers import made_up
 
@@ -44,8 +45,9 @@ def test_page_holds_every_part_of_a_run(tmp_path):
     'decay 0.6',
   ):
     assert part in text, part
-  # Encoder; differences and learning curves; two protocols of unseen items; two environments.
-  assert (tmp_path / 'index.html').read_text().count('<img') == 1 + 4 + 4 + 8
+  # Encoder; differences and learning curves; unseen items by two protocols, room for new ones;
+  # two environments.
+  assert (tmp_path / 'index.html').read_text().count('<img') == 1 + 4 + 4 + 2 + 8
 
 
 def test_shares_are_in_per_cent_and_counts_of_equal_seeds_have_no_interval():
@@ -166,6 +168,15 @@ def test_the_page_says_which_encoder_is_handed_on(lead, said):
     'continued encoder',
     'continued minus before, paired',
   ]
+
+
+def test_the_page_shows_what_new_items_gain_and_known_ones_lose():
+  found = made_up.results()
+  (figure,) = new_items_figure.trade(found)
+  assert 'Taken: 0.5 (teacher seed 0)' in figure.caption
+  assert len(figure.panels) == 2
+  none = dataclasses.replace(found, rows=[row for row in found.rows if row['stage'] != 'finetune'])
+  assert new_items_figure.trade(none) == []
 
 
 def test_student_comes_last_in_the_models(tmp_path):
