@@ -247,6 +247,12 @@ def _stored_as(leaf: Any) -> Any:
 def _decode(array: Any, leaf: Any) -> Any:
   if array is None:
     return jax.numpy.zeros(leaf.shape, leaf.dtype)
-  if _is_key(leaf):
-    return jax.random.wrap_key_data(array, dtype=leaf.dtype)
-  return array
+  if not isinstance(leaf, np.ndarray | np.generic) and not _is_placed(leaf):
+    # Orbax binds what it reads to a device, and for such arrays programs are compiled once more.
+    array = jax.numpy.array(np.asarray(array))
+  return jax.random.wrap_key_data(array, dtype=leaf.dtype) if _is_key(leaf) else array
+
+
+def _is_placed(leaf: Any) -> bool:
+  """Whether a leaf of the example is bound to its devices."""
+  return leaf.committed if isinstance(leaf, jax.Array) else leaf.sharding is not None

@@ -91,6 +91,16 @@ def test_the_example_may_be_abstract_and_keeps_its_sharding(tmp_path):
   assert restore(tmp_path, example)[1]['half'].sharding == sharding
 
 
+def test_programs_of_a_new_state_serve_the_restored_one(tmp_path):
+  save(tmp_path, 1)
+  _, state = restore(tmp_path)
+  program = jax.jit(lambda state: state)
+  for one in (make_state(), state, jax.tree.map(jnp.asarray, state)):
+    arrays = {name: leaf for name, leaf in one.items() if name != 'host'}
+    program(arrays)
+  assert program._cache_size() == 1
+
+
 def test_the_state_of_a_module_comes_back(tmp_path):
   def make(seed):
     return nnx.split(nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(seed)), nnx.Dropout(0.5)))[1]

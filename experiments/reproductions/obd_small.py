@@ -8,10 +8,12 @@ import numpy as np
 from experiments.reproductions import Repeat, reproduction
 from rec_jax.data import open_bandit, sources
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.open_bandit_files import POLICIES
 from rec_jax.evaluation.off_policy.estimators import dm, dr, ipw, match
 from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic
 from rec_jax.runs.study import Study, Values
 from rec_jax.runs.study_results import Expected
+from rec_jax.studies.logged.open_bandit_errors import SEED, thompson
 
 _TITLE = 'The Open Bandit sample values its Thompson sampling from uniform rounds, as published'
 _SETUP = (
@@ -19,9 +21,6 @@ _SETUP = (
   'logistic regression by cross-fitting over 3 folds, one model a position'
   '; numbers of the quick start of the Open Bandit Pipeline, github.com/st-tech/zr-obp'
 )
-# Of the draws and of the folds.
-SEED = 12345
-NUM_DRAWS = 100_000
 # Tolerances are half a unit of the last published digit.
 PUBLISHED = {
   'IPW value': Expected.near(0.004553, 5e-7),
@@ -42,11 +41,9 @@ def get_study() -> Study:
 def measure(config: Repeat, workdir: Path) -> dict[str, Values]:
   """What each round adds to a value; the round is the unit."""
   folder = sources.open_bandit_folder()
-  for policy in open_bandit.POLICIES:
+  for policy in POLICIES:
     open_bandit.write(folder, policy, 'all', workdir / 'data')
-  log, on_policy = (
-    open_bandit.read(workdir / 'data', policy, 'all') for policy in open_bandit.POLICIES
-  )
+  log, on_policy = (open_bandit.read(workdir / 'data', policy, 'all') for policy in POLICIES)
   table = _terms(log, config.seed)
   rounds = np.arange(len(log.action))
   found = {f'{name} value': Values(value, rounds) for name, value in table.items()}
@@ -84,11 +81,3 @@ def _terms(log: LoggedFeedback, seed: int) -> dict[str, np.ndarray]:
     )
     terms = {'IPW': ipw(rounds), 'DM': dm(rounds), 'DR': dr(rounds)}
     return {name: np.asarray(each.direct + each.correction) for name, each in terms.items()}
-
-
-def thompson(alpha: np.ndarray, beta: np.ndarray, num_positions: int) -> np.ndarray:
-  """[K, L] shares of Bernoulli Thompson sampling without feedback, by OBP's own random numbers."""
-  draws = np.random.RandomState(SEED).beta(alpha, beta, (NUM_DRAWS, len(alpha)))
-  ranked = np.argsort(-draws, axis=1)[:, :num_positions]
-  counts = [np.bincount(column, minlength=len(alpha)) for column in ranked.T]
-  return np.stack(counts, axis=1) / NUM_DRAWS

@@ -17,6 +17,7 @@ _MODULES = {
   'obd_small': 'experiments.reproductions.obd_small',
   'obp_synthetic': 'experiments.reproductions.obp_synthetic',
   'obp_digits': 'experiments.reproductions.obp_digits',
+  'mips_synthetic': 'experiments.reproductions.mips_synthetic',
   'nine_arms': 'experiments.reproductions.nine_arms',
   'exp3_bounds': 'experiments.reproductions.exp3_bounds',
   'wheel': 'experiments.reproductions.wheel',

@@ -1,10 +1,12 @@
-"""Files of logged feedback: our Parquet log, and by its suffix OBP's dictionary as `.npz`.
+"""Files of logged feedback by their suffix: our own table, Parquet or CSV, and what others write.
 
-Both become one `LoggedFeedback` and are written from it. Parquet holds a row a round and what the
-dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the actions is
-in the metadata of the file.
+`.npz` is OBP's dictionary, `.dsjson` and `.vw` are logs of Vowpal Wabbit, `.csv` is CSV, all else
+Parquet. Each is read as one `LoggedFeedback` and written from it. A table holds a row a round and
+what the dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the
+actions is in the metadata of Parquet, or in a file beside the CSV.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import obp
+from rec_jax.data import logged_csv, obp, ranked_lists, vw, vw_write
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -27,25 +29,36 @@ COLUMNS = {
 }
 
 
-def read(path: Path | str) -> LoggedFeedback:
-  """Reads a log in our Parquet format, one with at least its six columns, or a `.npz` dictionary.
+def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True) -> LoggedFeedback:
+  """Reads a log by its suffix; a table has at least the six columns of `COLUMNS`.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
   `expected_reward` is then a list in the same order.
+
+  Args:
+    path: of the file.
+    ranked: whether a round may have several rows, the items of a ranked list, which are then for
+      `ranked_lists.from_rows` to check.
+    with_propensity: whether `propensity` and `pi_b` are read. Else neither has to be there, and
+      `propensity` is 1, which stands for unknown.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
   if Path(path).suffix == '.npz':
-    return obp.read_npz(path)
-  try:
-    frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
-  except (OSError, pl.exceptions.PolarsError) as error:
-    reason = str(error).splitlines()[0]
-    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
+    return obp.read_npz(path, with_propensity=with_propensity)
+  if Path(path).suffix in vw.SUFFIXES:
+    log = vw.read(path)
+    return (
+      log if with_propensity else dataclasses.replace(log, propensity=np.ones_like(log.propensity))
+    )
+  frame, metadata = _table(Path(path))
+  if not with_propensity:
+    frame = frame.drop('pi_b', strict=False).with_columns(propensity=pl.lit(1.0))
   for column in COLUMNS:
     if column not in frame.columns:
-      raise InputError(f'{path}: no column "{column}"; a log has {", ".join(COLUMNS)}')
+      what = f'no column "{column}"; a log has {", ".join(COLUMNS)}'
+      raise InputError(f'{path}: {what}{obp.UNKNOWN if column == "propensity" else ""}')
   frame = _typed(str(path), frame)
   item, lists = frame['item_id'], _lists(str(path), frame)
   offered = lists['candidates'].explode().cast(pl.String) if lists else item
@@ -66,23 +79,21 @@ def read(path: Path | str) -> LoggedFeedback:
       values = lists['expected_reward'].explode().cast(pl.Float64)
       extra['expected_reward'] = _padded(lists['expected_reward'].list.len(), values, 0.0)
   action_context = _of_items(str(path), metadata, 'action_context')
-  return checked(
-    str(path),
-    LoggedFeedback(
-      round=frame['round'].to_numpy(),
-      user_id=frame['user_id'].to_numpy().astype(str),
-      item_ids=np.array(known, str),
-      action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
-      num_candidates=frame['num_candidates'].to_numpy(),
-      position=frame['position'].to_numpy(),
-      propensity=frame['propensity'].to_numpy(),
-      reward=frame['reward'].to_numpy(),
-      action_context=None
-      if action_context is None
-      else obp.numbers(str(path), 'action_context', action_context),
-      **extra,
-    ),
+  log = LoggedFeedback(
+    round=frame['round'].to_numpy(),
+    user_id=frame['user_id'].to_numpy().astype(str),
+    item_ids=np.array(known, str),
+    action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
+    num_candidates=frame['num_candidates'].to_numpy(),
+    position=frame['position'].to_numpy(),
+    propensity=frame['propensity'].to_numpy(),
+    reward=frame['reward'].to_numpy(),
+    action_context=None
+    if action_context is None
+    else obp.numbers(str(path), 'action_context', action_context),
+    **extra,
   )
+  return log if ranked and ranked_lists.has_lists(log) else checked(str(path), log)
 
 
 def read_column(path: Path | str, name: str) -> np.ndarray:
@@ -93,12 +104,16 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   Raises:
     InputError: there is no such column, or it is not of numbers.
   """
-  if Path(path).suffix == '.npz':
-    raise InputError(f'{path}: a dictionary has no column "{name}"; give a Parquet log')
-  frame = pl.read_parquet(path)
+  if Path(path).suffix in ('.npz', *vw.SUFFIXES):
+    raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
+  frame, _ = _table(Path(path))
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
   column = frame[name]
+  if column.dtype == pl.String and len(column) and column[0].startswith('['):
+    column = logged_csv.lists(str(path), column)
+  elif column.dtype == pl.String:
+    column = column.cast(pl.Float64, strict=False)
   inner = column.dtype.inner if isinstance(column.dtype, pl.List) else pl.List
   if not inner.is_numeric():
     return _array(str(path), column)
@@ -111,17 +126,25 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   return _padded(length, flat, 0.0)
 
 
+def columns(path: Path | str) -> list[str]:
+  """Names of the columns of a log, none where it is no table."""
+  return [] if Path(path).suffix in ('.npz', *vw.SUFFIXES) else _table(Path(path))[0].columns
+
+
 def write(path: Path | str, log: LoggedFeedback) -> None:
   """Writes a log that `read` gives back exactly; the file appears whole or not at all.
 
-  A file named `.npz` becomes the dictionary, which holds neither users nor item ids.
+  A dictionary, `.npz`, holds neither users nor item ids; for logs of Vowpal Wabbit see `vw_write`.
 
   Raises:
-    InputError: the dictionary cannot hold the log.
+    InputError: the file cannot hold the log.
   """
   path = Path(path)
   if path.suffix == '.npz':
     obp.write_npz(path, log)
+    return
+  if path.suffix in vw.SUFFIXES:
+    vw_write.write(path, log)
     return
   columns: dict[str, Any] = {
     'round': log.round,
@@ -144,8 +167,23 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
+  frame = pl.DataFrame(columns)
+  if path.suffix == '.csv':
+    logged_csv.write(path, frame, metadata)
+    return
   with files.replacing(path) as stream:
-    pl.DataFrame(columns).write_parquet(stream, metadata=metadata)
+    frame.write_parquet(stream, metadata=metadata)
+
+
+def _table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+  """The columns of a CSV or Parquet log, and the metadata of its items."""
+  if path.suffix == '.csv':
+    return logged_csv.read(path)
+  try:
+    return pl.read_parquet(path), pl.read_parquet_metadata(path)
+  except (OSError, pl.exceptions.PolarsError) as error:
+    reason = str(error).splitlines()[0]
+    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
 
 
 def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | None:
@@ -176,8 +214,9 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
     if column.null_count():
       row = int(column.is_null().to_numpy().argmax())
       what = 'empty' if frame[name][row] is None else f'{frame[name][row]!r} is no {dtype}'
+      unknown = obp.UNKNOWN if name == 'propensity' else ''
       raise InputError(
-        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out'
+        f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
     frame = frame.with_columns(column)
   return frame

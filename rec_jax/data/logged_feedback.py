@@ -13,7 +13,7 @@ from rec_jax.types import InputError
 
 # Sums of float32 probabilities over some thousand actions are off by less.
 _TOLERANCE = 1e-4
-PER_ROUND = ('context', 'expected_reward', 'pi_b')
+PER_ROUND = ('context', 'expected_reward', 'pi_b', 'action_embed')
 # Single precision holds smaller numbers, but no weight over them.
 _LEAST_PROPENSITY = 1e-30
 # Beyond it sums of squares overflow, in single precision.
@@ -44,6 +44,8 @@ class LoggedFeedback:
     pi_b: [n, K, L] the whole policy that logged, or None.
     candidates: [n, C] int64, what there was to choose from, as indices into `item_ids`, -1 where
       there were fewer than C; None where these are all actions, or unknown.
+    action_embed: [n, E] category of the logged action in each dimension of an embedding that varies
+      from round to round, as numbers; None where it does not or is unknown.
   """
 
   round: np.ndarray
@@ -59,6 +61,7 @@ class LoggedFeedback:
   expected_reward: np.ndarray | None = None
   pi_b: np.ndarray | None = None
   candidates: np.ndarray | None = None
+  action_embed: np.ndarray | None = None
 
 
 def chosen_index(log: LoggedFeedback) -> np.ndarray:
@@ -66,6 +69,19 @@ def chosen_index(log: LoggedFeedback) -> np.ndarray:
   if log.candidates is None:
     return log.action
   return np.argmax(log.candidates == log.action[:, None], axis=1)
+
+
+def offered_policy(log: LoggedFeedback, rows: slice | np.ndarray) -> np.ndarray | None:
+  """[m, C, L] the policy that logged over the candidates of some rounds; None if not known."""
+  if log.pi_b is None:
+    return None
+  policy = np.asarray(log.pi_b)[rows]
+  if log.candidates is not None:
+    offered = log.candidates[rows][:, :, None]
+    return np.where(offered >= 0, np.take_along_axis(policy, offered, 1), 0)
+  # Items that are known from elsewhere were not there to choose from.
+  missing = len(log.item_ids) - policy.shape[1]
+  return np.pad(policy, ((0, 0), (0, missing), (0, 0))) if missing else policy
 
 
 def subset(log: LoggedFeedback, rows: slice | np.ndarray) -> LoggedFeedback:
@@ -203,6 +219,7 @@ def _check_shapes(source: str, log: LoggedFeedback) -> None:
     'action_context': (num_actions, 'A'),
     'expected_reward': (num_rounds, num_actions if log.candidates is None else 'C'),
     'pi_b': (num_rounds, num_actions, 'L'),
+    'action_embed': (num_rounds, 'E'),
   }
   for name, shape in expected.items():
     values = getattr(log, name)
@@ -215,7 +232,7 @@ def _check_shapes(source: str, log: LoggedFeedback) -> None:
       raise InputError(
         f'{source}: {name} has shape {list(found)}; give [{", ".join(map(str, shape))}]'
       )
-    if name in ('context', 'action_context', 'expected_reward'):
+    if name in ('context', 'action_context', 'expected_reward', 'action_embed'):
       # NaN is not below either.
       wrong = ~(np.abs(np.asarray(values, np.float64)) <= _LARGEST_VALUE).all(1)
       if wrong.any():

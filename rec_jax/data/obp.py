@@ -16,6 +16,7 @@ from rec_jax.types import InputError
 
 # A table of probabilities has a column for each.
 _MOST_ACTIONS = 1_000_000
+UNKNOWN = '; a policy is valued without known propensities by --propensities=estimated'
 
 
 def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFeedback:
@@ -23,7 +24,7 @@ def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> Lo
 
   Args:
     feedback: n_rounds, n_actions, action, reward, pscore; and position, context, action_context,
-      expected_reward, pi_b, each of which may be absent or None.
+      expected_reward, pi_b, action_embed, each of which may be absent or None.
     source: what to call it in messages.
 
   Raises:
@@ -31,7 +32,8 @@ def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> Lo
   """
   for name in ('n_actions', 'action', 'reward', 'pscore'):
     if feedback.get(name) is None:
-      raise InputError(f'{source}: no "{name}"; a bandit feedback has it')
+      unknown = UNKNOWN if name == 'pscore' else ''
+      raise InputError(f'{source}: no "{name}"; a bandit feedback has it{unknown}')
   given = {
     name: numbers(source, name, feedback[name])
     for name in ('action', 'position', 'reward', 'pscore', *PER_ROUND, 'action_context')
@@ -83,23 +85,25 @@ def to_dictionary(log: LoggedFeedback) -> dict[str, Any]:
     'expected_reward': log.expected_reward,
     'pi_b': log.pi_b,
     'pscore': log.propensity,
-  }
+  } | ({} if log.action_embed is None else {'action_embed': log.action_embed})
 
 
-def read_npz(path: Path | str) -> LoggedFeedback:
-  """Reads a dictionary.
+def read_npz(path: Path | str, *, with_propensity: bool = True) -> LoggedFeedback:
+  """Reads a dictionary; arguments as of `logged.read`.
 
   Raises:
     InputError: one line with the file, the key and the first offending row, from 0.
   """
   try:
     with np.load(path, allow_pickle=False) as archive:
-      feedback = {name: archive[name] for name in archive.files}
+      feedback: dict[str, Any] = {name: archive[name] for name in archive.files}
   except (OSError, ValueError, zipfile.BadZipFile) as error:
     reason = str(error).splitlines()[0]
     raise InputError(
       f'{path}: cannot be read as a .npz of plain arrays ({reason}); leave out keys that are None'
     ) from error
+  if not with_propensity:
+    feedback |= {'pi_b': None, 'pscore': np.ones(np.shape(feedback.get('action', ()))[:1])}
   return from_dictionary(feedback, str(path))
 
 

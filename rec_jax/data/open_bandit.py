@@ -15,12 +15,12 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from rec_jax import files
+from rec_jax.data import open_bandit_files as files_of
 from rec_jax.data.builder import generate
 from rec_jax.data.logged_feedback import LoggedFeedback, checked
+from rec_jax.data.open_bandit_files import CATEGORIES
 from rec_jax.types import InputError
 
-POLICIES = ('random', 'bts')
-CAMPAIGNS = ('all', 'men', 'women')
 # Rounds a record: single ones would take the full data set's 26 million an hour to write.
 BLOCK = 1_000
 
@@ -58,7 +58,6 @@ def read(directory: str | os.PathLike, policy: str, campaign: str) -> LoggedFeed
   blocks, items = (_records(Path(directory), f'{policy}_{campaign}', name) for name in _FEATURES)
   rounds = {name: np.concatenate([block[name] for block in blocks]) for name in _ROUNDS}
   num_rounds = len(rounds['item'])
-  codes = [_codes(np.array([item[name] for item in items])) for name in _CATEGORIES]
   return checked(
     f'Open Bandit {policy}/{campaign}',
     LoggedFeedback(
@@ -70,13 +69,12 @@ def read(directory: str | os.PathLike, policy: str, campaign: str) -> LoggedFeed
       position=rounds['position'].astype(np.int64),
       propensity=rounds['propensity'].view(np.float64),
       reward=rounds['click'].astype(np.float64),
-      context=np.concatenate([_one_hot(column) for column in rounds['user'].T], axis=1),
-      action_context=np.stack([*codes, [item['number'] for item in items]], axis=1),
+      context=np.concatenate([files_of.one_hot(column) for column in rounds['user'].T], axis=1),
+      action_context=files_of.action_context(pl.DataFrame(items)),
     ),
   )
 
 
-_CATEGORIES = ('category_1', 'category_2', 'category_3')
 _ROUNDS = ('timestamp', 'item', 'position', 'click', 'propensity', 'user')
 _FEATURES: dict[str, dict[str, Any]] = {
   'rounds': {
@@ -89,7 +87,7 @@ _FEATURES: dict[str, dict[str, Any]] = {
     'user': tfds.features.Tensor(shape=(None, 4), dtype=np.object_),
   },
   'items': {'item_id': np.int32, 'number': np.float32}
-  | dict.fromkeys(_CATEGORIES, tfds.features.Text()),
+  | dict.fromkeys(CATEGORIES, tfds.features.Text()),
 }
 
 
@@ -135,11 +133,9 @@ class OpenBandit(tfds.core.GeneratorBasedBuilder):
 
 def _tables(folder: Path, policy: str, campaign: str) -> dict[str, pl.DataFrame]:
   """The rounds, sorted by time (ties as in the file), and the items, sorted by id."""
-  for name, value, known in (('policy', policy, POLICIES), ('campaign', campaign, CAMPAIGNS)):
-    if value not in known:
-      raise InputError(f'Open Bandit {name} "{value}" is unknown; choose {", ".join(known)}')
+  files_of.check_names(policy, campaign)
   path = folder / policy / campaign
-  rounds = _select(
+  rounds = files_of.select(
     path / f'{campaign}.csv',
     pl.col('timestamp').str.to_datetime('%Y-%m-%d %H:%M:%S%.f%z', time_unit='us').cast(pl.Int64),
     pl.col('item_id').cast(pl.Int32).alias('item'),
@@ -149,30 +145,10 @@ def _tables(folder: Path, policy: str, campaign: str) -> dict[str, pl.DataFrame]
     # Categorical, because the strings of the full data set would take gigabytes.
     *(pl.col(f'user_feature_{i}').cast(pl.Categorical).alias(f'user_{i}') for i in range(4)),
   )
-  items = _select(
-    path / 'item_context.csv',
-    pl.col('item_id').cast(pl.Int32),
-    pl.col('item_feature_0').cast(pl.Float64).alias('number'),
-    *(pl.col(f'item_feature_{i}').alias(f'category_{i}') for i in (1, 2, 3)),
-  ).sort('item_id')
-  if items['item_id'].to_list() != list(range(len(items))):
-    raise InputError(f'{path}/item_context.csv: item_id is not 0..{len(items) - 1}, each once')
-  return {'rounds': rounds.sort('timestamp', maintain_order=True), 'items': items}
-
-
-def _select(path: Path, *columns: pl.Expr) -> pl.DataFrame:
-  if not path.is_file():
-    raise InputError(f'{path}: no such file; the folder of the Open Bandit data has it')
-  try:
-    table = pl.scan_csv(path, infer_schema=False).select(columns).collect()
-  except pl.exceptions.PolarsError as error:
-    reason = str(error).splitlines()[0]
-    raise InputError(f'{path}: not a file of the Open Bandit data ({reason})') from error
-  for name in table.columns:
-    if table[name].null_count():
-      row = int(table[name].is_null().to_numpy().argmax())
-      raise InputError(f'{path}: column "{name}", row {row}: empty; leave the row out')
-  return table
+  return {
+    'rounds': rounds.sort('timestamp', maintain_order=True),
+    'items': files_of.read_items(path),
+  }
 
 
 def _records(directory: Path, log: str, config: str) -> list[dict[str, Any]]:
@@ -181,13 +157,3 @@ def _records(directory: Path, log: str, config: str) -> list[dict[str, Any]]:
     raise InputError(f'{directory}: no Open Bandit log {log}; write it by open_bandit.write')
   source = tfds.builder_from_directory(path).as_data_source(split=config)
   return source.__getitems__(range(len(source)))
-
-
-def _codes(values: np.ndarray) -> np.ndarray:
-  return np.unique(values, return_inverse=True)[1].astype(np.float64)
-
-
-def _one_hot(values: np.ndarray) -> np.ndarray:
-  """[n, categories - 1] float32; the first category is all zeros."""
-  categories = np.unique(values)[1:]
-  return (values[:, None] == categories).astype(np.float32)

@@ -56,6 +56,7 @@ class Student(nnx.Module):
     self.input_ids = Buffer(jnp.zeros(shape, jnp.int32))
     self.mask = Buffer(jnp.zeros(shape, jnp.int32))
     self.has_id = Buffer(jnp.ones(config.num_items, bool))
+    self.new_bias = Buffer(jnp.float32(0))
     self.id = nnx.Embed(config.num_items, config.dim, embedding_init=small, rngs=rngs)
     self.token = nnx.Embed(config.vocab_size, config.token_dim, embedding_init=small, rngs=rngs)
     self.hidden = nnx.Linear(config.token_dim, config.text_dim, rngs=rngs)
@@ -96,6 +97,10 @@ class Student(nnx.Module):
     """[N, D], the whole catalogue: by id where there were events before the cut, else by text."""
     by_text = self.from_tokens(self.input_ids[...], self.mask[...])
     return jnp.where(self.has_id[...][:, None], self.id.embedding[...], by_text)
+
+  def bias(self) -> jax.Array:
+    """[N], what the logit of each item has beside the inner product; see `ItemTower.bias`."""
+    return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
 
   def encode_users(
     self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array

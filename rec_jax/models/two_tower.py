@@ -45,8 +45,8 @@ class TwoTowerConfig:
 
 
 # Penalty of the regression that places items without an id, in units of the mean eigenvalue of the
-# Gram matrix of the texts.
-RIDGE = 10.0
+# Gram matrix of the texts, until one is chosen.
+RIDGE = 1.0
 
 
 class Buffer(nnx.Variable):
@@ -72,6 +72,8 @@ class ItemTower(nnx.Module):
     self.text_scale = Buffer(jnp.ones(()))
     self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim)))
     self.unseen_bias = Buffer(jnp.zeros(config.dim))
+    self.ridge = Buffer(jnp.float32(RIDGE))
+    self.new_bias = Buffer(jnp.float32(0))
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
     """Item vectors of the whole catalogue.
@@ -119,6 +121,14 @@ class ItemTower(nnx.Module):
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
     self.text_scale[...] = jnp.sqrt(self.dim / spread)
 
+  def bias(self) -> jax.Array:
+    """[N], what the logit of each item has beside u·M̂(i): `new_bias` without an id, else 0.
+
+    How popular a new item will be is not in its text. What is learnt of it, a prior, stands apart
+    from taste, so that vectors of new items mean what those of others do.
+    """
+    return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
+
   def place_unseen(self) -> None:
     """Fits what `from_text` does: ridge regression of M̂ on text, over the items that have ids.
 
@@ -128,16 +138,40 @@ class ItemTower(nnx.Module):
     """
     if self.project is None or self.id is None:
       return
-    known = self.has_id[...].astype(jnp.float32)[:, None]
+    kernel, bias = self._placement(self.has_id[...], self.ridge[...])
+    self.unseen_kernel[...], self.unseen_bias[...] = kernel, bias
+
+  def placed_by_others(self, fold: jax.Array, num_folds: int, ridge: jax.Array) -> jax.Array:
+    """[N, D], each item where `place_unseen` would put it, fitted on the items of other folds.
+
+    Args:
+      fold: [N] int in [0, num_folds), of items with an id.
+      num_folds: how many.
+      ridge: [] the penalty.
+    """
+    text = self._scaled(self.text[...])
+
+    def of_fold(number: jax.Array) -> jax.Array:
+      kernel, bias = self._placement(self.has_id[...] & (fold != number), ridge)
+      return text @ kernel + bias
+
+    placed = jax.lax.map(of_fold, jnp.arange(num_folds))
+    return jnp.take_along_axis(placed, jnp.maximum(fold, 0)[None, :, None], axis=0)[0]
+
+  def _placement(self, fitted: jax.Array, ridge: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Kernel [H, D] and bias [D] of the regression of M̂ on text, over the items `fitted` [N]."""
+    assert self.project is not None and self.id is not None
+    known = fitted.astype(jnp.float32)[:, None]
     text = self._scaled(self.text[...])
     vectors = self.id.embedding[...] + self.project(text)
-    mean_text, mean_vector = (jnp.sum(known * x, 0) / jnp.sum(known) for x in (text, vectors))
+    number = jnp.maximum(jnp.sum(known), 1)
+    mean_text, mean_vector = (jnp.sum(known * x, 0) / number for x in (text, vectors))
     centred = known * (text - mean_text)
     gram = centred.T @ centred
-    ridge = RIDGE * jnp.trace(gram) / len(gram) + 1e-6
+    penalty = ridge * jnp.trace(gram) / len(gram) + 1e-6
     moments = centred.T @ (vectors - mean_vector)
-    kernel = jnp.linalg.solve(gram + ridge * jnp.eye(len(gram)), moments)
-    self.unseen_kernel[...], self.unseen_bias[...] = kernel, mean_vector - mean_text @ kernel
+    kernel = jnp.linalg.solve(gram + penalty * jnp.eye(len(gram)), moments)
+    return kernel, mean_vector - mean_text @ kernel
 
   def _scaled(self, text: jax.Array) -> jax.Array:
     return (text - self.text_mean[...]) * self.text_scale[...]

@@ -98,7 +98,7 @@ _LIMITS = {
   **dict.fromkeys(('num_steps', 'validate_every'), _COUNT),
   **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
-  'learning_rate': _RATE,
+  **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
   'weight_decay': _FACTOR,
   'ema_decay': _DROPPED,
   # A text starts and ends with a special token.
@@ -108,6 +108,7 @@ _LIMITS = {
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
   # One event to train on, one to validate, one to test.
   'data.min_events': _Limit(3, _LARGE),
+  'finetune.max_warm_loss': _Limit(0, 1),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
   'finetune.num_layers': _Limit(1, 100),
@@ -123,7 +124,6 @@ _LIMITS = {
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT_OR_NONE,
   'finetune.encoder_items': _ROWS,
-  'finetune.encoder_learning_rate': _RATE,
   # Principal directions of the encoder's token vectors.
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
   'distil.text_dim': _WIDTH,
@@ -170,6 +170,7 @@ _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
   'pretrain.init': ('minilm', 'random'),
+  'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
 }
 

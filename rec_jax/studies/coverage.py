@@ -17,17 +17,10 @@ import numpy as np
 
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals
-from rec_jax.evaluation.off_policy.estimators import (
-  SELF_NORMALISED,
-  Rounds,
-  Terms,
-  dr,
-  ipw,
-  sndr,
-  snipw,
-)
-from rec_jax.evaluation.off_policy.evaluate import overlap_of
+from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, dr, ipw, sndr, snipw
 from rec_jax.evaluation.off_policy.finite_sample import RANGED, SEQUENCE
+from rec_jax.evaluation.off_policy.overlap import overlap_of
+from rec_jax.evaluation.off_policy.registry import SELF_NORMALISED
 from rec_jax.evaluation.off_policy.tuning import tuned
 from rec_jax.runs.study import Values
 
@@ -40,6 +33,8 @@ ASYMPTOTIC = ('t', 'bootstrap')
 # By these the advice goes where nothing warns: values, and what they are more than what was logged.
 ADVISED = tuple(f'{kind}{name}' for kind in ('', EFFECT) for name in ('snipw', 'dr', f'dr{RIGHT}'))
 UNWARNED = 'logs without a warning'
+# Likewise where the log holds the propensity of the logged action and no other.
+ALONE = ', propensity alone'
 # Logs whose bootstrap shares its resamples; of all, a tenth has its settings chosen.
 CHUNK_SIZE, TUNED_PART = 100, 10
 
@@ -85,7 +80,7 @@ def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
   del workdir
   problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(config.seed), 3)
   found: dict[tuple[str, str], list[Estimate]] = {}
-  unwarned: list[bool] = []
+  unwarned: dict[str, list[bool]] = {'': [], ALONE: []}
   with jax.enable_x64():
     problem = make_problem(problem_key, config.spread, config.level)
     value, logged = (
@@ -95,24 +90,27 @@ def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
     for start in range(0, config.num_logs, CHUNK_SIZE):
       wrong, right = _drawn(keys[start : start + CHUNK_SIZE], problem, config.num_rounds)
       logs = _apart(wrong)
-      unwarned += [overlap_of(log).warning == '' for log in logs]
+      for log in logs:
+        alone = dataclasses.replace(log, second_moment=None, fourth_moment=None)
+        unwarned[''].append(overlap_of(log).warning == '')
+        unwarned[ALONE].append(overlap_of(alone).warning == '')
       table = terms_of(wrong, right)
       if start == 0:
         table |= tuned_terms(logs[: max(1, config.num_logs // TUNED_PART)])
       chunk = asymptotic(jax.random.fold_in(bootstrap_key, start), table, config.resamples)
       for pair, estimates in (chunk | finite_sample(logs, every_cell(problem))).items():
         found.setdefault(pair, []).extend(estimates)
-  return _measured(found, np.asarray(unwarned), value, logged)
+  return _measured(found, unwarned, value, logged)
 
 
-def covered(estimator: str, interval: str, advised: bool = False) -> str:
+def covered(estimator: str, interval: str, advised: bool = False, known: str = '') -> str:
   """The metric that is the share of logs, of all or of those without a warning, that it covers."""
-  return f'{estimator}, {interval}: covers{" where nothing warns" if advised else ""}'
+  return f'{estimator}, {interval}: covers{f" where nothing warns{known}" if advised else ""}'
 
 
-def misled(estimator: str, interval: str) -> str:
+def misled(estimator: str, interval: str, known: str = '') -> str:
   """The metric that is the share of all logs that do not warn and whose interval misses."""
-  return f'{estimator}, {interval}: misses without a warning'
+  return f'{estimator}, {interval}: misses without a warning{known}'
 
 
 def covers(estimates: list[Estimate], value: float) -> list[bool]:
@@ -215,12 +213,13 @@ def _apart(stacked: Any) -> list[Any]:
 
 def _measured(
   found: Mapping[tuple[str, str], list[Estimate]],
-  unwarned: np.ndarray,
+  unwarned: Mapping[str, list[bool]],
   value: float,
   logged: float,
 ) -> dict[str, Values]:
-  logs = np.arange(len(unwarned))
-  measured = {UNWARNED: Values(unwarned, logs)}
+  logs = np.arange(len(unwarned['']))
+  quiet = {known: np.asarray(flags) for known, flags in unwarned.items()}
+  measured = {f'{UNWARNED}{known}': Values(flags, logs) for known, flags in quiet.items()}
   for (name, interval), estimates in found.items():
     truth = value - logged if name.startswith(EFFECT) else value
     holds = np.asarray(covers(estimates, truth))
@@ -228,9 +227,10 @@ def _measured(
     width = [estimate.high - estimate.low for estimate in estimates]
     measured[f'{name}, {interval}: width'] = Values(width, logs[: len(holds)])
     if name in ADVISED and interval in ASYMPTOTIC:
-      measured[misled(name, interval)] = Values(unwarned & ~holds, logs)
-      if unwarned.any():
-        measured[covered(name, interval, True)] = Values(holds[unwarned], logs[unwarned])
+      for known, flags in quiet.items():
+        measured[misled(name, interval, known)] = Values(flags & ~holds, logs)
+        if flags.any():
+          measured[covered(name, interval, True, known)] = Values(holds[flags], logs[flags])
   return measured
 
 
@@ -242,4 +242,6 @@ def _rounds(problem: Problem, context: jax.Array, action: jax.Array, reward: jax
     target=target,
     q_logged=problem.model[context, action],
     q_target=(problem.target * problem.model).sum(1)[context],
+    second_moment=(problem.target**2 / problem.behaviour).sum(1)[context],
+    fourth_moment=(problem.target**4 / problem.behaviour**3).sum(1)[context],
   )

@@ -14,21 +14,26 @@ class PretrainConfig:
     init: 'minilm' starts from all-MiniLM-L6-v2, 'random' from random weights of the same sizes.
     num_steps: of each variant.
     batch_size: texts a step.
-    learning_rate: peak of AdamW's.
+    learning_rate: peak of AdamW's, for the head.
+    encoder_learning_rate: likewise for the blocks, which join at half of the steps.
     weight_decay: of AdamW.
     mask_rate: share of the tokens to predict.
     validate_every: steps between validations, which are also checkpoints.
     num_held_out: texts that are never trained on, at most half of all.
+    take: 'better' hands the continued encoder on unless it finds fewer of the items that users
+      chose next than before, 'continued' whatever it does.
   """
 
   init: str = 'minilm'
   num_steps: int = 24
   batch_size: int = 32
   learning_rate: float = 5e-4
+  encoder_learning_rate: float = 2e-5
   weight_decay: float = 0.01
   mask_rate: float = 0.15
   validate_every: int = 50
   num_held_out: int = 256
+  take: str = 'better'
 
 
 @dataclasses.dataclass
@@ -63,6 +68,8 @@ class FinetuneConfig:
     encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the
       others come from a cache.
     encoder_learning_rate: peak, for the encoder.
+    max_warm_loss: share of the NDCG@10 of known items that may be given up before the cut, so that
+      new ones come among the first ten as well.
   """
 
   variants: str = 'teacher,id_only'
@@ -90,6 +97,7 @@ class FinetuneConfig:
   encoder_steps: int = 40
   encoder_items: int = 128
   encoder_learning_rate: float = 1e-3
+  max_warm_loss: float = 0.02
 
 
 @dataclasses.dataclass

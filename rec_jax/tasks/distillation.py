@@ -79,7 +79,7 @@ def score(student: Student, history: ArrayLike, rewards: ArrayLike) -> jax.Array
   """Logits [B, N] of the whole catalogue after histories [B, L]."""
   item_vectors = student.item_vectors()
   users = student.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
-  return users @ item_vectors.T
+  return users @ item_vectors.T + student.bias()
 
 
 def task(
@@ -188,6 +188,7 @@ def _untrained(
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
+  student.new_bias[...] = jnp.array(teacher.towers.items.new_bias[...])
   student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
   return student
 

@@ -1,7 +1,8 @@
 """Masked language modelling on unlabelled text (Devlin et al. 2019, section 3.1).
 
 Two variants start from the same weights and see the same masked batches: 'frozen' trains the head
-on the encoder as it is, 'continued' trains head and Transformer blocks together.
+on the encoder as it is, 'continued' trains the Transformer blocks as well, at a rate of their own
+and only from half of the steps on: through a head that is still random they would learn noise.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -87,9 +89,7 @@ def task(
     trainable=nnx.All(nnx.Param, lambda path, _: any(place in path for place in places)),
     losses=losses,
     batches=text_batches(len(texts.train[0]), config.batch_size, seed),
-    optimizer=optimizers.adamw(
-      config.learning_rate, config.num_steps, weight_decay=config.weight_decay
-    ),
+    optimizer=_optimizer(config),
     schedule=Schedule(config.num_steps, config.validate_every),
     validate=lambda model: {
       'negative_loss': -float(held_out_losses(model, texts, config, seed).mean())
@@ -97,6 +97,22 @@ def task(
     ema_decay=_EMA_DECAY,
     data=jax.tree.map(jnp.asarray, texts.train),
   )
+
+
+def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
+  """AdamW for the head, and another for the blocks, which join at half of the steps."""
+  head, blocks = (
+    optimizers.adamw(rate, config.num_steps, weight_decay=config.weight_decay, start=start)
+    for rate, start in (
+      (config.learning_rate, 0),
+      (config.encoder_learning_rate, config.num_steps // 2),
+    )
+  )
+
+  def groups(params: nnx.State) -> nnx.State:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
+
+  return optax.multi_transform({'head': head, 'encoder': blocks}, groups)
 
 
 def held_out_losses(

@@ -96,7 +96,7 @@ def score(model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike) -> jax.A
   """Logits [B, N] of the whole catalogue after histories [B, L]."""
   item_vectors = model.towers.items()
   users = model.towers.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
-  return users @ item_vectors.T
+  return users @ item_vectors.T + model.towers.items.bias()
 
 
 def task(

@@ -7,7 +7,12 @@ import optax
 
 
 def adamw(
-  learning_rate: float, num_steps: int, *, weight_decay: float, clip_norm: float = 1.0
+  learning_rate: float,
+  num_steps: int,
+  *,
+  weight_decay: float,
+  start: int = 0,
+  clip_norm: float = 1.0,
 ) -> optax.GradientTransformation:
   """AdamW (Loshchilov & Hutter 2019) with a warm-up over the first 5 % and a cosine decay to 10 %.
 
@@ -17,9 +22,10 @@ def adamw(
     weight_decay: decoupled, of matrices and tables alone: a decay of biases and of the scales of
       norms does not regularise, it only shifts activations (Loshchilov & Hutter leave it open, BERT
       and GPT leave them out).
+    start: step before which nothing changes; the warm-up and the decay are of the rest.
     clip_norm: largest global norm of a gradient.
   """
-  schedule = warmup_cosine(learning_rate, 0, num_steps)
+  schedule = warmup_cosine(learning_rate, start, num_steps)
   decayed = optax.adamw(schedule, weight_decay=weight_decay, mask=_matrices)
   return optax.chain(optax.clip_by_global_norm(clip_norm), decayed)
 

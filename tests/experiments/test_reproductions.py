@@ -4,9 +4,11 @@ import dataclasses
 import importlib.util
 import sys
 
+import numpy as np
 import pytest
 
 from experiments import studies
+from experiments.reproductions import many_actions, mips_synthetic
 from rec_jax.runs import study
 from rec_jax.types import InputError
 
@@ -59,3 +61,25 @@ def test_the_first_run_of_the_digits_is_that_of_the_source(tmp_path):
   expected |= {'switch_dr': 0.01754, 'dr_os': 0.02030}
   for name, value in expected.items():
     assert measured[name] == pytest.approx(value, abs=2e-4), name
+
+
+def test_logs_of_many_actions_are_as_they_are_said_to_be():
+  random = np.random.RandomState(0)
+  world = many_actions.world(random, 20)
+  # Of mean 0 and variance 1 over contexts and categories, in each dimension.
+  context = random.normal(size=(20_000, many_actions.NUM_FEATURES))
+  of_category = np.c_[np.ones(20_000), context] @ world.columns
+  for d in range(many_actions.NUM_DIMENSIONS):
+    some = of_category[:, d * 10 : d * 10 + 10]
+    assert (some.mean(), some.std()) == (pytest.approx(0, abs=0.05), pytest.approx(1, abs=0.05))
+  log = many_actions.log(world, random, 4_000)
+  setting = mips_synthetic.SETTINGS[0]._replace(num_actions=20)
+  found = mips_synthetic.weights(world, log, setting)
+  truth = many_actions.value(world, random)
+  for name in ('IPS', 'MIPS (true)'):
+    terms = found[name] * log.reward
+    assert abs(terms.mean() - truth) < 4 * terms.std() / 4_000**0.5, name
+    assert abs(found[name].mean() - 1) < 4 * found[name].std() / 4_000**0.5, name
+  # The regression knows little of 4,000 rounds, and still more than weights of 1.
+  true = found['MIPS (true)']
+  assert ((found['MIPS'] - true) ** 2).mean() < 0.5 * true.var()

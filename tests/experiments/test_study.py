@@ -55,13 +55,13 @@ def test_a_wrong_command_is_one_line(tmp_path, flags, message):
 
 
 def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
-  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=3']
+  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=10']
   environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
   done = subprocess.run(
     [*command, f'--workdir={tmp_path}'], capture_output=True, text=True, env=environment
   )
-  # Shares of three logs are out of bounds for a thousand.
+  # Shares of ten logs are out of bounds for a thousand.
   assert done.returncode == 1, done.stderr
-  assert '3 synthetic logs' in done.stdout
+  assert '10 synthetic logs' in done.stdout
   assert 'not as expected' in done.stdout
   assert (tmp_path / 'report' / 'index.html').exists()

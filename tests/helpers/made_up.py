@@ -1,6 +1,7 @@
 """A run that never happened, for the tests of the report: every number is given."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -13,6 +14,8 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders
 from rec_jax.stages.explore.off_policy_check import ESTIMATORS
+from rec_jax.stages.finetune import new_items
+from rec_jax.stages.pretrain import judgement
 
 MODELS = (
   recommenders.POPULARITY,
@@ -116,9 +119,34 @@ def exploration(environments=None):
   }
 
 
+def judged(lead=-0.02):
+  """Rows of `pretrain`: the continued encoder finds more items than before by `lead`."""
+  one = functools.partial(row, stage='pretrain', protocol='items among a fold of the catalogue')
+  found = [
+    one(judgement.BEFORE, judgement.RETRIEVAL, 0.2),
+    one(judgement.CONTINUED, judgement.RETRIEVAL, 0.2 + lead),
+    one(judgement.DIFFERENCE, judgement.RETRIEVAL, lead),
+    one(judgement.HANDED_ON, judgement.IS_CONTINUED, float(lead >= 0), None, n=1),
+  ]
+  for name in (judgement.BEFORE, judgement.CONTINUED):
+    found += [one(name, judgement.MEAN_COSINE, 0.3, None), one(name, judgement.RANK, 150.0, None)]
+  return found
+
+
+def placed(bias=0.5):
+  """Rows of `finetune`: what new items gain and known ones lose, and what is taken."""
+  one = functools.partial(row, 'teacher seed 0', stage='finetune', protocol='items as if new')
+  found = [one(new_items.BIAS, bias, None)]
+  for number in (0.0, 0.5, 1.0):
+    found.append(one(f'{new_items.WARM}, {new_items.BIAS} {number:g}', 0.12 - 0.02 * number))
+    found.append(one(f'{new_items.NEW}, {new_items.BIAS} {number:g}', 0.1 * number))
+  return found
+
+
 def rows(teacher_lead=0.05, half=0.01):
   """Rows of `pretrain` and `evaluate`; the teacher leads every other model by `teacher_lead`."""
   found = [row('untrained head', 'masked_lm_loss', 9.0, stage='pretrain', protocol='mean of texts')]
+  found += [*judged(), *placed()]
   for protocol in (
     ranking_comparison.NEXT_ITEM,
     ranking_comparison.UNSEEN_IN_ALL,

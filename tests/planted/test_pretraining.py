@@ -1,12 +1,15 @@
 """Pre-training leaves texts of one topic near to each other, and different topics apart."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from rec_jax.data import sources
 from rec_jax.models import encoding
+from rec_jax.runs.config import Config
+from rec_jax.stages.pretrain import judgement
 from rec_jax.tasks import masked_language_modelling, text_encoders
 from rec_jax.tasks.config import PretrainConfig
 from rec_jax.tasks.masked_language_modelling import Texts
@@ -15,13 +18,6 @@ from tests.helpers import small
 from tests.planted import world
 
 HELD_OUT = 32
-REASON_SMALL = (
-  'pre-training with the default settings draws texts together: mean cosine .766 before, .813 after'
-)
-REASON_PUBLISHED = (
-  'pre-training with the default settings draws texts together: mean cosine .221 before, .672 '
-  'after, effective rank 23.1 before, 6.2 after'
-)
 
 
 @pytest.fixture(scope='module')
@@ -103,13 +99,11 @@ def test_pretraining_keeps_retrieval_by_text(default):
   keeps_retrieval(*default)
 
 
-@pytest.mark.xfail(strict=True, reason=REASON_SMALL)
 def test_pretraining_keeps_texts_apart(default):
   keeps_texts_apart(*default)
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(strict=True, reason=REASON_PUBLISHED)
 @pytest.mark.parametrize('check', [keeps_retrieval, keeps_texts_apart])
 def test_pretraining_keeps_the_published_encoder(published, check):
   check(*published)
@@ -119,7 +113,23 @@ def test_a_ruinous_learning_rate_keeps_neither(planted, tmp_path):
   truth, data = planted
   encoder = small.encoder(hidden_dim=32)
   before = measures(truth, data, encoder)
-  after = measures(truth, data, pretrained(data, encoder, tmp_path, learning_rate=0.3))
+  after = measures(truth, data, pretrained(data, encoder, tmp_path, encoder_learning_rate=0.3))
   for check in (keeps_retrieval, keeps_texts_apart):
     with pytest.raises(AssertionError):
       check(before, after)
+
+
+def test_an_encoder_that_finds_fewer_items_is_left(planted):
+  _, data = planted
+  encoder, collapsed = small.encoder(hidden_dim=32), small.encoder(hidden_dim=32)
+  words = collapsed.token.embedding
+  words[...] = jnp.broadcast_to(words[...].mean(0), words[...].shape)
+  config = Config()
+  assert not judgement.judge(encoder, collapsed, data, config).takes_continued
+  assert judgement.judge(collapsed, encoder, data, config).takes_continued
+  same = judgement.judge(encoder, encoder, data, config)
+  assert same.takes_continued
+  (difference,) = (row for row in same.rows if row['subject'] == judgement.DIFFERENCE)
+  assert difference['value'] == 0
+  config.pretrain.take = 'continued'
+  assert judgement.judge(encoder, collapsed, data, config).takes_continued

@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import next_item
-from rec_jax.tasks.config import FINETUNE_VARIANTS
+from rec_jax.tasks import distillation, next_item
+from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
 from tests.models import modules
@@ -149,3 +149,24 @@ def test_text_alone_places_cold_items_where_it_places_the_others(setting):
   before = np.asarray(items())
   items.text[...] = items.text[...][shuffled]
   np.testing.assert_allclose(items(), before[shuffled], rtol=1e-6)
+
+
+def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(setting):
+  data = setting.dataset
+  data.split.trained_items[:2] = False
+  try:
+    model = nnx.view(make_task(setting).model, deterministic=True)
+    asked = jnp.array([[3, 5]]), jnp.ones((1, 2), jnp.int32)
+    without = next_item.score(model, *asked)
+    model.towers.items.new_bias[...] = jnp.float32(1.5)
+    more = np.zeros(data.items.num_items)
+    more[:2] = 1.5
+    np.testing.assert_allclose(next_item.score(model, *asked) - without, more[None], atol=1e-5)
+    student = distillation._untrained(
+      model, data, DistilConfig(dim=4, token_dim=8, text_dim=8, num_heads=1), setting.config, 0
+    )
+    scores = distillation.score(student, *asked)
+    student.new_bias[...] = jnp.float32(0)
+    np.testing.assert_allclose(scores - distillation.score(student, *asked), more[None], atol=1e-5)
+  finally:
+    data.split.trained_items[:2] = True

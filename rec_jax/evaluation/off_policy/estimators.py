@@ -5,7 +5,7 @@ round once; an estimator turns those into `Terms`, and the estimate is
 
   mean(direct) + mean(correction) / mean(normaliser)
 
-so that the bootstrap, the intervals and the diagnostics are written once for all.
+so that intervals and diagnostics are written once for all.
 
 Shape letters: n rounds, K actions, L positions. Arrays keep the precision they come in; inside
 `jax.enable_x64()` everything is float64.
@@ -14,11 +14,11 @@ Shape letters: n rounds, K actions, L positions. Arrays keep the precision they 
   value = reduce(dr(rounds, lambda_=10.0))
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -33,6 +33,13 @@ class Rounds:
     target: [n] pi_e(a|x), probability of the logged action under the evaluated policy.
     q_logged: [n] reward that the model expects of the logged action; 0 without a model.
     q_target: [n] reward that the model expects of the evaluated policy; 0 without a model.
+    second_moment: [n] what the squared weight of a round is expected to be, the sum over actions of
+      pi_e^2 / pi_b; None where the whole policy that logged is not known.
+    fourth_moment: [n] likewise of its fourth power.
+    marginal: [n] weight of the embedding of the logged action, see `embeddings`; or None.
+    selected: [n] likewise, of the dimensions that SLOPE keeps.
+    convolved: [n] likewise, of the actions like the logged one, see `convolution`.
+    notes: (estimator, what its weights are by and what that assumes).
   """
 
   reward: jax.Array
@@ -40,6 +47,12 @@ class Rounds:
   target: jax.Array
   q_logged: jax.Array
   q_target: jax.Array
+  second_moment: jax.Array | None = None
+  fourth_moment: jax.Array | None = None
+  marginal: jax.Array | None = None
+  selected: jax.Array | None = None
+  convolved: jax.Array | None = None
+  notes: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=(), kw_only=True)
 
 
 @struct.dataclass
@@ -67,6 +80,7 @@ def match(
   action_dist: ArrayLike,
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
+  pi_b: ArrayLike | None = None,
 ) -> Rounds:
   """Looks the logged actions up in the evaluated policy and in the reward model.
 
@@ -77,6 +91,8 @@ def match(
     action_dist: [n, K, L] evaluated policy; sums to one over K for each position.
     position: [n] int in [0, L), all 0 if not given.
     q_hat: [n, K, L] expected rewards of a model; zeros if not given.
+    pi_b: [n, K, L] the policy that logged, if all of it is known: it says which weights a round
+      might have had, whatever was drawn.
 
   Returns:
     [n] numbers a round. Out of range indices are not seen here: see `validation.check_log`.
@@ -103,7 +119,20 @@ def match(
       raise ValueError(f'expected q_hat {action_dist.shape} as action_dist, got {q_hat.shape}')
     model = at_position(q_hat, position)
     q_logged, q_target = _of_action(model, action), jnp.sum(policy * model, axis=1)
-  return Rounds(reward, target / pscore, target, q_logged, q_target)
+  rounds = Rounds(reward, target / pscore, target, q_logged, q_target)
+  if pi_b is None:
+    return rounds
+  pi_b = jnp.asarray(pi_b)
+  if pi_b.shape != action_dist.shape:
+    raise ValueError(f'expected pi_b {action_dist.shape} as action_dist, got {pi_b.shape}')
+  behaviour = at_position(pi_b, position)
+  # Infinite where the log never takes what the policy does.
+  weight = jnp.where(policy > 0, policy / behaviour, 0)
+  return dataclasses.replace(
+    rounds,
+    second_moment=jnp.sum(policy * weight, axis=1),
+    fourth_moment=jnp.sum(policy * weight**3, axis=1),
+  )
 
 
 def reduce(terms: Terms) -> jax.Array:
@@ -114,8 +143,7 @@ def reduce(terms: Terms) -> jax.Array:
 def influence(terms: Terms) -> jax.Array:
   """[n] values whose mean is the estimate and whose spread is its standard error times sqrt(n).
 
-  For a self-normalised estimator these are the linearised values of the delta method; for the
-  others they are what the rounds add.
+  For self-normalised estimators those of the delta method; for the others what the rounds add.
   """
   scale = terms.normaliser.mean()
   ratio = terms.correction.mean() / scale
@@ -177,49 +205,6 @@ def sg_ipw(rounds: Rounds, *, lambda_: ArrayLike = 0.0) -> Terms:
 def sg_dr(rounds: Rounds, *, lambda_: ArrayLike = 0.0) -> Terms:
   """Doubly robust with the weights of `sg_ipw`."""
   return _doubly_robust(rounds, _sub_gaussian(rounds.weight, lambda_))
-
-
-ESTIMATORS: dict[str, Estimator] = {
-  'replay': replay,
-  'ipw': ipw,
-  'snipw': snipw,
-  'dm': dm,
-  'dr': dr,
-  'sndr': sndr,
-  'switch_dr': switch_dr,
-  'dr_os': dr_os,
-  'sg_ipw': sg_ipw,
-  'sg_dr': sg_dr,
-}
-# Those that read q_hat, and those whose mean of the weights divides.
-MODEL_BASED = frozenset({'dm', 'dr', 'sndr', 'switch_dr', 'dr_os', 'sg_dr'})
-SELF_NORMALISED = frozenset({'replay', 'snipw', 'sndr'})
-# By how much of itself a weight that was computed in float32 differs from what it should be.
-WEIGHT_TOLERANCE = 1e-5
-
-
-def applicable(rounds: Rounds, has_model: bool) -> dict[str, Estimator]:
-  """The estimators that a log allows, by name in the order of `ESTIMATORS`.
-
-  Args:
-    rounds: from `match`.
-    has_model: whether `q_hat` was given to it.
-
-  Returns:
-    Those that need no more than there is. `replay` is among them where the policy is deterministic
-    and its choices were logged with one propensity, as uniform logs do: elsewhere it overweighs
-    the rounds in which the log liked to choose as the policy does.
-  """
-  target, weight = np.asarray(rounds.target), np.asarray(rounds.weight)
-  agreeing = weight[target == 1]
-  replays = np.isin(target, (0, 1)).all() and (
-    agreeing.size == 0 or np.ptp(agreeing) <= WEIGHT_TOLERANCE * agreeing.max()
-  )
-  return {
-    name: estimator
-    for name, estimator in ESTIMATORS.items()
-    if (has_model or name not in MODEL_BASED) and (replays or name != 'replay')
-  }
 
 
 def at_position(values: jax.Array, position: jax.Array) -> jax.Array:

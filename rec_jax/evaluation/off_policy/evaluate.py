@@ -5,37 +5,30 @@ from collections.abc import Mapping
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals
-from rec_jax.evaluation.off_policy.estimators import (
-  Estimator,
-  Rounds,
-  applicable,
-  match,
-)
+from rec_jax.evaluation.off_policy.adaptive import adaptive
+from rec_jax.evaluation.off_policy.estimators import Estimator, Rounds, match
 from rec_jax.evaluation.off_policy.finite_sample import (
   INTERVALS,
   RANGED,
   finite_sample,
   uses_model,
 )
+from rec_jax.evaluation.off_policy.likelihood import likelihood
+from rec_jax.evaluation.off_policy.overlap import Overlap, mean_weight, noted, overlap_of, with_cut
+from rec_jax.evaluation.off_policy.registry import STRUCTURED, applicable
 from rec_jax.evaluation.off_policy.validation import check_level, check_log
 from rec_jax.types import InputError
 
-Interval = Literal['bootstrap', 't', 'hoeffding', 'bernstein', 'betting', 'sequence']
+Interval = Literal[
+  'bootstrap', 't', 'likelihood', 'adaptive', 'hoeffding', 'bernstein', 'betting', 'sequence'
+]
+ASYMPTOTIC = ('bootstrap', 't', 'likelihood', 'adaptive')
 _match = jax.jit(match)
-# Below and above these an estimate rests on so few rounds that its interval misleads; the table of
-# coverage in docs/off_policy.md is by them, see rec_jax/studies/coverage.py.
-LEAST_EFFECTIVE_SIZE = 30
-LARGEST_SHARE = 0.1
-# Standard errors by which the mean weight may differ from 1 before propensities are doubted.
-MEAN_WEIGHT_TOLERANCE = 4.0
-# Share of the weight that an estimator may take away before its bias is worth a warning.
-LEAST_CUT = 0.01
 
 ASSUMED = 'max_weight is not given but taken from the log: the interval is not guaranteed to cover'
 CROSS_FITTED = (
@@ -62,15 +55,6 @@ class PolicyValue(Estimate):
   warning: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Overlap:
-  """How much of the log speaks of the evaluated policy; fields as in `PolicyValue`."""
-
-  effective_sample_size: float
-  max_weight: float
-  warning: str
-
-
 def evaluate(
   key: jax.Array,
   *,
@@ -80,6 +64,7 @@ def evaluate(
   action_dist: ArrayLike,
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
+  pi_b: ArrayLike | None = None,
   estimators: Mapping[str, Estimator] | None = None,
   cluster: ArrayLike | None = None,
   interval: Interval = 'bootstrap',
@@ -99,12 +84,15 @@ def evaluate(
     action_dist: [n, K, L] evaluated policy.
     position: [n] int in [0, L); 0 if not given.
     q_hat: [n, K, L] expected rewards by a model that was not fitted on the same rows.
+    pi_b: [n, K, L] the whole policy that logged, if it is known: the overlap is then that of all
+      that might have been drawn.
     estimators: label -> function of `Rounds`, settings bound; if not given, all of `ESTIMATORS`
       that the arguments allow, unclipped.
     cluster: [n] which rounds depend on each other, such as those of a user, for the asymptotic
-      intervals; the others take rounds for independent.
-    interval: 'bootstrap' and 't' are asymptotic, the others hold for any n, given `max_weight`;
-      'sequence' needs none and serves estimators without a model.
+      intervals but 'adaptive'; the others take rounds for independent, or for those of a policy
+      that learnt meanwhile.
+    interval: 'bootstrap', 't', 'likelihood' and 'adaptive' are asymptotic, the others hold for any
+      n, given `max_weight`; 'sequence' needs none and serves estimators without a model.
     level: probability that each interval, by itself, covers the mean of its estimator.
     resamples: number of bootstrap resamples.
     reward_range: least and largest possible reward (and q_hat); the others need it.
@@ -112,8 +100,8 @@ def evaluate(
       one of the log, which is an assumption: the warning then says that nothing is guaranteed.
     predictable: whether `q_hat` of each round is of a model of earlier rounds alone, as
       `reward_models.cross_fit(forward=True)` gives it, or of another log. Models of later rounds
-      make rounds depend on each other: the intervals for any n then hold for many rounds only,
-      which is said in the warning.
+      make rounds depend on each other: the intervals for any n then hold for many rounds only, and
+      'adaptive' not for sure, which is said in the warning.
 
   Returns:
     label -> estimate, in the order of `estimators`.
@@ -121,8 +109,8 @@ def evaluate(
   Raises:
     InputError: bad input, one line that names the row.
   """
-  check_log(reward, action, pscore, action_dist, position, q_hat)
-  rounds = _match(reward, action, pscore, action_dist, position, q_hat)
+  check_log(reward, action, pscore, action_dist, position, q_hat, pi_b)
+  rounds = _match(reward, action, pscore, action_dist, position, q_hat, pi_b)
   return evaluate_rounds(
     key,
     rounds,
@@ -152,28 +140,11 @@ def evaluate_rounds(
 ) -> dict[str, PolicyValue]:
   """`evaluate` of rounds that are matched already, [n]; other arguments as there."""
   check_level(level)
-  if interval not in ('bootstrap', 't', *INTERVALS):
-    raise InputError(
-      f'interval "{interval}" is unknown; choose bootstrap, t, {", ".join(INTERVALS)}'
-    )
-  if cluster is not None and (interval in INTERVALS or np.shape(cluster) != rounds.reward.shape):
-    raise InputError(
-      f'cluster: needs interval "bootstrap" or "t", not "{interval}", and one label for each of '
-      f'the {len(rounds.reward)} rounds, not {list(np.shape(cluster))}'
-    )
+  _check_interval(interval, cluster, len(rounds.reward))
   overlap = overlap_of(rounds, cluster)
   if interval in INTERVALS:
     # These hold whatever the overlap is.
-    overlap = dataclasses.replace(overlap, warning=_mean_weight(np.asarray(rounds.weight)))
-  table = {label: estimator(rounds) for label, estimator in estimators.items()}
-  if interval == 'bootstrap':
-    found = intervals.bootstrap(key, table, cluster=cluster, level=level, resamples=resamples)
-  elif interval == 't':
-    found = {
-      label: intervals.student(terms, cluster=cluster, level=level)
-      for label, terms in table.items()
-    }
-  else:
+    overlap = dataclasses.replace(overlap, warning=mean_weight(np.asarray(rounds.weight)))
     if reward_range is None:
       raise InputError(f'interval "{interval}" needs reward_range=(least, largest) of a reward')
     found = {
@@ -187,96 +158,69 @@ def evaluate_rounds(
       )
       for label, estimator in estimators.items()
     }
+  else:
+    found = _asymptotic(key, rounds, estimators, interval, cluster, level, resamples)
   result = {}
   for label, estimator in estimators.items():
-    noted = with_cut(overlap, estimator, rounds)
-    if interval in RANGED:
-      unsure = not predictable and uses_model(estimator)
-      noted = _noted(noted, ASSUMED if max_weight is None else '', CROSS_FITTED if unsure else '')
+    in_order = predictable or not uses_model(estimator)
+    said = noted(
+      _structured(estimator, rounds, cluster) or with_cut(overlap, estimator, rounds),
+      ASSUMED if interval in RANGED and max_weight is None else '',
+      '' if in_order or interval not in (*RANGED, 'adaptive') else CROSS_FITTED,
+    )
     result[label] = PolicyValue(
-      **dataclasses.asdict(found[label]), interval=interval, **dataclasses.asdict(noted)
+      **dataclasses.asdict(found[label]), interval=interval, **dataclasses.asdict(said)
     )
   return result
 
 
-def overlap_of(rounds: Rounds, cluster: ArrayLike | None = None) -> Overlap:
-  """Effective sample size (Kong 1992), largest weight, and a warning where they are poor.
-
-  An asymptotic interval holds as it says where three numbers suffice: how many rounds the weighted
-  ones are worth; how many of these have another reward than the most common one; and how much of
-  the sum of squared weights, which the variance follows, is the largest one alone.
-
-  Args:
-    rounds: [n], weights not clipped.
-    cluster: [n] which rounds depend on each other, of which there have to be enough too.
-  """
-  weight = np.asarray(rounds.weight, np.float64)
-  reward, place, count = np.unique(
-    np.asarray(rounds.reward), return_inverse=True, return_counts=True
-  )
-  size, common = _effective_size(weight), int(np.argmax(count))
-  told = _effective_size(weight[place != common])
-  single = weight.max() ** 2 > LARGEST_SHARE * (weight**2).sum()
-  complaints = [_mean_weight(weight)]
-  if size < LEAST_EFFECTIVE_SIZE or single:
-    complaints.append(
-      f'poor overlap: {weight.size} rounds weigh as much as {size:.0f}, the largest weight is '
-      f'{weight.max():.3g}, intervals may be too narrow'
+def _check_interval(interval: str, cluster: ArrayLike | None, num_rounds: int) -> None:
+  if interval not in (*ASYMPTOTIC, *INTERVALS):
+    raise InputError(
+      f'interval "{interval}" is unknown; choose {", ".join((*ASYMPTOTIC, *INTERVALS))}'
     )
-  elif told < LEAST_EFFECTIVE_SIZE:
-    complaints.append(
-      f'few rewards: those that are not {reward[common]:g} weigh as much as {told:.0f} rounds, '
-      'intervals may be too narrow'
+  clustered = interval in ASYMPTOTIC and interval != 'adaptive'
+  if cluster is not None and not (clustered and np.shape(cluster) == (num_rounds,)):
+    raise InputError(
+      f'cluster: needs interval "bootstrap", "t" or "likelihood", not "{interval}", and one label '
+      f'for each of the {num_rounds} rounds, not {list(np.shape(cluster))}'
     )
-  if cluster is not None:
-    users = _effective_size(np.bincount(np.unique(cluster, return_inverse=True)[1], weight))
-    if users < LEAST_EFFECTIVE_SIZE <= size:
-      complaints.append(
-        f'few users: they weigh as much as {users:.0f}, intervals may be too narrow'
-      )
-  return Overlap(size, float(weight.max()), '; '.join(filter(None, complaints)))
 
 
-def _mean_weight(weight: np.ndarray) -> str:
-  """A complaint where weights do not average to 1, else empty."""
-  error = weight.std() / np.sqrt(weight.size)
-  if abs(weight.mean() - 1) <= MEAN_WEIGHT_TOLERANCE * error + 1e-6:
-    return ''
-  return (
-    f'weights average {weight.mean():.3g} ± {error:.2g}, not 1: the log never takes some actions '
-    'of the policy, or its propensities are wrong'
+def _structured(estimator: Estimator, rounds: Rounds, cluster: ArrayLike | None) -> Overlap | None:
+  """The overlap by weights of what is known of actions, and what these assume; None of others."""
+  name = getattr(estimator, '__name__', '')
+  if name not in STRUCTURED:
+    return None
+  # The moments are those of weights of actions.
+  seen = dataclasses.replace(
+    rounds,
+    weight=getattr(rounds, STRUCTURED[name]),
+    second_moment=None,
+    fourth_moment=None,
   )
+  return noted(overlap_of(seen, cluster), dict(rounds.notes).get(name, ''))
 
 
-def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
-  """The overlap, its warning with what an estimator makes of the weights.
-
-  Clipping, switching and shrinking take weight away; replay, which is self-normalised, moves it
-  from rounds that the log rarely chose to others.
-  """
-  ones, zeros = jnp.ones_like(rounds.reward), jnp.zeros_like(rounds.reward)
-  terms = estimator(dataclasses.replace(rounds, reward=ones, q_logged=zeros, q_target=zeros))
-  kept, weight = np.asarray(terms.correction), np.asarray(rounds.weight)
-  if not kept.any():
-    # Without any weight it is the direct method.
-    return overlap
-  if bool(jnp.all(terms.normaliser == 1)):
-    share, verb = float(1 - kept.sum() / weight.sum()), 'cut off'
-  else:
-    share = float(np.abs(kept / kept.sum() - weight / weight.sum()).sum() / 2)
-    verb = 'moved to other rounds'
-  if share < LEAST_CUT:
-    return overlap
-  complaint = f'{share:.0%} of the weight is {verb}: the interval leaves out the bias of that'
-  return _noted(overlap, complaint)
-
-
-def _effective_size(weight: np.ndarray) -> float:
-  square = float((weight**2).sum())
-  return float(weight.sum() ** 2 / square) if square > 0 else 0.0
-
-
-def _noted(overlap: Overlap, *complaints: str) -> Overlap:
-  return dataclasses.replace(
-    overlap, warning='; '.join(filter(None, (overlap.warning, *complaints)))
-  )
+def _asymptotic(
+  key: jax.Array,
+  rounds: Rounds,
+  estimators: Mapping[str, Estimator],
+  interval: str,
+  cluster: ArrayLike | None,
+  level: float,
+  resamples: int,
+) -> dict[str, Estimate]:
+  if interval == 'adaptive':
+    return {label: adaptive(rounds, each, level=level) for label, each in estimators.items()}
+  if interval == 'likelihood':
+    return {
+      label: likelihood(rounds, each, cluster=cluster, level=level)
+      for label, each in estimators.items()
+    }
+  table = {label: estimator(rounds) for label, estimator in estimators.items()}
+  if interval == 'bootstrap':
+    return intervals.bootstrap(key, table, cluster=cluster, level=level, resamples=resamples)
+  return {
+    label: intervals.student(terms, cluster=cluster, level=level) for label, terms in table.items()
+  }

@@ -127,4 +127,6 @@ def _largest_kept(estimator: Estimator, max_weight: float) -> float:
 def _of_ones(estimator: Estimator, weight: np.ndarray) -> Terms:
   """Terms of rewards of 1, of which a model expects 1 of the policy and 0 of logged actions."""
   ones, zeros = jnp.ones(len(weight)), jnp.zeros(len(weight))
-  return estimator(Rounds(ones, jnp.asarray(weight), zeros, q_logged=zeros, q_target=ones))
+  given = jnp.asarray(weight)
+  rounds = Rounds(ones, given, zeros, q_logged=zeros, q_target=ones)
+  return estimator(dataclasses.replace(rounds, marginal=given, selected=given, convolved=given))

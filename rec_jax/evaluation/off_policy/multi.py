@@ -14,7 +14,6 @@ from rec_jax.evaluation.off_policy.estimators import (
   Terms,
   at_position,
   dr,
-  snipw,
 )
 
 
@@ -84,20 +83,6 @@ def mixture_pscore(pscores: ArrayLike, stratum: ArrayLike) -> jax.Array:
   return pscores @ share.astype(pscores.dtype)
 
 
-def balanced_ipw(
-  rounds: Rounds, estimated_weight: ArrayLike, *, lambda_: ArrayLike = jnp.inf
-) -> Terms:
-  """Balanced IPW (Sondhi et al. 2020): self-normalised, with weights that a classifier estimates.
-
-  Args:
-    rounds: from `match`; their weights are not used.
-    estimated_weight: [n] odds that (x, a) comes from the evaluated policy and not from the log.
-    lambda_: weights are clipped at it.
-  """
-  weight = jnp.minimum(jnp.asarray(estimated_weight), lambda_)
-  return snipw(dataclasses.replace(rounds, weight=weight))
-
-
 def marginal_weight(
   action_dist: ArrayLike,
   pi_b: ArrayLike,
@@ -133,18 +118,3 @@ def marginal_weight(
     for policy in (action_dist, pi_b)
   )
   return evaluated / behaviour
-
-
-def offcem(rounds: Rounds, cluster_weight: ArrayLike, *, lambda_: ArrayLike = jnp.inf) -> Terms:
-  """OffCEM (Saito, Ren & Joachims 2023): weights of clusters of actions, a model within them.
-
-  Unbiased where the log takes every cluster that the policy does, and the model is right about
-  differences between actions of one cluster; its level in a cluster does not matter.
-
-  Args:
-    rounds: from `match` with `q_hat`; their weights are not used.
-    cluster_weight: [n] from `marginal_weight`, with the number of the cluster as the embedding and
-      `p_e_a` 1 for the cluster of an action and 0 for the others.
-    lambda_: weights are clipped at it.
-  """
-  return dr(dataclasses.replace(rounds, weight=jnp.asarray(cluster_weight)), lambda_=lambda_)

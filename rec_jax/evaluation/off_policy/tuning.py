@@ -1,20 +1,14 @@
 """SLOPE: how much to clip, to switch or to shrink, from the log alone."""
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 import scipy.special
 from jax.typing import ArrayLike
 
-from rec_jax.evaluation.off_policy.estimators import (
-  ESTIMATORS,
-  Estimator,
-  Rounds,
-  Terms,
-  applicable,
-  influence,
-)
+from rec_jax.evaluation.off_policy.estimators import Estimator, Rounds, Terms, influence
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, applicable
 
 # How many quantiles of the weights above 1 are candidates.
 NUM_CLIPS = 20
@@ -90,12 +84,29 @@ def slope(
   """
   if len(lambdas) == 0:
     raise ValueError('expected at least one candidate lambda')
-  values = np.stack(
-    [np.asarray(influence(estimator(rounds, lambda_=lambda_)), np.float64) for lambda_ in lambdas]
-  )
-  n = values.shape[1]
-  mean = values.mean(1)
-  half = scipy.special.stdtrit(n - 1, 1 - delta) * values.std(1, ddof=1) / np.sqrt(n)
+  added = (influence(estimator(rounds, lambda_=lambda_)) for lambda_ in lambdas)
+  return float(lambdas[lepski(added, delta=delta)])
+
+
+def lepski(values: Iterable[ArrayLike], *, delta: float = 0.05) -> int:
+  """The candidate that `slope` takes, by what each round adds to the estimate of each.
+
+  Args:
+    values: [n] for each candidate, the narrower ones the more biased; read one after the other,
+      for all candidates of a long log at once would not fit into memory.
+    delta: probability that a one-sided bound fails.
+
+  Returns:
+    Its number; the first where one round says nothing of the spread.
+  """
+  moments = []
+  for added in values:
+    own = np.asarray(added, np.float64)
+    if len(own) < 2:
+      return 0
+    moments.append((own.mean(), own.std(ddof=1), len(own)))
+  mean, spread, (n, *_) = np.array(moments).T
+  half = scipy.special.stdtrit(n - 1, 1 - delta) * spread / np.sqrt(n)
   order = np.argsort(-half, kind='stable')
   chosen = order[0]
   for place, i in enumerate(order):
@@ -104,4 +115,4 @@ def slope(
     if apart.any():
       break
     chosen = i
-  return float(lambdas[chosen])
+  return int(chosen)

@@ -19,6 +19,7 @@ def check_log(
   action_dist: ArrayLike,
   position: ArrayLike | None = None,
   q_hat: ArrayLike | None = None,
+  pi_b: ArrayLike | None = None,
 ) -> None:
   """Raises unless the arguments of `estimators.match` are a log that can be evaluated.
 
@@ -29,6 +30,7 @@ def check_log(
     action_dist: [n, K, L].
     position: [n], if given.
     q_hat: [n, K, L], if given.
+    pi_b: [n, K, L], if given.
 
   Raises:
     InputError: one line with the argument, the first offending row and the remedy.
@@ -39,7 +41,7 @@ def check_log(
   columns = {'reward': reward, 'action': action, 'pscore': pscore}
   if position is not None:
     columns['position'] = position
-  _check_lengths(columns | {'action_dist': action_dist}, q_hat)
+  _check_lengths(columns | {'action_dist': action_dist}, {'q_hat': q_hat, 'pi_b': pi_b})
   _check_index('action', np.asarray(action), shape[1])
   if position is not None:
     _check_index('position', np.asarray(position), shape[2])
@@ -48,6 +50,8 @@ def check_log(
   check_policy(np.asarray(action_dist))
   if q_hat is not None:
     check_finite('q_hat', np.asarray(q_hat), 'mend the reward model')
+  if pi_b is not None:
+    _check_behaviour(np.asarray(pi_b), np.asarray(pscore), np.asarray(action), position)
   _check_overlap(np.asarray(action_dist), np.asarray(action), position)
 
 
@@ -90,7 +94,7 @@ def check_policy(action_dist: np.ndarray, start: int = 0) -> None:
     )
 
 
-def _check_lengths(columns: dict[str, ArrayLike], q_hat: ArrayLike | None) -> None:
+def _check_lengths(columns: dict[str, ArrayLike], tables: dict[str, ArrayLike | None]) -> None:
   num_rounds = np.shape(columns['action_dist'])[0]
   for name, column in columns.items():
     shape = np.shape(column)
@@ -104,11 +108,13 @@ def _check_lengths(columns: dict[str, ArrayLike], q_hat: ArrayLike | None) -> No
       )
   if num_rounds == 0:
     raise InputError('the log is empty: there is no row 0; give at least one round')
-  if q_hat is not None and np.shape(q_hat) != np.shape(columns['action_dist']):
-    raise InputError(
-      f'q_hat is {list(np.shape(q_hat))} and action_dist {list(np.shape(columns["action_dist"]))}; '
-      'give an expected reward for each round, action and position'
-    )
+  shape = np.shape(columns['action_dist'])
+  for name, table in tables.items():
+    if table is not None and np.shape(table) != shape:
+      raise InputError(
+        f'{name} is {list(np.shape(table))} and action_dist {list(shape)}; give a number for each '
+        'round, action and position'
+      )
 
 
 def _check_index(name: str, index: np.ndarray, size: int) -> None:
@@ -119,6 +125,20 @@ def _check_index(name: str, index: np.ndarray, size: int) -> None:
     raise InputError(
       f'{name}, row {row}: {index[row]} is not in 0..{size - 1}; number the {name}s as the axis of '
       'action_dist does'
+    )
+
+
+def _check_behaviour(
+  pi_b: np.ndarray, pscore: np.ndarray, action: np.ndarray, position: ArrayLike | None
+) -> None:
+  place = np.zeros(len(action), int) if position is None else np.asarray(position)
+  logged = pi_b[np.arange(len(action)), action, place]
+  # NaN is not near either. Logs may round one of them.
+  row = _first(~(np.abs(logged - pscore) <= 1e-3 * pscore + 1e-6))
+  if row is not None:
+    raise InputError(
+      f'pi_b, row {row}: {logged[row]:g} for the logged action and a pscore of {pscore[row]:g}; '
+      'give the policy that logged in both'
     )
 
 

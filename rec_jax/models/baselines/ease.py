@@ -51,7 +51,12 @@ def scores(weights: ArrayLike, histories: ArrayLike, *, decay: ArrayLike = 1.0) 
     [B, N] float32.
   """
   weights, histories = jnp.asarray(weights), jnp.asarray(histories)
-  return jax.vmap(_recency_weights, (0, None, None))(histories, decay, weights.shape[0]) @ weights
+  return recency_weights(histories, decay, weights.shape[0]) @ weights
+
+
+def recency_weights(histories: jax.Array, decay: ArrayLike, num_items: int) -> jax.Array:
+  """[B, N] what each item of histories [B, L] counts; see `scores`."""
+  return jax.vmap(_recency_weights, (0, None, None))(histories, decay, num_items)
 
 
 def _recency_weights(history: jax.Array, decay: ArrayLike, num_items: int) -> jax.Array:

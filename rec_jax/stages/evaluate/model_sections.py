@@ -20,6 +20,7 @@ from rec_jax.stages.evaluate.recommenders import (
   TEACHER,
   ZERO_SHOT,
 )
+from rec_jax.stages.finetune import new_items_figure
 
 # Every model with what it is, for who does not know it.
 MODELS = {
@@ -86,7 +87,8 @@ def _unseen(found: Results) -> Section:
     'question is only whether text tells them apart.'
     + ''.join('\n\n' + _missing(found, label, list(metrics)) for label in present),
     [_metric_table(found, titles[label], label, metrics, models, note) for label in present],
-    [figure for label in present for figure in _differences(found, label, metrics)],
+    [figure for label in present for figure in _differences(found, label, metrics)]
+    + new_items_figure.trade(found),
   )
 
 

@@ -5,11 +5,11 @@ a baseline has to tune, it tunes on the validation events.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -19,7 +19,7 @@ from rec_jax.models import encoding
 from rec_jax.models.baselines import ease, popularity
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders
+from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders, zero_shot
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.training import tracking
 
@@ -55,15 +55,17 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
     dataset, config.finetune, config.data.positive_rating, config.seed
   )
 
-  def linear_models() -> Iterable[tuple[dict[str, float], jax.Array]]:
+  def linear_models() -> Iterable[tuple[dict[str, float], OfDecay]]:
     for lambda_ in LAMBDAS:
-      yield {'lambda': lambda_}, ease.fit(user, item, num_items, lambda_=lambda_)
+      weights = ease.fit(user, item, num_items, lambda_=lambda_)
+      yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
 
+  by_text = functools.partial(_by_text, _published(dataset))
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     return {
       POPULARITY: Recommender([lambda asked: popularity.scores(counts, asked.history)]),
-      EASE: _tuned(linear_models(), validation, advance),
-      ZERO_SHOT: _tuned([({}, text_similarity(dataset))], validation, advance),
+      EASE: _tuned(linear_models(), validation, num_items, advance),
+      ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
     }
 
 
@@ -86,23 +88,21 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   return Recommender([_scorer(_student_scores, model) for model in models])
 
 
-def text_similarity(dataset: Dataset) -> jax.Array:
-  """[N, N] cosine between the published text vectors of items.
-
-  They share a large common part, so the mean over the items before the cut is taken off first.
-  """
-  vectors = jnp.asarray(
-    encoding.text_vectors(text_encoders.published(), dataset.input_ids, dataset.attention_mask)
-  )
-  vectors -= vectors[~dataset.split.cold_items].mean(0)
-  vectors /= jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-  return vectors @ vectors.T
+def _published(dataset: Dataset) -> jax.Array:
+  """[N, H] directions of the published text vectors of items."""
+  encoder = text_encoders.published()
+  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
+  return zero_shot.directions(vectors, ~dataset.split.cold_items)
 
 
 # Compiled once for all seeds: the model is an argument.
 _two_tower_scores = nnx.jit(next_item.score)
 _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
+_text_scores = jax.jit(zero_shot.scores)
+
+# A recency decay to the recommender that has it.
+OfDecay = Callable[[float], Score]
 
 
 def _scorer(scores: Callable[..., jax.Array], model: nnx.Module) -> Score:
@@ -110,17 +110,18 @@ def _scorer(scores: Callable[..., jax.Array], model: nnx.Module) -> Score:
 
 
 def _tuned(
-  models: Iterable[tuple[dict[str, float], jax.Array]],
+  models: Iterable[tuple[dict[str, float], OfDecay]],
   validation: Queries,
+  num_items: int,
   advance: tracking.Advance,
 ) -> Recommender:
-  """The item-to-item weights [N, N] and the decay that are best in NDCG@10 on `validation`."""
+  """The model and the decay that are best in NDCG@10 on `validation`."""
+  everything = np.ones(num_items, bool)
 
   def trials() -> Iterator[tuple[float, Recommender]]:
-    for settings, weights in models:
-      everything = np.ones(len(weights), bool)
+    for settings, of_decay in models:
       for decay in DECAYS:
-        score = _item_to_item(weights, decay)
+        score = of_decay(decay)
         ranked = full_ranking.rank_targets(score, validation, everything)
         yield float(ranked['ndcg@10'].mean()), Recommender([score], settings | {'decay': decay})
       advance()
@@ -130,3 +131,7 @@ def _tuned(
 
 def _item_to_item(weights: jax.Array, decay: float) -> Score:
   return lambda asked: _item_to_item_scores(weights, asked.history, decay=decay)
+
+
+def _by_text(directions: jax.Array, decay: float) -> Score:
+  return lambda asked: _text_scores(directions, asked.history, decay=decay)

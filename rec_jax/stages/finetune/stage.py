@@ -12,7 +12,8 @@ from flax import nnx
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import next_item, saved_models
+from rec_jax.stages.finetune import new_items
+from rec_jax.tasks import events, item_folds, next_item, saved_models
 from rec_jax.training import loop
 
 
@@ -27,6 +28,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   settings, rows = config.finetune, []
   with runs.timed(stage_dir, 'encode catalogue'):
     text = next_item.catalogue_text(encoder, dataset, settings)
+  asked = events.validation_queries(dataset, settings, config.data.positive_rating, config.seed)
+  folds = item_folds.make(dataset, asked, config.seed)
   for seed in artefacts.seeds(config):
     for variant in settings.variants.split(','):
       directory = stage_dir / f'seed_{seed}' / variant
@@ -35,8 +38,10 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
           variant, nnx.clone(encoder), text, dataset, settings, config.data.positive_rating, seed
         )
         state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
-        best = parts.merge(*state.best)
+        best = nnx.view(parts.merge(*state.best), deterministic=True)
         next_item.complete(best, text, settings)
+        if folds and variant == 'teacher':
+          rows += new_items.rows(best, folds, settings.max_warm_loss, seed)
         saved_models.save(
           directory / 'model', best, int(state.best_step), dataclasses.asdict(config)
         )

@@ -1,13 +1,23 @@
 """What pre-training did, as a section of the page."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from rec_jax.evaluation import intervals
 from rec_jax.report import figures, wording
 from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
+from rec_jax.stages.pretrain import judgement
+
+_TAKEN = 'The continued encoder finds as many, and the later stages build on it.'
+_LEFT = (
+  'The continued encoder finds fewer, so it is left, and the later stages build on the encoder as '
+  'it was before.'
+)
 
 
 def section(found: Results) -> Section:
-  """Held-out losses and learning curves of both variants."""
+  """Held-out losses and learning curves of both variants, and what became of the text vectors."""
   rows = [row for row in found.rows if row['stage'] == 'pretrain']
   metric = 'masked_lm_loss'
   table = Table(
@@ -27,6 +37,26 @@ def section(found: Results) -> Section:
     'Text encoder',
     'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
     'on learning to guess hidden words, in the unlabelled text of this data set.',
-    [table],
+    [table, *_judgement(rows)],
     figures.learning_curves('Pre-training', {'training loss (nats a token)': losses}),
   )
+
+
+def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+  """Retrieval by text and isotropy of both encoders; nothing where no user could be asked."""
+  cells = {(row['subject'], row['metric']): intervals.from_json(row) for row in rows}
+  if (judgement.DIFFERENCE, judgement.RETRIEVAL) not in cells:
+    return []
+  metrics = judgement.RETRIEVAL, judgement.MEAN_COSINE, judgement.RANK
+  subjects = judgement.BEFORE, judgement.CONTINUED, judgement.DIFFERENCE
+  protocol = next(row['protocol'] for row in rows if row['metric'] == judgement.RETRIEVAL)
+  taken = cells[judgement.HANDED_ON, judgement.IS_CONTINUED].value
+  return [
+    Table(
+      'Items that users chose next, found by text alone',
+      ['encoder', 'recall@10', 'mean cosine of two items', 'effective rank'],
+      [[name, *(cells.get((name, metric), '') for metric in metrics)] for name in subjects],
+      f'{_TAKEN if taken else _LEFT} A mean cosine near 1 or a low effective rank (Roy & Vetterli '
+      f'2007) say that all texts look alike. Recall: {wording.sentence(protocol)}',
+    )
+  ]

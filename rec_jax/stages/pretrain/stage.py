@@ -2,8 +2,9 @@
 
 Reads `prepare`. Two variants start from the same weights and see the same masked batches for the
 same number of steps: one trains the language-modelling head on the frozen encoder, the other trains
-head and Transformer blocks together. Only held-out texts judge them. Writes the continued encoder
-to `model/`.
+head and Transformer blocks together. Held-out texts judge the losses, and the items that users
+chose next judge the text vectors (`judgement`): writes the encoder that finds more of them to
+`model/`.
 """
 
 import dataclasses
@@ -14,10 +15,13 @@ import jax
 import numpy as np
 
 from rec_jax import checkpoint
+from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation import intervals
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.stages.pretrain import judgement
 from rec_jax.tasks import masked_language_modelling, saved_models, text_encoders
 from rec_jax.tasks.masked_language_modelling import VARIANTS, LanguageModel, Texts
 from rec_jax.training import loop
@@ -30,7 +34,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   stage_dir = runs.start(config, workdir, 'pretrain')
   if stage_dir is None:
     return
-  texts = _texts(config, workdir)
+  dataset = artefacts.load_dataset(workdir)
+  texts = _texts(config, dataset)
   before: dict[str, np.ndarray] = {}
   after: dict[str, np.ndarray] = {}
   for variant in VARIANTS:
@@ -42,13 +47,18 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       )
       model = parts.merge(state.average, state.cache)
       after[variant] = _held_out(model, texts, config)
-  saved_models.save(stage_dir / 'model', model.encoder, 0, dataclasses.asdict(config))
-  runs.finish(stage_dir, _rows(config, before['frozen'], after))
+  initial = _initial(config)
+  with runs.timed(stage_dir, 'judge'):
+    found = judgement.judge(initial, model.encoder, dataset, config)
+  chosen = model.encoder if found.takes_continued else initial
+  saved_models.save(stage_dir / 'model', chosen, 0, dataclasses.asdict(config))
+  runs.finish(stage_dir, _rows(config, before['frozen'], after) + found.rows)
 
 
 def evaluate_checkpoints(config: Config, workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
   """The rows of a finished stage, computed anew from the checkpoints of both variants."""
-  texts = _texts(config, workdir)
+  dataset = artefacts.load_dataset(workdir)
+  texts = _texts(config, dataset)
   after = {}
   for variant in VARIANTS:
     task = _task(variant, texts, config)
@@ -56,19 +66,24 @@ def evaluate_checkpoints(config: Config, workdir: str | os.PathLike[str]) -> lis
     state, parts = loop.start(task, jax.random.key(config.seed))
     checkpoints = runs.require(workdir, 'pretrain') / variant / 'checkpoints'
     state = checkpoint.load_state(checkpoints, state)
-    after[variant] = _held_out(parts.merge(state.average, state.cache), texts, config)
-  return _rows(config, before, after)
+    model = parts.merge(state.average, state.cache)
+    after[variant] = _held_out(model, texts, config)
+  found = judgement.judge(_initial(config), model.encoder, dataset, config)
+  return _rows(config, before, after) + found.rows
 
 
-def _texts(config: Config, workdir: str | os.PathLike[str]) -> Texts:
-  dataset = artefacts.load_dataset(workdir)
+def _initial(config: Config) -> TextEncoder:
+  return text_encoders.initial(config.pretrain.init, config.seed)
+
+
+def _texts(config: Config, dataset: Dataset) -> Texts:
   return Texts.split(
     dataset.corpus_ids, dataset.corpus_mask, config.pretrain.num_held_out, config.seed
   )
 
 
 def _task(variant: str, texts: Texts, config: Config) -> Task:
-  encoder = text_encoders.initial(config.pretrain.init, config.seed)
+  encoder = _initial(config)
   return masked_language_modelling.task(variant, encoder, texts, config.pretrain, config.seed)
 
 

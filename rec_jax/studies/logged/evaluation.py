@@ -5,15 +5,23 @@ from collections.abc import Collection
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import sensitivity
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, Rounds
+from rec_jax.evaluation.off_policy import sensitivity, tails
+from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, STRUCTURED
 from rec_jax.evaluation.off_policy.tuning import tuned
+from rec_jax.studies.logged import propensities, structure
 from rec_jax.types import InputError
+
+# The interval for logs of a policy that learnt meanwhile.
+ADAPTIVE = 'adaptive'
+# Share of the rewards, from the lowest on, of which the mean is shown.
+LOWEST = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +30,17 @@ class Reading:
 
   Attributes:
     names: of the estimators, in any order.
-    interval: 'bootstrap' or 't'.
+    interval: one of `ASYMPTOTIC`.
     level: of the intervals, in (0, 1).
+    propensities: where they come from, one of `propensities.SOURCES`.
+    doubt: what speaks against them, a warning for all estimators; else empty.
   """
 
   names: Collection[str] = tuple(ESTIMATORS)
   interval: str = 'bootstrap'
   level: float = 0.95
+  propensities: str = propensities.LOGGED
+  doubt: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +87,18 @@ def evaluated(
     reading: estimators and intervals.
 
   Raises:
-    InputError: none of the estimators applies.
+    InputError: none of the estimators applies, or one that weighs by what is known of actions was
+      asked for and does not.
   """
   unit, cluster = unit_of(log, rows)
+  is_adaptive = reading.interval == ADAPTIVE
+  if is_adaptive:
+    unit, cluster = 'rounds', None
   with jax.enable_x64():
     table = tuned(rounds, has_model, reading.names)
+    missing = [name for name in reading.names if name in STRUCTURED and name not in table]
+    if missing and set(reading.names) != set(ESTIMATORS):
+      raise InputError(f'--estimators: {missing[0]} needs {structure.NEEDS[missing[0]]}')
     if not table:
       raise InputError(
         f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '
@@ -92,7 +111,15 @@ def evaluated(
       cluster=cluster,
       interval=cast(Interval, reading.interval),
       level=reading.level,
+      predictable=is_adaptive,
     )
+  if reading.doubt:
+    values = {
+      label: dataclasses.replace(
+        value, warning='; '.join(filter(None, (reading.doubt, value.warning)))
+      )
+      for label, value in values.items()
+    }
   return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
 
 
@@ -111,6 +138,30 @@ def effect(
     InputError: no round judges both.
   """
   return sensitivity.effect(**_pair(log, result, other), level=level)
+
+
+def lowest(
+  log: LoggedFeedback, result: Evaluation, level: float
+) -> tuple[Estimate, Estimate] | None:
+  """Means of the lowest tenth of rewards under the policy and under the one that logged.
+
+  None where rewards take two values, of which the mean says all.
+  """
+  if len(np.unique(log.reward[result.rows])) <= 2:
+    return None
+  cluster = unit_of(log, result.rows)[1]
+  logged = dataclasses.replace(result.rounds, weight=jnp.ones_like(result.rounds.weight))
+  mine, theirs = (
+    tails.cvar(each, LOWEST, cluster=cluster, level=level) for each in (result.rounds, logged)
+  )
+  return mine, theirs
+
+
+def doubt(result: Evaluation) -> str:
+  """The warning of the estimator that effects go by, or of the first one that there is."""
+  values = result.values
+  name = next((name for name in ('dr', 'snipw') if name in values), next(iter(values)))
+  return values[name].warning
 
 
 def difference(
@@ -136,11 +187,13 @@ def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> 
   # Values of which only one has a model would not be paired.
   has_model = all('dr' in each.values for each in both)
   models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
+  # By the weights, which may be balanced for each policy by itself.
+  targets = [np.asarray(each.weight) * log.propensity[rows] for each in seen]
   return {
     'reward': log.reward[rows],
     'pscore': log.propensity[rows],
-    'target': seen[0].target,
-    'other': None if other is None else seen[1].target,
+    'target': targets[0],
+    'other': None if other is None else targets[1],
     'model': models[0],
     'other_model': None if other is None else models[1],
     'cluster': unit_of(log, rows)[1],

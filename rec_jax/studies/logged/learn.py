@@ -75,7 +75,7 @@ def run(
   # Before anything is written, which the valuation would not take back.
   log_checks.check_parts(num_rounds, num_train, num_rounds - num_train)
   frozen = learn(log, settings, num_train, seed)
-  rest = policy_value.without_lessons(log, [frozen])
+  rest = policy_checkpoint.without_lessons(log, [frozen])
   result = policy_value.evaluate_policy(rest, frozen, train_share, seed)
   # Nothing is written of what cannot be valued.
   out.mkdir(parents=True, exist_ok=True)

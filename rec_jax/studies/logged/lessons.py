@@ -1,9 +1,9 @@
 """Which rounds of a log taught a policy: recognised by what they hold, wherever they stand.
 
-A round is known by its user, item, position, propensity, reward and context, in single precision,
-so that a log may be cut, filtered, appended to, renumbered or written again. Where rounds are too
-alike to be told apart by themselves, as without a context, windows of consecutive rounds are; such
-a log is recognised in pieces of a window or more.
+A round is known by its user, item, position, reward and context, in single precision, so that a
+log may be cut, filtered, appended to, renumbered or written again, with or without propensities.
+Where rounds are too alike to be told apart by themselves, as without a context, windows of
+consecutive rounds are; such a log is recognised in pieces of a window or more.
 
 Shape letters: n rounds, m windows.
 """
@@ -61,7 +61,7 @@ def taught(lessons: Lessons, log: LoggedFeedback) -> np.ndarray:
 def _rounds(log: LoggedFeedback) -> np.ndarray:
   """[n] uint64 of each round."""
   columns = [_text(log.user_id), _text(log.item_ids)[log.action], log.position.astype(np.uint64)]
-  columns += [_bits(log.propensity), _bits(log.reward)]
+  columns.append(_bits(log.reward))
   if log.context is not None:
     columns += [_bits(column) for column in np.asarray(log.context).T]
   found = np.zeros(len(log.action), np.uint64)

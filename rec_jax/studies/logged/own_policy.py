@@ -6,6 +6,7 @@ log names none), L positions.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from rec_jax.types import InputError
 
 COLUMN, FUNCTION = 'column:', 'python:'
 # Sums of float32 probabilities over some thousand actions are off by less.
-_TOLERANCE = 1e-4
+TOLERANCE = 1e-4
 
 
 def is_own(name: str) -> bool:
@@ -41,7 +42,7 @@ def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarra
   if name.startswith(COLUMN):
     values = logged.read_column(path, name.removeprefix(COLUMN))
   elif name.startswith(FUNCTION):
-    values = _called(name, log)
+    values = called(name, log)
   else:
     try:
       values = np.load(name, allow_pickle=False)
@@ -51,7 +52,12 @@ def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarra
   return _checked(name, values, log)
 
 
-def _called(name: str, log: LoggedFeedback) -> np.ndarray:
+def called(name: str, log: Any) -> np.ndarray:
+  """What the function of 'python:MODULE:FUNCTION' returns of a log.
+
+  Raises:
+    InputError: there is no such function.
+  """
   module, _, function = name.removeprefix(FUNCTION).partition(':')
   try:
     called = getattr(importlib.import_module(module), function)
@@ -73,7 +79,7 @@ def _checked(name: str, values: np.ndarray, log: LoggedFeedback) -> np.ndarray:
       f'position, {list(shapes[2])}'
     )
   values = values.astype(np.float64)
-  wrong = ~((values >= 0) & (values <= 1 + _TOLERANCE)).reshape(num_rounds, -1).all(1)
+  wrong = ~((values >= 0) & (values <= 1 + TOLERANCE)).reshape(num_rounds, -1).all(1)
   if wrong.any():
     raise InputError(f'--policy: {name}, row {int(np.argmax(wrong))}: not in [0, 1]')
   if values.ndim == 1:
@@ -87,7 +93,7 @@ def _checked(name: str, values: np.ndarray, log: LoggedFeedback) -> np.ndarray:
         f'--policy: {name}, row {int(np.argmax(beyond))}: a probability where there is no candidate'
       )
   total = values.sum(1)
-  off = (np.abs(total - 1) > _TOLERANCE).any(1)
+  off = (np.abs(total - 1) > TOLERANCE).any(1)
   if off.any():
     row = int(np.argmax(off))
     raise InputError(

@@ -7,6 +7,7 @@ and may be learnt, as the user's vector of `two_tower_softmax` is.
 """
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 from flax import struct
 
 from rec_jax import bandits, checkpoint
-from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, moments
-from rec_jax.studies.logged import frozen_policy
+from rec_jax.data.logged_feedback import Inputs, LoggedFeedback, moments, subset
+from rec_jax.studies.logged import frozen_policy, lessons
 from rec_jax.studies.logged.lessons import Lessons
+from rec_jax.studies.logged.log_checks import NUM_FOLDS
 from rec_jax.studies.logged.tables import Table
 from rec_jax.types import ArmSpec, InputError
 
@@ -109,6 +111,31 @@ def load(directory: Path | str) -> FrozenPolicy:
     query=query,
     features=features,
   )
+
+
+def frozen_of(policy: str | FrozenPolicy) -> FrozenPolicy | None:
+  """The policy of a checkpoint's directory, itself if it is one, else None."""
+  if isinstance(policy, FrozenPolicy):
+    return policy
+  return load(policy) if Path(policy).is_dir() else None
+
+
+def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> LoggedFeedback:
+  """The rounds of a log that taught none of the policies, see `lessons`.
+
+  Raises:
+    InputError: too few are left to judge by.
+  """
+  taught = np.zeros(len(log.action), bool)
+  for frozen in policies:
+    taught |= lessons.taught(frozen.lessons, log)
+  num_left = int((~taught).sum())
+  if num_left < NUM_FOLDS:
+    raise InputError(
+      f'{taught.sum()} of {len(taught)} rounds of the log taught the policy, which they cannot '
+      f'judge; give {NUM_FOLDS} others at least'
+    )
+  return subset(log, ~taught) if taught.any() else log
 
 
 def distributions(key: jax.Array, frozen: FrozenPolicy, log: LoggedFeedback) -> Table:

@@ -7,15 +7,19 @@ P-values are corrected for all pairs, so that the best may be chosen by the same
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import scipy.stats
 
+from rec_jax import files
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import numbers, terminal
+from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
+from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import evaluation
 from rec_jax.studies.logged.evaluation import Evaluation
 from rec_jax.types import InputError
@@ -99,12 +103,56 @@ def selection(truth: Sequence[float]) -> tuple[float, float]:
   return regret, float(scipy.stats.spearmanr(-np.arange(len(values)), values).statistic)
 
 
-def report(log: LoggedFeedback, results: Mapping[str, Evaluation], level: float) -> None:
-  """Prints the ranking, and how good it is where the truth is known."""
+def report(
+  log: LoggedFeedback,
+  results: Mapping[str, Evaluation],
+  level: float,
+  how: str,
+  figure: Path,
+  out: Path | None,
+) -> None:
+  """Prints the ranking, and how good it is where the truth is known, and draws it.
+
+  Args:
+    log: whose rounds gave the evaluations.
+    results: name -> evaluation, at least two.
+    level: of the intervals.
+    how: propensities were found, empty where the log holds them.
+    figure: the SVG of what each policy earns more than the one that logged.
+    out: JSON with two rows a policy, what it earns more than the one that logged and than the best.
+  """
   ranked = rank(log, results, level)
+  said = '; '.join(filter(None, (_protocol(results), how)))
+  print(f'{len(ranked)} policies, {said}')
+  print(terminal.table(*_table(ranked, level)))
+  print(f'p-values hold for all pairs of {len(ranked)} policies at once (Holm)')
+  truth = [each.truth for each in ranked if each.truth is not None]
+  # A mean over other rounds would be of other contexts.
+  if len(truth) == len(ranked) and len({len(each.rows) for each in results.values()}) == 1:
+    regret, correlation = selection(truth)
+    print(f'truth: regret at 1 {regret:.4g}, rank correlation {correlation:.2f}')
+  doubts = {each.name: evaluation.doubt(results[each.name]) for each in ranked}
+  for name, doubt in doubts.items():
+    if doubt:
+      print(f'warning: {name}: {doubt}')
+  if out is not None:
+    files.write_json(out, _rows(ranked, doubts, said))
+  label = ', '.join(filter(None, ('minus the policy that logged', how.partition(' by ')[0])))
+  gains = {each.name: each.gain for each in ranked}
+  drawn = figures.forest('policies', {label: gains}, reference=0.0)
+  files.write_atomic(figure, drawn.panels[0])
+  print(f'advice: {_advice(ranked, doubts, level)}\nfigure: {figure}')
+
+
+def _protocol(results: Mapping[str, Evaluation]) -> str:
+  rows = functools.reduce(np.intersect1d, [result.rows for result in results.values()])
+  return f'on the {len(rows):,} rounds that judge all of them'
+
+
+def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list[Cell]]]:
   percent = f'{100 * level:g} %'
   columns = ['policy', f'minus logged [{percent}]', f'minus best [{percent}]', 'corrected p']
-  rows: list[list[Cell]] = [
+  return columns, [
     [
       each.name,
       numbers.plain(each.gain, sign=True),
@@ -113,17 +161,34 @@ def report(log: LoggedFeedback, results: Mapping[str, Evaluation], level: float)
     ]
     for each in ranked
   ]
-  print(terminal.table(columns, rows))
-  print(f'p-values hold for all pairs of {len(ranked)} policies at once (Holm)')
-  truth = [each.truth for each in ranked if each.truth is not None]
-  # A mean over other rounds would be of other contexts.
-  if len(truth) == len(ranked) and len({len(each.rows) for each in results.values()}) == 1:
-    regret, correlation = selection(truth)
-    print(f'truth: regret at 1 {regret:.4g}, rank correlation {correlation:.2f}')
+
+
+def _rows(ranked: Sequence[Ranked], doubts: Mapping[str, str], said: str) -> list[dict[str, Any]]:
+  """As in metrics.json, with the place, the corrected p-value, the warning and the truth beside."""
+  rows = []
+  for place, each in enumerate(ranked, start=1):
+    beside = {'rank': place, 'warning': doubts[each.name], 'truth': each.truth}
+    differences = {'minus logged': (each.gain, None), 'minus best': (each.behind, each.p_value)}
+    rows += [
+      runs.estimate_row('evaluate_policy', each.name, metric, found, f'off-policy, {said}')
+      | beside
+      | {'corrected_p': p_value}
+      for metric, (found, p_value) in differences.items()
+      if found is not None
+    ]
+  return rows
+
+
+def _advice(ranked: Sequence[Ranked], doubts: Mapping[str, str], level: float) -> str:
   best, *others = ranked
-  sure = [each.name for each in others if each.p_value < 1 - level]
+  if doubts[best.name]:
+    return (
+      f'none: {best.name} is first, and its interval does not hold as it says; log with more '
+      'exploration near it first'
+    )
+  sure = [each.name for each in others if each.p_value < 1 - level and not doubts[each.name]]
   beaten = ', '.join(sure) if sure else 'none of the others for sure'
-  print(f'advice: {best.name} is first; it is better than {beaten}')
+  return f'{best.name} is first; it is better than {beaten}'
 
 
 def _on(result: Evaluation, rows: np.ndarray) -> Evaluation:

@@ -13,33 +13,29 @@ each other, so users are resampled. Else it is the round.
 
 import dataclasses
 import logging
-from collections.abc import Collection
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.data.logged_feedback import (
-  LoggedFeedback,
-  policy_inputs,
-  scaled,
-  subset,
-)
+from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs, scaled, subset
 from rec_jax.evaluation.off_policy.estimators import Rounds
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS
 from rec_jax.evaluation.off_policy.reward_models import (
   CrossFitted,
+  blocks,
   cross_fitted,
   expected_of,
   folds,
   logistic,
   ridge,
 )
-from rec_jax.studies.logged import frozen_policy, lessons, log_checks, policy_checkpoint, tables
-from rec_jax.studies.logged.evaluation import Evaluation, Reading, evaluated
+from rec_jax.studies.logged import frozen_policy, log_checks, policy_checkpoint, structure, tables
+from rec_jax.studies.logged.evaluation import ADAPTIVE, Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
+from rec_jax.studies.logged.propensities import BALANCED, always, balanced, check_balanced
 from rec_jax.studies.logged.tables import Table
 from rec_jax.types import InputError
 
@@ -60,10 +56,10 @@ def evaluate_policy(
 
   Args:
     log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
-    policy: a frozen one, or the directory of its checkpoint, which rounds of `without_lessons`
-      judge; a name of the registry, 'item:ID': the policy that always shows one item, or 'logged':
-      the one that logged, to check the log; or what any other policy would do in all rounds, [n]
-      of the logged action or [n, C, L], see `own_policy`.
+    policy: a frozen one, or the directory of its checkpoint, which rounds judge that taught it
+      nothing (`policy_checkpoint.without_lessons`); a name of the registry, 'item:ID': the policy
+      that always shows one item, or 'logged': the one that logged, to check the log; or what any
+      other policy would do in all rounds, [n] of the logged action or [n, C, L], see `own_policy`.
     train_share: part of the log, from its beginning, that a policy of the registry learns from; in
       (0, 1).
     seed: of the policy, the folds and the bootstrap.
@@ -74,7 +70,7 @@ def evaluate_policy(
   """
   if isinstance(policy, np.ndarray):
     return _evaluate_given(log, policy, seed, reading)
-  frozen = frozen_of(policy)
+  frozen = policy_checkpoint.frozen_of(policy)
   if frozen is not None:
     return _evaluate_frozen(log, frozen, seed, reading)
   name = str(policy)
@@ -85,8 +81,7 @@ def evaluate_policy(
   if name == 'uniform' and log_checks.are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed, reading)
   log_checks.check_candidates(log)
-  num_rounds = len(log.action)
-  num_train = round(train_share * num_rounds)
+  num_rounds, num_train = len(log.action), round(train_share * len(log.action))
   log_checks.check_parts(num_rounds, num_rounds - num_train, num_train)
   log_checks.check_size(log)
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
@@ -99,33 +94,8 @@ def evaluate_policy(
     )
   state = frozen_policy.learn(learn_key, log, made, inputs, num_train)
   action_dist = frozen_policy.distributions(choice_key, log, made, inputs, state, num_train)
-  q_hat = expected_rewards(log, num_train, seed)
+  q_hat = expected_rewards(log, num_train, seed, forward=reading.interval == ADAPTIVE)
   return evaluate_distribution(log, name, action_dist, q_hat, num_train, seed, reading)
-
-
-def frozen_of(policy: str | FrozenPolicy) -> FrozenPolicy | None:
-  """The policy of a checkpoint's directory, itself if it is one, else None."""
-  if isinstance(policy, FrozenPolicy):
-    return policy
-  return policy_checkpoint.load(policy) if Path(policy).is_dir() else None
-
-
-def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> LoggedFeedback:
-  """The rounds of a log that taught none of the policies, see `lessons`.
-
-  Raises:
-    InputError: too few are left to judge by.
-  """
-  taught = np.zeros(len(log.action), bool)
-  for frozen in policies:
-    taught |= lessons.taught(frozen.lessons, log)
-  num_left = int((~taught).sum())
-  if num_left < NUM_FOLDS:
-    raise InputError(
-      f'{taught.sum()} of {len(taught)} rounds of the log taught the policy, which they cannot '
-      f'judge; give {NUM_FOLDS} others at least'
-    )
-  return subset(log, ~taught) if taught.any() else log
 
 
 def evaluate_distribution(
@@ -152,19 +122,47 @@ def evaluate_distribution(
     InputError: no overlap, or bad input, one line that names the row.
   """
   rest = subset(log, slice(num_train, None))
-  rounds, truth = tables.matched(rest, action_dist, q_hat)
+  whole = _whole(rest, action_dist, reading)
+  seen = action_dist if whole is None else tables.held(whole)
+  rounds, truth = tables.matched(rest, seen, q_hat)
   if not np.asarray(rounds.target).any():
     raise InputError(
       f'policy {name}: no overlap with the log: from row {num_train} on it gives every logged '
       'action probability 0; log with more exploration near this policy'
     )
+  if whole is not None and reading.propensities == BALANCED:
+    weight = np.asarray(rounds.target) / balanced(rest, whole, seed)
+    with jax.enable_x64():
+      rounds = dataclasses.replace(rounds, weight=jnp.asarray(weight))
+  if whole is not None and structure.applies(rest, reading.names):
+    rounds = structure.weighed(rest, whole, rounds, reading.names, seed)
   rows = np.arange(num_train, len(log.action))
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   return dataclasses.replace(result, num_train=num_train, truth=truth)
 
 
+def _whole(log: LoggedFeedback, action_dist: Table, reading: Reading) -> np.ndarray | None:
+  """[n, C, L] where something is asked for that reads all probabilities at once, else None."""
+  is_balanced = reading.propensities == BALANCED
+  if not is_balanced and not structure.applies(log, reading.names):
+    return None
+  try:
+    tables.check_whole(log)
+  except InputError as error:
+    if is_balanced or set(reading.names) != set(ESTIMATORS):
+      raise
+    logger.warning('%s are left out: %s', ', '.join(structure.NEEDS), error)
+    return None
+  return tables.whole(log, action_dist)
+
+
 def expected_rewards(
-  log: LoggedFeedback, num_train: int, seed: int, item_features: np.ndarray | None = None
+  log: LoggedFeedback,
+  num_train: int,
+  seed: int,
+  item_features: np.ndarray | None = None,
+  *,
+  forward: bool = False,
 ) -> Table | None:
   """What a reward model expects in the rounds after the first, by cross-fitting on them.
 
@@ -173,11 +171,12 @@ def expected_rewards(
     num_train: how many rounds come before.
     seed: of the folds.
     item_features: [K, A] what the model reads of an action; the action context if not given.
+    forward: whether models are of earlier rounds alone, which the interval 'adaptive' asks for.
 
   Returns:
     A table of these rounds; None where there is neither a context nor anything known of actions.
   """
-  fitted = reward_models_of(log, num_train, seed, item_features)
+  fitted = reward_models_of(log, num_train, seed, item_features, forward=forward)
   if fitted is None:
     return None
 
@@ -194,6 +193,7 @@ def reward_models_of(
   seed: int,
   item_features: np.ndarray | None = None,
   weight: np.ndarray | None = None,
+  forward: bool = False,
 ) -> CrossFitted | None:
   """The models of `expected_rewards`, of whose fits `weight` [n - num_train] may weigh the rows."""
   rest = slice(num_train, len(log.action))
@@ -215,7 +215,8 @@ def reward_models_of(
       action_context=actions,
       action=log.action[rest],
       reward=reward,
-      fold=folds(seed, num_rounds, NUM_FOLDS),
+      fold=blocks(num_rounds) if forward else folds(seed, num_rounds, NUM_FOLDS),
+      forward=forward,
       position=log.position[rest],
       num_positions=int(log.position.max()) + 1,
       candidates=None if log.candidates is None else log.candidates[rest],
@@ -231,10 +232,11 @@ def _evaluate_given(
   if given.ndim == 1:
     if not given.any():
       raise InputError('--policy: no overlap: it gives every logged action probability 0')
+    check_balanced(reading.propensities)
     return _without_learning(log, given, seed, reading)
   log_checks.check_candidates(log)
   log_checks.check_parts(len(log.action), len(log.action))
-  q_hat = expected_rewards(log, 0, seed)
+  q_hat = expected_rewards(log, 0, seed, forward=reading.interval == ADAPTIVE)
   return evaluate_distribution(log, name, tables.held(given), q_hat, 0, seed, reading)
 
 
@@ -242,10 +244,10 @@ def _evaluate_frozen(
   log: LoggedFeedback, frozen: FrozenPolicy, seed: int, reading: Reading
 ) -> Evaluation:
   """The value of a frozen policy on the rounds that did not teach it."""
-  log = policy_checkpoint.with_items_of(frozen, without_lessons(log, [frozen]))
+  log = policy_checkpoint.with_items_of(frozen, policy_checkpoint.without_lessons(log, [frozen]))
   log_checks.check_candidates(log)
   action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
-  q_hat = expected_rewards(log, 0, seed)
+  q_hat = expected_rewards(log, 0, seed, forward=reading.interval == ADAPTIVE)
   return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)
 
 
@@ -260,8 +262,7 @@ def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> E
       f'--policy: the log does not say which rounds offer item {item_id!r} (row {row} offers '
       f'{log.num_candidates[row]} of {len(log.item_ids)}); give it a column "candidates"'
     )
-  rows = np.arange(len(log.action))
-  condition = ''
+  rows, condition = np.arange(len(log.action)), ''
   if log.candidates is not None:
     rows = np.flatnonzero((log.candidates == found[0]).any(1))
     if len(rows) < len(log.action):
@@ -269,11 +270,16 @@ def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> E
   some, item = subset(log, rows), np.full(len(rows), found[0])
   # Of all candidates a model is asked of two: what was shown, and the item.
   asked = dataclasses.replace(some, candidates=np.stack([some.action, item], axis=1))
-  q_hat = expected_rewards(asked, 0, seed) if len(rows) >= NUM_FOLDS else None
+  q_hat = None
+  if len(rows) >= NUM_FOLDS:
+    q_hat = expected_rewards(asked, 0, seed, forward=reading.interval == ADAPTIVE)
   target = (some.action == item).astype(np.float64)
   expected = np.zeros((len(rows), 2))
   if q_hat is not None:
     expected = q_hat(np.arange(len(rows)))[np.arange(len(rows)), :, some.position]
+  if reading.propensities == BALANCED:
+    tables.check_whole(some)
+    some = dataclasses.replace(some, propensity=balanced(some, always(some, found[0]), seed))
   rounds = _rounds(some, target, expected)
   result = evaluated(log, rows, rounds, q_hat is not None, seed, reading)
   return dataclasses.replace(result, condition=condition)

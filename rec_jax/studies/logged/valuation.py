@@ -1,5 +1,6 @@
 """Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,24 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import logged
+from rec_jax.data import ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue
+from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC, PolicyValue
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation, own_policy, policy_ranking, policy_value
+from rec_jax.studies.logged import (
+  evaluation,
+  list_valuation,
+  own_policy,
+  policy_checkpoint,
+  policy_ranking,
+  policy_value,
+  propensities,
+)
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
@@ -37,7 +46,7 @@ def run(
   Args:
     path: of a log, see `data.logged`.
     name: as in `policy_value.evaluate_policy`, or in `own_policy.probabilities`. Several, between
-      commas, are ranked instead, with `against` among them, and no file is written.
+      commas, are ranked instead, with `against` among them, see `policy_ranking.report`.
     train_share: part of the log, from its beginning, that the policy learns from; in (0, 1).
     seed: of the policy, the folds and the bootstrap.
     figure: the SVG that is written.
@@ -55,23 +64,31 @@ def run(
       raise InputError(f'--{flag}: no directory {file.parent}')
     if file is not None and file.is_dir():
       raise InputError(f'--{flag}: {file} is a directory; name a file in it')
+  if reading.interval not in ASYMPTOTIC:
+    raise InputError(f'--interval: {reading.interval} is not one of {", ".join(ASYMPTOTIC)}')
+  if reading.propensities not in propensities.SOURCES:
+    raise InputError(
+      f'--propensities: {reading.propensities} is not one of {", ".join(propensities.SOURCES)}'
+    )
+  whole, doubt = propensities.load(path, reading.propensities, seed)
+  if ranked_lists.has_lists(whole):
+    if against != LOGGED:
+      raise InputError('--against: ranked lists are compared with the policy that logged alone')
+    list_valuation.run(whole, path, name, seed, figure, out, reading)
+    return
   for unknown in set(reading.names) - set(ESTIMATORS):
     raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
-  if reading.interval not in ('bootstrap', 't'):
-    raise InputError(f'--interval: {reading.interval} is not bootstrap or t')
-  whole = logged.read(path)
   names = name.split(',')
   if len(set(names)) < len(names):
     raise InputError('--policy: one of them is there twice; give each once')
-  if len(names) > 1 and out is not None:
-    raise InputError('--out: rows are of one policy; leave it out, or give one --policy')
+  reading = dataclasses.replace(reading, doubt=doubt)
   given = [*names, *([] if against == LOGGED else [against])]
   asked: list[str | np.ndarray] = [
     own_policy.probabilities(each, whole, path) if own_policy.is_own(each) else each
     for each in given
   ]
-  found = [policy_value.frozen_of(each) for each in asked if isinstance(each, str)]
-  log = policy_value.without_lessons(whole, [frozen for frozen in found if frozen is not None])
+  found = [policy_checkpoint.frozen_of(each) for each in asked if isinstance(each, str)]
+  log = policy_checkpoint.without_lessons(whole, [frozen for frozen in found if frozen is not None])
   kept = np.searchsorted(whole.round, log.round)
   results = [
     policy_value.evaluate_policy(
@@ -79,12 +96,14 @@ def run(
     )
     for each in asked
   ]
+  how = propensities.description(reading.propensities, whole)
   if len(names) > 1:
-    policy_ranking.report(log, dict(zip(given, results, strict=True)), reading.level)
+    ranked = dict(zip(given, results, strict=True))
+    policy_ranking.report(log, ranked, reading.level, how, figure, out)
     return
   left_out = len(whole.action) - len(log.action)
   other = results[1] if len(results) > 1 else None
-  report(log, name, results[0], left_out, figure, out, against, other, reading.level)
+  report(log, name, results[0], left_out, figure, out, against, other, reading.level, how)
 
 
 def report(
@@ -97,6 +116,7 @@ def report(
   against: str = policy_value.LOGGED,
   other: Evaluation | None = None,
   level: float = 0.95,
+  how: str = '',
 ) -> None:
   """Prints an evaluation and draws it.
 
@@ -110,23 +130,37 @@ def report(
     against: see there.
     other: evaluation of that policy, None for the one that logged.
     level: of the intervals.
+    how: propensities were found, empty where the log holds them.
   """
-  print(f'{name}, {protocol(result, left_out)}')
+  said = '; '.join(filter(None, (protocol(result, left_out), how)))
+  print(f'{name}, {said}')
   print(terminal.table(*_table(result, level)))
-  how = next(iter(result.values.values())).interval
-  print(f'intervals: {100 * level:g} %, {how}, over {result.unit}')
+  interval = next(iter(result.values.values())).interval
+  print(f'intervals: {100 * level:g} %, {interval}, over {result.unit}')
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
+  lowest = evaluation.lowest(log, result, level)
+  if lowest is not None:
+    mine, theirs = map(numbers.plain, lowest)
+    print(f'lowest tenth of rewards: {mine}, of the logging policy {theirs}')
   for line in warnings(result):
     print(f'warning: {line}')
+  if other is not None and evaluation.doubt(other):
+    print(f'warning: {against}: {evaluation.doubt(other)}')
   if out is not None:
-    files.write_json(out, rows(name, result, left_out))
+    files.write_json(out, rows(name, result, said))
   plain = evaluation.effect(log, result, level=level)
   if name != LOGGED:
     found = plain if other is None else evaluation.effect(log, result, other, level=level)
     print(f'effect of {name} in place of {against}: {effect_line(found)}')
-  drawn = figures.forest(name, {'value of the policy': result.values}, reference=result.logged_mean)
+  if how:
+    print(
+      'note: propensities are estimated from what the log holds; if the policy that logged saw '
+      'more, go by gamma'
+    )
+  label = f'value, {how.partition(" by ")[0]}' if how else 'value of the policy'
+  drawn = figures.forest(name, {label: result.values}, reference=result.logged_mean)
   files.write_atomic(figure, drawn.panels[0])
   print(f'advice: {advice(name, result, plain)}\nfigure: {figure}')
 
@@ -154,10 +188,10 @@ def protocol(result: Evaluation, left_out: int) -> str:
   return f'nothing to learn: valued on {result.condition or "all rounds"}'
 
 
-def rows(name: str, result: Evaluation, left_out: int) -> list[dict[str, Any]]:
-  """A row an estimator, as JSON."""
+def rows(name: str, result: Evaluation, said: str) -> list[dict[str, Any]]:
+  """A row an estimator, as JSON, with a protocol that says which rounds and propensities."""
   words = (
-    f'off-policy, {protocol(result, left_out)}; over {result.unit}; '
+    f'off-policy, {said}; over {result.unit}; '
     f'the policy that logged earned {result.logged_mean:.6g}'
   )
   return [
@@ -202,9 +236,11 @@ def advice(name: str, result: Evaluation, effect: Estimate) -> str:
     return f'none without {estimator}: add it to --estimators'
   best = values[estimator]
   if best.warning:
+    badly = propensities.MISFIT in best.warning
+    remedy = 'mend the propensities' if badly else 'log with more exploration near this policy'
     return (
-      'do not decide by these numbers, of which none has an interval that holds as it says: log '
-      'with more exploration near this policy first'
+      'do not decide by these numbers, of which none has an interval that holds as it says: '
+      f'{remedy} first'
     )
   if 'dm' in values and not values['dm'].low <= best.value <= values['dm'].high:
     model = ' The reward model disagrees (dm): do not use it alone.'

@@ -7,6 +7,7 @@ import jax
 from rec_jax.data import logged, open_bandit
 from rec_jax.data.classification import read_classification
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.open_bandit_files import CAMPAIGNS
 from rec_jax.data.sources import (
   CLASSIFICATION_TABLES,
   classification_file,
@@ -86,13 +87,13 @@ def replay(key: jax.Array, config: configs.ReplayConfig) -> World:
       'which the policy chooses another item than the log teach nothing and do not count'
     ),
     measure=REPLAY,
-    file='' if config.log in open_bandit.CAMPAIGNS else config.log,
+    file='' if config.log in CAMPAIGNS else config.log,
   )
 
 
 def _uniform_log(name: str) -> LoggedFeedback:
   """A file in our format, or the random log of a campaign of the Open Bandit sample."""
-  if name not in open_bandit.CAMPAIGNS:
+  if name not in CAMPAIGNS:
     return logged.read(name)
   with tempfile.TemporaryDirectory() as directory:
     open_bandit.write(open_bandit_folder(), 'random', name, directory)

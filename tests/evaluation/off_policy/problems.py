@@ -4,6 +4,8 @@ import pathlib
 
 import numpy as np
 
+from rec_jax.evaluation.off_policy import estimators
+
 GOLDEN = pathlib.Path(__file__).parents[2] / 'data/golden/obp_0_5_7_estimators.npz'
 COLUMNS = ('reward', 'action', 'pscore', 'action_dist', 'position', 'q_hat')
 
@@ -46,6 +48,13 @@ def log(seed, num_rounds=200, num_actions=4, num_positions=2):
     'position': position,
     'q_hat': rng.normal(size=shape),
   }
+
+
+def matched(log):
+  """Rounds of a log, with weights as if actions were known to be alike, nearer to 1."""
+  rounds = estimators.match(**log)
+  alike = [1 + share * (rounds.weight - 1) for share in (0.5, 0.3, 0.2)]
+  return rounds.replace(marginal=alike[0], selected=alike[1], convolved=alike[2])
 
 
 class Tiny:

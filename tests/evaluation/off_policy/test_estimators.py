@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation.off_policy import estimators
-from rec_jax.evaluation.off_policy.estimators import ESTIMATORS, MODEL_BASED, SELF_NORMALISED
+from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED, SELF_NORMALISED
 from tests.evaluation.off_policy import problems
 
 GOLDEN = problems.golden()
@@ -39,7 +39,7 @@ def double_precision():
 
 
 def value(estimator, log, **settings):
-  return estimators.reduce(estimator(estimators.match(**log), **settings))
+  return estimators.reduce(estimator(problems.matched(log), **settings))
 
 
 @pytest.mark.parametrize('problem', GOLDEN)
@@ -58,7 +58,7 @@ def test_contract(name):
   log = problems.log(0)
   log['action_dist'] = np.eye(4)[np.argmax(log['action_dist'], axis=1)].swapaxes(1, 2)
   estimator = functools.partial(ESTIMATORS[name], **SETTINGS.get(name, {}))
-  rounds = estimators.match(**log)
+  rounds = problems.matched(log)
   terms = jax.jit(estimator)(rounds)
   assert all(leaf.shape == (200,) and leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(terms))
   assert bool((terms.normaliser == 1).all()) == (name not in SELF_NORMALISED)

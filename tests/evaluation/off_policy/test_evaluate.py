@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from rec_jax.evaluation.off_policy import estimators, sensitivity
-from rec_jax.evaluation.off_policy.evaluate import evaluate, overlap_of
+from rec_jax.evaluation.off_policy import estimators, registry, sensitivity
+from rec_jax.evaluation.off_policy.evaluate import evaluate
+from rec_jax.evaluation.off_policy.overlap import overlap_of
 from rec_jax.types import InputError
 from tests.evaluation.off_policy import problems
 
@@ -23,16 +24,17 @@ def binary(num_rounds, seed=0):
 
 
 def test_all_that_apply_are_reported_with_diagnostics():
-  log = binary(500)
+  log = binary(1_000)
   found = evaluate(KEY, **log, resamples=200)
-  assert list(found) == [name for name in estimators.ESTIMATORS if name != 'replay']
+  left_out = {'replay', *registry.STRUCTURED}
+  assert list(found) == [name for name in registry.ESTIMATORS if name not in left_out]
   rounds = estimators.match(**log)
   weight = np.asarray(rounds.weight, np.float64)
   for name, estimate in found.items():
-    expected = float(estimators.reduce(estimators.ESTIMATORS[name](rounds)))
+    expected = float(estimators.reduce(registry.ESTIMATORS[name](rounds)))
     assert estimate.value == pytest.approx(expected, rel=1e-5)
     assert estimate.low < estimate.value < estimate.high
-    assert estimate.n == 500
+    assert estimate.n == 1_000
     assert estimate.interval == 'bootstrap'
     assert estimate.max_weight == pytest.approx(weight.max())
     assert estimate.effective_sample_size == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
@@ -41,7 +43,7 @@ def test_all_that_apply_are_reported_with_diagnostics():
 
 
 def test_what_is_cut_off_the_weights_is_said():
-  log = binary(500)
+  log = binary(1_000)
   weight = np.asarray(estimators.match(**log).weight, np.float64)
   for name, kept in {
     'ipw': np.minimum(weight, 0.8),
@@ -50,7 +52,7 @@ def test_what_is_cut_off_the_weights_is_said():
     'dr_os': weight / (weight**2 / 0.8 + 1),
     'sg_ipw': weight / (0.2 + 0.8 * weight),
   }.items():
-    cut = functools.partial(estimators.ESTIMATORS[name], lambda_=0.8)
+    cut = functools.partial(registry.ESTIMATORS[name], lambda_=0.8)
     found = evaluate(KEY, **log, estimators={'cut': cut, 'whole': estimators.ipw}, interval='t')
     assert found['whole'].warning == ''
     assert found['cut'].warning == (
@@ -130,7 +132,7 @@ def test_the_range_holds_what_is_kept_of_weights_of_any_order(name, lambda_, max
   log['reward'], log['q_hat'] = np.zeros(500), np.zeros_like(log['q_hat'])
   # All weights alike, so that none is above the largest possible one.
   log['pscore'] = log['action_dist'][np.arange(500), log['action'], 0]
-  chosen = {'': functools.partial(estimators.ESTIMATORS[name], lambda_=lambda_)}
+  chosen = {'': functools.partial(registry.ESTIMATORS[name], lambda_=lambda_)}
   settings = {'interval': 'hoeffding', 'reward_range': (0, 1), 'max_weight': max_weight}
   found = evaluate(KEY, **log, estimators=chosen, **settings)['']
   # A round adds from -kept to 1 + kept.
@@ -162,7 +164,7 @@ def test_models_of_later_rounds_void_the_guarantee():
   settings = {'interval': 'betting', 'reward_range': (0, 1), 'max_weight': 20.0}
   found = evaluate(KEY, **binary(300), **settings)
   voided = {name for name, value in found.items() if 'models of earlier rounds' in value.warning}
-  assert voided == estimators.MODEL_BASED
+  assert voided == registry.MODEL_BASED - set(registry.STRUCTURED)
   found = evaluate(KEY, **binary(300), **settings, predictable=True)
   assert not any('earlier rounds' in value.warning for value in found.values())
 

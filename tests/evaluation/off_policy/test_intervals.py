@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from rec_jax.evaluation.intervals import t_interval
-from rec_jax.evaluation.off_policy import estimators, intervals
+from rec_jax.evaluation.off_policy import estimators, intervals, registry
 from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.estimators import Terms
 from tests.evaluation.off_policy import problems
@@ -30,7 +30,7 @@ def plain_bootstrap(rng, terms, resamples):
 @pytest.mark.parametrize('name', ['ipw', 'snipw', 'sndr'])
 def test_bootstrap_agrees_with_rows_drawn_with_replacement(name):
   rounds = estimators.match(**problems.log(0, num_rounds=300))
-  terms = estimators.ESTIMATORS[name](rounds)
+  terms = registry.ESTIMATORS[name](rounds)
   estimate = intervals.bootstrap(jax.random.key(0), {name: terms}, resamples=20_000)[name]
   expected = np.quantile(plain_bootstrap(np.random.default_rng(0), terms, 20_000), [0.025, 0.975])
   width = expected[1] - expected[0]
@@ -41,7 +41,7 @@ def test_bootstrap_agrees_with_rows_drawn_with_replacement(name):
 
 def test_clusters_are_resampled_whole():
   rounds = estimators.match(**problems.log(0, num_rounds=300))
-  terms = estimators.ESTIMATORS['sndr'](rounds)
+  terms = registry.ESTIMATORS['sndr'](rounds)
   cluster = np.arange(300) // 3
   estimate = intervals.bootstrap(
     jax.random.key(0), {'': terms}, cluster=[f'u{c}' for c in cluster], resamples=20_000
@@ -57,7 +57,7 @@ def test_clusters_are_resampled_whole():
 
 def test_rounds_that_are_there_twice_tell_nothing_new_of_their_cluster():
   rounds = estimators.match(**problems.log(0, num_rounds=100))
-  terms = estimators.ESTIMATORS['snipw'](rounds)
+  terms = registry.ESTIMATORS['snipw'](rounds)
   twice = jax.tree.map(lambda leaf: np.tile(leaf, 2), terms)
   cluster = np.tile(np.arange(100), 2)
   once = intervals.bootstrap(jax.random.key(0), {'': terms})['']
@@ -90,7 +90,7 @@ def test_law_of_the_counts():
 
 def test_memory_bound_and_company_change_no_number(monkeypatch):
   rounds = estimators.match(**problems.log(1, num_rounds=50))
-  table = {name: estimators.ESTIMATORS[name](rounds) for name in ('snipw', 'ipw', 'dr')}
+  table = {name: registry.ESTIMATORS[name](rounds) for name in ('snipw', 'ipw', 'dr')}
   whole = intervals.bootstrap(jax.random.key(0), table, resamples=333)
   monkeypatch.setattr(intervals, 'CHUNK_SIZE', 50 * 16)
   chunked = intervals.bootstrap(jax.random.key(0), table, resamples=333)

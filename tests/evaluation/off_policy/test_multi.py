@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from rec_jax.evaluation.off_policy import estimators, multi
+from rec_jax.evaluation.off_policy import estimators, multi, registry
 from tests.evaluation.off_policy import problems
 
 
@@ -100,14 +100,6 @@ def test_a_logger_that_never_does_what_the_policy_does_is_left_out():
   assert ours == pytest.approx(expected, rel=1e-12)
 
 
-def test_balanced_ipw_with_the_true_weights_is_self_normalised_ipw():
-  rounds = estimators.match(**problems.log(0))
-  ours = estimators.reduce(multi.balanced_ipw(rounds, rounds.weight))
-  assert float(ours) == pytest.approx(float(estimators.reduce(estimators.snipw(rounds))))
-  clipped = multi.balanced_ipw(rounds, rounds.weight, lambda_=1.0)
-  assert float(clipped.normaliser.max()) == 1
-
-
 def test_marginal_weights_by_enumeration():
   rng = np.random.default_rng(0)
   p_e_a = rng.dirichlet(np.ones(3), size=(4, 2)).swapaxes(1, 2)
@@ -152,6 +144,6 @@ def test_offcem_is_unbiased_where_the_model_is_right_within_clusters(right):
     cluster[log['action']][:, None],
     np.eye(2)[cluster][..., None],
   )
-  terms = multi.offcem(estimators.match(**log), weight)
+  terms = registry.offcem(estimators.match(**log).replace(marginal=weight))
   value = float(probability[taken] @ np.asarray(terms.direct + terms.correction))
   assert (abs(value - tiny.value) < 1e-9) == right

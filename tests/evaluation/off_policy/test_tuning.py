@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy import estimators, registry
 from rec_jax.evaluation.off_policy.tuning import candidates, slope, tuned
 from tests.evaluation.off_policy import problems
 
@@ -33,7 +33,7 @@ def by_definition(estimator, rounds, lambdas):
 def test_choice_equals_the_definition(name, seed):
   with jax.enable_x64(True):
     rounds = estimators.match(**problems.log(seed, num_rounds=400))
-    estimator = estimators.ESTIMATORS[name]
+    estimator = registry.ESTIMATORS[name]
     assert slope(estimator, rounds, LAMBDAS) == by_definition(estimator, rounds, LAMBDAS)
 
 
@@ -56,7 +56,7 @@ def test_each_grid_holds_its_unbiased_end(heavy):
   zeros = np.zeros(300)
   rounds = estimators.Rounds(np.ones(300), weight, zeros + 0.5, zeros, zeros)
   for name, grid in candidates(weight).items():
-    kept = [np.asarray(estimators.ESTIMATORS[name](rounds, lambda_=v).correction) for v in grid]
+    kept = [np.asarray(registry.ESTIMATORS[name](rounds, lambda_=v).correction) for v in grid]
     unbiased = [k for k in kept if np.allclose(k, weight, rtol=1e-6)]
     assert unbiased, name
     assert len(unbiased) < len(kept) or not heavy

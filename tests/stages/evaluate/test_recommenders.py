@@ -8,7 +8,7 @@ from rec_jax.models import encoding
 from rec_jax.models.baselines import ease
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import recommenders
-from rec_jax.tasks import full_ranking, text_encoders
+from rec_jax.tasks import full_ranking, text_encoders, zero_shot
 from tests.stages.evaluate.test_ranking_comparison import NUM_ITEMS, dataset
 
 
@@ -57,26 +57,13 @@ def test_what_comes_later_changes_no_baseline(vectors):
     np.testing.assert_array_equal(model.scores[0](asked), after[name].scores[0](asked))
 
 
-def test_text_similarity_is_the_cosine_of_centred_vectors(vectors):
-  data = dataset()
-  centred = vectors - vectors[~data.split.cold_items].mean(0)
-  expected = centred @ centred.T
-  expected /= np.outer(*2 * [np.linalg.norm(centred, axis=1)])
-  similarity = recommenders.text_similarity(data)
-  np.testing.assert_allclose(similarity, expected, atol=1e-4)
-  # Without centring all items would look alike.
-  assert np.min(similarity) < 0 < np.min(vectors @ vectors.T)
-
-
-def test_zero_shot_scores_are_similarities_to_a_recency_weighted_history(vectors):
+def test_zero_shot_scores_are_those_of_the_published_vectors_with_the_best_decay(vectors):
   data = dataset()
   asked = full_ranking.queries(data, data.split.test_event, 50, 4.0)
   model = recommenders.baselines(Config(), data)[recommenders.ZERO_SHOT]
-  similarity = np.asarray(recommenders.text_similarity(data))
-  history = asked.history[0][asked.history[0] > 0] - 1
-  weights = model.tuned['decay'] ** np.arange(len(history))[::-1]
-  expected = weights @ similarity[history]
-  np.testing.assert_allclose(model.scores[0](asked)[0], expected, atol=1e-4)
+  directions = zero_shot.directions(np.float32(vectors), ~data.split.cold_items)
+  expected = zero_shot.scores(directions, asked.history, decay=model.tuned['decay'])
+  np.testing.assert_allclose(model.scores[0](asked), expected, atol=1e-4)
 
 
 def test_popularity_counts_training_events(vectors):

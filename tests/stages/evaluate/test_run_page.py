@@ -1,5 +1,6 @@
 """The page and the tables of a run, from numbers that are given."""
 
+import dataclasses
 import html
 import re
 
@@ -9,6 +10,7 @@ from rec_jax.report import page
 from rec_jax.stages.evaluate import conclusions, model_sections, ranking_comparison, run_page
 from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
 from rec_jax.stages.explore import exploration_sections
+from rec_jax.stages.finetune import new_items_figure
 from rec_jax.stages.pretrain import encoder_section
 from tests.helpers import made_up
 
@@ -43,8 +45,9 @@ def test_page_holds_every_part_of_a_run(tmp_path):
     'decay 0.6',
   ):
     assert part in text, part
-  # Encoder; differences and learning curves; two protocols of unseen items; two environments.
-  assert (tmp_path / 'index.html').read_text().count('<img') == 1 + 4 + 4 + 8
+  # Encoder; differences and learning curves; unseen items by two protocols, room for new ones;
+  # two environments.
+  assert (tmp_path / 'index.html').read_text().count('<img') == 1 + 4 + 4 + 2 + 8
 
 
 def test_shares_are_in_per_cent_and_counts_of_equal_seeds_have_no_interval():
@@ -148,8 +151,32 @@ def test_every_table_has_a_caption_that_explains_it():
   sections = [encoder_section.section(found), *model_sections.sections(found)]
   sections += exploration_sections.sections(found)
   tables = [table for section in sections for table in section.tables]
-  assert len(tables) == 11
+  assert len(tables) == 12
   assert all(isinstance(table, page.Table) and len(table.note) > 60 for table in tables)
+
+
+@pytest.mark.parametrize(
+  ('lead', 'said'), [(-0.02, 'it is left'), (0.0, 'later stages build on it')]
+)
+def test_the_page_says_which_encoder_is_handed_on(lead, said):
+  found = made_up.results()
+  found = dataclasses.replace(found, rows=[*found.rows[:1], *made_up.judged(lead)])
+  (table,) = encoder_section.section(found).tables[1:]
+  assert said in table.note
+  assert [row[0] for row in table.rows] == [
+    'encoder before',
+    'continued encoder',
+    'continued minus before, paired',
+  ]
+
+
+def test_the_page_shows_what_new_items_gain_and_known_ones_lose():
+  found = made_up.results()
+  (figure,) = new_items_figure.trade(found)
+  assert 'Taken: 0.5 (teacher seed 0)' in figure.caption
+  assert len(figure.panels) == 2
+  none = dataclasses.replace(found, rows=[row for row in found.rows if row['stage'] != 'finetune'])
+  assert new_items_figure.trade(none) == []
 
 
 def test_student_comes_last_in_the_models(tmp_path):

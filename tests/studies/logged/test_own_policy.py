@@ -84,6 +84,30 @@ def test_the_level_widens_the_intervals_and_is_said(path, capsys):
   assert 'intervals: 50 %, t, over rounds' in capsys.readouterr().out
 
 
+def test_intervals_by_likelihood_and_of_adaptive_logs(path, capsys):
+  found = rows(path, 'column:own', names=('ipw', 'snipw', 'dr'), interval='likelihood')
+  assert found['ipw']['value'] == pytest.approx(found['snipw']['value'], rel=1e-9)
+  assert found['dr']['low'] < 0.54 < found['dr']['high'] and found['dr']['warning'] == ''
+  assert 'intervals: 95 %, likelihood, over rounds' in capsys.readouterr().out
+  found = rows(path, 'column:own', names=('ipw', 'snipw', 'dr'), interval='adaptive')
+  # Models are of earlier rounds alone, so that nothing warns.
+  assert found['dr']['low'] < 0.54 < found['dr']['high'] and found['dr']['warning'] == ''
+  assert found['snipw']['low'] is None
+  assert 'intervals: 95 %, adaptive, over rounds' in capsys.readouterr().out
+
+
+def test_the_lowest_rewards_are_shown_where_there_are_more_than_two(path, capsys):
+  rows(path, 'column:alone', names=('snipw',))
+  assert 'lowest tenth' not in capsys.readouterr().out
+  data = log()
+  graded = data.reward + np.where(data.action == 0, -1.0, 1.0)
+  frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
+  frame.with_columns(reward=graded).write_parquet(path, metadata=metadata)
+  rows(path, 'column:alone', names=('snipw',))
+  # A fifth and a third of the rewards are -1 or 0, of which nine in ten are -1.
+  assert 'lowest tenth of rewards: −1.00 [' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
@@ -116,7 +140,7 @@ def test_probabilities_that_do_not_sum_to_one_are_refused(path):
   [
     ({'names': ('best',)}, '--estimators: best is not one of replay, ipw'),
     ({'names': ('dr',)}, '--estimators: none of dr applies'),
-    ({'interval': 'betting'}, '--interval: betting is not bootstrap or t'),
+    ({'interval': 'betting'}, '--interval: betting is not one of bootstrap, t'),
     ({'level': 95.0}, r'level: 95 is not in \(0, 1\)'),
   ],
 )

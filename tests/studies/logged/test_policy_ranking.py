@@ -1,12 +1,14 @@
 """Ranking of policies against closed forms, by hand, and by truth that is known."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from rec_jax.data import logged, obp
+from rec_jax.report import figures
 from rec_jax.studies.logged import evaluation, policy_ranking, policy_value, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
@@ -84,8 +86,64 @@ def test_several_policies_on_the_command_line(tmp_path, capsys):
   output = capsys.readouterr().out
   assert 'truth: regret at 1 0, rank correlation' in output
   assert f'advice: {tmp_path}/1.npy is first; it is better than {tmp_path}/' in output
-  assert not (tmp_path / 'value.svg').exists()
+  assert '3 policies, on the 2,000 rounds that judge all of them' in output
   with pytest.raises(InputError, match='--policy: one of them is there twice'):
     valuation.run(path, 'uniform,uniform', 0.5, 0, tmp_path / 'value.svg')
-  with pytest.raises(InputError, match='--out: rows are of one policy'):
-    valuation.run(path, names, 0.5, 0, tmp_path / 'value.svg', tmp_path / 'rows.json')
+
+
+def test_a_ranking_as_json_and_as_a_figure(tmp_path, monkeypatch):
+  data, path, out = log(), tmp_path / 'log.parquet', tmp_path / 'rows.json'
+  logged.write(path, data)
+  for item in range(3):
+    np.save(tmp_path / f'{item}.npy', always(item))
+  names = [f'{tmp_path}/{item}.npy' for item in range(3)]
+  drawn, panels = figures.forest, []
+
+  def forest(title, given, **options):
+    panels.append(given)
+    return drawn(title, given, **options)
+
+  monkeypatch.setattr(figures, 'forest', forest)
+  valuation.run(path, ','.join(names), 0.5, 0, tmp_path / 'value.svg', out, reading=FEW)
+  assert (tmp_path / 'value.svg').exists()
+  (gains,) = panels[0].values()
+  rows = json.loads(out.read_text())
+  assert [row['metric'] for row in rows] == ['minus logged'] + ['minus logged', 'minus best'] * 2
+  assert rows[0]['subject'] == names[1] == next(iter(gains)) and rows[0]['rank'] == 1
+  mean = [data.reward[data.action == item].mean() for item in range(3)]
+  for row in rows:
+    item, base = int(row['subject'][-5]), row['metric'] == 'minus best'
+    expected = mean[item] - (mean[1] if base else data.reward.mean())
+    assert row['value'] == pytest.approx(expected, abs=1e-9)
+    assert row['low'] < row['value'] < row['high'] and row['truth'] == pytest.approx(WORTH[item])
+    assert (row['corrected_p'] is not None) == base and row['warning'] == ''
+    assert row['protocol'] == 'off-policy, on the 2,000 rounds that judge all of them'
+
+
+def rare(num_rounds=2_000):
+  """A log that takes the third item in 1 % of the rounds."""
+  rng = np.random.default_rng(1)
+  chance = np.array([0.5, 0.49, 0.01])
+  action = rng.choice(3, p=chance, size=num_rounds)
+  return obp.from_dictionary(
+    {
+      'n_actions': 3,
+      'action': action,
+      'reward': (rng.random(num_rounds) < np.array([0.2, 0.5, 0.99])[action]).astype(float),
+      'pscore': chance[action],
+    }
+  )
+
+
+def test_poor_overlap_of_the_other_policies_is_said(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  logged.write(path, rare())
+  valuation.run(path, 'item:1', 0.5, 0, tmp_path / 'value.svg', against='item:2', reading=FEW)
+  assert '\nwarning: item:2: poor overlap: 2000 rounds weigh as much as' in capsys.readouterr().out
+  valuation.run(path, 'item:0,item:1', 0.5, 0, tmp_path / 'value.svg', reading=FEW)
+  output = capsys.readouterr().out
+  assert 'advice: item:1 is first; it is better than item:0' in output and 'warning' not in output
+  valuation.run(path, 'item:0,item:1,item:2', 0.5, 0, tmp_path / 'value.svg', reading=FEW)
+  output = capsys.readouterr().out
+  assert 'warning: item:2: poor overlap' in output
+  assert 'advice: none: item:2 is first, and its interval does not hold' in output

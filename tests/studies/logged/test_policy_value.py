@@ -11,7 +11,7 @@ import pytest
 from rec_jax import bandits
 from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import policy_inputs
-from rec_jax.evaluation.off_policy import estimators, evaluate
+from rec_jax.evaluation.off_policy import estimators, overlap
 from rec_jax.studies.logged import evaluation, frozen_policy, log_checks, policy_value, valuation
 from rec_jax.types import InputError
 
@@ -76,7 +76,7 @@ def test_poor_overlap_is_one_warning():
   result = policy_value.evaluate_policy(log(), 'bernoulli_ts', 0.5, 0)
   weight, zeros = np.r_[100.0, np.full(99, 1e-3)], np.zeros(100)
   rounds = estimators.Rounds(np.arange(100) % 2, weight, zeros, zeros, zeros)
-  warning = evaluate.overlap_of(rounds).warning
+  warning = overlap.overlap_of(rounds).warning
   values = {'ipw': dataclasses.replace(result.values['ipw'], warning=warning)}
   assert len(valuation.warnings(dataclasses.replace(result, values=values))) == 1
 

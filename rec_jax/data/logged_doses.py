@@ -1,0 +1,78 @@
+"""Logs of a policy that chooses a number, such as a dose, a price or a bid, as Parquet.
+
+Shape letters: n rounds, D context features.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rec_jax.data import logged
+from rec_jax.types import InputError
+
+# The number that was chosen, and the density with which it was.
+ACTION, DENSITY = 'action_value', 'propensity_density'
+COLUMNS = ('user_id', ACTION, DENSITY, 'reward')
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedDoses:
+  """What number a policy chose, how likely that was, and what came of it.
+
+  Attributes:
+    user_id: [n] strings; empty where users are unknown.
+    action: [n] float64.
+    density: [n] float64 above 0, in the inverse unit of the action.
+    reward: [n] float64.
+    context: [n, D], no columns where nothing is known.
+  """
+
+  user_id: np.ndarray
+  action: np.ndarray
+  density: np.ndarray
+  reward: np.ndarray
+  context: np.ndarray
+
+
+def holds_doses(path: Path | str) -> bool:
+  """Whether a file is a Parquet log whose actions are numbers; of other files nothing is said."""
+  try:
+    return ACTION in pl.read_parquet_schema(path)
+  except (OSError, pl.exceptions.PolarsError):
+    return False
+
+
+def read(path: Path | str) -> LoggedDoses:
+  """Reads a log with the columns `COLUMNS`, and `context`, lists of one length, if there is one.
+
+  Raises:
+    InputError: one line with the file, the column and the first offending row, from 0.
+  """
+  frame = pl.read_parquet(path)
+  for name in COLUMNS:
+    if name not in frame.columns:
+      raise InputError(f'{path}: no column "{name}"; a log of doses has {", ".join(COLUMNS)}')
+  if len(frame) == 0:
+    raise InputError(f'{path}: the log is empty; give at least one round')
+  columns = {name: logged.read_column(path, name) for name in COLUMNS[1:]}
+  for name, values in columns.items():
+    if values.ndim > 1:
+      raise InputError(f'{path}: column "{name}" holds lists; give one number in each row')
+    _refuse(path, name, ~np.isfinite(values), 'is empty, NaN or infinite')
+  _refuse(path, DENSITY, ~(columns[DENSITY] > 0), 'is not positive; give the density of the action')
+  users = frame['user_id'].cast(pl.String)
+  _refuse(path, 'user_id', users.is_null().to_numpy(), 'is empty')
+  context = np.zeros((len(frame), 0))
+  if 'context' in frame.columns:
+    context = logged.read_column(path, 'context').reshape(len(frame), -1)
+    _refuse(path, 'context', ~np.isfinite(context).all(1), 'has an element that is NaN or infinite')
+  action, density, reward = (columns[name].astype(np.float64) for name in COLUMNS[1:])
+  return LoggedDoses(users.to_numpy().astype(str), action, density, reward, context)
+
+
+def _refuse(path: Path | str, name: str, rows: Any, what: str) -> None:
+  if rows.any():
+    raise InputError(f'{path}: column "{name}", row {int(np.argmax(rows))} {what}')

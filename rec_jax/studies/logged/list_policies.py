@@ -1,0 +1,148 @@
+"""What a policy would do in the ranked lists of a log.
+
+Shape letters: n lists, L positions, K items, M rows of the log, one an item shown.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from rec_jax.data import logged
+from rec_jax.data.logged_feedback import chosen_index
+from rec_jax.data.ranked_lists import RankedLists, filled
+from rec_jax.studies.logged import own_policy
+from rec_jax.studies.logged.log_checks import LOGGED
+from rec_jax.types import InputError
+
+# What the name of a column of marginal probabilities ends with.
+MARGINAL = '_marginal'
+
+
+@dataclasses.dataclass(frozen=True)
+class ListPolicy:
+  """What a policy would do in the logged lists.
+
+  Attributes:
+    target: [n, L] probability of each logged item given those above it.
+    distribution: [n, L, K] of all items, given the logged ones above; None if not known.
+    marginal: [n, L] of each logged item at its position, whatever stands above; None likewise.
+    marginals: [n, L, K] of all items likewise.
+  """
+
+  target: np.ndarray
+  distribution: np.ndarray | None = None
+  marginal: np.ndarray | None = None
+  marginals: np.ndarray | None = None
+
+
+def policy_of(name: str, lists: RankedLists, path: str | Path) -> ListPolicy:
+  """What a policy would do in the logged lists.
+
+  Args:
+    name: 'logged'; 'uniform', over lists without repetition; or of `own_policy.probabilities`,
+      given the logged items above. Beside 'column:NAME' a column 'NAME_marginal' may hold the
+      probabilities whatever stands above.
+    lists: that were logged.
+    path: of their log.
+
+  Raises:
+    InputError: it is not one that can be asked, or gives no probabilities.
+  """
+  log = lists.log
+  if name == LOGGED:
+    return ListPolicy(lists.propensity, marginal=logged_marginal(lists, path))
+  if name == 'uniform':
+    return _uniform(lists)
+  if not own_policy.is_own(name):
+    raise InputError(
+      f'--policy: {name} learns from single items, and this log is of ranked lists; give logged, '
+      'uniform, column:NAME, FILE.npy or python:MODULE:FUNCTION'
+    )
+  target, distribution = _by_list(own_policy.probabilities(name, log, path), lists)
+  if not (target * (lists.row >= 0)).any():
+    raise InputError('--policy: no overlap: it gives every logged item probability 0')
+  column = f'{name}{MARGINAL}'
+  if not name.startswith(own_policy.COLUMN) or not _has(path, column):
+    return ListPolicy(target, distribution)
+  once = own_policy.probabilities(column, log, path)
+  return ListPolicy(target, distribution, *_by_list(once, lists))
+
+
+def logged_marginal(lists: RankedLists, path: str | Path) -> np.ndarray | None:
+  """[n, L] probability of each logged item at its position, whatever stands above, if known.
+
+  It is a column of the log, or follows from lists that were drawn uniformly without repetition.
+
+  Raises:
+    InputError: the column holds something else than probabilities.
+  """
+  column = f'{own_policy.COLUMN}propensity{MARGINAL}'
+  if _has(path, column):
+    values = own_policy.probabilities(column, lists.log, path)
+    if values.ndim != 1 or not (values > 0).all():
+      row = int(np.argmax(values <= 0)) if values.ndim == 1 else 0
+      raise InputError(
+        f'{column}, row {row}: not in (0, 1]; give a probability of each logged item'
+      )
+    return filled(lists.row, values, 1)
+  if is_uniform(lists):
+    return filled(lists.row, 1 / lists.log.num_candidates, 1)
+  return None
+
+
+def is_uniform(lists: RankedLists) -> bool:
+  """Whether all lists of the candidates without repetition were equally likely."""
+  left = lists.log.num_candidates - lists.log.position
+  is_drawn = np.abs(lists.log.propensity * left - 1) <= own_policy.TOLERANCE
+  return bool(is_drawn.all() and not repeated(lists.action).any())
+
+
+def memory() -> int:
+  """Bytes of this machine."""
+  return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+
+
+def repeated(action: np.ndarray) -> np.ndarray:
+  """[n, L] whether an item stands further up in its list as well."""
+  found = np.zeros(action.shape, bool)
+  for place in range(1, action.shape[1]):
+    found[:, place] = (action[:, :place] == action[:, place, None]).any(1)
+  return found & (action >= 0)
+
+
+def _uniform(lists: RankedLists) -> ListPolicy:
+  log, num_items = lists.log, len(lists.log.item_ids)
+  left = log.num_candidates - log.position
+  if (left < 1).any():
+    row = int(np.argmax(left < 1))
+    raise InputError(
+      f'num_candidates, row {row}: {log.num_candidates[row]} are too few for position '
+      f'{log.position[row]} of a list without repetition; take another --policy than uniform'
+    )
+  target = np.where(repeated(lists.action), 0, filled(lists.row, 1 / left, 1))
+  once = filled(lists.row, 1 / log.num_candidates, 1)
+  # Five tables of all items in every place are held at once.
+  is_small = 5 * 8 * lists.action.size * num_items < memory()
+  if not is_small or log.candidates is not None or (log.num_candidates != num_items).any():
+    return ListPolicy(target, marginal=once)
+  shown = (lists.action[:, :, None] == np.arange(num_items)).cumsum(1)
+  above = np.concatenate([np.zeros_like(shown[:, :1]), shown[:, :-1]], axis=1)
+  free = (above == 0) & (lists.row >= 0)[:, :, None]
+  distribution = free / np.maximum(free.sum(2, keepdims=True), 1)
+  return ListPolicy(target, distribution, once, np.full(free.shape, 1 / num_items))
+
+
+def _by_list(values: np.ndarray, lists: RankedLists) -> tuple[np.ndarray, np.ndarray | None]:
+  """Of the logged items [n, L] and, where given, of all items [n, L, K]; from [M] or [M, C, L]."""
+  log, rows = lists.log, np.arange(len(lists.log.action))
+  if values.ndim == 1:
+    return filled(lists.row, values, 1), None
+  each = values[rows, :, log.position]
+  target = filled(lists.row, each[rows, chosen_index(log)], 1)
+  return target, filled(lists.row, each, 0) if log.candidates is None else None
+
+
+def _has(path: str | Path, column: str) -> bool:
+  return column.removeprefix(own_policy.COLUMN) in logged.columns(path)

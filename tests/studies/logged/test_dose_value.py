@@ -1,0 +1,111 @@
+"""A log whose actions are numbers, from its file to the table."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.data import logged_doses
+from rec_jax.studies.logged import dose_value
+from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.types import InputError
+
+NUM_ROUNDS = 3_000
+
+
+def frame():
+  rng = np.random.default_rng(0)
+  context, action = rng.random((2, NUM_ROUNDS))
+  reward = 1 + context - 4 * (action - 0.5) ** 2 + rng.normal(0, 0.5, NUM_ROUNDS)
+  return pl.DataFrame(
+    {
+      'user_id': [''] * NUM_ROUNDS,
+      'action_value': action,
+      'propensity_density': np.ones(NUM_ROUNDS),
+      'reward': reward,
+      'context': context[:, None].tolist(),
+      'mine': 0.3 + 0.4 * context,
+    }
+  )
+
+
+def mine(log):
+  return 0.3 + 0.4 * log.context[:, 0]
+
+
+def rows(tmp_path, data, name='column:mine', against='logged', **reading):
+  path, out = tmp_path / 'log.parquet', tmp_path / 'rows.json'
+  data.write_parquet(path)
+  assert logged_doses.holds_doses(path)
+  figure = tmp_path / 'value.svg'
+  dose_value.run(path, name, 0.5, 0, figure, out, against, Reading(**reading, interval='t'))
+  return {row['metric'].split(',')[0]: row for row in json.loads(out.read_text())}
+
+
+def test_a_column_and_a_function_give_the_value_in_closed_form(tmp_path, capsys):
+  found = rows(tmp_path, frame())
+  # 1 + 1/2 - 4 E[(.4 x - .2)²].
+  truth = 1.5 - 4 * 0.16 / 12
+  assert list(found) == list(dose_value.NAMES)
+  assert found['dr']['low'] < truth < found['dr']['high']
+  assert found['ipw']['value'] == pytest.approx(truth, abs=0.1)
+  assert 'grows as h²' in found['ipw']['warning']
+  assert 'logging policy on the same rounds: 1.1' in capsys.readouterr().out
+  again = rows(tmp_path, frame(), f'python:{__name__}:mine')
+  assert {name: row['value'] for name, row in again.items()} == {
+    name: pytest.approx(row['value'], rel=1e-9) for name, row in found.items()
+  }
+
+
+def test_a_dose_at_the_end_of_the_log_is_warned_of(tmp_path):
+  found = rows(tmp_path, frame().with_columns(mine=pl.lit(0.0)), names=('ipw', 'snipw'))
+  assert 'weights average 0.5' in found['ipw']['warning']
+  # Half of the kernel has no rounds: the truth is 1/2.
+  assert found['ipw']['value'] < 0.4 < found['snipw']['value'] < 0.75
+
+
+@pytest.mark.parametrize('num_rounds', [1, 2, 3])
+def test_the_shortest_logs(tmp_path, num_rounds):
+  found = rows(tmp_path, frame().head(num_rounds))
+  assert np.isfinite(found['snipw']['value'])
+  assert ('dr' in found) == (num_rounds >= 3)
+
+
+@pytest.mark.parametrize(
+  ('change', 'name', 'message'),
+  [
+    (
+      {'propensity_density': 0.0},
+      'column:mine',
+      'column "propensity_density", row 0 is not positive',
+    ),
+    ({'reward': float('nan')}, 'column:mine', 'column "reward", row 0 is empty, NaN or infinite'),
+    ({'mine': float('inf')}, 'column:mine', '--policy: column:mine, row 0: not finite'),
+    ({'mine': 1e9}, 'column:mine', 'no overlap: it is near no logged action'),
+    ({}, 'column:context', r'holds float64 of shape \[3000, 1\]; give a number a round, \[3000\]'),
+    ({}, 'ucb', 'where actions are numbers, give column:NAME or python:MODULE:FUNCTION'),
+  ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, change, name, message):
+  data = frame().with_columns(**{key: pl.lit(value) for key, value in change.items()})
+  with pytest.raises(InputError, match=message) as error:
+    rows(tmp_path, data, name, names=('ipw',))
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'value.svg').exists()
+  assert not (tmp_path / 'rows.json').exists()
+
+
+def test_what_is_of_other_logs_is_refused(tmp_path):
+  with pytest.raises(InputError, match='--against: policies over numbers are valued one at a time'):
+    rows(tmp_path, frame(), against='column:mine')
+  with pytest.raises(InputError, match='--estimators: mips is not one of ipw, snipw, dm, dr, sndr'):
+    rows(tmp_path, frame(), names=('ipw', 'mips'))
+
+
+def test_a_log_without_a_density_says_what_it_lacks(tmp_path):
+  with pytest.raises(
+    InputError, match='no column "propensity_density"; a log of doses has user_id'
+  ):
+    rows(tmp_path, frame().drop('propensity_density'))
+  assert not logged_doses.holds_doses(tmp_path / 'absent.parquet')

@@ -1,0 +1,179 @@
+"""Ranked lists on the command line: the value of every list is known, and what is bad is named."""
+
+import itertools
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rec_jax.data import logged, ranked_lists
+from rec_jax.studies.logged import list_policies, valuation
+from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.studies.logged.list_valuation import NAMES
+from rec_jax.types import InputError
+
+NUM_ITEMS, NUM_POSITIONS = 4, 2
+T = Reading(interval='t')
+
+
+def world(num_lists=4_000, seed=0, logger='uniform'):
+  """A log of lists without repetition, and the exact value of the policy in its columns.
+
+  Rewards are sums of parts, so that every estimator is unbiased.
+  """
+  rng = np.random.default_rng(seed)
+  lists = np.array(list(itertools.permutations(range(NUM_ITEMS), NUM_POSITIONS)))
+  own = rng.random((NUM_POSITIONS, NUM_ITEMS))
+  score = {'uniform': np.zeros(NUM_ITEMS), 'other': np.linspace(0, 1, NUM_ITEMS)}[logger]
+  behaviour, evaluated = plackett_luce(score), plackett_luce(rng.normal(size=NUM_ITEMS))
+  chance = {
+    name: joint(table, lists) for name, table in zip('be', (behaviour, evaluated), strict=True)
+  }
+  drawn = lists[rng.choice(len(lists), num_lists, p=chance['b'])]
+  reward = (rng.random(drawn.shape) < own[np.arange(NUM_POSITIONS), drawn]).astype(float)
+  marginal = {name: marginals(chance[name], lists) for name in 'be'}
+  first = np.arange(NUM_POSITIONS) == np.zeros((num_lists, 1))
+  above = np.where(first, NUM_ITEMS, drawn[:, :1])
+  frame = pl.DataFrame(
+    {
+      'round': np.repeat(np.arange(num_lists), NUM_POSITIONS),
+      'user_id': 'u',
+      'item_id': pl.Series(drawn.ravel()).cast(pl.String),
+      'num_candidates': NUM_ITEMS,
+      'position': np.tile(np.arange(NUM_POSITIONS), num_lists),
+      'propensity': behaviour[above, drawn].ravel(),
+      'reward': reward.ravel(),
+      'mine': evaluated[above].reshape(-1, NUM_ITEMS),
+      'mine_marginal': np.tile(marginal['e'], (num_lists, 1)),
+      'propensity_marginal': marginal['b'][np.arange(NUM_POSITIONS), drawn].ravel(),
+      'alone': evaluated[above, drawn].ravel(),
+    }
+  )
+  value = float(chance['e'] @ own[np.arange(NUM_POSITIONS), lists].sum(1))
+  return frame, value
+
+
+def plackett_luce(score):
+  """[K + 1, K] probability of each item below each other one, the last row at the top."""
+  weight = np.exp(score)
+  table = np.tile(weight, (NUM_ITEMS + 1, 1))
+  table[np.arange(NUM_ITEMS), np.arange(NUM_ITEMS)] = 0
+  return table / table.sum(1, keepdims=True)
+
+
+def joint(table, lists):
+  return table[NUM_ITEMS, lists[:, 0]] * table[lists[:, 0], lists[:, 1]]
+
+
+def marginals(chance, lists):
+  return np.stack([np.bincount(column, chance, NUM_ITEMS) for column in lists.T])
+
+
+def write(path, frame):
+  frame.write_parquet(path, metadata={'item_ids': json.dumps([str(k) for k in range(NUM_ITEMS)])})
+  return path
+
+
+def value(tmp_path, frame, policy, reading=T, name='log.parquet', **kwargs):
+  out = tmp_path / 'rows.json'
+  path = write(tmp_path / name, frame)
+  valuation.run(path, policy, 0.5, 0, tmp_path / 'figure.svg', out, reading=reading, **kwargs)
+  return {row['metric']: row for row in json.loads(out.read_text())}
+
+
+def test_every_estimator_holds_the_value_of_the_lists(tmp_path, capsys):
+  frame, truth = world()
+  rows = value(tmp_path, frame.drop('propensity_marginal'), 'column:mine')
+  assert set(rows) == set(NAMES)
+  for name, row in rows.items():
+    # Four standard errors; and what is not weighted is far outside.
+    half = 4 / 1.96 * (row['high'] - row['low']) / 2
+    assert abs(row['value'] - truth) < half, name
+    assert abs(frame['reward'].sum() / 4_000 - truth) > half, name
+    assert row['n'] == 4_000
+  # The model takes away most of the variance, and the pseudo-inverse has less than whole lists.
+  width = {name: row['high'] - row['low'] for name, row in rows.items()}
+  assert width['cascade_dr'] < width['interaction_ips']
+  assert 'value per list' in capsys.readouterr().out
+  assert (tmp_path / 'figure.svg').is_file()
+
+
+def test_uniform_lists_are_a_policy_and_every_estimator_sees_it(tmp_path):
+  frame, _ = world(500)
+  rows = value(tmp_path, frame, 'uniform')
+  earned = frame['reward'].sum() / 500
+  for name in set(NAMES) - {'cascade_dr'}:
+    assert rows[name]['value'] == pytest.approx(earned), name
+
+
+def test_what_the_log_does_not_give_is_left_out(tmp_path, capsys):
+  frame, truth = world(2_000, logger='other')
+  rows = value(tmp_path, frame, 'column:mine')
+  assert set(rows) == {*NAMES} - {'pseudo_inverse', 'sn_pseudo_inverse'}
+  assert abs(rows['independent_snips']['value'] - truth) < 0.15
+  rows = value(tmp_path, frame.drop('propensity_marginal'), 'column:alone')
+  assert set(rows) == {f'{k}_{e}' for k in ('standard', 'interaction') for e in ('ips', 'snips')}
+  assert 'left out, as the log does not give what they need: independent' in capsys.readouterr().out
+
+
+def test_the_logged_policy_is_its_mean_reward_and_shorter_lists_count(tmp_path):
+  frame, _ = world(300)
+  # The second list loses its last item.
+  frame = frame.filter(pl.int_range(pl.len()) != 3)
+  rows = value(tmp_path, frame, 'logged', Reading(('standard_ips', 'interaction_snips'), 't'))
+  for row in rows.values():
+    assert row['value'] == pytest.approx(frame['reward'].sum() / 300)
+  lists = ranked_lists.from_rows('log', logged.read(tmp_path / 'log.parquet', ranked=True))
+  assert lists.row[:3].tolist() == [[0, 1], [2, -1], [3, 4]]
+  assert lists.reward[1, 1] == 0 and lists.propensity[1, 1] == 1 and lists.action[1, 1] == -1
+
+
+def test_users_are_resampled_where_they_are_known(tmp_path):
+  frame, _ = world(200)
+  frame = frame.with_columns(user_id=(pl.col('round') // 10).cast(pl.String))
+  rows = value(tmp_path, frame, 'column:alone', Reading(('standard_ips',)))
+  assert rows['standard_ips']['n'] == 20
+
+
+@pytest.mark.parametrize(
+  ('changed', 'policy', 'message'),
+  [
+    ({'round': [0, 0, 2, 2, 1, 1]}, 'logged', 'round, row 4: 1 is below'),
+    ({'position': [0, 1, 0, 2, 0, 1]}, 'logged', 'position, row 3: 2 is not the next one'),
+    ({'position': [0, 1, 1, 2, 0, 1]}, 'logged', 'position, row 2: 1 is not the next one'),
+    ({'user_id': ['u', 'u', 'u', 'v', 'u', 'u']}, 'logged', 'user_id, row 3: v is not that'),
+    ({'propensity': [0.5, 0.5, 0.5, 1.5, 0.5, 0.5]}, 'logged', 'propensity, row 3: 1.5 is not'),
+    ({'num_candidates': [4, 4, 4, 1, 4, 4]}, 'uniform', 'num_candidates, row 3: 1 are too few'),
+    ({}, 'ucb', '--policy: ucb learns from single items'),
+    ({}, 'logged,uniform', '--policy: logged,uniform learns from single items'),
+    ({'alone': [0.0] * 6}, 'column:alone', 'no overlap'),
+    ({'alone': [2.0] * 6}, 'column:alone', 'row 0: not in'),
+  ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, changed, policy, message):
+  frame, _ = world(3)
+  frame = frame.with_columns(**{name: pl.Series(column) for name, column in changed.items()})
+  with pytest.raises(InputError, match=message) as error:
+    value(tmp_path, frame, policy)
+  assert '\n' not in str(error.value)
+  assert [path.name for path in tmp_path.iterdir()] == ['log.parquet']
+
+
+def test_flags_that_mean_nothing_for_lists_are_refused(tmp_path):
+  frame, _ = world(3)
+  with pytest.raises(InputError, match='--estimators: ipw is not for ranked lists'):
+    value(tmp_path, frame, 'logged', Reading(('ipw',)))
+  with pytest.raises(InputError, match='--against: ranked lists'):
+    value(tmp_path, frame, 'logged', against='uniform')
+  with pytest.raises(InputError, match='none of pseudo_inverse applies'):
+    value(tmp_path, frame.drop('propensity_marginal'), 'column:alone', Reading(('pseudo_inverse',)))
+
+
+def test_what_does_not_fit_into_memory_is_said_before_it_is_begun(tmp_path, monkeypatch):
+  frame, _ = world(50)
+  monkeypatch.setattr(list_policies, 'memory', lambda: 8_000)
+  with pytest.raises(InputError, match='50 lists of 4 items take .* with cascade_dr; give fewer'):
+    value(tmp_path, frame, 'column:mine')
+  # The uniform policy goes without tables of all items.
+  assert 'cascade_dr' not in value(tmp_path, frame, 'uniform')
