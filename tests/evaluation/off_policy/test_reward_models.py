@@ -44,9 +44,9 @@ def test_ridge_is_the_closed_form_of_each_fold_and_position(x64, monkeypatch):
       np.testing.assert_allclose(q_hat[i, :, place], every @ params, rtol=1e-8)
 
 
-@pytest.mark.parametrize('kind', [ridge, logistic])
-def test_an_action_by_its_number_is_its_one_hot_columns(x64, kind):
-  data = log()
+@pytest.mark.parametrize(('kind', 'forward'), [(ridge, False), (logistic, False), (logistic, True)])
+def test_an_action_by_its_number_is_its_one_hot_columns(x64, kind, forward):
+  data = log() | {'forward': forward}
   one_hot = cross_fit(jax.random.key(0), kind(2.0), **data | {'action_context': np.eye(4)})
   numbers = data | {'action_context': np.arange(4)[:, None]}
   found = cross_fit(jax.random.key(0), kind(2.0, num_actions=4), **numbers)

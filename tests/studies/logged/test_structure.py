@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rec_jax.data import logged, obp
-from rec_jax.studies.logged import policy_value, valuation
+from rec_jax.studies.logged import log_checks, policy_value, valuation
 from rec_jax.studies.logged.evaluation import Reading
+from rec_jax.studies.logged.propensities import BALANCED
 from rec_jax.types import InputError
 
 NUM_ROUNDS, NUM_ACTIONS = 2_000, 40
@@ -116,6 +117,26 @@ def test_a_uniform_log_needs_no_pi_b_and_candidates_are_those_of_the_round():
   again = policy_value.evaluate_policy(shuffled, chance, 0.5, 0, reading).values
   for name, value in plain.items():
     assert again[name].value == pytest.approx(value.value, rel=1e-9)
+
+
+def test_what_reads_all_probabilities_is_left_out_where_they_do_not_fit(monkeypatch, caplog):
+  # Two tables of doubles, 16 bytes a cell.
+  sizes = {'SC_PAGE_SIZE': 1, 'SC_PHYS_PAGES': 16 * NUM_ROUNDS * NUM_ACTIONS}
+  monkeypatch.setattr(log_checks.os, 'sysconf', sizes.get)
+  everything = Reading(interval='t')
+  fits = policy_value.evaluate_policy(log(), policy(), 0.5, 0, everything).values
+  assert 'mips' in fits and not caplog.messages
+  sizes['SC_PHYS_PAGES'] -= 1
+  found = policy_value.evaluate_policy(log(), policy(), 0.5, 0, everything).values
+  assert found == {name: value for name, value in fits.items() if name in found}
+  assert fits.keys() - found.keys() == {'mips', 'offcem', 'policy_convolution'}
+  assert 'mips, mips_slope, offcem, policy_convolution are left out: all' in caplog.text
+  assert 'ipw' in values(log(), 'ipw').values
+  with pytest.raises(InputError, match='all probabilities in 2,000 rounds of 40 candidates'):
+    values(log(), 'ipw', 'mips')
+  balanced = Reading(('ipw',), propensities=BALANCED)
+  with pytest.raises(InputError, match='all probabilities in 2,000 rounds of 40 candidates'):
+    policy_value.evaluate_policy(log(), policy(), 0.5, 0, balanced)
 
 
 def test_the_command_line_reaches_all_and_an_embedding_survives_the_file(tmp_path):

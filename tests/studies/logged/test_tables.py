@@ -62,6 +62,34 @@ def test_a_few_rounds_at_a_time_are_those_of_a_loop(monkeypatch):
   assert len(rounds.reward) == NUM_ROUNDS and rounds.reward.dtype == np.float64
 
 
+@pytest.mark.parametrize('named', [False, True])
+def test_moments_of_weights_by_the_policy_that_logged_are_those_of_a_loop(monkeypatch, named):
+  monkeypatch.setattr(tables, 'CHUNK_CELLS', 39)
+  # Of three positions, where rounds are at two.
+  pi_b = RNG.dirichlet(np.ones(NUM_ACTIONS), (NUM_ROUNDS, 3)).swapaxes(1, 2)
+  log = dataclasses.replace(LOG, pi_b=pi_b, expected_reward=None)
+  offered = np.tile(np.arange(NUM_ACTIONS), (NUM_ROUNDS, 1))
+  if named:
+    offered = RNG.permuted(offered, axis=1)
+    log = dataclasses.replace(log, candidates=offered)
+  rounds, truth = tables.matched(log, tables.held(POLICY), None)
+  assert truth is None
+  for i, place in enumerate(log.position):
+    weight = POLICY[i, :, place] / pi_b[i, offered[i], place]
+    moments = [POLICY[i, :, place] @ weight**power for power in (1, 3)]
+    found = rounds.second_moment[i], rounds.fourth_moment[i]
+    np.testing.assert_allclose(found, moments, rtol=1e-12)
+  assert tables.matched(LOG, tables.held(POLICY), None)[0].second_moment is None
+
+
+def test_a_whole_table_is_all_rounds_at_once(monkeypatch):
+  monkeypatch.setattr(tables, 'CHUNK_CELLS', 39)
+  np.testing.assert_array_equal(tables.whole(LOG, tables.held(POLICY)), POLICY)
+  # Rounds that are all at the first of two positions.
+  first = dataclasses.replace(LOG, position=np.zeros(NUM_ROUNDS, int))
+  np.testing.assert_array_equal(tables.whole(first, tables.held(POLICY)), POLICY)
+
+
 @pytest.mark.parametrize(
   ('policy', 'model', 'message'),
   [
