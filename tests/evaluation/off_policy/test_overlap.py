@@ -102,6 +102,10 @@ def test_the_policy_that_logged_over_candidates():
     }
   )
   assert logged_feedback.offered_policy(log, slice(1, 4)).shape == (3, 3, 1)
+  # Two more items, known from elsewhere, that were not there to choose from.
+  more = dataclasses.replace(log, item_ids=np.arange(5).astype(str))
+  found = logged_feedback.offered_policy(more, np.array([3, 1]))
+  np.testing.assert_array_equal(found, np.pad(pi_b[[3, 1]], ((0, 0), (0, 2), (0, 0))))
   candidates = np.array([[0, 2, 1], [2, 0, 1], [1, 2, 0], [0, 1, -1]])
   named = dataclasses.replace(log, candidates=candidates)
   found = logged_feedback.offered_policy(named, slice(1, 4))
