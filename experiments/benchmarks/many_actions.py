@@ -41,8 +41,8 @@ def get_study() -> Study:
     title='How long do a thousand items without features take, or a hundred thousand?',
     protocol=(
       'uniform log of 100,000 rounds, K = 1,000 or as named, 5 columns of context, rewards 0 and '
-      '1; the first half teaches popularity_greedy (value) or a softmax by ipw (learn), the second judges it by '
-      'all estimators with bootstrap intervals; each command in a process of its own'
+      '1; the first half teaches popularity_greedy (value) or a softmax by ipw (learn), the second '
+      'judges it by all estimators with bootstrap intervals; each command in a process of its own'
     ),
     config=ManyActionsConfig(),
     variants={'evaluate_policy': {}, 'learn_policy': {'command': 'learn'}}
