@@ -10,7 +10,7 @@ def robust_weight(weight: np.ndarray, pscore: np.ndarray) -> np.ndarray:
 
   Given a context, that variance is the mean under the logging policy p of w^2 (1 - p) (r - q)^2,
   and terms that q does not change, for a policy that always takes one action (Farajtabar, Chow &
-  Ghavamzadeh, ICML 2018, section 4.2); for others too where the model errs independently between
+  Ghavamzadeh, ICML 2018); for others too where the model errs independently between
   the actions.
 
   Args:

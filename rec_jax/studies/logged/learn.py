@@ -168,7 +168,7 @@ def _batch_size(learner: _Learner, rows: Rows) -> int:
 def _best_translation(learner: _Learner, rows: Rows, model: Model) -> float:
   """What is taken off all rewards so that rounds left out of the learning pay the policy most.
 
-  They judge by the self-normalised estimate (Joachims, Swaminathan & de Rijke 2018, section 3.2).
+  They judge by the self-normalised estimate (Joachims, Swaminathan & de Rijke 2018).
   """
   left_out = folds(learner.seed, len(rows.action), NUM_FOLDS) == 0
   taught, judges = (jax.tree.map(lambda leaf, x=x: leaf[x], rows) for x in (~left_out, left_out))
