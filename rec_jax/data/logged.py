@@ -110,7 +110,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
   column = frame[name]
-  if column.dtype == pl.String and len(column) and column[0].startswith('['):
+  if column.dtype == pl.String and column.str.starts_with('[').any():
     column = logged_csv.lists(str(path), column)
   elif column.dtype == pl.String:
     column = column.cast(pl.Float64, strict=False)

@@ -11,11 +11,14 @@ import numpy as np
 import polars as pl
 
 from rec_jax.data import logged
+from rec_jax.data.logged_feedback import LARGEST_VALUE, LEAST_PROPENSITY
 from rec_jax.types import InputError
 
 # The number that was chosen, and the density with which it was.
 ACTION, DENSITY = 'action_value', 'propensity_density'
 COLUMNS = ('user_id', ACTION, DENSITY, 'reward')
+
+_NO_NUMBER = f'NaN or infinite, or beyond {LARGEST_VALUE:g}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +64,32 @@ def read(path: Path | str) -> LoggedDoses:
   for name, values in columns.items():
     if values.ndim > 1:
       raise InputError(f'{path}: column "{name}" holds lists; give one number in each row')
-    _refuse(path, name, ~np.isfinite(values), 'is empty, NaN or infinite')
+    _refuse(path, name, ~usable(values), f'is empty, {_NO_NUMBER}')
   _refuse(path, DENSITY, ~(columns[DENSITY] > 0), 'is not positive; give the density of the action')
+  density, spread = columns[DENSITY].astype(np.float64), np.ptp(columns[ACTION])
+  rare = density * (spread or 1) < LEAST_PROPENSITY
+  _refuse(
+    path, DENSITY, rare, f'times the range of {ACTION} is below {LEAST_PROPENSITY:g}; mend it'
+  )
+  if frame['user_id'].dtype.is_nested():
+    raise InputError(f'{path}: column "user_id" holds lists; give one id in each row')
   users = frame['user_id'].cast(pl.String)
   _refuse(path, 'user_id', users.is_null().to_numpy(), 'is empty')
   context = np.zeros((len(frame), 0))
   if 'context' in frame.columns:
     context = logged.read_column(path, 'context').reshape(len(frame), -1)
-    _refuse(path, 'context', ~np.isfinite(context).all(1), 'has an element that is NaN or infinite')
-  action, density, reward = (columns[name].astype(np.float64) for name in COLUMNS[1:])
+    _refuse(path, 'context', ~usable(context).all(1), f'has an element that is {_NO_NUMBER}')
+    if isinstance(frame['context'].dtype, pl.List):
+      length = frame['context'].list.len().to_numpy()
+      _refuse(path, 'context', length != length[0], 'has another length than the first')
+  action, reward = (columns[name].astype(np.float64) for name in (ACTION, 'reward'))
   return LoggedDoses(users.to_numpy().astype(str), action, density, reward, context)
+
+
+def usable(values: np.ndarray) -> np.ndarray:
+  """Which values are numbers whose sums of squares do not overflow."""
+  # NaN is not below either.
+  return np.abs(values.astype(np.float64)) <= LARGEST_VALUE
 
 
 def _refuse(path: Path | str, name: str, rows: Any, what: str) -> None:

@@ -15,9 +15,9 @@ from rec_jax.types import InputError
 _TOLERANCE = 1e-4
 PER_ROUND = ('context', 'expected_reward', 'pi_b', 'action_embed')
 # Single precision holds smaller numbers, but no weight over them.
-_LEAST_PROPENSITY = 1e-30
+LEAST_PROPENSITY = 1e-30
 # Beyond it sums of squares overflow, in single precision.
-_LARGEST_VALUE = 1e15
+LARGEST_VALUE = 1e15
 # No list of items is as long; a larger position is a number of something else.
 _MOST_POSITIONS = 1_000
 # By which pi_b may differ from the propensity, relative and absolute: logs may round either.
@@ -178,11 +178,11 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
     ('propensity', ~((log.propensity > 0) & (log.propensity <= 1)), 'not in (0, 1]'),
     (
       'propensity',
-      log.propensity < _LEAST_PROPENSITY,
-      f'below {_LEAST_PROPENSITY:g}, which no draw comes to; mend it or leave the row out',
+      log.propensity < LEAST_PROPENSITY,
+      f'below {LEAST_PROPENSITY:g}, which no draw comes to; mend it or leave the row out',
     ),
     ('reward', ~np.isfinite(log.reward), 'NaN or infinite'),
-    ('reward', np.abs(log.reward) > _LARGEST_VALUE, f'beyond {_LARGEST_VALUE:g}; rescale rewards'),
+    ('reward', np.abs(log.reward) > LARGEST_VALUE, f'beyond {LARGEST_VALUE:g}; rescale rewards'),
     (
       'round',
       np.concatenate([[False], log.round[1:] <= log.round[:-1]]),
@@ -234,11 +234,11 @@ def _check_shapes(source: str, log: LoggedFeedback) -> None:
       )
     if name in ('context', 'action_context', 'expected_reward', 'action_embed'):
       # NaN is not below either.
-      wrong = ~(np.abs(np.asarray(values, np.float64)) <= _LARGEST_VALUE).all(1)
+      wrong = ~(np.abs(np.asarray(values, np.float64)) <= LARGEST_VALUE).all(1)
       if wrong.any():
         raise InputError(
           f'{source}: {name}, row {int(np.argmax(wrong))}: a value is NaN or infinite, or beyond '
-          f'{_LARGEST_VALUE:g}'
+          f'{LARGEST_VALUE:g}'
         )
   if log.pi_b is not None and log.position.max() >= log.pi_b.shape[2]:
     row = int(np.argmax(log.position >= log.pi_b.shape[2]))

@@ -23,6 +23,9 @@ SUFFIXES = ('.dsjson', '.vw')
 _MOST_FEATURES = 1 << 27
 _LABEL = re.compile(r'(\d+):([^\s:|]+):([^\s:|]+)(?=[\s|]|$)')
 
+# The namespace in which `vw_write` gives an action its id, for want of other features.
+_ID = 'Item'
+
 Features = dict[str, float]
 
 
@@ -135,10 +138,10 @@ def _dsjson(stream: Iterator[str], source: str) -> Iterator[_Round]:
       shared = {name: value for name, value in event['c'].items() if name != '_multi'}
       pi_b = None
       if len(event.get('a', [])) == len(event.get('p', [])) == len(actions):
-        pi_b = [0.0] * len(actions)
-        for action, probability in zip(event['a'], event['p'], strict=True):
-          pi_b[action - 1] = float(probability)
-      if not 0 <= chosen < len(actions):
+        if sorted(event['a']) != list(range(1, len(actions) + 1)):
+          raise ValueError(f'a is {event["a"]}, not each of 1..{len(actions)}')
+        pi_b = [float(chance) for _, chance in sorted(zip(event['a'], event['p'], strict=True))]
+      if type(chosen) is not int or not 0 <= chosen < len(actions):
         raise ValueError(f'_labelIndex {chosen} is not in 0..{len(actions) - 1}')
       pdrop = event.get('pdrop', 0)
       if dropped is not None and pdrop != dropped:
@@ -156,14 +159,14 @@ def _dsjson(stream: Iterator[str], source: str) -> Iterator[_Round]:
       )
     except KeyError as error:
       raise InputError(f'{source}: line {number}: no {error}; a round of dsjson has it') from error
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
       raise InputError(f'{source}: line {number}: no round of dsjson ({error})') from error
 
 
 def _action(action: dict[str, Any]) -> tuple[str, Features]:
   tag = action.get('_tag', json.dumps(action, sort_keys=True))
-  # The id as a feature of itself says nothing beyond the id.
-  own = {name: value for name, value in _flat(action).items() if not name.endswith(f'={tag}')}
+  own = _flat(action)
+  own.pop(f'{_ID}.id={tag}', None)
   return str(tag), own
 
 
@@ -214,7 +217,8 @@ def _block(block: list[tuple[int, str]], source: str) -> _Round:
       tag = head.strip().removeprefix("'") or json.dumps(own, sort_keys=True)
       if ' ' in head.strip():
         raise ValueError(f'{head.strip()!r} is no label action:cost:probability and no tag')
-      actions.append((tag, {k: v for k, v in own.items() if not k.endswith(f'.{tag}')}))
+      own.pop(f'{_ID}.{tag}', None)
+      actions.append((tag, own))
     except ValueError as error:
       raise InputError(f'{source}: line {number}: no line of cb_adf ({error})') from error
   if chosen is None:

@@ -7,6 +7,7 @@ over a sequence gives the user vector after each of its prefixes.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,35 @@ RIDGE = 1.0
 
 class Buffer(nnx.Variable):
   """What a model knows without training it: vectors of text, statistics, masks."""
+
+
+class Moments(NamedTuple):
+  """Sums over items, from which the regression of vectors on texts follows.
+
+  Attributes:
+    number: [] items.
+    text: [H].
+    vectors: [D].
+    gram: [H, H], text^T text; the texts are centred over all items, so that little cancels.
+    cross: [H, D], text^T vectors.
+  """
+
+  number: jax.Array
+  text: jax.Array
+  vectors: jax.Array
+  gram: jax.Array
+  cross: jax.Array
+
+
+def _regression(moments: Moments, ridge: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Kernel [H, D] and bias [D] of the ridge regression with an intercept."""
+  number = jnp.maximum(moments.number, 1)
+  text, vectors = moments.text / number, moments.vectors / number
+  gram = moments.gram - number * jnp.outer(text, text)
+  penalty = ridge * jnp.trace(gram) / len(gram) + 1e-6
+  cross = moments.cross - number * jnp.outer(text, vectors)
+  kernel = jnp.linalg.solve(gram + penalty * jnp.eye(len(gram)), cross)
+  return kernel, vectors - text @ kernel
 
 
 class ItemTower(nnx.Module):
@@ -138,40 +168,46 @@ class ItemTower(nnx.Module):
     """
     if self.project is None or self.id is None:
       return
-    kernel, bias = self._placement(self.has_id[...], self.ridge[...])
+    kernel, bias = _regression(self._moments(self.has_id[...]), self.ridge[...])
     self.unseen_kernel[...], self.unseen_bias[...] = kernel, bias
 
-  def placed_by_others(self, fold: jax.Array, num_folds: int, ridge: jax.Array) -> jax.Array:
-    """[N, D], each item where `place_unseen` would put it, fitted on the items of other folds.
+  def moments_of_folds(self, fold: jax.Array, num_folds: int) -> Moments:
+    """What the items of each fold add to the regression of `place_unseen`, leading [num_folds].
 
     Args:
       fold: [N] int in [0, num_folds), of items with an id.
       num_folds: how many.
+    """
+    has_id, numbers = self.has_id[...], jnp.arange(num_folds)
+    return jax.lax.map(lambda number: self._moments(has_id & (fold == number)), numbers)
+
+  def placed_by_others(self, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
+    """[N, D], each item where `place_unseen` would put it, fitted on the items of other folds.
+
+    Args:
+      fold: [N] as in `moments_of_folds`.
+      moments: from there.
       ridge: [] the penalty.
     """
     text = self._scaled(self.text[...])
+    total = jax.tree.map(lambda x: x.sum(0), moments)
 
-    def of_fold(number: jax.Array) -> jax.Array:
-      kernel, bias = self._placement(self.has_id[...] & (fold != number), ridge)
-      return text @ kernel + bias
+    def of_fold(placed: jax.Array, one: tuple[jax.Array, Moments]) -> tuple[jax.Array, None]:
+      number, own = one
+      kernel, bias = _regression(jax.tree.map(jnp.subtract, total, own), ridge)
+      return jnp.where((fold == number)[:, None], text @ kernel + bias, placed), None
 
-    placed = jax.lax.map(of_fold, jnp.arange(num_folds))
-    return jnp.take_along_axis(placed, jnp.maximum(fold, 0)[None, :, None], axis=0)[0]
+    numbers = jnp.arange(len(moments.number))
+    return jax.lax.scan(of_fold, jnp.zeros((len(text), self.dim)), (numbers, moments))[0]
 
-  def _placement(self, fitted: jax.Array, ridge: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Kernel [H, D] and bias [D] of the regression of M̂ on text, over the items `fitted` [N]."""
+  def _moments(self, fitted: jax.Array) -> Moments:
+    """Over the items `fitted` [N]."""
     assert self.project is not None and self.id is not None
     known = fitted.astype(jnp.float32)[:, None]
-    text = self._scaled(self.text[...])
-    vectors = self.id.embedding[...] + self.project(text)
-    number = jnp.maximum(jnp.sum(known), 1)
-    mean_text, mean_vector = (jnp.sum(known * x, 0) / number for x in (text, vectors))
-    centred = known * (text - mean_text)
-    gram = centred.T @ centred
-    penalty = ridge * jnp.trace(gram) / len(gram) + 1e-6
-    moments = centred.T @ (vectors - mean_vector)
-    kernel = jnp.linalg.solve(gram + penalty * jnp.eye(len(gram)), moments)
-    return kernel, mean_vector - mean_text @ kernel
+    scaled = self._scaled(self.text[...])
+    vectors = known * (self.id.embedding[...] + self.project(scaled))
+    text = known * scaled
+    return Moments(known.sum(), text.sum(0), vectors.sum(0), text.T @ text, text.T @ vectors)
 
   def _scaled(self, text: jax.Array) -> jax.Array:
     return (text - self.text_mean[...]) * self.text_scale[...]

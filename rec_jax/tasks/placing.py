@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
-from rec_jax.models.two_tower import ItemTower
+from rec_jax.models.two_tower import ItemTower, Moments
 from rec_jax.tasks.item_folds import ItemFolds
 from rec_jax.tasks.next_item import TwoTowerModel
 
@@ -33,15 +33,16 @@ def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray
   Returns:
     metric -> [Q] of the chosen penalty, of `folds.asked`.
   """
+  fold, items = jnp.asarray(folds.fold), model.towers.items
+  moments = _moments(items, fold, num_folds=folds.num_folds)
 
   def found(ridge: float) -> dict[str, np.ndarray]:
-    placed = _placed(model, folds, ridge)
+    placed = _placed(items, fold, moments, jnp.float32(ridge))
     ranked = folds.rank(lambda part: _scores(model, placed, part.history, part.rewards)[1])
     return {name: ranked[name] for name in METRICS}
 
   trials = {ridge: found(ridge) for ridge in RIDGES}
   best = max(trials, key=lambda ridge: float(trials[ridge]['ndcg@10'].mean()))
-  items = model.towers.items
   items.ridge[...] = jnp.float32(best)
   items.place_unseen()
   return trials[best]
@@ -73,8 +74,9 @@ def choose_new_bias(
   Returns:
     The trade at each of `BIASES`, for `folds.asked`.
   """
-  asked, items = folds.asked, model.towers.items
-  placed = _placed(model, folds, float(items.ridge[...]))
+  asked, items, fold = folds.asked, model.towers.items, jnp.asarray(folds.fold)
+  moments = _moments(items, fold, num_folds=folds.num_folds)
+  placed = _placed(items, fold, moments, items.ridge[...])
   own = folds.fold[asked.target]
   step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, len(asked))
   rivals = (own + step) % folds.num_folds
@@ -95,17 +97,14 @@ def choose_new_bias(
   return Trade(gain, (fresh < _CUTOFF).astype(np.float64))
 
 
-def _placed(model: TwoTowerModel, folds: ItemFolds, ridge: float) -> jax.Array:
-  """[N, D], items where a regression on the other folds places them."""
-  fold, items = jnp.asarray(folds.fold), model.towers.items
-  return _placed_by_others(items, fold, jnp.float32(ridge), num_folds=folds.num_folds)
-
-
 @nnx.jit(static_argnames='num_folds')
-def _placed_by_others(
-  items: ItemTower, fold: jax.Array, ridge: jax.Array, num_folds: int
-) -> jax.Array:
-  return items.placed_by_others(fold, num_folds, ridge)
+def _moments(items: ItemTower, fold: jax.Array, num_folds: int) -> Moments:
+  return items.moments_of_folds(fold, num_folds)
+
+
+@nnx.jit
+def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
+  return items.placed_by_others(fold, moments, ridge)
 
 
 @nnx.jit

@@ -53,6 +53,8 @@ def test_a_column_of_numbers_is_a_policy(tmp_path):
   path = tmp_path / 'log.csv'
   path.write_text(f'{HEAD},mine\n0,u,b,2,0.5,1,0.25\n1,u,b,2,0.5,1,1\n')
   np.testing.assert_array_equal(logged.read_column(path, 'mine'), [0.25, 1])
+  path.write_text(f'{HEAD},mine\n0,u,b,2,0.5,1,\n1,u,b,2,0.5,1,1\n')
+  np.testing.assert_array_equal(logged.read_column(path, 'mine'), [np.nan, 1])
 
 
 @pytest.mark.parametrize(

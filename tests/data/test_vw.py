@@ -137,6 +137,20 @@ def test_a_line_of_another_system(tmp_path):
   assert log.item_ids[1] == '{"v": [1, 3], "w": "x"}'
 
 
+@pytest.mark.parametrize('suffix', ['dsjson', 'vw'])
+def test_a_feature_that_ends_like_its_action_stays(tmp_path, suffix):
+  log = dataclasses.replace(a_log(), item_ids=np.array(['0', '1', '2']))
+  logged.write(tmp_path / f'log.{suffix}', log)
+  again = logged.read(tmp_path / f'log.{suffix}')
+  order = again.item_ids.astype(int)
+  np.testing.assert_array_equal(again.action_context, log.action_context[order])
+  # A genre that is named like one film.
+  (tmp_path / 'log.dsjson').write_text(
+    FOREIGN.replace('"v":[1,2]', '"_tag":"x","w":"x"').replace('"v":[1,3]', '"_tag":"y"')
+  )
+  np.testing.assert_array_equal(logged.read(tmp_path / 'log.dsjson').action_context, [[1], [1]])
+
+
 def test_a_block_of_another_system(tmp_path):
   path = tmp_path / 'log.vw'
   path.write_text('shared | s_1 s_2:2\n0:1.5:0.25 | a:3 b\n|n:2 a\n\n\n| a:3 b\n0:0:1 |n:2 a\n')
@@ -157,6 +171,17 @@ def test_a_block_of_another_system(tmp_path):
     ('dsjson', FOREIGN.replace('"_labelIndex":1', '"_labelIndex":2'), 'line 0: .*2 is not in 0..1'),
     ('dsjson', FOREIGN.replace('"_label_probability":0.5', '"_label_probability":0'), 'row 0: 0.0'),
     ('dsjson', FOREIGN.replace('"_label_cost":-1', '"_label_cost":"x"'), 'line 0: no round'),
+    (
+      'dsjson',
+      FOREIGN.replace('"_label_cost":-1', '"_label_cost":1' + '0' * 400),
+      'line 0: no rou',
+    ),
+    ('dsjson', FOREIGN.replace('"_labelIndex":1', '"_labelIndex":1.0'), 'line 0: .*1.0 is not in'),
+    (
+      'dsjson',
+      FOREIGN.replace('"a":[2,1]', '"a":[1,0]'),
+      r'line 0: .*a is \[1, 0\], not each of 1',
+    ),
     ('dsjson', FOREIGN + FOREIGN.replace('"pdrop":0.5', '"pdrop":0.9'), 'line 1: .*pdrop 0.9'),
     (
       'dsjson',

@@ -117,6 +117,17 @@ def test_what_the_log_does_not_give_is_left_out(tmp_path, capsys):
   assert 'left out, as the log does not give what they need: independent' in capsys.readouterr().out
 
 
+def test_lists_that_a_policy_never_shows_whole_are_weighed_by_position_alone(tmp_path):
+  # Positions are drawn apart, and the policy has no item twice.
+  frame, _ = world(3)
+  frame = frame.with_columns(item_id=pl.lit('0'), propensity=pl.lit(0.25))
+  rows = value(tmp_path, frame.with_columns(propensity_marginal=pl.lit(0.25)), 'uniform')
+  assert {'independent_snips', 'pseudo_inverse'} <= set(rows)
+  assert not {'standard_ips', 'interaction_snips'} & set(rows)
+  with pytest.raises(InputError, match='no overlap: it gives every logged list probability 0'):
+    value(tmp_path, frame.drop('propensity_marginal'), 'uniform')
+
+
 def test_the_logged_policy_is_its_mean_reward_and_shorter_lists_count(tmp_path):
   frame, _ = world(300)
   # The second list loses its last item.
@@ -148,6 +159,7 @@ def test_users_are_resampled_where_they_are_known(tmp_path):
     ({}, 'ucb', '--policy: ucb learns from single items'),
     ({}, 'logged,uniform', '--policy: logged,uniform learns from single items'),
     ({'alone': [0.0] * 6}, 'column:alone', 'no overlap'),
+    ({'alone': [1.0, 0.0] * 3}, 'column:alone', 'no overlap: it gives every logged list'),
     ({'alone': [2.0] * 6}, 'column:alone', 'row 0: not in'),
   ],
 )

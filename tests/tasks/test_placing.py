@@ -50,10 +50,16 @@ def planted(noise, seed=0):
   return model, item_folds.make(data, asked, 0)
 
 
+def placed_by_others(items, folds, ridge):
+  fold = jnp.asarray(folds.fold)
+  moments = items.moments_of_folds(fold, folds.num_folds)
+  return np.asarray(items.placed_by_others(fold, moments, ridge))
+
+
 def test_an_item_is_placed_by_a_regression_on_the_other_folds():
   model, folds = planted(noise=1.0)
   items = model.towers.items
-  placed = np.asarray(items.placed_by_others(jnp.asarray(folds.fold), folds.num_folds, 0.5))
+  placed = placed_by_others(items, folds, 0.5)
   text = np.float64(items._scaled(items.text[...]))
   vectors = np.float64(items())
   for number in folds.numbers:
@@ -86,7 +92,7 @@ def test_the_penalty_is_weak_where_text_says_all_and_strong_where_it_says_nothin
 def by_loop(model, folds, bias, seed=0):
   """(NDCG@10 of known answers, recall@10 of new ones) [Q], one query after the other."""
   items = model.towers.items
-  placed = np.asarray(items.placed_by_others(jnp.asarray(folds.fold), folds.num_folds, RIDGE))
+  placed = placed_by_others(items, folds, RIDGE)
   vectors, asked = np.asarray(items()), folds.asked
   step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, Q)
   warm, new = [], []

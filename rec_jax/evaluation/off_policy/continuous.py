@@ -89,7 +89,9 @@ def bandwidths(action: ArrayLike, dose: ArrayLike) -> list[float]:
     # A log of one action has no unit of its own.
     return [1.0]
   grid = widest * _STEP ** np.arange(_MOST_STEPS)
-  enough = np.searchsorted(np.sort(apart), grid) >= min(LEAST_NEAR, len(apart))
+  # At its edge a kernel is 0, but for rounding.
+  inside = grid * (1 - 1e-9)
+  enough = np.searchsorted(np.sort(apart), inside) >= min(LEAST_NEAR, len(apart))
   num_enough = max(1, int(np.argmin(enough)) if not enough.all() else len(grid))
   return grid[:num_enough][::-1].tolist()
 

@@ -71,8 +71,8 @@ def estimated(
     for each in range(int(fold.max()) + 1):
       train = fold != each
       tables = [
-        likelihood(policies.action[train], categories[d][train], num_actions, categories[d].max())
-        for d in dimensions
+        likelihood(policies.action[train], of[train], num_actions, int(of.max()))
+        for of in (categories[d] for d in dimensions)
       ]
       for chunk in chunks(policies, np.flatnonzero(~train)):
         share = np.ones((len(chunk.rows), 1))
@@ -102,8 +102,8 @@ def likelihood(
     [K, largest + 1].
   """
   size = largest + 1
-  count = np.bincount(action * size + category, minlength=num_actions * size)
-  count = count.reshape(num_actions, size)
+  cells = np.bincount(action * size + category, minlength=num_actions * size)
+  count = cells.reshape(num_actions, size)
   total, overall = count.sum(1), (count.sum(0) + 1) / (len(action) + size)
   left, others = count[action, category] - 1, total[action] - 1
   score = [np.log((left + a * overall[category]) / (others + a)).sum() for a in PRIORS]

@@ -50,9 +50,13 @@ def likelihood(
   size, excess, total = (
     np.bincount(unit, column) for column in (np.ones_like(weight), weight - 1, added)
   )
-  num_units, plain = len(size), float(added.mean() / divisor.mean())
+  # Not of weights, but of their rounding in single precision.
+  excess[np.abs(excess) <= 1e-6 * size] = 0
+  num_units, total_divisor = len(size), divisor.sum()
+  plain = float(added.sum() / total_divisor) if total_divisor else np.nan
   known = (divisor == 1).all() or np.array_equal(divisor, weight)
-  if num_units == 1 or not known or (excess > 0).all() or (excess < 0).all():
+  one_sided = excess.any() and ((excess >= 0).all() or (excess <= 0).all())
+  if num_units == 1 or not known or one_sided:
     return Estimate(plain, np.nan, np.nan, num_units)
   tilt, least = _dual(excess[:, None], np.zeros(1))
   share = 1 / (1 + excess * tilt[0])
@@ -87,8 +91,9 @@ def _crossing(beyond: Callable[[float], float], value: float, step: float) -> fl
 def _dual(columns: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
   """The t [m] that makes the sum of log(1 + columns [n, m] t) largest, and this sum.
 
-  It is what the likelihood loses if the means of the columns have to be 0. Below 1 / n the
-  logarithm goes on as a parabola (Owen 2001, section 12.3), so that no step leaves its domain.
+  It is what the likelihood loses if the means of the columns have to be 0, infinite where they
+  cannot be. Below 1 / n the logarithm goes on as a parabola (Owen 2001, section 12.3), so that no
+  step leaves its domain.
   """
   floor = 1 / len(columns)
 
@@ -117,4 +122,7 @@ def _dual(columns: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
         break
       move = move / 2
     t, (best, slope, curve) = t + move, found
+  else:
+    # Steps that go on doubling t: all columns are on one side of 0, and nothing has this mean.
+    best = np.inf if gain > 0.5 else best
   return t, best

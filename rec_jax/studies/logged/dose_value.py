@@ -98,7 +98,7 @@ def doses(name: str, log: LoggedDoses, path: str | Path) -> np.ndarray:
   """[n] what the policy would choose.
 
   Raises:
-    InputError: there is none, or it is not a finite number in each round.
+    InputError: there is none, or it is not a usable number in each round.
   """
   if name.startswith(own_policy.COLUMN):
     values = logged.read_column(path, name.removeprefix(own_policy.COLUMN))
@@ -113,8 +113,10 @@ def doses(name: str, log: LoggedDoses, path: str | Path) -> np.ndarray:
       f'--policy: {name} holds {values.dtype} of shape {list(values.shape)}; give a number a '
       f'round, [{len(log.action)}]'
     )
-  if not np.isfinite(values).all():
-    raise InputError(f'--policy: {name}, row {int(np.argmin(np.isfinite(values)))}: not finite')
+  wrong = ~logged_doses.usable(values)
+  if wrong.any():
+    row = int(np.argmax(wrong))
+    raise InputError(f'--policy: {name}, row {row}: {values[row]:g} is not finite, or too large')
   return values.astype(np.float64)
 
 

@@ -148,17 +148,21 @@ def evaluate(
     InputError: none applies.
   """
   weights = weights_of(lists, policy, marginal)
+  # Of a position at which no list has weight they say nothing.
+  seen = {kind for kind, weight in weights.items() if weight.any(0).all()}
   users = lists.log.user_id[lists.row[:, 0]]
   cluster = users if (users != users[0]).any() else None
   with jax.enable_x64():
     table = {
       name: _WEIGHTED[name][1](lists.reward, weights[_WEIGHTED[name][0]])
       for name in reading.names
-      if name in _WEIGHTED and _WEIGHTED[name][0] in weights
+      if name in _WEIGHTED and _WEIGHTED[name][0] in seen
     }
     action_dist = policy.distribution if len(lists.row) >= NUM_FOLDS else None
-    if _CASCADE_DR in reading.names and action_dist is not None:
+    if _CASCADE_DR in reading.names and action_dist is not None and 'interaction' in seen:
       table[_CASCADE_DR] = _cascade_dr(lists, policy.target, action_dist, seed)
+    if not table and 'standard' not in seen:
+      raise InputError('--policy: no overlap: it gives every logged list probability 0')
     if not table:
       raise InputError(
         f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '

@@ -121,6 +121,12 @@ def test_bandwidths_of_short_logs_and_of_a_log_at_the_dose(num_rounds):
   assert estimate(same, 1.0, 'snipw') == pytest.approx(same['reward'].mean())
 
 
+def test_a_round_at_the_edge_of_a_kernel_is_not_near():
+  action = np.arange(200.0) % 5
+  for width in continuous.bandwidths(action, np.full(200, 0.5)):
+    assert (np.abs(action - 0.5) < width * (1 - 1e-9)).sum() >= continuous.LEAST_NEAR
+
+
 def test_what_is_no_kernel_and_no_bandwidth_is_refused():
   with pytest.raises(InputError, match='kernel "box" is unknown; choose epanechnikov, gaussian'):
     continuous.near(**world(5, 0), bandwidth=1.0, kernel='box')

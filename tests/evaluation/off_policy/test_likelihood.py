@@ -108,3 +108,15 @@ def test_evaluate_gives_it():
   assert found['ipw'].value == pytest.approx(found['snipw'].value)
   by_user = evaluate(jax.random.key(0), **log, interval='likelihood', cluster=np.arange(400) // 4)
   assert by_user['ipw'].n == 100
+
+
+def test_two_rounds_have_an_interval_within_what_was_seen():
+  found = likelihood(rounds(np.ones(2), np.array([1.0, 0.0])), estimators.ipw)
+  assert found.value == pytest.approx(0.5)
+  assert 0 <= found.low < 1e-3 and 1 - 1e-3 < found.high <= 1
+
+
+@pytest.mark.parametrize('reward', [0.0, np.arange(4.0)])
+def test_weights_of_one_and_above_have_no_interval(reward):
+  found = likelihood(rounds([1, 4.7e5, 19, 340], reward), estimators.dm)
+  assert np.isnan([found.low, found.high]).all()

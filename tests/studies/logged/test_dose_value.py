@@ -81,7 +81,11 @@ def test_the_shortest_logs(tmp_path, num_rounds):
       'column "propensity_density", row 0 is not positive',
     ),
     ({'reward': float('nan')}, 'column:mine', 'column "reward", row 0 is empty, NaN or infinite'),
-    ({'mine': float('inf')}, 'column:mine', '--policy: column:mine, row 0: not finite'),
+    ({'reward': 1e200}, 'column:mine', 'column "reward", row 0 is empty, .* beyond 1e.15'),
+    ({'propensity_density': 1e-300}, 'column:mine', '"propensity_density", row 0 times the range'),
+    ({'user_id': [1]}, 'column:mine', 'column "user_id" holds lists; give one id'),
+    ({'mine': float('inf')}, 'column:mine', 'column:mine, row 0: inf is not finite'),
+    ({'mine': 1e200}, 'column:mine', r'column:mine, row 0: 1e\+200 is .* too large'),
     ({'mine': 1e9}, 'column:mine', 'no overlap: it is near no logged action'),
     ({}, 'column:context', r'holds float64 of shape \[3000, 1\]; give a number a round, \[3000\]'),
     ({}, 'ucb', 'where actions are numbers, give column:NAME or python:MODULE:FUNCTION'),
@@ -94,6 +98,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, change, name, me
   assert '\n' not in str(error.value)
   assert not (tmp_path / 'value.svg').exists()
   assert not (tmp_path / 'rows.json').exists()
+
+
+def test_a_context_of_another_length_is_named(tmp_path):
+  some = frame().head(3).with_columns(context=pl.Series([[0.1], [0.2, 0.3], [0.4]]))
+  with pytest.raises(InputError, match='column "context", row 1 has another length'):
+    rows(tmp_path, some)
 
 
 def test_what_is_of_other_logs_is_refused(tmp_path):
