@@ -95,6 +95,12 @@ def test_the_interval_of_a_ratio_covers_and_a_narrower_one_does_not():
 
   assert share(1) == pytest.approx(0.95, abs=0.012)
   assert share(1 / 1.5) < 0.9
+  # Where one of both is certain, the ends are those of the other.
+  sure, other = Estimate(2, 2, 2, 9), Estimate(4, 3, 6, 9)
+  found = open_bandit_errors.quotient(sure, other)
+  assert (found.low, found.high) == pytest.approx((2 / 6, 2 / 3))
+  found = open_bandit_errors.quotient(other, sure)
+  assert (found.low, found.high) == pytest.approx((3 / 2, 6 / 2))
   # Nothing is known of a ratio to what may be 0.
   unknown = open_bandit_errors.quotient(Estimate(1, 0.9, 1.1, 9), Estimate(1, -0.1, 2.1, 9))
   assert unknown.value == 1 and np.isnan([unknown.low, unknown.high]).all()
@@ -122,6 +128,13 @@ def test_bad_rows_are_named_across_batches(tmp_path, monkeypatch, line, changed,
   with pytest.raises(InputError, match=message) as error:
     open_bandit_files.read(tmp_path, 'bts', 'women')
   assert '\n' not in str(error.value)
+
+
+def test_a_policy_without_clicks_has_no_relative_error(tmp_path):
+  # Clicks are rare, and these rounds have none.
+  open_bandit_data.write(tmp_path, {('random', 'women'): 40, ('bts', 'women'): 40})
+  with pytest.raises(InputError, match='random, women: no click in 40 rounds'):
+    open_bandit_errors.judge_campaign(tmp_path, 'women')
 
 
 def test_what_is_no_log_is_refused(tmp_path):

@@ -105,10 +105,18 @@ def judge_campaign(folder: Path, campaign: str, seed: int = SEED) -> list[Judged
     folder: the data as they come.
     campaign: 'all', 'men' or 'women'.
     seed: of the folds.
+
+  Raises:
+    InputError: bad input, or a log without a click.
   """
   found, earned = {}, {}
   for logging, policy in (('random', 'bts'), ('bts', 'random')):
     log = open_bandit_files.read(folder, logging, campaign)
+    if not log.click.any():
+      raise InputError(
+        f'{logging}, {campaign}: no click in {len(log.click):,} rounds, so that errors relative to '
+        'their mean do not exist; give a longer log'
+      )
     earned[logging] = corrected_t(log.click.astype(np.float64))
     found[policy] = estimate(log, distribution(policy, campaign, log), seed)
   judged = []

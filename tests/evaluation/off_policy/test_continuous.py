@@ -121,6 +121,19 @@ def test_bandwidths_of_short_logs_and_of_a_log_at_the_dose(num_rounds):
   assert estimate(same, 1.0, 'snipw') == pytest.approx(same['reward'].mean())
 
 
+def test_no_round_is_expected_by_a_model_that_it_taught():
+  log, fold = world(60, 0), np.arange(60) % 3
+
+  def expected(reward):
+    context = log['dose'][:, None]
+    return continuous.expected_rewards(reward, log['action'], log['dose'], context, fold)
+
+  changed = log['reward'] + 10.0 * (fold == 0)
+  for before, after in zip(expected(log['reward']), expected(changed), strict=True):
+    np.testing.assert_allclose(after[fold == 0], before[fold == 0], rtol=1e-12)
+    assert np.abs(after - before)[fold > 0].min() > 1
+
+
 def test_a_round_at_the_edge_of_a_kernel_is_not_near():
   action = np.arange(200.0) % 5
   for width in continuous.bandwidths(action, np.full(200, 0.5)):

@@ -142,6 +142,18 @@ def test_estimated_weights_are_near_the_true_ones():
   np.testing.assert_allclose(weights([]), 1, rtol=1e-12)
 
 
+def test_no_round_is_weighed_by_its_own_count():
+  policies, _ = two()
+  fold, embedding = np.arange(NUM_ROUNDS) % 3, CATEGORIES[policies.action]
+  before = embeddings.estimated(policies, embedding, NUM_ACTIONS, fold)([0])
+  changed = embedding.copy()
+  changed[3::9] = (changed[3::9] + 1) % 3
+  after = embeddings.estimated(policies, changed, NUM_ACTIONS, fold)([0])
+  same = (fold == 0) & (changed == embedding).all(1)
+  np.testing.assert_array_equal(after[same], before[same])
+  assert np.abs(after - before)[fold > 0].max() > 1e-3
+
+
 def test_an_embedding_that_names_the_action_gives_ipw():
   policies, _, _ = planted(8_000, 1)
   weights = embeddings.estimated(

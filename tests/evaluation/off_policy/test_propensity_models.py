@@ -170,6 +170,20 @@ def test_derivatives_of_both_losses():
     np.testing.assert_allclose(curvature[0], slope, atol=1e-4)
 
 
+def test_what_is_unsure_is_as_likely_as_on_average_over_what_it_may_be():
+  rng = np.random.default_rng(0)
+  columns, variance = rng.normal(size=(5, 2)), rng.random((NUM_ACTIONS, 2))
+  slopes, base = rng.normal(size=(2, NUM_ACTIONS, 2))
+  draws = slopes + np.sqrt(variance) * rng.normal(size=(200_000, NUM_ACTIONS, 2))
+  mean = [np.exp(draws @ column + base[:, 0]).mean(0) for column in columns]
+  offered = np.tile(np.arange(NUM_ACTIONS)[::-1], (5, 1))
+  for candidates, order in ((None, slice(None)), (offered, slice(None, None, -1))):
+    choices = Choices(columns, np.zeros(5, int), NUM_ACTIONS, candidates)
+    fitted = propensity_models._Fitted(choices, np.arange(5), base[:, 0], slopes, variance)
+    ((_, _, scores),) = propensity_models._chunks(fitted, unsure=True)
+    np.testing.assert_allclose(np.exp(scores[:, order]), mean, rtol=0.05)
+
+
 @pytest.mark.parametrize('num_rounds', [3, 4, 50])
 @pytest.mark.parametrize('num_actions', [1, 2, 70])
 def test_every_size_gives_probabilities(num_rounds, num_actions):

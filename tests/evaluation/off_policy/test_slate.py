@@ -182,6 +182,22 @@ def test_the_model_of_a_cascade_is_that_of_dynamic_programming():
   assert np.abs(again[1] - q_hat[1]).max() > 1
 
 
+def test_what_stands_below_says_nothing_above():
+  rng = np.random.default_rng(1)
+  action, fold = rng.integers(4, size=(60, 3)), np.arange(60) % 3
+  tables = np.broadcast_to(rng.dirichlet(np.ones(4)), (60, 3, 4))
+  reward = rng.random((60, 3)) + action.sum(1, keepdims=True)
+
+  def model(action):
+    return slate_models.cascade_q(np.zeros((60, 0)), np.eye(4), action, reward, tables, fold)[0]
+
+  lower, upper = action.copy(), action.copy()
+  lower[0, 1], upper[0, 0] = (action[0, 1] + 1) % 4, (action[0, 0] + 1) % 4
+  np.testing.assert_allclose(model(lower)[:2], model(action)[:2], rtol=1e-9)
+  assert np.abs(model(lower)[2] - model(action)[2]).min() > 1e-3
+  assert np.abs(model(upper)[1:] - model(action)[1:]).min() > 1e-3
+
+
 def test_estimates_are_those_of_obp():
   # Written by the slate estimators of sb-obp 0.5.10 on a synthetic log of its own, 40 slates.
   with np.load(GOLDEN) as archive:

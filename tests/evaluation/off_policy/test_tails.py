@@ -37,5 +37,9 @@ def test_the_interval_covers():
     held.append(found.low <= value <= found.high)
     width.append(found.high - found.low)
   assert 0.92 <= np.mean(held) <= 0.98
+  # Weights count relative to their mean.
+  doubled = cvar(rounds(np.arange(1, 61) * 2.0, np.arange(60)))
+  single = cvar(rounds(np.arange(1, 61), np.arange(60)))
+  assert (doubled.low, doubled.high) == pytest.approx((single.low, single.high))
   by_user = cvar(rounds(np.ones(60), np.arange(60)), cluster=np.arange(60) // 3)
   assert by_user.n == 20

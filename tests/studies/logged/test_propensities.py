@@ -147,3 +147,16 @@ def test_rounds_that_taught_are_known_whatever_is_known_of_their_propensities(tm
   found = propensities.load(written(tmp_path / 'log.parquet', data), 'estimated', 0)[0]
   assert not np.array_equal(found.propensity, data.propensity)
   assert lessons.taught(lessons.of(data), found).all()
+
+
+def test_a_policy_is_balanced_at_the_position_of_each_round():
+  data = log()
+  position = np.arange(NUM_ROUNDS) % 2
+  chance = np.random.default_rng(1).dirichlet(np.ones(3), (NUM_ROUNDS, 2)).transpose(0, 2, 1)
+  other = chance.copy()
+  # What it would do elsewhere changes nothing.
+  other[np.arange(NUM_ROUNDS), :, 1 - position] = 1 / 3
+  data = dataclasses.replace(data, position=position)
+  np.testing.assert_array_equal(
+    propensities.balanced(data, chance, 0), propensities.balanced(data, other, 0)
+  )

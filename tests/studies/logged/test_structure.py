@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rec_jax.data import logged, obp
-from rec_jax.studies.logged import log_checks, policy_value, valuation
+from rec_jax.evaluation.off_policy.estimators import Rounds
+from rec_jax.studies.logged import log_checks, policy_value, structure, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.studies.logged.propensities import BALANCED
 from rec_jax.types import InputError
@@ -159,3 +160,22 @@ def test_the_command_line_reaches_all_and_an_embedding_survives_the_file(tmp_pat
   found = {row['metric']: row for row in json.loads(out.read_text())}
   assert set(found) == set(names)
   assert all('biased where' in row['warning'] for row in found.values())
+
+
+def test_candidates_in_any_order_change_no_weight():
+  data = log()
+  offered = np.random.default_rng(2).permuted(
+    np.tile(np.arange(NUM_ACTIONS), (NUM_ROUNDS, 1)), axis=1
+  )
+  weight = []
+  for each, chance in (
+    (data, policy()),
+    (
+      dataclasses.replace(data, candidates=offered, expected_reward=None),
+      np.take_along_axis(policy(), offered[:, :, None], axis=1),
+    ),
+  ):
+    zeros = np.zeros(NUM_ROUNDS)
+    seen = structure.weighed(each, chance, Rounds(*[zeros] * 5), ('mips',), 0)
+    weight.append(np.asarray(seen.marginal))
+  np.testing.assert_allclose(weight[1], weight[0], rtol=1e-12)
