@@ -1,10 +1,13 @@
 """What pre-training did, as a section of the page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rec_jax.evaluation import intervals
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import figures, wording
+from rec_jax.report.numbers import Cell
 from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.pretrain import judgement
@@ -55,8 +58,15 @@ def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
     Table(
       'Items that users chose next, found by text alone',
       ['encoder', 'recall@10', 'mean cosine of two items', 'effective rank'],
-      [[name, *(cells.get((name, metric), '') for metric in metrics)] for name in subjects],
+      [[name, *(_cell(cells.get((name, metric))) for metric in metrics)] for name in subjects],
       f'{_TAKEN if taken else _LEFT} A mean cosine near 1 or a low effective rank (Roy & Vetterli '
       f'2007) say that all texts look alike. Recall: {wording.sentence(protocol)}',
     )
   ]
+
+
+def _cell(found: Estimate | None) -> Cell:
+  """Without the interval that isotropy does not have."""
+  if found is None:
+    return ''
+  return found.value if math.isnan(found.low) else found

@@ -163,6 +163,8 @@ def test_the_page_says_which_encoder_is_handed_on(lead, said):
   found = dataclasses.replace(found, rows=[*found.rows[:1], *made_up.judged(lead)])
   (table,) = encoder_section.section(found).tables[1:]
   assert said in table.note
+  # Isotropy has no interval that could be shown as unknown.
+  assert table.rows[0][2:] == [0.3, 150.0]
   assert [row[0] for row in table.rows] == [
     'encoder before',
     'continued encoder',
