@@ -1,6 +1,7 @@
 """How well a set of vectors uses its space: what is left to tell one from another."""
 
 import numpy as np
+import scipy.special
 from jax.typing import ArrayLike
 
 
@@ -31,5 +32,4 @@ def effective_rank(vectors: ArrayLike) -> float:
   energy = np.linalg.svd(centred, compute_uv=False) ** 2
   if not energy.sum() > 1e-20:
     return 0.0
-  share = energy[energy > 0] / energy.sum()
-  return float(np.exp(-np.sum(share * np.log(share))))
+  return float(np.exp(scipy.special.entr(energy / energy.sum()).sum()))

@@ -30,3 +30,8 @@ def test_vectors_that_are_all_the_same_have_no_direction():
   assert isotropy.mean_cosine(same) == pytest.approx(1)
   with pytest.raises(ValueError, match='1 vectors have no pair'):
     isotropy.mean_cosine(same[:1])
+
+
+def test_a_direction_too_short_to_count_is_none():
+  vectors = np.array([[1e4, -1e4, 0, 0], [0, 0, 1e-160, -1e-160]]).T
+  assert isotropy.effective_rank(vectors) == pytest.approx(1)
