@@ -27,9 +27,9 @@ def effective_rank(vectors: ArrayLike) -> float:
   The exponential of the entropy of the shares of the squared singular values (Roy & Vetterli 2007);
   0 where all rows are the same.
   """
-  centred = np.asarray(vectors, np.float64)
-  centred = centred - centred.mean(0)
-  energy = np.linalg.svd(centred, compute_uv=False) ** 2
-  if not energy.sum() > 1e-20:
+  rows = np.asarray(vectors, np.float64)
+  energy = np.linalg.svd(rows - rows.mean(0), compute_uv=False) ** 2
+  # What rounding of the mean leaves of rows that are all the same is no difference.
+  if energy.sum() <= 1e-20 * np.sum(rows**2):
     return 0.0
   return float(np.exp(scipy.special.entr(energy / energy.sum()).sum()))

@@ -18,6 +18,8 @@ def test_vectors_along_few_directions_have_a_low_rank():
   wide = rng.normal(size=(5_000, 8)) + 3
   assert isotropy.effective_rank(wide) == pytest.approx(8, abs=0.02)
   assert isotropy.effective_rank(wide @ np.diag([1, 1, 0, 0, 0, 0, 0, 0])) == pytest.approx(2, 1e-2)
+  for scale in (1e-12, 1e12):
+    assert isotropy.effective_rank(scale * wide) == pytest.approx(isotropy.effective_rank(wide))
   energy = np.array([3.0, 1.0])
   two = np.diag(np.sqrt(energy)) @ np.array([[1, -1, 0, 0], [0, 0, 1, -1.0]])
   share = energy / 4
@@ -26,7 +28,8 @@ def test_vectors_along_few_directions_have_a_low_rank():
 
 def test_vectors_that_are_all_the_same_have_no_direction():
   same = np.ones((5, 3))
-  assert isotropy.effective_rank(same) == 0
+  for value in (0.0, 0.1, 1.0, 1e9):
+    assert isotropy.effective_rank(value * same) == 0
   assert isotropy.mean_cosine(same) == pytest.approx(1)
   with pytest.raises(ValueError, match='1 vectors have no pair'):
     isotropy.mean_cosine(same[:1])

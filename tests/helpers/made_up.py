@@ -119,14 +119,14 @@ def exploration(environments=None):
   }
 
 
-def judged(lead=-0.02):
+def judged(lead=-0.02, taken=False):
   """Rows of `pretrain`: the continued encoder finds more items than before by `lead`."""
   one = functools.partial(row, stage='pretrain', protocol='items among a fold of the catalogue')
   found = [
     one(judgement.BEFORE, judgement.RETRIEVAL, 0.2),
     one(judgement.CONTINUED, judgement.RETRIEVAL, 0.2 + lead),
     one(judgement.DIFFERENCE, judgement.RETRIEVAL, lead),
-    one(judgement.HANDED_ON, judgement.IS_CONTINUED, float(lead >= 0), None, n=1),
+    one(judgement.HANDED_ON, judgement.IS_CONTINUED, float(taken), None, n=1),
   ]
   for name in (judgement.BEFORE, judgement.CONTINUED):
     found += [one(name, judgement.MEAN_COSINE, 0.3, None), one(name, judgement.RANK, 150.0, None)]

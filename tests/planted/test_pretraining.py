@@ -7,10 +7,11 @@ import pytest
 from flax import nnx
 
 from rec_jax.data import sources
+from rec_jax.evaluation import isotropy
 from rec_jax.models import encoding
 from rec_jax.runs.config import Config
 from rec_jax.stages.pretrain import judgement
-from rec_jax.tasks import masked_language_modelling, text_encoders
+from rec_jax.tasks import masked_language_modelling, text_encoders, zero_shot
 from rec_jax.tasks.config import PretrainConfig
 from rec_jax.tasks.masked_language_modelling import Texts
 from rec_jax.training import loop
@@ -38,21 +39,15 @@ def pretrained(data, encoder, directory, **changes):
 
 
 def measures(truth, data, encoder):
-  """Share of the ten nearest that are of the same topic, mean cosine, and effective rank.
-
-  The effective rank is the exponential of the entropy of the spectrum (Roy & Vetterli 2007).
-  """
+  """Share of the ten nearest that are of the same topic, mean cosine, and effective rank."""
   vectors = encoding.text_vectors(encoder, data.input_ids, data.attention_mask)
-  centred = vectors - vectors.mean(0)
-  spectrum = np.linalg.svd(centred, compute_uv=False) ** 2
-  share = spectrum / spectrum.sum()
-  unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+  unit = np.asarray(zero_shot.directions(vectors, np.ones(len(vectors), bool)))
   similarity = unit @ unit.T - 3 * np.eye(len(unit))
   nearest = np.argsort(-similarity, axis=1)[:, :10]
   return {
     'same topic': float((truth.topic[nearest] == truth.topic[:, None]).mean()),
-    'mean cosine': float((vectors @ vectors.T).mean()),
-    'effective rank': float(np.exp(-(share * np.log(share + 1e-12)).sum())),
+    'mean cosine': isotropy.mean_cosine(vectors),
+    'effective rank': isotropy.effective_rank(vectors),
   }
 
 

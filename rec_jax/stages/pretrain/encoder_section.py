@@ -12,12 +12,6 @@ from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.pretrain import judgement
 
-_TAKEN = 'The continued encoder finds as many, and the later stages build on it.'
-_LEFT = (
-  'The continued encoder finds fewer, so it is left, and the later stages build on the encoder as '
-  'it was before.'
-)
-
 
 def section(found: Results) -> Section:
   """Held-out losses and learning curves of both variants, and what became of the text vectors."""
@@ -53,13 +47,18 @@ def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
   metrics = judgement.RETRIEVAL, judgement.MEAN_COSINE, judgement.RANK
   subjects = judgement.BEFORE, judgement.CONTINUED, judgement.DIFFERENCE
   protocol = next(row['protocol'] for row in rows if row['metric'] == judgement.RETRIEVAL)
+  finds_fewer = cells[judgement.DIFFERENCE, judgement.RETRIEVAL].value < 0
   taken = cells[judgement.HANDED_ON, judgement.IS_CONTINUED].value
+  said = (
+    f'The continued encoder finds {"fewer" if finds_fewer else "as many or more"}; '
+    f'the later stages build on {"it" if taken else "the encoder as it was before"}.'
+  )
   return [
     Table(
       'Items that users chose next, found by text alone',
       ['encoder', 'recall@10', 'mean cosine of two items', 'effective rank'],
       [[name, *(_cell(cells.get((name, metric))) for metric in metrics)] for name in subjects],
-      f'{_TAKEN if taken else _LEFT} A mean cosine near 1 or a low effective rank (Roy & Vetterli '
+      f'{said} A mean cosine near 1 or a low effective rank (Roy & Vetterli '
       f'2007) say that all texts look alike. Recall: {wording.sentence(protocol)}',
     )
   ]

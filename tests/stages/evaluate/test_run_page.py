@@ -156,11 +156,16 @@ def test_every_table_has_a_caption_that_explains_it():
 
 
 @pytest.mark.parametrize(
-  ('lead', 'said'), [(-0.02, 'it is left'), (0.0, 'later stages build on it')]
+  ('lead', 'taken', 'said'),
+  [
+    (-0.02, False, 'finds fewer; the later stages build on the encoder as it was'),
+    (-0.02, True, 'finds fewer; the later stages build on it.'),
+    (0.0, True, 'finds as many or more; the later stages build on it.'),
+  ],
 )
-def test_the_page_says_which_encoder_is_handed_on(lead, said):
+def test_the_page_says_which_encoder_is_handed_on(lead, taken, said):
   found = made_up.results()
-  found = dataclasses.replace(found, rows=[*found.rows[:1], *made_up.judged(lead)])
+  found = dataclasses.replace(found, rows=[*found.rows[:1], *made_up.judged(lead, taken)])
   (table,) = encoder_section.section(found).tables[1:]
   assert said in table.note
   # Isotropy has no interval that could be shown as unknown.
