@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rec_jax.models.config import TransformerConfig
+from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.text_encoder import mean_pool
 from rec_jax.models.transformer import Transformer
-from rec_jax.models.two_tower import Buffer, TwoTowerConfig, UserTower, last_user_vector
+from rec_jax.models.two_tower import TwoTowerConfig, UserTower, last_user_vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class StudentConfig:
     text_dim: H, width of the text tower, which has one block.
     num_heads: attention heads of either tower.
     history_length: events that the user tower sees.
+    linear_rank: R, directions of the linear path from item to item, which is the teacher's.
     dropout_rate: in the user tower.
   """
 
@@ -36,6 +38,7 @@ class StudentConfig:
   text_dim: int = 64
   num_heads: int = 4
   history_length: int = 50
+  linear_rank: int = 0
   dropout_rate: float = 0.0
 
 
@@ -74,7 +77,8 @@ class Student(nnx.Module):
       rngs=rngs,
     )
     self.norm = nnx.LayerNorm(config.text_dim, rngs=rngs)
-    self.out = nnx.Linear(config.text_dim, config.dim, rngs=rngs)
+    self.linear = LinearPath(config.num_items, config.linear_rank)
+    self.out = nnx.Linear(config.text_dim, config.dim + config.linear_rank, rngs=rngs)
     self.users = UserTower(
       TwoTowerConfig(
         num_items=config.num_items,
@@ -89,14 +93,15 @@ class Student(nnx.Module):
     )
 
   def from_tokens(self, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
-    """[B, D], the vectors of items of which only the text [B, L] is known."""
+    """[B, D + R], the vectors of items of which only the text [B, L] is known."""
     x = self.hidden(self.token(input_ids)) + self.position(jnp.arange(input_ids.shape[1]))
     return self.out(mean_pool(self.norm(self.text(x, mask)), mask))
 
   def item_vectors(self) -> jax.Array:
-    """[N, D], the whole catalogue: by id where there were events before the cut, else by text."""
+    """[N, D + R], the catalogue: by id where there were events before the cut, else by text."""
     by_text = self.from_tokens(self.input_ids[...], self.mask[...])
-    return jnp.where(self.has_id[...][:, None], self.id.embedding[...], by_text)
+    known = jnp.concatenate([self.id.embedding[...], self.linear.sought[...]], axis=1)
+    return jnp.where(self.has_id[...][:, None], known, by_text)
 
   def bias(self) -> jax.Array:
     """[N], what the logit of each item has beside the inner product; see `ItemTower.bias`."""
@@ -105,11 +110,14 @@ class Student(nnx.Module):
   def encode_users(
     self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
   ) -> jax.Array:
-    """[B, D], the user vectors after the whole of each history [B, L]; see `UserTower`."""
-    return last_user_vector(self.users(item_vectors, history, rewards), history)
+    """[B, D + R], the user vectors after the whole of each history; see `TwoTower.encode_users`."""
+    learnt = self.users(item_vectors[:, : self.id.features], history, rewards)
+    return jnp.concatenate([last_user_vector(learnt, history), self.linear.users(history)], axis=1)
 
 
-def start_from(student: Student, items: jax.Array, users: jax.Array, texts: jax.Array) -> None:
+def start_from(
+  student: Student, items: jax.Array, users: jax.Array, texts: jax.Array, linear: LinearPath
+) -> None:
   """Places a student where the teacher's items, its average user and its average text are.
 
   From random weights the first gradients would be hundreds of times as large as later ones, and
@@ -117,17 +125,21 @@ def start_from(student: Student, items: jax.Array, users: jax.Array, texts: jax.
 
   Args:
     student: changed in place.
-    items: [N, D] vectors of the teacher.
+    items: [N, D] vectors of the teacher, what it learnt of them.
     users: [U, D] likewise, of some users.
-    texts: [C, D] likewise, of some texts without ids.
+    texts: [C, D + R] of the teacher, of some texts without ids.
+    linear: the teacher's, which becomes the student's.
   """
+  width = items.shape[1]
   directions = principal_directions(items, student.id.features)
   users = users @ directions
   student.id.embedding[...] = items @ directions
   student.users.norm.bias = nnx.Param(users.mean(0))
   student.users.norm.scale = nnx.Param(jnp.full(users.shape[1], users.std(0).mean()))
-  student.out.bias = nnx.Param((texts @ directions).mean(0))
+  learnt, direct = texts[:, :width], texts[:, width:]
+  student.out.bias = nnx.Param(jnp.concatenate([learnt @ directions, direct], axis=1).mean(0))
   student.out.kernel[...] *= SMALL
+  student.linear = nnx.clone(linear)
 
 
 def principal_directions(item_vectors: jax.Array, dim: int) -> jax.Array:

@@ -3,17 +3,19 @@
 The item tower M̂ adds a projected text vector and a learnt id vector; items without an id are placed
 by a ridge regression from text to such vectors. The user tower is a causal
 Transformer over the item vectors of the user's history (Kang & McAuley 2018), so that one pass
-over a sequence gives the user vector after each of its prefixes.
+over a sequence gives the user vector after each of its prefixes. Beside these D learnt directions
+stand R of a linear item-to-item model, fitted in closed form once the others have been trained.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rec_jax.models.config import TransformerConfig
+from rec_jax.models.linear_path import Buffer, LinearPath
+from rec_jax.models.text_regression import Moments, regression
 from rec_jax.models.transformer import Transformer
 
 
@@ -32,6 +34,7 @@ class TwoTowerConfig:
     dropout_rate: in the user tower and on its input.
     id_dropout_rate: share of items whose id vector is withheld in a training step, so that the
       text alone learns to place an item (as in DropoutNet, Volkovs et al. 2017).
+    linear_rank: R, directions of the linear path from item to item, which is not trained.
   """
 
   num_items: int
@@ -43,44 +46,12 @@ class TwoTowerConfig:
   history_length: int = 50
   dropout_rate: float = 0.3
   id_dropout_rate: float = 0.1
+  linear_rank: int = 0
 
 
 # Penalty of the regression that places items without an id, in units of the mean eigenvalue of the
 # Gram matrix of the texts, until one is chosen.
 RIDGE = 1.0
-
-
-class Buffer(nnx.Variable):
-  """What a model knows without training it: vectors of text, statistics, masks."""
-
-
-class Moments(NamedTuple):
-  """Sums over items, from which the regression of vectors on texts follows.
-
-  Attributes:
-    number: [] items.
-    text: [H].
-    vectors: [D].
-    gram: [H, H], text^T text; the texts are centred over all items, so that little cancels.
-    cross: [H, D], text^T vectors.
-  """
-
-  number: jax.Array
-  text: jax.Array
-  vectors: jax.Array
-  gram: jax.Array
-  cross: jax.Array
-
-
-def _regression(moments: Moments, ridge: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Kernel [H, D] and bias [D] of the ridge regression with an intercept."""
-  number = jnp.maximum(moments.number, 1)
-  text, vectors = moments.text / number, moments.vectors / number
-  gram = moments.gram - number * jnp.outer(text, text)
-  penalty = ridge * jnp.trace(gram) / len(gram) + 1e-6
-  cross = moments.cross - number * jnp.outer(text, vectors)
-  kernel = jnp.linalg.solve(gram + penalty * jnp.eye(len(gram)), cross)
-  return kernel, vectors - text @ kernel
 
 
 class ItemTower(nnx.Module):
@@ -100,13 +71,14 @@ class ItemTower(nnx.Module):
     self.text = Buffer(jnp.zeros((config.num_items, config.text_dim)))
     self.text_mean = Buffer(jnp.zeros(config.text_dim))
     self.text_scale = Buffer(jnp.ones(()))
-    self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim)))
-    self.unseen_bias = Buffer(jnp.zeros(config.dim))
+    self.linear = LinearPath(config.num_items, config.linear_rank)
+    self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim + config.linear_rank)))
+    self.unseen_bias = Buffer(jnp.zeros(config.dim + config.linear_rank))
     self.ridge = Buffer(jnp.float32(RIDGE))
     self.new_bias = Buffer(jnp.float32(0))
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
-    """Item vectors of the whole catalogue.
+    """The learnt part of the item vectors of the whole catalogue.
 
     Args:
       text: [N, H] text vectors in place of the cached ones.
@@ -123,10 +95,19 @@ class ItemTower(nnx.Module):
     if self.project is None:
       return jnp.where(has_id, self.id.embedding[...], 0.0)
     by_id = self.id_dropout(self.id.embedding[...], rngs=rngs)
-    return jnp.where(has_id, by_id + self.project(self._scaled(text)), self.from_text(text))
+    by_text = self.from_text(text)[:, : self.dim]
+    return jnp.where(has_id, by_id + self.project(self._scaled(text)), by_text)
+
+  def vectors(self) -> jax.Array:
+    """[N, D + R], item vectors of the whole catalogue, the linear path behind what is learnt."""
+    sought = self.linear.sought[...]
+    if self.project is not None and self.id is not None:
+      placed = self.from_text(self.text[...])[:, self.dim :]
+      sought = jnp.where(self.has_id[...][:, None], sought, placed)
+    return jnp.concatenate([self(), sought], axis=1)
 
   def from_text(self, text: jax.Array) -> jax.Array:
-    """[..., D], the vectors of items of which only the text [..., H] is known.
+    """[..., D + R], the vectors of items of which only the text [..., H] is known.
 
     Raises:
       ValueError: the model is id-only.
@@ -151,6 +132,13 @@ class ItemTower(nnx.Module):
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
     self.text_scale[...] = jnp.sqrt(self.dim / spread)
 
+  def add(self, linear: LinearPath) -> None:
+    """Puts a linear path [N, R] behind what is learnt; unseen items are to be placed again."""
+    width = self.dim + linear.sought.shape[1]
+    self.linear = linear
+    self.unseen_kernel = Buffer(jnp.zeros((self.text.shape[1], width)))
+    self.unseen_bias = Buffer(jnp.zeros(width))
+
   def bias(self) -> jax.Array:
     """[N], what the logit of each item has beside u·M̂(i): `new_bias` without an id, else 0.
 
@@ -168,7 +156,7 @@ class ItemTower(nnx.Module):
     """
     if self.project is None or self.id is None:
       return
-    kernel, bias = _regression(self._moments(self.has_id[...]), self.ridge[...])
+    kernel, bias = regression(self._moments(self.has_id[...]), self.ridge[...])
     self.unseen_kernel[...], self.unseen_bias[...] = kernel, bias
 
   def moments_of_folds(self, fold: jax.Array, num_folds: int) -> Moments:
@@ -182,7 +170,7 @@ class ItemTower(nnx.Module):
     return jax.lax.map(lambda number: self._moments(has_id & (fold == number)), numbers)
 
   def placed_by_others(self, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
-    """[N, D], each item where `place_unseen` would put it, fitted on the items of other folds.
+    """[N, D + R], each item where `place_unseen` would put it, fitted on the items of other folds.
 
     Args:
       fold: [N] as in `moments_of_folds`.
@@ -194,18 +182,20 @@ class ItemTower(nnx.Module):
 
     def of_fold(placed: jax.Array, one: tuple[jax.Array, Moments]) -> tuple[jax.Array, None]:
       number, own = one
-      kernel, bias = _regression(jax.tree.map(jnp.subtract, total, own), ridge)
+      kernel, bias = regression(jax.tree.map(jnp.subtract, total, own), ridge)
       return jnp.where((fold == number)[:, None], text @ kernel + bias, placed), None
 
     numbers = jnp.arange(len(moments.number))
-    return jax.lax.scan(of_fold, jnp.zeros((len(text), self.dim)), (numbers, moments))[0]
+    nowhere = jnp.zeros((len(text), len(self.unseen_bias[...])))
+    return jax.lax.scan(of_fold, nowhere, (numbers, moments))[0]
 
   def _moments(self, fitted: jax.Array) -> Moments:
     """Over the items `fitted` [N]."""
     assert self.project is not None and self.id is not None
     known = fitted.astype(jnp.float32)[:, None]
     scaled = self._scaled(self.text[...])
-    vectors = known * (self.id.embedding[...] + self.project(scaled))
+    learnt = self.id.embedding[...] + self.project(scaled)
+    vectors = known * jnp.concatenate([learnt, self.linear.sought[...]], axis=1)
     text = known * scaled
     return Moments(known.sum(), text.sum(0), vectors.sum(0), text.T @ text, text.T @ vectors)
 
@@ -273,8 +263,20 @@ class TwoTower(nnx.Module):
   def encode_users(
     self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
   ) -> jax.Array:
-    """[B, D], the user vectors after the whole of each history [B, L]; see `UserTower`."""
-    return last_user_vector(self.users(item_vectors, history, rewards), history)
+    """User vectors after the whole of each history.
+
+    Args:
+      item_vectors: [N, D + R] of `ItemTower.vectors`.
+      history: [B, L] as in `UserTower`.
+      rewards: [B, L] likewise.
+
+    Returns:
+      [B, D + R].
+    """
+    learnt = self.users(item_vectors[:, : self.items.dim], history, rewards)
+    return jnp.concatenate(
+      [last_user_vector(learnt, history), self.items.linear.users(history)], axis=1
+    )
 
 
 def last_user_vector(user_vectors: jax.Array, history: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, next_item, saved_models, text_encoders
+from rec_jax.tasks import distillation, item_to_item, next_item, saved_models, text_encoders
 from rec_jax.tasks.next_item import TwoTowerModel
 from rec_jax.types import InputError
 
@@ -50,7 +50,14 @@ def load_two_tower(
     )
   return saved_models.load(
     directory / 'model',
-    lambda: next_item.new_model(variant, _encoder_like(seed), config.finetune, num_items, seed),
+    lambda: next_item.new_model(
+      variant,
+      _encoder_like(seed),
+      config.finetune,
+      num_items,
+      seed,
+      item_to_item.rank(variant, config.finetune, num_items),
+    ),
   )
 
 
@@ -66,6 +73,7 @@ def load_student(
       _encoder_like(seed).token.num_embeddings,
       config.data.text_length,
       config.finetune.history_length,
+      item_to_item.rank('teacher', config.finetune, num_items),
       seed,
     ),
   )

@@ -112,6 +112,7 @@ _LIMITS = {
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
   'finetune.num_layers': _Limit(1, 100),
+  'finetune.linear_rank': _Limit(0, 10_000),
   'finetune.dropout_rate': _DROPPED,
   'finetune.id_dropout_rate': _DROPPED,
   'finetune.max_drop_rate': _SHARE,

@@ -47,6 +47,8 @@ class FinetuneConfig:
     num_layers: blocks of the user tower.
     num_heads: attention heads of the user tower.
     history_length: L, events that the user tower sees.
+    linear_rank: R, directions of the linear path from item to item that is put beside what was
+      learnt; 0 leaves it out.
     dropout_rate: of the user tower.
     id_dropout_rate: share of items whose id vector is withheld in a step.
     num_steps: at most.
@@ -77,6 +79,7 @@ class FinetuneConfig:
   num_layers: int = 1
   num_heads: int = 4
   history_length: int = 50
+  linear_rank: int = 512
   dropout_rate: float = 0.3
   id_dropout_rate: float = 0.1
   num_steps: int = 2500

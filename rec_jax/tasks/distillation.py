@@ -38,8 +38,8 @@ class Lesson:
 
   Attributes:
     towers: state of the teacher's towers.
-    item_vectors: [N, D] of the teacher.
-    text_vectors: [C, D] of the teacher, of texts without ids.
+    item_vectors: [N, D + R] of the teacher.
+    text_vectors: [C, D + R] of the teacher, of texts without ids.
     input_ids: [C, L] of these texts.
     mask: [C, L].
   """
@@ -57,6 +57,7 @@ def new_student(
   vocab_size: int,
   text_length: int,
   history_length: int,
+  linear_rank: int,
   seed: int,
 ) -> Student:
   """A student with random weights."""
@@ -70,6 +71,7 @@ def new_student(
       text_dim=config.text_dim,
       num_heads=config.num_heads,
       history_length=history_length,
+      linear_rank=linear_rank,
     ),
     rngs=nnx.Rngs(seed),
   )
@@ -104,7 +106,9 @@ def task(
   graphdef, lesson = _lesson(teacher, dataset, config.num_corpus, seed)
   student = _untrained(teacher, dataset, config, finetune, seed)
   users = _teacher_users(teacher, lesson.item_vectors, asked.history, asked.rewards)
-  start_from(student, lesson.item_vectors, users, lesson.text_vectors)
+  width = teacher.towers.items.dim
+  learnt = lesson.item_vectors[:, :width], users[:, :width]
+  start_from(student, *learnt, lesson.text_vectors, teacher.towers.items.linear)
   return Task(
     name=f'distil {seed}',
     model=student,
@@ -141,12 +145,16 @@ def losses(
   positions = events.choose_positions(pick, batch['items'], config.num_predictions)
   texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
 
-  item_vectors = student.id.embedding[...]
+  known, linear, dim = student.has_id[...], towers.items.linear, towers.items.dim
+  item_vectors, taught_vectors = student.id.embedding[...], lesson.item_vectors[:, :dim]
   users = events.rows_of(student.users(item_vectors, history, rewards), positions)
-  taught = events.rows_of(towers.users(lesson.item_vectors, history, rewards), positions)
-  known = student.has_id[...]
-  logits = jnp.where(known, users @ item_vectors.T, -jnp.inf)
-  taught_logits = jnp.where(known, taught @ lesson.item_vectors.T, -jnp.inf)
+  taught = events.rows_of(towers.users(taught_vectors, history, rewards), positions)
+  # The linear path is the same for both.
+  direct = events.rows_of(linear.users_after_prefixes(history), positions)
+  direct_logits = direct @ lesson.item_vectors[:, dim:].T
+  logits = jnp.where(known, users @ item_vectors.T + direct_logits, -jnp.inf)
+  taught_logits = jnp.where(known, taught @ taught_vectors.T + direct_logits, -jnp.inf)
+  users, taught = (jnp.concatenate([each, direct], axis=1) for each in (users, taught))
   text_vectors = student.from_tokens(lesson.input_ids[texts], lesson.mask[texts])
   text_logits = users @ text_vectors.T - jax.nn.logsumexp(logits, axis=1, keepdims=True)
   taught_text_logits = taught @ lesson.text_vectors[texts].T - jax.nn.logsumexp(
@@ -183,7 +191,13 @@ def _untrained(
   embedding = next_item.text_encoder(teacher).token.embedding[...]
   num_items, text_length = dataset.input_ids.shape
   student = new_student(
-    config, num_items, len(embedding), text_length, finetune.history_length, seed
+    config,
+    num_items,
+    len(embedding),
+    text_length,
+    finetune.history_length,
+    teacher.towers.items.linear.sought.shape[1],
+    seed,
   )
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
@@ -205,7 +219,7 @@ def _lesson(
   graphdef, towers = nnx.split(teacher.towers)
   return graphdef, Lesson(
     towers=towers,
-    item_vectors=teacher.towers.items(),
+    item_vectors=teacher.towers.items.vectors(),
     text_vectors=teacher.towers.items.from_text(jnp.asarray(text)),
     input_ids=jnp.asarray(input_ids),
     mask=jnp.asarray(mask),

@@ -57,7 +57,12 @@ def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfi
 
 
 def new_model(
-  variant: str, encoder: TextEncoder, config: FinetuneConfig, num_items: int, seed: int
+  variant: str,
+  encoder: TextEncoder,
+  config: FinetuneConfig,
+  num_items: int,
+  seed: int,
+  linear_rank: int = 0,
 ) -> TwoTowerModel:
   """Towers with random weights, beside the encoder, which is adapted in place."""
   rngs = nnx.Rngs(seed)
@@ -75,6 +80,7 @@ def new_model(
       history_length=config.history_length,
       dropout_rate=config.dropout_rate,
       id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
+      linear_rank=linear_rank,
     ),
     rngs=rngs,
   )
@@ -94,7 +100,7 @@ def text_encoder(model: TwoTowerModel) -> TextEncoder:
 
 def score(model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L]."""
-  item_vectors = model.towers.items()
+  item_vectors = model.towers.items.vectors()
   users = model.towers.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
   return users @ item_vectors.T + model.towers.items.bias()
 

@@ -12,7 +12,8 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
-from rec_jax.models.two_tower import ItemTower, Moments
+from rec_jax.models.text_regression import Moments
+from rec_jax.models.two_tower import ItemTower
 from rec_jax.tasks.item_folds import ItemFolds
 from rec_jax.tasks.next_item import TwoTowerModel
 
@@ -113,7 +114,7 @@ def _scores(
 ) -> tuple[jax.Array, jax.Array]:
   """[B, N] of items where they are and where others place them, after histories [B, L]."""
   towers, asked = model.towers, (jnp.asarray(history), jnp.asarray(rewards))
-  vectors = towers.items()
+  vectors = towers.items.vectors()
   users = towers.encode_users(vectors, *asked)
   return users @ vectors.T, users @ placed.T
 

@@ -37,16 +37,17 @@ def measure(
     which only the tokens are known and to score them for `NUM_USERS` user vectors, once compiled.
   """
   num_items = dataset.items.num_items
-  models = {
-    TEACHER: artefacts.load_two_tower(config, workdir, 'teacher', config.seed, num_items),
-    STUDENT: artefacts.load_student(config, workdir, config.seed, num_items),
-  }
-  rows = [_row(name, num_parameters(model)) for name, model in models.items()]
+  teacher = artefacts.load_two_tower(config, workdir, 'teacher', config.seed, num_items)
+  student = artefacts.load_student(config, workdir, config.seed, num_items)
+  rows = [_row(TEACHER, num_parameters(teacher)), _row(STUDENT, num_parameters(student))]
   chosen = np.arange(NUM_TEXTS) % num_items
   texts = dataset.input_ids[chosen], dataset.attention_mask[chosen]
-  teacher = _median_seconds(_teacher_scores, models[TEACHER], *texts, config.finetune.dim)
-  student = _median_seconds(_student_scores, models[STUDENT], *texts, config.distil.dim)
-  return rows, {timing_name(TEACHER): teacher, timing_name(STUDENT): student}
+  width = teacher.towers.items.unseen_bias.shape[0]
+  seconds = {
+    TEACHER: _median_seconds(_teacher_scores, teacher, *texts, width),
+    STUDENT: _median_seconds(_student_scores, student, *texts, student.out.out_features),
+  }
+  return rows, {timing_name(name): value for name, value in seconds.items()}
 
 
 def timing_name(subject: str) -> str:

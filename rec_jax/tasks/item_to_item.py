@@ -1,0 +1,131 @@
+"""The linear path from item to item that a two-tower model is given once it has been trained.
+
+It is fitted in closed form to the training events; what is chosen - its penalty, how fast events
+age and how much it counts beside what was learnt - is chosen on the validation events.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rec_jax.data import splits
+from rec_jax.data.dataset import Dataset
+from rec_jax.models import linear_path
+from rec_jax.models.linear_path import LinearPath, Spectrum
+from rec_jax.tasks import next_item
+from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.full_ranking import Queries
+from rec_jax.tasks.next_item import TwoTowerModel
+
+# Ridge penalties, recency decays, and factors on the logits of the path, to choose from.
+LAMBDAS = (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
+DECAYS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GAINS = (0.0, *(float(2**power) for power in range(10)))
+_CUTOFF, _CHUNK = 10, 64
+# Scores of queries by items that are ranked for each setting.
+_MOST_SCORES = 2e7
+
+
+def rank(variant: str, config: FinetuneConfig, num_items: int) -> int:
+  """R, the directions of the path; an item without an id has no place in it."""
+  return 0 if variant == 'text_only' else linear_path.rank_of(num_items, config.linear_rank)
+
+
+def spectrum(dataset: Dataset, config: FinetuneConfig, seed: int) -> Spectrum:
+  """Of the training events."""
+  events = splits.training_events(dataset.interactions, dataset.split)
+  return linear_path.spectrum(
+    dataset.interactions.user[events],
+    dataset.interactions.item[events],
+    dataset.items.num_items,
+    linear_path.rank_of(dataset.items.num_items, config.linear_rank),
+    seed,
+  )
+
+
+def add(model: TwoTowerModel, spectrum: Spectrum, asked: Queries) -> dict[str, float]:
+  """Gives the model the path with which NDCG@10 among items with an id is best; 0 leaves it out.
+
+  Args:
+    model: in evaluation mode; changed in place.
+    spectrum: of the training events.
+    asked: Q queries before the cut, those that validate.
+
+  Returns:
+    What was chosen, by name.
+  """
+  num_items = len(spectrum.vectors)
+  asked = asked.take(np.arange(min(len(asked), max(1, int(_MOST_SCORES / num_items)))))
+  shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
+  scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
+  parts = []
+  for start in range(0, len(asked), _CHUNK):
+    rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
+    part = asked.take(rows)
+    learnt = _score(model, part.history, part.rewards)
+    open_ = part.unseen(num_items) & np.asarray(model.towers.items.has_id[...])
+    ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
+    parts.append(np.asarray(ranks)[..., : len(asked) - start])
+  found = np.concatenate(parts, axis=-1)
+  value = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0).mean(-1)
+  penalty, age, gain = np.unravel_index(np.argmax(value), value.shape)
+  lambda_, decay = LAMBDAS[penalty], DECAYS[age]
+  path = LinearPath(num_items, spectrum.vectors.shape[1])
+  path.decay[...] = jnp.float32(decay)
+  path.given[...] = spectrum.vectors
+  # As user vectors vary by one in each direction that is learnt, so they do in these: which of two
+  # factors holds the scale matters to whoever reads item vectors alone.
+  spread = jnp.maximum(_users(path, jnp.asarray(asked.history)).std(0), 1e-6)
+  path.given[...] = spectrum.vectors / spread
+  sought = spectrum.vectors * (spread * shares[penalty]) * scales[penalty][:, None]
+  path.sought[...] = GAINS[gain] * sought
+  model.towers.items.add(path)
+  return {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
+
+
+_score = nnx.jit(next_item.score)
+
+
+@nnx.jit
+def _users(path: LinearPath, history: jax.Array) -> jax.Array:
+  return path.users(history)
+
+
+@jax.jit
+def _ranks(
+  learnt: jax.Array,
+  open_: jax.Array,
+  target: jax.Array,
+  history: jax.Array,
+  vectors: jax.Array,
+  shares: jax.Array,
+  scales: jax.Array,
+) -> jax.Array:
+  """Ranks from 0 of the targets, [penalties, decays, gains, B].
+
+  Args:
+    learnt: [B, N] logits without the path.
+    open_: [B, N] bool, which items compete.
+    target: [B].
+    history: [B, L].
+    vectors: [N, R] of the spectrum.
+    shares: [penalties, R].
+    scales: [penalties, N].
+  """
+  row = jnp.arange(len(target))
+  events = jnp.where(history[..., None] > 0, vectors[jnp.maximum(history - 1, 0)], 0.0)
+
+  def of_gain(gain: jax.Array, linear: jax.Array) -> jax.Array:
+    logits = learnt + gain * linear
+    return ((logits > logits[row, target][:, None]) & open_).sum(1)
+
+  def of_decay(decay: jax.Array, share: jax.Array, scale: jax.Array) -> jax.Array:
+    users = jnp.einsum('bl,blr->br', linear_path.recency(history, decay), events)
+    linear = (users * share) @ vectors.T * scale
+    return jax.lax.map(lambda gain: of_gain(gain, linear), jnp.array(GAINS))
+
+  def of_penalty(both: tuple[jax.Array, jax.Array]) -> jax.Array:
+    return jax.lax.map(lambda decay: of_decay(decay, *both), jnp.array(DECAYS))
+
+  return jax.lax.map(of_penalty, (shares, scales))
