@@ -19,6 +19,8 @@ from jax.typing import ArrayLike
 # Directions beyond those asked for, and multiplications by X'X (Halko et al. 2011, algorithm 4.4):
 # the spectrum of events falls slowly.
 _OVERSAMPLING, _POWERS = 32, 4
+# Among the penalties that are usual for EASE.
+_START_LAMBDA = 400.0
 # Elements of a table of vectors: 256 MB.
 _LARGEST = 2**26
 
@@ -83,9 +85,24 @@ class Spectrum(NamedTuple):
     """[R], f = s / (s + lambda)."""
     return self.values / (self.values + lambda_)
 
+  def start(self, dim: int, seed: int) -> jax.Array:
+    """[N, dim], where items of like users lie side by side, at a mean squared norm of 1.
+
+    The leading directions, each by the root of its share, turned at random so that no coordinate is
+    ahead of another.
+    """
+    kept = self.vectors[:, :dim] * jnp.sqrt(self.shares(_START_LAMBDA))[:dim]
+    turned = jnp.pad(kept, ((0, 0), (0, dim - kept.shape[1]))) @ _rotation(dim, seed)
+    return turned * jax.lax.rsqrt(jnp.maximum(jnp.mean(jnp.sum(turned**2, axis=1)), 1e-12))
+
   def scales(self, lambda_: ArrayLike) -> jax.Array:
     """[N], 1 / (lambda P_jj), by what these directions say of P_jj."""
     return 1 / (1 - (self.vectors**2) @ self.shares(lambda_))
+
+
+def _rotation(dim: int, seed: int) -> np.ndarray:
+  """[dim, dim], orthogonal."""
+  return np.linalg.qr(np.random.default_rng((seed, 6)).normal(size=(dim, dim)))[0]
 
 
 def spectrum(user: np.ndarray, item: np.ndarray, num_items: int, rank: int, seed: int) -> Spectrum:

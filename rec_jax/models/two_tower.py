@@ -133,7 +133,7 @@ class ItemTower(nnx.Module):
     self.text_scale[...] = jnp.sqrt(self.dim / spread)
 
   def add(self, linear: LinearPath) -> None:
-    """Puts a linear path [N, R] behind what is learnt; unseen items are to be placed again."""
+    """Puts a linear path [N, R] behind what is learnt; unseen items are then to be placed anew."""
     width = self.dim + linear.sought.shape[1]
     self.linear = linear
     self.unseen_kernel = Buffer(jnp.zeros((self.text.shape[1], width)))

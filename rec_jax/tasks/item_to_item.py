@@ -33,29 +33,31 @@ def rank(variant: str, config: FinetuneConfig, num_items: int) -> int:
 
 
 def spectrum(dataset: Dataset, config: FinetuneConfig, seed: int) -> Spectrum:
-  """Of the training events."""
+  """Of the training events, in as many directions as the path or what is learnt has."""
   events = splits.training_events(dataset.interactions, dataset.split)
   return linear_path.spectrum(
     dataset.interactions.user[events],
     dataset.interactions.item[events],
     dataset.items.num_items,
-    linear_path.rank_of(dataset.items.num_items, config.linear_rank),
+    max(linear_path.rank_of(dataset.items.num_items, config.linear_rank), config.dim),
     seed,
   )
 
 
-def add(model: TwoTowerModel, spectrum: Spectrum, asked: Queries) -> dict[str, float]:
+def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> dict[str, float]:
   """Gives the model the path with which NDCG@10 among items with an id is best; 0 leaves it out.
 
   Args:
     model: in evaluation mode; changed in place.
     spectrum: of the training events.
+    rank: R, how many of its directions make the path.
     asked: Q queries before the cut, those that validate.
 
   Returns:
     What was chosen, by name.
   """
   num_items = len(spectrum.vectors)
+  spectrum = Spectrum(spectrum.values[:rank], spectrum.vectors[:, :rank])
   asked = asked.take(np.arange(min(len(asked), max(1, int(_MOST_SCORES / num_items)))))
   shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
   scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
@@ -71,7 +73,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, asked: Queries) -> dict[str, f
   value = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0).mean(-1)
   penalty, age, gain = np.unravel_index(np.argmax(value), value.shape)
   lambda_, decay = LAMBDAS[penalty], DECAYS[age]
-  path = LinearPath(num_items, spectrum.vectors.shape[1])
+  path = LinearPath(num_items, rank)
   path.decay[...] = jnp.float32(decay)
   path.given[...] = spectrum.vectors
   # As user vectors vary by one in each direction that is learnt, so they do in these: which of two
@@ -81,6 +83,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, asked: Queries) -> dict[str, f
   sought = spectrum.vectors * (spread * shares[penalty]) * scales[penalty][:, None]
   path.sought[...] = GAINS[gain] * sought
   model.towers.items.add(path)
+  model.towers.items.place_unseen()
   return {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
 
 

@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 from rec_jax.data.dataset import Dataset
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding, peft
+from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder, pool
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
 from rec_jax.tasks import events
@@ -113,8 +114,13 @@ def task(
   config: FinetuneConfig,
   positive_rating: float,
   seed: int,
+  spectrum: Spectrum,
 ) -> Task:
-  """The task of one variant; the encoder is changed in place."""
+  """The task of one variant; the encoder is changed in place.
+
+  Where there are ids they start from the `spectrum` of the training events, on which the task then
+  improves: from random vectors a large catalogue takes many times as many steps.
+  """
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
@@ -122,6 +128,8 @@ def task(
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
   model.towers.items.fill(jnp.asarray(cache, jnp.float32), known)
+  if model.towers.items.id is not None:
+    model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
   joint = joint if width else range(0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from rec_jax.models.linear_path import LinearPath
 from rec_jax.models.student import (
   Student,
   StudentConfig,
@@ -18,9 +19,16 @@ IDS = np.array([[1, 7, 3, 2, 0], [1, 9, 2, 0, 0], [1, 4, 4, 8, 2], [1, 2, 0, 0, 
 MASK = (IDS > 0).astype(np.int32)
 
 
-def student():
+def student(linear_rank=0):
   sizes = StudentConfig(
-    num_items=N, vocab_size=V, text_length=L, dim=D, token_dim=3, text_dim=4, num_heads=2
+    num_items=N,
+    vocab_size=V,
+    text_length=L,
+    dim=D,
+    token_dim=3,
+    text_dim=4,
+    num_heads=2,
+    linear_rank=linear_rank,
   )
   model = modules.random(lambda: Student(sizes, rngs=nnx.Rngs(0)))
   model.input_ids[...], model.mask[...] = jnp.asarray(IDS), jnp.asarray(MASK)
@@ -88,16 +96,19 @@ def test_a_student_starts_at_the_average_user_and_text_of_its_teacher():
     jnp.asarray(rng.normal(size=(n, 3)) @ rng.normal(size=(3, D + 2)) + 1, jnp.float32)
     for n in (N, 6, 5)
   )
-  model = student()
-  start_from(model, items, users, texts)
+  model, path = student(linear_rank=2), LinearPath(N, 2)
+  path.given[...] = jnp.asarray(rng.normal(size=(N, 2)), jnp.float32)
+  start_from(model, items, users, jnp.concatenate([texts, 3 + texts[:, :2]], axis=1), path)
   directions = principal_directions(items, D)
   np.testing.assert_allclose(model.id.embedding[...], items @ directions, rtol=1e-4, atol=1e-4)
   np.testing.assert_allclose(
     model.users.norm.bias[...], (users @ directions).mean(0), rtol=1e-4, atol=1e-4
   )
   placed = np.asarray(model.from_tokens(IDS, MASK))
-  centre = np.asarray((texts @ directions).mean(0))
-  assert np.abs(placed - centre).max() < 0.5 * np.abs(student().from_tokens(IDS, MASK)).max()
+  centre = np.asarray(jnp.concatenate([texts @ directions, 3 + texts[:, :2]], axis=1).mean(0))
+  random = student(linear_rank=2).from_tokens(IDS, MASK)
+  assert np.abs(placed - centre).max() < 0.5 * np.abs(random).max()
+  np.testing.assert_array_equal(model.linear.given[...], path.given[...])
 
 
 def test_principal_token_vectors_are_white_and_point_where_most_varies():

@@ -12,7 +12,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import popularity
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks import distillation, full_ranking, next_item
+from rec_jax.tasks import distillation, events, full_ranking, item_to_item, next_item
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -53,16 +53,24 @@ def two_tower(
 ) -> TwoTowerModel:
   """The best model of a variant, as the stage `finetune` saves it."""
   text = next_item.catalogue_text(encoder, dataset, FINETUNE)
-  task = next_item.task(variant, nnx.clone(encoder), text, dataset, FINETUNE, POSITIVE_RATING, 0)
+  spectrum = item_to_item.spectrum(dataset, FINETUNE, 0)
+  task = next_item.task(
+    variant, nnx.clone(encoder), text, dataset, FINETUNE, POSITIVE_RATING, 0, spectrum
+  )
   state, parts = loop.train(task, directory, jax.random.key(0), {})
-  return _completed(parts.merge(*state.best), dataset)
+  model = _completed(parts.merge(*state.best), dataset)
+  if rank := item_to_item.rank(variant, FINETUNE, dataset.items.num_items):
+    asked = events.validation_queries(dataset, FINETUNE, POSITIVE_RATING, 0)
+    item_to_item.add(model, spectrum, rank, asked)
+  return model
 
 
 def untrained(dataset: Dataset, encoder: TextEncoder, variant: str) -> TwoTowerModel:
   """A variant with random weights."""
   text = next_item.catalogue_text(encoder, dataset, FINETUNE)
   encoder = nnx.clone(encoder)
-  task = next_item.task(variant, encoder, text, dataset, FINETUNE, POSITIVE_RATING, 0)
+  spectrum = item_to_item.spectrum(dataset, FINETUNE, 0)
+  task = next_item.task(variant, encoder, text, dataset, FINETUNE, POSITIVE_RATING, 0, spectrum)
   return _completed(task.model, dataset)
 
 

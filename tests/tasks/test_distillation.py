@@ -27,12 +27,19 @@ def lesson():
     text_dim=4,
     num_heads=2,
     history_length=L,
+    linear_rank=2,
   )
-  tower_sizes = TwoTowerConfig(num_items=N, text_dim=0, dim=D, num_heads=2, history_length=L)
+  tower_sizes = TwoTowerConfig(
+    num_items=N, text_dim=0, dim=D, num_heads=2, history_length=L, linear_rank=2
+  )
   student = modules.random(lambda: Student(sizes, rngs=nnx.Rngs(0)))
   towers = modules.random(lambda: TwoTower(tower_sizes, rngs=nnx.Rngs(0)), seed=1)
   for module in (student, towers.items):
     module.has_id[...] = jnp.arange(N) != 4
+  linear, noise = towers.items.linear, np.random.default_rng(3).normal(size=(2, N, 2))
+  linear.given[...], linear.sought[...] = jnp.float32(noise)
+  linear.decay[...] = jnp.float32(0.8)
+  student.linear = nnx.clone(linear)
   nnx.update(student.users, nnx.state(towers.users, nnx.Param))
   student.id.embedding[...] = towers.items()
   rng = np.random.default_rng(2)
@@ -40,7 +47,7 @@ def lesson():
   graphdef, params, frozen = nnx.split(student, nnx.Param, ...)
   teacher_graphdef, teacher_state = nnx.split(towers)
   taught = distillation.Lesson(
-    teacher_state, towers.items(), student.from_tokens(ids, mask), ids, mask
+    teacher_state, towers.items.vectors(), student.from_tokens(ids, mask), ids, mask
   )
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
   batch = {'items': history, 'rewards': rng.integers(0, 2, history.shape) * (history > 0)}

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import distillation, next_item
+from rec_jax.tasks import distillation, item_to_item, next_item
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -27,7 +27,8 @@ def setting():
 
 def make_task(setting, variant='teacher'):
   config, dataset = setting.config, setting.dataset
-  return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0)
+  spectrum = item_to_item.spectrum(dataset, config, 0)
+  return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0, spectrum)
 
 
 def whole(encoder, setting):

@@ -40,13 +40,20 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       directory = stage_dir / f'seed_{seed}' / variant
       with runs.timed(stage_dir, f'{variant} {seed}'):
         task = next_item.task(
-          variant, nnx.clone(encoder), text, dataset, settings, config.data.positive_rating, seed
+          variant,
+          nnx.clone(encoder),
+          text,
+          dataset,
+          settings,
+          config.data.positive_rating,
+          seed,
+          spectrum,
         )
         state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
         best = nnx.view(parts.merge(*state.best), deterministic=True)
         next_item.complete(best, text, settings)
-        if item_to_item.rank(variant, settings, dataset.items.num_items):
-          chosen = item_to_item.add(best, spectrum, asked)
+        if rank := item_to_item.rank(variant, settings, dataset.items.num_items):
+          chosen = item_to_item.add(best, spectrum, rank, asked)
           rows += _path_rows(f'{variant} seed {seed}', chosen, len(asked))
         if folds and variant == 'teacher':
           rows += new_items.rows(best, folds, settings.max_warm_loss, seed)

@@ -19,7 +19,7 @@ from rec_jax.runs import workdir as runs
 from rec_jax.stages.evaluate import cost, recommenders
 from rec_jax.stages.evaluate import stage as evaluate
 from rec_jax.stages.prepare import stage as prepare
-from rec_jax.tasks import distillation, next_item, text_encoders
+from rec_jax.tasks import distillation, item_to_item, next_item, text_encoders
 from rec_jax.types import InputError
 from tests.helpers import made_up
 from tests.models import modules
@@ -75,11 +75,15 @@ def settings(directory):
 def save_models(config, workdir, dataset):
   """Models with random weights where trained ones would be: training would take far longer."""
   num_items, has_id = dataset.items.num_items, ~dataset.split.cold_items
+
+  def rank(variant):
+    return item_to_item.rank(variant, config.finetune, num_items)
+
   for seed in artefacts.seeds(config):
     for variant, width in (('teacher', 8), ('id_only', 0)):
       model = modules.random(
         lambda variant=variant: next_item.new_model(
-          variant, text_encoders.initial('random', 0), config.finetune, num_items, 0
+          variant, text_encoders.initial('random', 0), config.finetune, num_items, 0, rank(variant)
         ),
         seed,
       )
@@ -88,7 +92,7 @@ def save_models(config, workdir, dataset):
       save(model, workdir / f'finetune/seed_{seed}/{variant}/model')
     student = modules.random(
       lambda: distillation.new_student(
-        config.distil, num_items, 30_522, config.data.text_length, 8, 0
+        config.distil, num_items, 30_522, config.data.text_length, 8, rank('teacher'), 0
       ),
       seed,
     )
