@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rec_jax.data.splits import PROTOCOLS
 from rec_jax.models.config import TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.config import FINETUNE_VARIANTS
+from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
 from rec_jax.types import InputError
 
 
@@ -111,6 +111,7 @@ _LIMITS = {
   'finetune.max_warm_loss': _Limit(0, 1),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
+  'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),
   'finetune.linear_rank': _Limit(0, 10_000),
   'finetune.dropout_rate': _DROPPED,
@@ -125,6 +126,7 @@ _LIMITS = {
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT_OR_NONE,
   'finetune.encoder_items': _ROWS,
+  'distil.num_steps': _COUNT_OR_NONE,
   # Principal directions of the encoder's token vectors.
   'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
   'distil.text_dim': _WIDTH,
@@ -199,9 +201,11 @@ def _check_encoder_ends(config: Config) -> None:
   """Its text vectors are made anew when the encoder is done, so it must be before the towers."""
   settings = config.finetune
   end = settings.encoder_start + settings.encoder_steps
-  if settings.encoder_steps and end > settings.num_steps:
+  # Where the number of steps follows from the data, it is no less than the fewest.
+  num_steps = settings.num_steps or FEWEST_STEPS
+  if settings.encoder_steps and end > num_steps:
     raise InputError(
       f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
-      f'finetune.num_steps={settings.num_steps}; lower them, or set '
+      f'finetune.num_steps={num_steps}; lower them, or set '
       '--config.finetune.encoder_steps=0'
     )

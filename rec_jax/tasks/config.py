@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# The fewest and the most steps of training where their number follows from the data.
+FEWEST_STEPS, MOST_STEPS = 1000, 20_000
+
 # Which items a two-tower model knows by text and id, by id alone, by text alone.
 FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
 
@@ -51,7 +54,7 @@ class FinetuneConfig:
       learnt; 0 leaves it out.
     dropout_rate: of the user tower.
     id_dropout_rate: share of items whose id vector is withheld in a step.
-    num_steps: at most.
+    num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.
     batch_size: histories a step.
     num_predictions: events a step that are predicted, drawn from the batch.
     learning_rate: peak of AdamW's, for the towers.
@@ -82,7 +85,7 @@ class FinetuneConfig:
   linear_rank: int = 512
   dropout_rate: float = 0.3
   id_dropout_rate: float = 0.1
-  num_steps: int = 2500
+  num_steps: int = 0
   batch_size: int = 16
   num_predictions: int = 400
   learning_rate: float = 2e-3
@@ -112,7 +115,7 @@ class DistilConfig:
     token_dim: width of a token vector.
     text_dim: width of the text tower.
     num_heads: attention heads of either tower.
-    num_steps: at most.
+    num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.
     batch_size: histories a step.
     num_predictions: events a step whose logits are matched, drawn from the batch.
     num_texts: texts a step, drawn from the items and the corpus, that are matched without ids.
@@ -129,7 +132,7 @@ class DistilConfig:
   token_dim: int = 128
   text_dim: int = 64
   num_heads: int = 4
-  num_steps: int = 2400
+  num_steps: int = 0
   batch_size: int = 16
   num_predictions: int = 192
   num_texts: int = 64

@@ -31,6 +31,9 @@ from rec_jax.tasks.next_item import TwoTowerModel
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
 
+# How often each training event is a position of the lesson, unless the config says how many steps.
+_PASSES = 7.0
+
 
 @struct.dataclass
 class Lesson:
@@ -109,6 +112,7 @@ def task(
   width = teacher.towers.items.dim
   learnt = lesson.item_vectors[:, :width], users[:, :width]
   start_from(student, *learnt, lesson.text_vectors, teacher.towers.items.linear)
+  num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
   return Task(
     name=f'distil {seed}',
     model=student,
@@ -117,10 +121,8 @@ def task(
     trainable=nnx.All(nnx.Param, nnx.Not(nnx.PathContains('token'))),
     losses=functools.partial(losses, teacher=graphdef, config=config),
     batches=events.training_batches(dataset, finetune, positive_rating, config.batch_size, seed),
-    optimizer=optimizers.adamw(
-      config.learning_rate, config.num_steps, weight_decay=config.weight_decay
-    ),
-    schedule=Schedule(config.num_steps, config.validate_every),
+    optimizer=optimizers.adamw(config.learning_rate, num_steps, weight_decay=config.weight_decay),
+    schedule=Schedule(num_steps, config.validate_every),
     validate=_validation(teacher, asked, dataset.items.num_items),
     ema_decay=config.ema_decay,
     data=lesson,

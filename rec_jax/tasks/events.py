@@ -12,7 +12,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.data.pipeline import Augmentation, history_batches
 from rec_jax.data.splits import histories
 from rec_jax.tasks import full_ranking
-from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
 
 
 def training_batches(
@@ -28,6 +28,12 @@ def training_batches(
     seed,
     Augmentation(max_drop_rate=config.max_drop_rate, recent_window_rate=config.recent_window_rate),
   )
+
+
+def num_steps(dataset: Dataset, num_predictions: int, passes: float) -> int:
+  """Steps in which each training event is predicted `passes` times, within bounds."""
+  num_events = int(splits.training_events(dataset.interactions, dataset.split).sum())
+  return int(np.clip(passes * num_events / num_predictions, FEWEST_STEPS, MOST_STEPS))
 
 
 def choose_positions(key: jax.Array, items: jax.Array, count: int) -> jax.Array:

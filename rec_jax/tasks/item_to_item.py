@@ -4,6 +4,8 @@ It is fitted in closed form to the training events; what is chosen - its penalty
 age and how much it counts beside what was learnt - is chosen on the validation events.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +20,33 @@ from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.next_item import TwoTowerModel
 
-# Ridge penalties, recency decays, and factors on the logits of the path, to choose from.
+# Ridge penalties, recency decays, and factors on the logits of the path, to choose from. The path
+# alone comes last: it is no choice, but what the model is to be better than.
 LAMBDAS = (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
 DECAYS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 GAINS = (0.0, *(float(2**power) for power in range(10)))
+_FACTORS = (*((1.0, gain) for gain in GAINS), (0.0, 1.0))
 _CUTOFF, _CHUNK = 10, 64
 # Scores of queries by items that are ranked for each setting.
 _MOST_SCORES = 2e7
+
+
+class Choice(NamedTuple):
+  """What was chosen of the path, and what it brought.
+
+  Attributes:
+    settings: by name.
+    asked: [Q] the queries that chose.
+    known: [N] bool, items with an id, which compete.
+    ndcg: [Q] NDCG@10 of the model with the path, among items with an id.
+    alone: [Q] of the path alone, at the penalty and the decay that are best for it.
+  """
+
+  settings: dict[str, float]
+  asked: Queries
+  known: np.ndarray
+  ndcg: np.ndarray
+  alone: np.ndarray
 
 
 def rank(variant: str, config: FinetuneConfig, num_items: int) -> int:
@@ -44,7 +66,7 @@ def spectrum(dataset: Dataset, config: FinetuneConfig, seed: int) -> Spectrum:
   )
 
 
-def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> dict[str, float]:
+def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> Choice:
   """Gives the model the path with which NDCG@10 among items with an id is best; 0 leaves it out.
 
   Args:
@@ -52,13 +74,11 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
     spectrum: of the training events.
     rank: R, how many of its directions make the path.
     asked: Q queries before the cut, those that validate.
-
-  Returns:
-    What was chosen, by name.
   """
   num_items = len(spectrum.vectors)
   spectrum = Spectrum(spectrum.values[:rank], spectrum.vectors[:, :rank])
   asked = asked.take(np.arange(min(len(asked), max(1, int(_MOST_SCORES / num_items)))))
+  known = np.asarray(model.towers.items.has_id[...])
   shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
   scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
   parts = []
@@ -66,12 +86,14 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     part = asked.take(rows)
     learnt = _score(model, part.history, part.rewards)
-    open_ = part.unseen(num_items) & np.asarray(model.towers.items.has_id[...])
+    open_ = part.unseen(num_items) & known
     ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
     parts.append(np.asarray(ranks)[..., : len(asked) - start])
   found = np.concatenate(parts, axis=-1)
-  value = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0).mean(-1)
-  penalty, age, gain = np.unravel_index(np.argmax(value), value.shape)
+  ndcg = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0)
+  value = ndcg.mean(-1)
+  penalty, age, gain = np.unravel_index(np.argmax(value[..., :-1]), value[..., :-1].shape)
+  alone = np.unravel_index(np.argmax(value[..., -1]), value.shape[:-1])
   lambda_, decay = LAMBDAS[penalty], DECAYS[age]
   path = LinearPath(num_items, rank)
   path.decay[...] = jnp.float32(decay)
@@ -84,7 +106,8 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   path.sought[...] = GAINS[gain] * sought
   model.towers.items.add(path)
   model.towers.items.place_unseen()
-  return {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
+  settings = {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
+  return Choice(settings, asked, known, ndcg[penalty, age, gain], ndcg[alone][-1])
 
 
 _score = nnx.jit(next_item.score)
@@ -105,7 +128,7 @@ def _ranks(
   shares: jax.Array,
   scales: jax.Array,
 ) -> jax.Array:
-  """Ranks from 0 of the targets, [penalties, decays, gains, B].
+  """Ranks from 0 of the targets, [penalties, decays, factors, B].
 
   Args:
     learnt: [B, N] logits without the path.
@@ -119,14 +142,14 @@ def _ranks(
   row = jnp.arange(len(target))
   events = jnp.where(history[..., None] > 0, vectors[jnp.maximum(history - 1, 0)], 0.0)
 
-  def of_gain(gain: jax.Array, linear: jax.Array) -> jax.Array:
-    logits = learnt + gain * linear
+  def of_factors(factors: jax.Array, linear: jax.Array) -> jax.Array:
+    logits = factors[0] * learnt + factors[1] * linear
     return ((logits > logits[row, target][:, None]) & open_).sum(1)
 
   def of_decay(decay: jax.Array, share: jax.Array, scale: jax.Array) -> jax.Array:
     users = jnp.einsum('bl,blr->br', linear_path.recency(history, decay), events)
     linear = (users * share) @ vectors.T * scale
-    return jax.lax.map(lambda gain: of_gain(gain, linear), jnp.array(GAINS))
+    return jax.lax.map(lambda factors: of_factors(factors, linear), jnp.array(_FACTORS))
 
   def of_penalty(both: tuple[jax.Array, jax.Array]) -> jax.Array:
     return jax.lax.map(lambda decay: of_decay(decay, *both), jnp.array(DECAYS))

@@ -28,6 +28,9 @@ from rec_jax.training import optimizers
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
 
+# How often each training event is predicted, unless the config says how many steps are done.
+_PASSES = 15.0
+
 
 class TwoTowerModel(nnx.Module):
   """A two-tower model and, where it reads text, the encoder that made its text vectors."""
@@ -133,6 +136,7 @@ def task(
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
   joint = joint if width else range(0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)
+  num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)
@@ -158,8 +162,8 @@ def task(
     trainable=_trainable(model, config),
     losses=functools.partial(_losses, config=config),
     batches=events.training_batches(dataset, config, positive_rating, config.batch_size, seed),
-    optimizer=_optimizer(config, joint),
-    schedule=Schedule(config.num_steps, config.validate_every, config.patience),
+    optimizer=_optimizer(config, joint, num_steps),
+    schedule=Schedule(num_steps, config.validate_every, config.patience),
     validate=validate,
     ema_decay=config.ema_decay,
     data=text,
@@ -180,7 +184,11 @@ def encode_catalogue(
   model: TwoTowerModel, text: CatalogueText, config: FinetuneConfig
 ) -> np.ndarray:
   """[N, H] text vectors of all items by the encoder of the model."""
-  encoder = text_encoder(model)
+  return text_vectors(text_encoder(model), text, config)
+
+
+def text_vectors(encoder: TextEncoder, text: CatalogueText, config: FinetuneConfig) -> np.ndarray:
+  """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
   rows = np.asarray(text.lower), np.asarray(text.mask)
   return encoding.upper_text_vectors(encoder, *rows, _depth(encoder, config))
 
@@ -209,11 +217,11 @@ def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Fi
   return nnx.Any(towers, nnx.All(nnx.PathContains('encoder'), adapted))
 
 
-def _optimizer(config: FinetuneConfig, joint: range) -> optax.GradientTransformation:
+def _optimizer(
+  config: FinetuneConfig, joint: range, num_steps: int
+) -> optax.GradientTransformation:
   """AdamW for the towers; for the encoder another whose rate is zero outside of its steps."""
-  towers = optimizers.adamw(
-    config.learning_rate, config.num_steps, weight_decay=config.weight_decay
-  )
+  towers = optimizers.adamw(config.learning_rate, num_steps, weight_decay=config.weight_decay)
   rate = optimizers.warmup_cosine(config.encoder_learning_rate, joint.start, joint.stop)
   rate = optax.join_schedules([rate, optax.constant_schedule(0.0)], [joint.stop])
   encoder = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))

@@ -48,7 +48,7 @@ def pairs():
   chains = rng.integers(0, (NUM_ITEMS - NUM_NEW) // 2, (80, 3))
   user, pair = np.repeat(np.arange(80), 3), chains.reshape(-1)
   events = np.unique(np.stack([np.repeat(user, 2), np.repeat(2 * pair, 2)], 1), axis=0)
-  both = np.concatenate([events, events + [0, 1]])
+  both = np.concatenate([events, events + np.array([0, 1])])
   first = 2 * rng.integers(0, (NUM_ITEMS - NUM_NEW) // 2, 50)
   history = np.zeros((50, 6), np.int32)
   history[:, 0] = first + 1
@@ -72,7 +72,10 @@ def test_the_path_says_what_follows_and_is_taken(pairs):
   before = _ndcg(model, asked)
   chosen = item_to_item.add(model, spectrum, RANK, asked)
   assert before < 0.4
-  assert chosen['gain'] > 0
+  assert chosen.settings['gain'] > 0
+  assert chosen.ndcg.mean() == pytest.approx(_ndcg(model, asked), abs=1e-6)
+  # Nothing else says anything here.
+  assert chosen.alone.mean() == pytest.approx(chosen.ndcg.mean(), abs=0.02)
   assert _ndcg(model, asked) > 0.95
 
 
@@ -86,7 +89,7 @@ def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   first = np.argmax(np.where(known & ~seen, plain, -np.inf), axis=1)
   easy = Queries(history, rewards, first, asked.user, asked.seen_offsets, asked.seen_items)
-  assert item_to_item.add(model, spectrum, RANK, easy)['gain'] == 0
+  assert item_to_item.add(model, spectrum, RANK, easy).settings['gain'] == 0
   logits = np.asarray(next_item.score(model, history, rewards))
   np.testing.assert_allclose(logits[:, known], plain[:, known], rtol=1e-5, atol=1e-6)
 
@@ -106,7 +109,8 @@ def test_no_setting_of_ease_beside_the_model_is_better(pairs):
         rank = (logits > logits[np.arange(len(asked)), asked.target][:, None]).sum(1)
         values[lambda_, decay, gain] = np.where(rank < 10, 1 / np.log2(2 + rank), 0).mean()
   chosen = item_to_item.add(model, pairs.spectrum, RANK, asked)
-  assert values[tuple(chosen.values())] == pytest.approx(max(values.values()), abs=1e-3)
+  assert values[tuple(chosen.settings.values())] == pytest.approx(max(values.values()), abs=1e-3)
+  assert chosen.ndcg.mean() == pytest.approx(max(values.values()), abs=1e-3)
   assert max(values.values()) > np.median(list(values.values())) + 0.05
 
 

@@ -71,13 +71,15 @@ def _model_headlines(found: Results) -> Iterator[Headline]:
 
 
 def _ranking(found: Results) -> Iterator[Finding]:
-  for baseline in (POPULARITY, EASE, ID_ONLY):
+  for baseline in (POPULARITY, EASE, ZERO_SHOT, ID_ONLY):
     pair = ranking_comparison.difference_name(TEACHER, baseline)
     values = {'recall@10': _next_item(found, pair, 'recall@10')}
     values['NDCG@10'] = _next_item(found, pair, 'ndcg@10')
     yield from findings.compared(
       f'In ranking the next item the teacher is {findings.GAP} {baseline}', values
     )
+    if findings.sign(values['NDCG@10']) < 0:
+      yield True, f'Recommend by {baseline} here, not by the teacher: it ranks better.'
   kept = _next_item(found, ranking_comparison.ratio_name(STUDENT, TEACHER), 'ndcg@10')
   if kept:
     share = numbers.plain(kept)

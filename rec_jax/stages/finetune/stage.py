@@ -5,19 +5,15 @@ Reads `prepare` and `pretrain`. Writes `seed_<s>/<variant>/model/`, see `tasks.n
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 
-from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.stages.finetune import new_items
-from rec_jax.tasks import events, item_folds, item_to_item, next_item, saved_models
+from rec_jax.stages.finetune import new_items, verdict
+from rec_jax.tasks import events, item_folds, item_to_item, next_item, saved_models, zero_shot
 from rec_jax.training import loop
 
 
@@ -34,6 +30,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     text = next_item.catalogue_text(encoder, dataset, settings)
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, config.seed)
   folds = item_folds.make(dataset, asked, config.seed)
+  untrained = next_item.text_vectors(encoder, text, settings)
+  directions = zero_shot.directions(untrained, dataset.split.trained_items)
   spectrum = item_to_item.spectrum(dataset, settings, config.seed)
   for seed in artefacts.seeds(config):
     for variant in settings.variants.split(','):
@@ -54,7 +52,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         next_item.complete(best, text, settings)
         if rank := item_to_item.rank(variant, settings, dataset.items.num_items):
           chosen = item_to_item.add(best, spectrum, rank, asked)
-          rows += _path_rows(f'{variant} seed {seed}', chosen, len(asked))
+          rows += verdict.rows(f'{variant} seed {seed}', chosen, directions, seed)
         if folds and variant == 'teacher':
           rows += new_items.rows(best, folds, settings.max_warm_loss, seed)
         saved_models.save(
@@ -64,17 +62,3 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.validation_event)
       )
   runs.finish(stage_dir, rows)
-
-
-def _path_rows(subject: str, chosen: Mapping[str, float], num_queries: int) -> list[dict[str, Any]]:
-  """What was chosen of the linear path."""
-  return [
-    runs.estimate_row(
-      'finetune',
-      subject,
-      f'linear path, {name}',
-      Estimate(value, np.nan, np.nan, num_queries),
-      'best NDCG@10 of the validation events among known items',
-    )
-    for name, value in chosen.items()
-  ]
