@@ -67,7 +67,9 @@ def spectrum(dataset: Dataset, config: FinetuneConfig, seed: int) -> Spectrum:
 
 
 def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> Choice:
-  """Gives the model the path with which NDCG@10 among items with an id is best; 0 leaves it out.
+  """Gives the model the path with which NDCG@10 among items with an id is best.
+
+  A gain of 0 leaves the path out: so it is unless the best one adds more than a standard error.
 
   Args:
     model: in evaluation mode; changed in place.
@@ -92,7 +94,9 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   found = np.concatenate(parts, axis=-1)
   ndcg = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0)
   value = ndcg.mean(-1)
-  penalty, age, gain = np.unravel_index(np.argmax(value[..., :-1]), value[..., :-1].shape)
+  best = np.unravel_index(np.argmax(value[..., :-1]), value[..., :-1].shape)
+  # The best of hundreds of settings is better on the queries that chose it, whatever it is.
+  penalty, age, gain = best if _exceeds_error(ndcg[best] - ndcg[0, 0, 0]) else (0, 0, 0)
   alone = np.unravel_index(np.argmax(value[..., -1]), value.shape[:-1])
   lambda_, decay = LAMBDAS[penalty], DECAYS[age]
   path = LinearPath(num_items, rank)
@@ -100,7 +104,8 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   path.given[...] = spectrum.vectors
   # As user vectors vary by one in each direction that is learnt, so they do in these: which of two
   # factors holds the scale matters to whoever reads item vectors alone.
-  spread = jnp.maximum(_users(path, jnp.asarray(asked.history)).std(0), 1e-6)
+  spread = _users(path, jnp.asarray(asked.history)).std(0)
+  spread = jnp.where(spread > 1e-3 * spread.max(), spread, 1.0)
   path.given[...] = spectrum.vectors / spread
   sought = spectrum.vectors * (spread * shares[penalty]) * scales[penalty][:, None]
   path.sought[...] = GAINS[gain] * sought
@@ -108,6 +113,11 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   model.towers.items.place_unseen()
   settings = {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
   return Choice(settings, asked, known, ndcg[penalty, age, gain], ndcg[alone][-1])
+
+
+def _exceeds_error(gain: np.ndarray) -> bool:
+  """Whether the mean of paired differences [Q] is more than its standard error; one has none."""
+  return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 _score = nnx.jit(next_item.score)

@@ -61,6 +61,19 @@ def test_directions_that_events_do_not_have_are_zeros():
   assert scores[0, 2] > 0.05
 
 
+def test_items_of_like_users_start_side_by_side():
+  rng = np.random.default_rng(2)
+  group = np.arange(60) % 3
+  chosen = rng.random((150, 60)) < np.where(np.arange(150)[:, None] % 3 == group, 0.4, 0.02)
+  start = np.asarray(linear_path.spectrum(*np.nonzero(chosen), 60, 20, seed=0).start(8, seed=0))
+  assert np.mean(np.sum(start**2, axis=1)) == pytest.approx(1, rel=1e-4)
+  cosine = start @ start.T / np.outer(*[np.linalg.norm(start, axis=1)] * 2)
+  same = group[:, None] == group
+  assert cosine[same].mean() > 0.5 > cosine[~same].mean() + 0.3
+  # No coordinate is ahead of another.
+  assert start.std(0).max() < 4 * start.std(0).min()
+
+
 def test_each_prefix_is_a_history():
   path = LinearPath(9, 4)
   path.given[...] = jax.random.normal(jax.random.key(0), (9, 4))

@@ -12,7 +12,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import popularity
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks import distillation, events, full_ranking, item_to_item, next_item
+from rec_jax.tasks import distillation, full_ranking, item_to_item, next_item
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -23,6 +23,8 @@ FINETUNE = FinetuneConfig(
   dim=16,
   num_heads=2,
   history_length=24,
+  # What is learnt is judged, so nothing is put beside it.
+  linear_rank=0,
   dropout_rate=0.1,
   num_steps=400,
   batch_size=32,
@@ -51,18 +53,14 @@ DISTIL = DistilConfig(
 def two_tower(
   dataset: Dataset, encoder: TextEncoder, variant: str, directory: Path
 ) -> TwoTowerModel:
-  """The best model of a variant, as the stage `finetune` saves it."""
+  """The best model of a variant, as it has been trained."""
   text = next_item.catalogue_text(encoder, dataset, FINETUNE)
   spectrum = item_to_item.spectrum(dataset, FINETUNE, 0)
   task = next_item.task(
     variant, nnx.clone(encoder), text, dataset, FINETUNE, POSITIVE_RATING, 0, spectrum
   )
   state, parts = loop.train(task, directory, jax.random.key(0), {})
-  model = _completed(parts.merge(*state.best), dataset)
-  if rank := item_to_item.rank(variant, FINETUNE, dataset.items.num_items):
-    asked = events.validation_queries(dataset, FINETUNE, POSITIVE_RATING, 0)
-    item_to_item.add(model, spectrum, rank, asked)
-  return model
+  return _completed(parts.merge(*state.best), dataset)
 
 
 def untrained(dataset: Dataset, encoder: TextEncoder, variant: str) -> TwoTowerModel:

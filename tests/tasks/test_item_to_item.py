@@ -114,6 +114,27 @@ def test_no_setting_of_ease_beside_the_model_is_better(pairs):
   assert max(values.values()) > np.median(list(values.values())) + 0.05
 
 
+def test_what_a_single_query_gains_settles_nothing(pairs):
+  asked = pairs.asked.take(np.arange(1))
+  chosen = item_to_item.add(_model(), pairs.spectrum, RANK, asked)
+  assert chosen.alone > chosen.ndcg
+  assert chosen.settings['gain'] == 0
+
+
+@pytest.mark.parametrize(
+  ('gain', 'expected'),
+  [
+    ([0.2], False),
+    ([0.1, 0.1], True),
+    ([1.0, 0.0], False),
+    ([0.5, 0.3, 0.1], True),
+    ([-1, -1], False),
+  ],
+)
+def test_a_gain_counts_beyond_its_standard_error(gain, expected):
+  assert item_to_item._exceeds_error(np.array(gain, float)) is expected
+
+
 def test_users_vary_by_one_in_each_direction_of_the_path(pairs):
   spectrum, asked = pairs.spectrum, pairs.asked
   model = _model()
