@@ -12,6 +12,7 @@ _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
   'coverage': 'experiments.studies.coverage',
+  'structured_coverage': 'experiments.studies.structured_coverage',
   'learning_gains': 'experiments.studies.learning_gains',
   'joint_predictive': 'experiments.studies.joint_predictive',
   'obd_small': 'experiments.reproductions.obd_small',

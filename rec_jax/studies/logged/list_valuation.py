@@ -33,7 +33,7 @@ from rec_jax.studies.logged.log_checks import NUM_FOLDS
 from rec_jax.types import InputError
 
 # Name -> kind of weights, and what is made of them.
-_WEIGHTED = {
+WEIGHTED = {
   'standard_ips': ('standard', slate.ips),
   'standard_snips': ('standard', slate.snips),
   'interaction_ips': ('interaction', slate.ips),
@@ -43,8 +43,8 @@ _WEIGHTED = {
   'pseudo_inverse': ('pseudo_inverse', slate.ips),
   'sn_pseudo_inverse': ('pseudo_inverse', slate.snips),
 }
-_CASCADE_DR = 'cascade_dr'
-NAMES = (*_WEIGHTED, _CASCADE_DR)
+CASCADE_DR = 'cascade_dr'
+NAMES = (*WEIGHTED, CASCADE_DR)
 # By which a propensity may differ from the marginal one where both are the same: logs may round.
 _RELATIVE_DIFFERENCE = 1e-3
 
@@ -154,13 +154,13 @@ def evaluate(
   cluster = users if (users != users[0]).any() else None
   with jax.enable_x64():
     table = {
-      name: _WEIGHTED[name][1](lists.reward, weights[_WEIGHTED[name][0]])
+      name: WEIGHTED[name][1](lists.reward, weights[WEIGHTED[name][0]])
       for name in reading.names
-      if name in _WEIGHTED and _WEIGHTED[name][0] in seen
+      if name in WEIGHTED and WEIGHTED[name][0] in seen
     }
     action_dist = policy.distribution if len(lists.row) >= NUM_FOLDS else None
-    if _CASCADE_DR in reading.names and action_dist is not None and 'interaction' in seen:
-      table[_CASCADE_DR] = _cascade_dr(lists, policy.target, action_dist, seed)
+    if CASCADE_DR in reading.names and action_dist is not None and 'interaction' in seen:
+      table[CASCADE_DR] = _cascade_dr(lists, policy.target, action_dist, seed)
     if not table and 'standard' not in seen:
       raise InputError('--policy: no overlap: it gives every logged list probability 0')
     if not table:
@@ -171,12 +171,14 @@ def evaluate(
     earned = lists.reward.sum(1)
     above = {name: _terms(influence(terms) - earned) for name, terms in table.items()}
     found, effects = (_intervals(each, cluster, seed, reading) for each in (table, above))
-    overlap = {kind: _worst(lists, weight, cluster) for kind, weight in weights.items()}
+    overlap = {
+      kind: worst_overlap(lists.reward, weight, cluster) for kind, weight in weights.items()
+    }
   values = {
     name: PolicyValue(
       **dataclasses.asdict(estimate),
       interval=reading.interval,
-      **dataclasses.asdict(overlap[_WEIGHTED.get(name, ('interaction',))[0]]),
+      **dataclasses.asdict(overlap[WEIGHTED.get(name, ('interaction',))[0]]),
     )
     for name, estimate in found.items()
   }
@@ -213,6 +215,17 @@ def weights_of(
   return weights
 
 
+def worst_overlap(
+  reward: np.ndarray, weight: np.ndarray, cluster: np.ndarray | None = None
+) -> Overlap:
+  """The overlap at the position where it is poorest, from rewards and weights [n, L]."""
+  places = []
+  for own, at in zip(weight.T, reward.T, strict=True):
+    zeros = np.zeros_like(own)
+    places.append(overlap_of(Rounds(at, own, zeros, zeros, zeros), cluster))
+  return min(places, key=lambda overlap: overlap.effective_sample_size)
+
+
 def _cascade_dr(
   lists: RankedLists, target: np.ndarray, action_dist: np.ndarray, seed: int
 ) -> Terms:
@@ -226,7 +239,7 @@ def _cascade_dr(
   if 8 * cells > list_policies.memory():
     raise InputError(
       f'{len(first):,} lists of {len(features):,} items take {8 * cells / 2**30:,.1f} GiB with '
-      f'{_CASCADE_DR}; give fewer lists, an action_context, or --estimators without it'
+      f'{CASCADE_DR}; give fewer lists, an action_context, or --estimators without it'
     )
   q_hat = cascade_q(
     context,
@@ -248,16 +261,6 @@ def _intervals(
     name: intervals.student(terms, cluster=cluster, level=reading.level)
     for name, terms in table.items()
   }
-
-
-def _worst(lists: RankedLists, weight: np.ndarray, cluster: np.ndarray | None) -> Overlap:
-  """The overlap at the position where it is poorest."""
-  places = []
-  for place in range(weight.shape[1]):
-    reward, own = jnp.asarray(lists.reward[:, place]), jnp.asarray(weight[:, place])
-    zeros = jnp.zeros_like(own)
-    places.append(overlap_of(Rounds(reward, own, zeros, zeros, zeros), cluster))
-  return min(places, key=lambda overlap: overlap.effective_sample_size)
 
 
 def _terms(value: jax.Array) -> Terms:
