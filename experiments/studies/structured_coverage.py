@@ -19,7 +19,7 @@ def get_study() -> Study:
     protocol=(
       '{config.num_logs:,} synthetic logs of each kind and size, of a world each; share of the '
       'logs whose interval holds the exact value; bootstrap of {config.resamples:,} resamples; '
-      'errors and widths are by Student\'s interval; the unit is the log'
+      "errors and widths are by Student's interval; the unit is the log"
     ),
     config=StructuredConfig(),
     variants=variants,

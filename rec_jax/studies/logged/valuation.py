@@ -73,9 +73,7 @@ def run(
   check_model(reading)
   whole, doubt = propensities.load(path, reading.propensities, seed)
   if ranked_lists.has_lists(whole):
-    if against != LOGGED:
-      raise InputError('--against: ranked lists are compared with the policy that logged alone')
-    list_valuation.run(whole, path, name, seed, figure, out, reading)
+    list_valuation.run(whole, path, name, train_share, seed, figure, out, against, reading)
     return
   for unknown in set(reading.names) - set(ESTIMATORS):
     raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')

@@ -16,7 +16,7 @@ from rec_jax.evaluation.off_policy import slate
 from rec_jax.evaluation.off_policy.estimators import Terms
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.evaluation.off_policy.slate_models import cascade_q
-from rec_jax.studies.logged.list_valuation import CASCADE_DR, WEIGHTED, worst_overlap
+from rec_jax.studies.logged.list_estimates import CASCADE_DR, WEIGHTED, worst_overlap
 from rec_jax.studies.logged.log_checks import NUM_FOLDS
 
 NUM_CONTEXTS, NUM_POSITIONS, NUM_ITEMS, NUM_FEATURES = 20, 3, 5, 3
