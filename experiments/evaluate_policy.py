@@ -6,7 +6,7 @@ from absl import flags
 
 from experiments import launch
 
-_LOG = flags.DEFINE_string('log', None, 'Parquet, .csv, .npz, .dsjson or .vw', required=True)
+_LOG = flags.DEFINE_string('log', None, 'Parquet, .csv, .npz, .dsjson, .vw, .vw.csv', required=True)
 _POLICY = flags.DEFINE_string(
   'policy', None, 'a name, checkpoint, item:ID, column:NAME, see docs/off_policy.md', required=True
 )
