@@ -32,6 +32,7 @@ _MODULES = {
   'quality': 'experiments.benchmarks.quality',
   'ope': 'experiments.benchmarks.ope',
   'many_actions': 'experiments.benchmarks.many_actions',
+  'objectives': 'experiments.benchmarks.objectives',
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import logged, logged_doses
+from rec_jax.data import logged_doses
 from rec_jax.data.logged_doses import LoggedDoses
 from rec_jax.data.logged_feedback import scaled
 from rec_jax.evaluation.intervals import Estimate
@@ -97,8 +97,9 @@ def doses(name: str, log: LoggedDoses, path: str | Path, flag: str = '--policy')
   """[n] what the policy would choose.
 
   Args:
-    name: 'dose:NUMBER', always that one; 'column:NAME' of the log, or 'python:MODULE:FUNCTION' of a
-      `LoggedDoses`, that give the number which the policy would choose in each round.
+    name: 'dose:NUMBER', always that one; 'column:NAME' of the log, 'FILE.npy', or
+      'python:MODULE:FUNCTION' of a `LoggedDoses`, that give what the policy would choose in each
+      round.
     log: of n rounds.
     path: of its file.
     flag: that named the policy.
@@ -106,10 +107,8 @@ def doses(name: str, log: LoggedDoses, path: str | Path, flag: str = '--policy')
   Raises:
     InputError: there is none, or it is not a usable number in each round.
   """
-  if name.startswith(own_policy.COLUMN):
-    values = logged.read_column(path, name.removeprefix(own_policy.COLUMN))
-  elif name.startswith(own_policy.FUNCTION):
-    values = own_policy.called(name, log)
+  if own_policy.is_own(name):
+    values = own_policy.given(name, log, path)
   elif name.startswith(DOSE):
     try:
       values = np.full(len(log.action), float(name.removeprefix(DOSE)))
@@ -117,7 +116,7 @@ def doses(name: str, log: LoggedDoses, path: str | Path, flag: str = '--policy')
       raise InputError(f'{flag}: {name}: no number; give one, as dose:0.5') from error
   else:
     raise InputError(
-      f'{flag}: {name}: where actions are numbers, give dose:NUMBER, column:NAME or '
+      f'{flag}: {name}: where actions are numbers, give dose:NUMBER, column:NAME, FILE.npy or '
       'python:MODULE:FUNCTION'
     )
   if values.dtype.kind not in 'iuf' or values.shape != log.action.shape:

@@ -11,6 +11,7 @@ import numpy as np
 from rec_jax.evaluation.off_policy.estimators import Terms
 from rec_jax.runs.study import Values
 from rec_jax.studies.coverage import asymptotic, covers
+from rec_jax.studies.logged.list_estimates import NAMES
 from rec_jax.studies.structured import categories, doses, lists
 
 # Logs whose bootstrap shares its resamples.
@@ -82,7 +83,7 @@ def measure(config: StructuredConfig, workdir: Path) -> Mapping[str, Values]:
         continue
       quiet = np.array([each[name] for _, each in logs])
       found.setdefault(f'{name}: no warning', []).append(quiet.astype(float))
-      found.setdefault(f'{name}: misses without a warning', []).append((1 - held) * quiet)
+      found.setdefault(misled(name), []).append((1 - held) * quiet)
       for metric, values in (
         ('error', [each.value - world.truth for each in estimates]),
         ('width', [each.high - each.low for each in estimates]),
@@ -95,3 +96,20 @@ def measure(config: StructuredConfig, workdir: Path) -> Mapping[str, Values]:
 def covered(name: str, interval: str) -> str:
   """The metric that is the share of the logs whose interval holds the value."""
   return f'{name}, {interval}: covers'
+
+
+def misled(name: str) -> str:
+  """The metric that is the share of the logs that do not warn and whose `t` interval misses."""
+  return f'{name}: misses without a warning'
+
+
+def unbiased(actions: str) -> tuple[str, ...]:
+  """Estimators whose assumption holds in a world of `WORLDS`, so that their intervals should."""
+  if actions.startswith('lists, '):
+    users = actions.removeprefix('lists, ')
+    return tuple(name for name in NAMES if users in lists.UNBIASED[lists.kind_of(name)])
+  if actions.startswith('doses'):
+    return ('ipw', 'snipw', 'dr', 'sndr')
+  if actions == 'categories':
+    return ('ipw', 'dr', 'mips', 'offcem')
+  return ('ipw', 'dr')
