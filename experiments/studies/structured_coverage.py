@@ -1,5 +1,7 @@
 """How often do 95 % intervals hold where actions are lists, numbers, or have categories?"""
 
+from typing import Any
+
 from rec_jax.runs.study import Study
 from rec_jax.runs.study_results import Expected
 from rec_jax.studies.structured import coverage
@@ -10,7 +12,7 @@ SIZES = (100, 1_000, 10_000)
 
 def get_study() -> Study:
   """What actions are x size of the log, with bounds where the assumption of an estimator holds."""
-  variants = {
+  variants: dict[str, dict[str, Any]] = {
     f'{actions}, {size:,}': {'actions': actions, 'num_rounds': size}
     for actions in WORLDS
     for size in SIZES

@@ -13,8 +13,9 @@ from rec_jax.data import logged_doses
 from rec_jax.data.logged_doses import LoggedDoses
 from rec_jax.data.logged_feedback import scaled
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import continuous, intervals
-from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, influence
+from rec_jax.evaluation.off_policy import continuous
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t, summed
+from rec_jax.evaluation.off_policy.estimators import Rounds, influence
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.overlap import overlap_of
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED
@@ -189,8 +190,7 @@ def effect(
   """
   mine = _added(log, dose, seed, '--policy')
   theirs = log.reward if other is None else _added(log, other, seed, '--against')
-  above = Terms(mine - theirs, np.zeros_like(mine), np.ones_like(mine))
-  return intervals.student(above, cluster=_unit(log)[1], level=level)
+  return corrected_t(summed(mine - theirs, _unit(log)[1]), level=level)
 
 
 def _added(log: LoggedDoses, dose: np.ndarray, seed: int, flag: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.data.logged_feedback import scaled
@@ -213,7 +214,9 @@ def _intervals(
 
 
 def _terms(value: np.ndarray) -> Terms:
-  return Terms(value, np.zeros_like(value), np.ones_like(value))
+  with jax.enable_x64():
+    added = jnp.asarray(value)
+    return Terms(added, jnp.zeros_like(added), jnp.ones_like(added))
 
 
 def _cluster(lists: RankedLists) -> np.ndarray | None:

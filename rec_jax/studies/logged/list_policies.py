@@ -6,7 +6,7 @@ Shape letters: n lists, L positions, K items, M rows of the log, one an item sho
 import dataclasses
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -110,8 +110,12 @@ def logged_marginal(lists: RankedLists, path: str | Path) -> np.ndarray | None:
 
 def after(record: Record, num_train: int) -> Record:
   """The lists, or what a policy would do in them, without the first ones."""
-  values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-  columns = {name: each for name, each in values.items() if isinstance(each, np.ndarray)}
+  values: dict[str, Any] = {
+    field.name: getattr(record, field.name) for field in dataclasses.fields(record)
+  }
+  columns: dict[str, Any] = {
+    name: each for name, each in values.items() if isinstance(each, np.ndarray)
+  }
   return dataclasses.replace(record, **{name: each[num_train:] for name, each in columns.items()})
 
 

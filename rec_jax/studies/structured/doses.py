@@ -3,7 +3,7 @@
 Shape letters: n rounds, X contexts.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -46,7 +46,7 @@ def terms(
   reward = _expected(context, action) + 0.3 * random.normal(size=num_rounds)
   fold = folds(random.randint(1 << 30), num_rounds, NUM_FOLDS)
   model = continuous.expected_rewards(reward, action, dose, context[:, None], fold)
-  log = {
+  log: dict[str, Any] = {
     'reward': reward,
     'action': action,
     'density': np.ones(num_rounds),
