@@ -44,7 +44,8 @@ def choose_positions(key: jax.Array, items: jax.Array, count: int) -> jax.Array:
 
 def rows_of(vectors: jax.Array, positions: jax.Array) -> jax.Array:
   """Rows [P, D] of vectors [B, L + 1, D] at flat positions [P]."""
-  return vectors.reshape(-1, vectors.shape[-1])[positions]
+  rows, length, width = vectors.shape
+  return vectors.reshape(rows * length, width)[positions]
 
 
 def validation_queries(
