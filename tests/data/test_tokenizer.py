@@ -19,7 +19,7 @@ def path():
 
 def test_ids_are_those_of_the_reference(path):
   golden = np.load(_GOLDEN)
-  input_ids, mask = tokenizer.encode(path, golden['texts'].tolist(), 32)
+  input_ids, mask, _ = tokenizer.encode(path, golden['texts'].tolist(), 32)
   origin = 'golden ids are of the reference tokenizer of all-MiniLM-L6-v2, cut at 32'
   np.testing.assert_array_equal(input_ids, golden['input_ids'], origin)
   np.testing.assert_array_equal(mask, golden['attention_mask'], origin)
@@ -27,15 +27,16 @@ def test_ids_are_those_of_the_reference(path):
 
 
 def test_a_shorter_length_keeps_the_closing_token(path):
-  full, _ = tokenizer.encode(path, ['a rather long line of text'], 32)
-  short, mask = tokenizer.encode(path, ['a rather long line of text', ''], 4)
+  full, *_ = tokenizer.encode(path, ['a rather long line of text'], 32)
+  short, mask, num_cut = tokenizer.encode(path, ['a rather long line of text', ''], 4)
   assert short[0].tolist() == [*full[0, :3], 102]
   assert short[1].tolist() == [101, 102, 0, 0]
   assert mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+  assert num_cut == 1
 
 
 def test_longer_than_the_limit_of_the_file(path):
-  input_ids, mask = tokenizer.encode(path, ['word ' * 300], 256)
+  input_ids, mask, _ = tokenizer.encode(path, ['word ' * 300], 256)
   assert input_ids.shape == (1, 256)
   assert mask.all()
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from rec_jax.data import sources
-from rec_jax.models import pretrained
 from rec_jax.models.config import TextEncoderConfig
+from rec_jax.models.hugging_face import folder
 from rec_jax.runs import limits, workdir
 from rec_jax.runs.config import Config
 from rec_jax.studies.sweep import config as sweep_configs
@@ -60,7 +60,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'data__cut': 1.0}, 'to more than 0 and less than 1'),
     ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
     ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),
-    ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* minilm or random'),
+    ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* published or random'),
     ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
@@ -119,4 +119,4 @@ def test_all_counts_have_an_upper_end():
 
 
 def test_the_sizes_of_the_encoder_are_those_of_the_published_one():
-  assert pretrained.read_config(sources.minilm_files().config) == TextEncoderConfig()
+  assert folder.read_config(sources.minilm_files().config.parent) == TextEncoderConfig()
