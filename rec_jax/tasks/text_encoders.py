@@ -1,6 +1,7 @@
 """The text encoder that a run starts from: the folder of its config, or all-MiniLM-L6-v2."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ def folder(data: DataConfig) -> Path:
   Raises:
     InputError: the package of all-MiniLM-L6-v2 is absent or not the pinned one.
   """
-  return Path(data.text_model) if data.text_model else sources.minilm_files().config.parent
+  return Path(data.text_model) if data.text_model else _minilm()
 
 
 def sizes(data: DataConfig) -> TextEncoderConfig:
@@ -98,8 +99,16 @@ def vocabulary(data: DataConfig) -> Vocabulary:
 
 
 def fingerprint(data: DataConfig) -> str:
-  """The sha256 of config, tokenizer and weights."""
+  """The sha256 of config, tokenizer and weights; empty for all-MiniLM-L6-v2, which is pinned."""
+  if not data.text_model:
+    return ''
   where = folder(data)
   names = ('config.json', _TOKENIZER, *(path.name for path in where.glob('*.safetensors')))
   digests = [f'{name} {files.sha256(where / name)}' for name in sorted(names)]
   return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
+
+
+@functools.cache
+def _minilm() -> Path:
+  """Verified once in a process: for that the weights are read whole."""
+  return sources.minilm_files().config.parent

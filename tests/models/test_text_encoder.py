@@ -83,6 +83,15 @@ def test_a_row_of_padding_pools_to_zero_and_spoils_no_gradient(pooling):
   assert np.asarray(grads[0, :2]).any()
 
 
+@pytest.mark.parametrize(('pooling', 'expected'), [('first', [0, 0, 2, 1]), ('last', [5, 3, 2, 4])])
+def test_pooling_by_one_token_takes_that_token(pooling, expected):
+  hidden = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+  mask = np.array([[1] * 6, [1, 1, 1, 1, 0, 0], [0, 0, 1, 0, 0, 0], [0, 1, 1, 0, 1, 0]])
+  token = hidden[np.arange(4), expected]
+  unit = token / np.linalg.norm(token, axis=1, keepdims=True)
+  np.testing.assert_allclose(text_encoder.pool(hidden, mask, pooling), unit, atol=1e-6)
+
+
 def test_the_head_equals_numpy_in_float64():
   rng = np.random.default_rng(0)
   head = modules.random(lambda: MaskedLanguageModelHead(7, 5, rngs=nnx.Rngs(0)))
