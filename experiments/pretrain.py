@@ -1,4 +1,4 @@
-"""Continues the text encoder by masked language modelling."""
+"""Continues the text encoder by masked or causal language modelling."""
 
 from experiments import launch
 

@@ -28,7 +28,8 @@ from rec_jax.tasks import text_encoders
 from tests.helpers import small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
-text_encoders.initial = text_encoders.published = encoder
+if not any('text_model' in flag for flag in sys.argv):
+  text_encoders.initial = text_encoders.published = encoder
 short = {'lambda_': (20.0, 80.0)}
 greedy = dataclasses.replace(policies.PER_USER_GREEDY, grid=short)
 ucb = dataclasses.replace(
@@ -133,6 +134,17 @@ def test_running_again_does_nothing(finished):
   assert len(said) == len(STAGES)
   assert files(workdir) == before
   assert (workdir / 'metrics.json').read_bytes() == metrics
+
+
+@pytest.mark.soak
+def test_the_pipeline_runs_on_a_causal_encoder_from_a_folder(tmp_path):
+  small.write_tables(tmp_path)
+  config = small.config(tmp_path, text_model=str(ROOT / 'tests/data/encoders/qwen3'))
+  run('pipeline', config, tmp_path / 'run')
+  rows = json.loads((tmp_path / 'run/metrics.json').read_text())
+  losses = [row['value'] for row in rows if row['metric'] == 'causal_lm_loss']
+  assert len(losses) == 4
+  assert (tmp_path / 'run/report/index.html').stat().st_size > 10_000
 
 
 @pytest.mark.soak

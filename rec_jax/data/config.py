@@ -19,6 +19,10 @@ class DataConfig:
     quantity_column: column of a quantity; events with a quantity of 0 or less are left out.
     text_columns: columns of the item table joined to its text, separated by commas; empty means
       every column of text or of lists of strings.
+    text_model: folder of the text encoder in the Hugging Face layout (config.json, tokenizer.json,
+      model.safetensors): BERT, RoBERTa, GPT-2, Llama, Qwen; empty means all-MiniLM-L6-v2.
+    text_pooling: how the token vectors of a text become one: 'mean', 'first' or 'last', or 'auto',
+      as the folder says, else the mean of a bidirectional encoder and the last of a causal one.
     text_length: tokens that a text is cut at.
     positive_rating: ratings from this value on count as reward 1.
     used_fraction: share of the events, in time order, that is used at all. A run on the events
@@ -39,6 +43,8 @@ class DataConfig:
   rating_column: str = 'rating'
   quantity_column: str = 'quantity'
   text_columns: str = ''
+  text_model: str = ''
+  text_pooling: str = 'auto'
   text_length: int = 32
   positive_rating: float = 4.0
   used_fraction: float = 1.0

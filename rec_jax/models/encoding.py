@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from rec_jax.models.text_encoder import TextEncoder, pool
+from rec_jax.models.text_encoder import TextEncoder
 
 # Texts encoded at once: [64, 32, 1536] activations stay in the processor's cache.
 _BATCH = 64
@@ -34,7 +34,7 @@ def upper_text_vectors(
 
 @nnx.jit
 def _text_vectors(encoder: TextEncoder, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
-  return pool(encoder(input_ids, mask), mask)
+  return encoder.pool(encoder(input_ids, mask), mask)
 
 
 @nnx.jit(static_argnames='depth')
@@ -44,7 +44,7 @@ def _lower(encoder: TextEncoder, input_ids: jax.Array, mask: jax.Array, depth: i
 
 @nnx.jit(static_argnames='depth')
 def _upper(encoder: TextEncoder, hidden: jax.Array, mask: jax.Array, depth: int) -> jax.Array:
-  return pool(encoder.upper(hidden, mask, depth), mask)
+  return encoder.pool(encoder.upper(hidden, mask, depth), mask)
 
 
 def _in_batches(

@@ -4,11 +4,16 @@ Only the upper blocks are adapted. Below them nothing changes, so that what they
 once for the whole catalogue and a step costs only the upper blocks.
 """
 
+from typing import cast
+
 from flax import nnx
 
 from rec_jax.models.config import TUNING_METHODS
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
+
+# The projections that gain a low-rank term.
+_ADAPTED = ('query', 'value')
 
 
 def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: nnx.Rngs) -> None:
@@ -40,10 +45,22 @@ def adapt(encoder: TextEncoder, method: str, num_blocks: int, rank: int, rngs: n
     return
   for block in _upper(encoder, num_blocks):
     attention = block.attention
-    for name in ('query', 'value'):
+    for name in _ADAPTED:
       base = getattr(attention, name)
       dim_in, dim_out = base.kernel.shape
       setattr(attention, name, nnx.LoRA(dim_in, rank, dim_out, base_module=base, rngs=rngs))
+
+
+def merge(encoder: TextEncoder) -> None:
+  """Adds every low-rank term to the matrix that it adapts, in place; the outputs stay the same."""
+  for block in encoder.transformer.blocks:
+    attention = block.attention
+    for name in _ADAPTED:
+      layer = getattr(attention, name)
+      if isinstance(layer, nnx.LoRA):
+        base = cast(nnx.Linear, layer.base_module)
+        base.kernel[...] += layer.lora_a[...] @ layer.lora_b[...]
+        setattr(attention, name, base)
 
 
 def trainable(method: str, depth: int) -> nnx.filterlib.Filter:

@@ -1,42 +1,63 @@
-"""Transformer blocks shared by the text encoder (BERT-like) and the user encoder (GPT-like)."""
+"""Transformer blocks of the text encoders and the user encoder; a config says what is in them."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from rec_jax.models.config import TransformerConfig
+from rec_jax.models.config import RotaryScaling, TransformerConfig
+
+
+def norm(config: TransformerConfig, dim: int, *, rngs: nnx.Rngs) -> nnx.LayerNorm | nnx.RMSNorm:
+  """The norm that a config names, over the last of the axes."""
+  kind = nnx.RMSNorm if config.norm == 'rms' else nnx.LayerNorm
+  return kind(dim, epsilon=config.norm_epsilon, rngs=rngs)
 
 
 class Attention(nnx.Module):
-  """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
+  """Multi-head self-attention (Vaswani et al. 2017, 3.2), in groups of queries where asked."""
 
   def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-    dim = config.hidden_dim
-    self.num_heads = config.num_heads
+    dim, width = config.hidden_dim, config.head_width
+    self.head_width = width
     self.causal = config.causal
-    self.query = nnx.Linear(dim, dim, rngs=rngs)
-    self.key = nnx.Linear(dim, dim, rngs=rngs)
-    self.value = nnx.Linear(dim, dim, rngs=rngs)
-    self.out = nnx.Linear(dim, dim, rngs=rngs)
+    self.rotary = (config.rotary_base, config.rotary_scaling)
+    self.positions = config.positions
+    sizes = {'query': config.num_heads, 'key': config.key_value_heads}
+    bias = config.query_bias
+    self.query = nnx.Linear(dim, sizes['query'] * width, use_bias=bias, rngs=rngs)
+    self.key = nnx.Linear(dim, sizes['key'] * width, use_bias=bias, rngs=rngs)
+    self.value = nnx.Linear(dim, sizes['key'] * width, use_bias=bias, rngs=rngs)
+    self.out = nnx.Linear(sizes['query'] * width, dim, use_bias=config.out_bias, rngs=rngs)
     # ALiBi's geometric series, from 1/2 for the first head to 1/256 for the last.
     exponents = jnp.linspace(1.0, 8.0, config.num_heads)
-    self.log2_slopes = nnx.Param(-exponents) if config.causal else None
+    self.log2_slopes = nnx.Param(-exponents) if config.positions == 'alibi' else None
+    has_norm = config.query_key_norm
+    self.query_norm = norm(config, width, rngs=rngs) if has_norm else None
+    self.key_norm = norm(config, width, rngs=rngs) if has_norm else None
 
   def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
     """Attends; x [B, L, D], mask [B, L] with False where a key is padding. Returns [B, L, D]."""
-    heads = (*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads)
+    query, key, value = (
+      project(x).reshape(*x.shape[:-1], -1, self.head_width)
+      for project in (self.query, self.key, self.value)
+    )
+    if self.query_norm is not None and self.key_norm is not None:
+      query, key = self.query_norm(query), self.key_norm(key)
+    if self.positions == 'rotary':
+      query, key = (rotate(each, *self.rotary) for each in (query, key))
     attended = jax.nn.dot_product_attention(
-      self.query(x).reshape(heads),
-      self.key(x).reshape(heads),
-      self.value(x).reshape(heads),
+      query,
+      key,
+      value,
       bias=self._recency_bias(x.shape[1]),
       mask=mask[:, None, None, :],
       is_causal=self.causal,
     )
-    return self.out(attended.reshape(x.shape))
+    return self.out(attended.reshape(*x.shape[:-1], -1))
 
   def _recency_bias(self, length: int) -> jax.Array | None:
-    """[1, heads, L, L], -slope * (query position - key position); None without causality."""
+    """[1, heads, L, L], -slope * (query position - key position); None without ALiBi."""
     if self.log2_slopes is None:
       return None
     position = jnp.arange(length)
@@ -44,18 +65,46 @@ class Attention(nnx.Module):
     return -(2.0 ** self.log2_slopes[...])[None, :, None, None] * distance
 
 
+def rotate(x: jax.Array, base: float, scaling: RotaryScaling | None) -> jax.Array:
+  """Turns the halves of each head by angles that grow with the position (Su et al. 2021, eq. 34).
+
+  Args:
+    x: [B, L, heads, W]; numbers i and i + W/2 are a plane.
+    base: plane i turns by base^(-2i/W) a token.
+    scaling: of the slow planes, if any.
+
+  Returns:
+    [B, L, heads, W].
+  """
+  width = x.shape[-1]
+  # A constant of the program, so it can be as precise as NumPy makes it.
+  frequency = base ** (-np.arange(0, width, 2) / width)
+  if scaling is not None:
+    turns = scaling.length * frequency / (2 * np.pi)
+    kept = np.clip((turns - scaling.low) / (scaling.high - scaling.low), 0, 1)
+    frequency = frequency * (kept + (1 - kept) / scaling.factor)
+  angle = jnp.arange(x.shape[1])[:, None, None] * frequency
+  cos, sin = jnp.cos(angle), jnp.sin(angle)
+  first, second = jnp.split(x, 2, axis=-1)
+  return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
 class Block(nnx.Module):
-  """One Transformer block; where the layer norms stand depends on `norm_first`."""
+  """One Transformer block; where the norms stand depends on `norm_first`."""
 
   def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-    dim = config.hidden_dim
+    dim, bias = config.hidden_dim, config.mlp_bias
     self.norm_first = config.norm_first
+    self.mlp = config.mlp
     self.attention = Attention(config, rngs=rngs)
-    self.attention_norm = nnx.LayerNorm(dim, epsilon=config.norm_epsilon, rngs=rngs)
-    self.mlp_in = nnx.Linear(dim, config.mlp_dim, rngs=rngs)
-    self.mlp_out = nnx.Linear(config.mlp_dim, dim, rngs=rngs)
-    self.mlp_norm = nnx.LayerNorm(dim, epsilon=config.norm_epsilon, rngs=rngs)
+    self.attention_norm = norm(config, dim, rngs=rngs)
+    self.mlp_in = nnx.Linear(dim, config.mlp_dim, use_bias=bias, rngs=rngs)
+    self.mlp_out = nnx.Linear(config.mlp_dim, dim, use_bias=bias, rngs=rngs)
+    self.mlp_norm = norm(config, dim, rngs=rngs)
     self.dropout = nnx.Dropout(config.dropout_rate)
+    has_gate = config.mlp == 'swiglu'
+    gate = nnx.Linear(dim, config.mlp_dim, use_bias=bias, rngs=rngs) if has_gate else None
+    self.mlp_gate = gate
 
   def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
     """x [B, L, D], mask [B, L] -> [B, L, D]; `rngs` is needed only for dropout in training."""
@@ -66,8 +115,10 @@ class Block(nnx.Module):
     return self.mlp_norm(x + self.dropout(self._mlp(x), rngs=rngs))
 
   def _mlp(self, x: jax.Array) -> jax.Array:
-    # The exact GELU: BERT's weights were trained with erf, not with the tanh approximation.
-    return self.mlp_out(jax.nn.gelu(self.mlp_in(x), approximate=False))
+    if self.mlp_gate is not None:
+      return self.mlp_out(jax.nn.silu(self.mlp_gate(x)) * self.mlp_in(x))
+    # BERT's weights were trained with erf, GPT-2's with the tanh approximation.
+    return self.mlp_out(jax.nn.gelu(self.mlp_in(x), approximate=self.mlp == 'gelu_tanh'))
 
 
 class Transformer(nnx.Module):

@@ -220,6 +220,7 @@ class UserTower(nnx.Module):
         mlp_dim=2 * config.dim,
         dropout_rate=config.dropout_rate,
         causal=True,
+        positions='alibi',
         norm_first=True,
         norm_epsilon=1e-6,
       ),

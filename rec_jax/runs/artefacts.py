@@ -1,16 +1,45 @@
 """What the finished stages of a run have left on disk, loaded for those that build on it."""
 
+import dataclasses
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from rec_jax.data import dataset
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
+from rec_jax.runs import manifest as manifests
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.tasks import distillation, item_to_item, next_item, saved_models, text_encoders
 from rec_jax.tasks.next_item import TwoTowerModel
 from rec_jax.types import InputError
+
+
+def load_config(workdir: str | os.PathLike[str]) -> Config:
+  """The config that a run was made with.
+
+  Raises:
+    InputError: `workdir` is not that of a run of the chain, or of another version of the code.
+  """
+  manifest = runs.read_manifest(workdir)
+  manifests.check_fields(manifest, dataclasses.asdict(Config()), workdir)
+  return _config(Config, manifest['config'])
+
+
+def check_text_model(config: Config, workdir: str | os.PathLike[str]) -> None:
+  """Compares the files of the text encoder with those whose tokens `prepare` wrote.
+
+  Raises:
+    InputError: they have changed.
+  """
+  found = text_encoders.fingerprint(config.data)
+  if runs.read_manifest(workdir).get('text_model', found) != found:
+    raise InputError(
+      f'{text_encoders.folder(config.data)} has changed since {workdir} was begun: '
+      'give another --workdir'
+    )
 
 
 def seeds(config: Config) -> range:
@@ -30,7 +59,7 @@ def load_dataset(workdir: str | os.PathLike[str]) -> Dataset:
 def load_encoder(config: Config, workdir: str | os.PathLike[str]) -> TextEncoder:
   """The text encoder of the stage `pretrain`."""
   return saved_models.load(
-    runs.require(workdir, 'pretrain') / 'model', lambda: _encoder_like(config.seed)
+    runs.require(workdir, 'pretrain') / 'model', lambda: _encoder_like(config, config.seed)
   )
 
 
@@ -52,7 +81,7 @@ def load_two_tower(
     directory / 'model',
     lambda: next_item.new_model(
       variant,
-      _encoder_like(seed),
+      _encoder_like(config, seed),
       config.finetune,
       num_items,
       seed,
@@ -70,7 +99,7 @@ def load_student(
     lambda: distillation.new_student(
       config.distil,
       num_items,
-      _encoder_like(seed).token.num_embeddings,
+      _encoder_like(config, seed).token.num_embeddings,
       config.data.text_length,
       config.finetune.history_length,
       item_to_item.rank('teacher', config.finetune, num_items),
@@ -79,6 +108,16 @@ def load_student(
   )
 
 
-def _encoder_like(seed: int) -> TextEncoder:
-  """An encoder of the sizes that every run has; it is only traced."""
-  return text_encoders.initial('random', seed)
+def _config(kind: Any, settings: Mapping[str, Any]) -> Any:
+  """The nested dataclass that a manifest holds as nested dictionaries."""
+  known = {field.name: field.type for field in dataclasses.fields(kind)}
+  nested = {
+    name: _config(known[name], value) if dataclasses.is_dataclass(known[name]) else value
+    for name, value in settings.items()
+  }
+  return kind(**nested)
+
+
+def _encoder_like(config: Config, seed: int) -> TextEncoder:
+  """An encoder of the sizes of the run; it is only traced."""
+  return text_encoders.initial('random', config.data, seed)

@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rec_jax.data.splits import PROTOCOLS
-from rec_jax.models.config import TUNING_METHODS, TextEncoderConfig
+from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
+from rec_jax.tasks import text_encoders
 from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
 from rec_jax.types import InputError
 
@@ -23,6 +25,7 @@ def check(config: Config) -> None:
     value = getattr(getattr(config, stage), name)
     if value not in allowed:
       raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
+  _check_numbers(config, _of_encoder(text_encoders.sizes(config.data)))
   _check_variants(config)
   _check_heads(config)
   _check_encoder_ends(config)
@@ -34,8 +37,12 @@ def check_numbers(config: Any) -> None:
   Raises:
     InputError: names the first field that cannot be, its value, and what it may be.
   """
+  _check_numbers(config, _LIMITS)
+
+
+def _check_numbers(config: Any, limits: Mapping[str, '_Limit']) -> None:
   for field, value in numbers(config).items():
-    limit = _LIMITS.get(field) or _LIMITS.get(field.rpartition('.')[2])
+    limit = limits.get(field) or limits.get(field.rpartition('.')[2])
     if limit is not None and not limit.holds(value):
       raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
 
@@ -88,8 +95,21 @@ _DROPPED = _Limit(0, 1, open_high=True)
 # AdamW moves a weight by about the rate in a step.
 _RATE = _Limit(0, 1, open_low=True)
 
-# Sizes of all-MiniLM-L6-v2, with which every text encoder is made.
-_ENCODER = TextEncoderConfig()
+
+def _of_encoder(sizes: TextEncoderConfig) -> dict[str, _Limit]:
+  """What a text encoder of these sizes sets limits to."""
+  blocks = sizes.transformer
+  values = blocks.key_value_heads * blocks.head_width
+  return {
+    # A text may start and end with a special token.
+    'data.text_length': _Limit(3, sizes.max_length),
+    'finetune.encoder_blocks': _Limit(0, blocks.num_layers),
+    # The update of a matrix has no more ranks than the matrix.
+    'finetune.encoder_rank': _Limit(1, min(blocks.hidden_dim, values)),
+    # Principal directions of the encoder's token vectors.
+    'distil.token_dim': _Limit(1, blocks.hidden_dim),
+  }
+
 
 # By the full name of a field, or by its last part where it means the same in several stages.
 _LIMITS = {
@@ -101,8 +121,10 @@ _LIMITS = {
   **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
   'weight_decay': _FACTOR,
   'ema_decay': _DROPPED,
-  # A text starts and ends with a special token.
-  'data.text_length': _Limit(3, _ENCODER.max_length),
+  # Until the encoder is known; see `_of_encoder`.
+  'data.text_length': _COUNT,
+  'finetune.encoder_blocks': _COUNT_OR_NONE,
+  **dict.fromkeys(('finetune.encoder_rank', 'distil.token_dim'), _COUNT),
   'data.positive_rating': _Limit(),
   'data.used_fraction': _Limit(0, 1, open_low=True),
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
@@ -120,15 +142,10 @@ _LIMITS = {
   'finetune.recent_window_rate': _SHARE,
   'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
-  'finetune.encoder_blocks': _Limit(0, _ENCODER.transformer.num_layers),
-  # The update of a matrix has no more ranks than the matrix.
-  'finetune.encoder_rank': _Limit(1, _ENCODER.transformer.hidden_dim),
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT_OR_NONE,
   'finetune.encoder_items': _ROWS,
   'distil.num_steps': _COUNT_OR_NONE,
-  # Principal directions of the encoder's token vectors.
-  'distil.token_dim': _Limit(1, _ENCODER.transformer.hidden_dim),
   'distil.text_dim': _WIDTH,
   'distil.num_texts': _ROWS,
   'distil.num_corpus': _COUNT_OR_NONE,
@@ -172,7 +189,8 @@ _LIMITS = {
 _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
-  'pretrain.init': ('minilm', 'random'),
+  'data.text_pooling': ('auto', *POOLINGS),
+  'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
 }

@@ -11,23 +11,24 @@ FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
 
 @dataclasses.dataclass
 class PretrainConfig:
-  """Masked language modelling of the text encoder.
+  """Language modelling of the text encoder: masked, or causal where the encoder is.
 
   Attributes:
-    init: 'minilm' starts from all-MiniLM-L6-v2, 'random' from random weights of the same sizes.
+    init: 'published' starts from the weights of `data.text_model`, 'random' from random ones of the
+      same sizes.
     num_steps: of each variant.
     batch_size: texts a step.
     learning_rate: peak of AdamW's, for the head.
     encoder_learning_rate: likewise for the blocks, which join at half of the steps.
     weight_decay: of AdamW.
-    mask_rate: share of the tokens to predict.
+    mask_rate: share of the tokens to predict, of a bidirectional encoder.
     validate_every: steps between validations, which are also checkpoints.
     num_held_out: texts that are never trained on, at most half of all.
     take: 'better' hands the continued encoder on unless it finds fewer of the items that users
       chose next than before, 'continued' whatever it does.
   """
 
-  init: str = 'minilm'
+  init: str = 'published'
   num_steps: int = 24
   batch_size: int = 32
   learning_rate: float = 5e-4

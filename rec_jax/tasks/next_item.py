@@ -20,7 +20,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding, peft
 from rec_jax.models.linear_path import Spectrum
-from rec_jax.models.text_encoder import TextEncoder, pool
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
 from rec_jax.tasks import events
 from rec_jax.tasks.config import FinetuneConfig
@@ -278,4 +278,4 @@ def _encode_again(
   chosen = jax.lax.top_k(order, min(config.encoder_items, len(cache)))[1]
   mask = text.mask[chosen]
   hidden = encoder.upper(text.lower[chosen], mask, _depth(encoder, config), rngs)
-  return cache.at[chosen].set(pool(hidden, mask))
+  return cache.at[chosen].set(encoder.pool(hidden, mask))

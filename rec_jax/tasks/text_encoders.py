@@ -1,27 +1,114 @@
-"""The text encoders that training starts from."""
+"""The text encoder that a run starts from: the folder of its config, or all-MiniLM-L6-v2."""
 
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 from flax import nnx
 
-from rec_jax.data import sources
-from rec_jax.models import pretrained
+from rec_jax import files
+from rec_jax.data import sources, tokenizer
+from rec_jax.data.config import DataConfig
+from rec_jax.data.tokenizer import Vocabulary
+from rec_jax.models.config import TextEncoderConfig
+from rec_jax.models.hugging_face import folder as hugging_face
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.types import InputError
 
-
-def published() -> TextEncoder:
-  """all-MiniLM-L6-v2 as it was published."""
-  files = sources.minilm_files()
-  return pretrained.load_bert(files.weights, files.config)
+_TOKENIZER = 'tokenizer.json'
 
 
-def initial(init: str, seed: int) -> TextEncoder:
-  """Published weights ('minilm') or random ones of the same sizes ('random').
+def folder(data: DataConfig) -> Path:
+  """Where config.json, tokenizer.json and the weights are.
+
+  Raises:
+    InputError: the package of all-MiniLM-L6-v2 is absent or not the pinned one.
+  """
+  return Path(data.text_model) if data.text_model else _minilm()
+
+
+def sizes(data: DataConfig) -> TextEncoderConfig:
+  """The sizes of the encoder; those of all-MiniLM-L6-v2 are known without its package.
+
+  Raises:
+    InputError: a folder without a config that is known here.
+  """
+  if data.text_model:
+    return hugging_face.read_config(folder(data), data.text_pooling)
+  known = TextEncoderConfig()
+  pooling = known.pooling if data.text_pooling == 'auto' else data.text_pooling
+  return dataclasses.replace(known, pooling=pooling)
+
+
+def check(data: DataConfig) -> None:
+  """Looks whether config, weights and tokenizer belong together; reads no weights.
+
+  Raises:
+    InputError: one of them is missing or damaged, a tensor is missing or misshapen, or the
+      tokenizer has ids that the encoder has no vector for, or none to hide a token with.
+  """
+  where, config = folder(data), sizes(data)
+  hugging_face.check(where)
+  found = vocabulary(data)
+  if found.size > config.vocab_size:
+    raise InputError(
+      f'{where}: tokenizer.json has {found.size} ids, but the encoder has vectors for '
+      f'{config.vocab_size}; give the tokenizer that it was trained with'
+    )
+  if found.mask is None and not config.transformer.causal:
+    raise InputError(
+      f'{where}: the tokenizer has no token that hides another; name its mask_token in '
+      'tokenizer_config.json'
+    )
+
+
+def published(data: DataConfig) -> TextEncoder:
+  """The encoder as it was published."""
+  return hugging_face.load(folder(data), data.text_pooling)
+
+
+def initial(init: str, data: DataConfig, seed: int) -> TextEncoder:
+  """Published weights ('published') or random ones of the same sizes ('random').
 
   Raises:
     InputError: an unknown `init`.
   """
-  if init == 'minilm':
-    return published()
+  if init == 'published':
+    return published(data)
   if init == 'random':
-    return TextEncoder(pretrained.read_config(sources.minilm_files().config), rngs=nnx.Rngs(seed))
-  raise InputError(f'unknown init "{init}"; set --config.pretrain.init to minilm or random')
+    return TextEncoder(sizes(data), rngs=nnx.Rngs(seed))
+  raise InputError(f'unknown init "{init}"; set --config.pretrain.init to published or random')
+
+
+def output_matrix(init: str, data: DataConfig) -> np.ndarray | None:
+  """[V, H], by which the published model makes logits if not by its token embedding."""
+  return hugging_face.output_matrix(folder(data)) if init == 'published' else None
+
+
+def encode(data: DataConfig, texts: Sequence[str]) -> tokenizer.Tokens:
+  """Tokens of texts, as the encoder reads them."""
+  return tokenizer.encode(folder(data) / _TOKENIZER, texts, data.text_length)
+
+
+def vocabulary(data: DataConfig) -> Vocabulary:
+  """Size and special tokens of the tokenizer."""
+  return tokenizer.vocabulary(folder(data) / _TOKENIZER)
+
+
+def fingerprint(data: DataConfig) -> str:
+  """The sha256 of config, tokenizer and weights; empty for all-MiniLM-L6-v2, which is pinned."""
+  if not data.text_model:
+    return ''
+  where = folder(data)
+  names = ('config.json', _TOKENIZER, *(path.name for path in where.glob('*.safetensors')))
+  digests = [f'{name} {files.sha256(where / name)}' for name in sorted(names)]
+  return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
+
+
+@functools.cache
+def _minilm() -> Path:
+  """Verified once in a process: for that the weights are read whole."""
+  return sources.minilm_files().config.parent

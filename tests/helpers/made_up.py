@@ -203,7 +203,9 @@ def results(**changes):
       'split': 'leave_last',
       'younger_share': 0.4,
       'cut_time': '1998-02-09T15:47:51+00:00',
-      'counts': counts | {'events_on_cold_items': 50, 'corpus_texts': 70},
+      'counts': counts
+      | {'events_on_cold_items': 50, 'corpus_texts': 70}
+      | {'item_texts_cut': 3, 'corpus_texts_cut': 4},
       'fingerprint': 'f' * 64,
     },
     'has_ratings': True,

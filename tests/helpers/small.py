@@ -9,6 +9,7 @@ from flax import nnx
 from rec_jax.data import splits
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
+from rec_jax.data.tokenizer import Vocabulary
 from rec_jax.models.config import TextEncoderConfig, TransformerConfig
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import (
@@ -22,6 +23,8 @@ from rec_jax.stages.explore import worlds
 from rec_jax.types import Interactions, ItemTable
 
 VOCAB_SIZE = 200
+# The special tokens of all-MiniLM-L6-v2.
+BERT = Vocabulary(size=30_522, pad=0, mask=103, frame=(101, 102))
 _WORDS = ('red', 'blue', 'green', 'old', 'new', 'small', 'large', 'quiet')
 
 

@@ -127,3 +127,28 @@ def test_what_cannot_be_adapted_is_refused():
     adapted('lore')
   with pytest.raises(InputError, match='^3 blocks of an encoder that has 2; .*between 0 and 2$'):
     adapted('lora', LAYERS + 1)
+
+
+def test_merged_low_rank_terms_give_the_same_vectors():
+  model = adapted('lora')
+  for block in model.transformer.blocks[DEPTH:]:
+    for layer in (block.attention.query, block.attention.value):
+      layer.lora_b[...] = jnp.full(layer.lora_b.shape, 0.3)
+  before = encode(model)
+  peft.merge(model)
+  assert set(modules.flat(model)) == set(modules.flat(encoder()))
+  np.testing.assert_allclose(encode(model), before, atol=1e-5)
+  assert np.abs(before - encode(encoder())).max() > 0.01
+
+
+def test_grouped_values_are_adapted_in_their_own_width():
+  blocks = TransformerConfig(
+    num_layers=1, num_heads=2, hidden_dim=H, mlp_dim=6, num_key_value_heads=1, query_bias=False
+  )
+  model = modules.random(
+    lambda: TextEncoder(TextEncoderConfig(vocab_size=9, transformer=blocks), rngs=nnx.Rngs(0))
+  )
+  peft.adapt(model, 'lora', 1, RANK, nnx.Rngs(1))
+  attention = model.transformer.blocks[0].attention
+  assert attention.query.lora_b.shape == (RANK, H)
+  assert attention.value.lora_b.shape == (RANK, H // 2)

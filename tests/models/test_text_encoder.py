@@ -8,7 +8,7 @@ from flax import nnx
 from scipy import special
 
 from rec_jax.models import text_encoder
-from rec_jax.models.config import TextEncoderConfig, TransformerConfig
+from rec_jax.models.config import POOLINGS, TextEncoderConfig, TransformerConfig
 from rec_jax.models.text_encoder import MaskedLanguageModelHead, TextEncoder
 from rec_jax.types import InputError
 from tests.models import modules
@@ -66,18 +66,30 @@ def test_pooling_is_the_mean_over_tokens_alone():
   hidden[~mask] = np.float32(1e6)
   np.testing.assert_allclose(text_encoder.mean_pool(hidden, mask), expected, atol=1e-6)
   unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-  np.testing.assert_allclose(text_encoder.pool(hidden, mask), unit, atol=1e-6)
+  np.testing.assert_allclose(text_encoder.pool(hidden, mask, 'mean'), unit, atol=1e-6)
 
 
-def test_a_row_of_padding_pools_to_zero_and_spoils_no_gradient():
+@pytest.mark.parametrize('pooling', POOLINGS)
+def test_a_row_of_padding_pools_to_zero_and_spoils_no_gradient(pooling):
   hidden = jnp.ones((2, 3, 4))
   mask = jnp.array([[1, 1, 0], [0, 0, 0]])
   weight = jnp.arange(8.0).reshape(2, 4)
-  pooled, grads = jax.value_and_grad(lambda x: (weight * text_encoder.pool(x, mask)).sum())(hidden)
+  pooled, grads = jax.value_and_grad(
+    lambda x: (weight * text_encoder.pool(x, mask, pooling)).sum()
+  )(hidden)
   np.testing.assert_allclose(pooled, weight[0].sum() / 2, rtol=1e-6)
   assert np.isfinite(grads).all()
   assert not np.asarray(grads[1]).any()
   assert np.asarray(grads[0, :2]).any()
+
+
+@pytest.mark.parametrize(('pooling', 'expected'), [('first', [0, 0, 2, 1]), ('last', [5, 3, 2, 4])])
+def test_pooling_by_one_token_takes_that_token(pooling, expected):
+  hidden = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+  mask = np.array([[1] * 6, [1, 1, 1, 1, 0, 0], [0, 0, 1, 0, 0, 0], [0, 1, 1, 0, 1, 0]])
+  token = hidden[np.arange(4), expected]
+  unit = token / np.linalg.norm(token, axis=1, keepdims=True)
+  np.testing.assert_allclose(text_encoder.pool(hidden, mask, pooling), unit, atol=1e-6)
 
 
 def test_the_head_equals_numpy_in_float64():

@@ -34,7 +34,7 @@ def apply():
   def of(causal, norm_first, x, mask=MASK):
     kind = causal, norm_first
     if kind not in stacks:
-      stack = config(causal=causal, norm_first=norm_first)
+      stack = config(causal=causal, norm_first=norm_first, positions='alibi' if causal else 'none')
       stacks[kind] = modules.random(lambda: Transformer(stack, rngs=nnx.Rngs(0)))
     return stacks[kind], np.asarray(run(stacks[kind], x, mask))
 
@@ -124,7 +124,7 @@ def test_padding_does_not_leak(apply, causal, norm_first):
 
 def test_the_first_recency_slopes_are_those_published_for_eight_heads():
   attention = Attention(
-    TransformerConfig(num_layers=1, num_heads=8, hidden_dim=8, mlp_dim=8, causal=True),
+    TransformerConfig(num_layers=1, num_heads=8, hidden_dim=8, mlp_dim=8, positions='alibi'),
     rngs=nnx.Rngs(0),
   )
   origin = 'slopes of ALiBi (Press et al. 2022, section 3) for 8 heads'

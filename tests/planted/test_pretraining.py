@@ -7,13 +7,14 @@ import pytest
 from flax import nnx
 
 from rec_jax.data import sources
+from rec_jax.data.config import DataConfig
 from rec_jax.evaluation import isotropy
 from rec_jax.models import encoding
 from rec_jax.runs.config import Config
 from rec_jax.stages.pretrain import judgement
-from rec_jax.tasks import masked_language_modelling, text_encoders, zero_shot
+from rec_jax.tasks import language_modelling, masked_language_modelling, text_encoders, zero_shot
 from rec_jax.tasks.config import PretrainConfig
-from rec_jax.tasks.masked_language_modelling import Texts
+from rec_jax.tasks.language_modelling import Texts
 from rec_jax.training import loop
 from tests.helpers import small
 from tests.planted import world
@@ -33,7 +34,8 @@ def pretrained(data, encoder, directory, **changes):
   config = PretrainConfig(num_held_out=HELD_OUT, **changes)
   texts = Texts.split(data.corpus_ids, data.corpus_mask, config.num_held_out, 0)
   encoder = nnx.clone(encoder)
-  task = masked_language_modelling.task('continued', encoder, texts, config, 0)
+  objective = masked_language_modelling.objective(small.BERT, config.mask_rate)
+  task = language_modelling.task('continued', encoder, texts, objective, config, 0)
   state, parts = loop.train(task, directory, jax.random.key(0), {})
   return parts.merge(state.average, state.cache).encoder
 
@@ -77,7 +79,7 @@ def published(tmp_path_factory):
   directory = tmp_path_factory.mktemp('published')
   truth = world.make(0)
   data = world.dataset(truth, directory, sources.minilm_files().tokenizer)
-  encoder = text_encoders.published()
+  encoder = text_encoders.published(DataConfig())
   after = pretrained(data, encoder, directory)
   return measures(truth, data, encoder), measures(truth, data, after)
 

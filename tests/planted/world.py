@@ -17,6 +17,7 @@ from rec_jax.data import builder, splits, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.tables import read_tables
+from tests.helpers import small
 
 CUT = 0.7
 # [CLS], three words of the topic, up to three fillers, [SEP]: what the small encoder can read.
@@ -156,7 +157,7 @@ def dataset(world: World, directory: Path, tokenizer_path: Path | None = None) -
   interactions, items = builder.read(directory / 'dataset')
   split = splits.split(interactions, items.num_items, config.cut, config.min_events)
   path = tokenizer_path or _write_tokenizer(directory / 'tokenizer.json')
-  ids, mask = tokenizer.encode(path, items.text.tolist(), config.text_length)
+  ids, mask, _ = tokenizer.encode(path, items.text.tolist(), config.text_length)
   known = ~split.cold_items
   return Dataset('planted', interactions, items, split, ids, mask, ids[known], mask[known], '', {})
 
@@ -171,16 +172,16 @@ def _write_tokenizer(path: Path) -> Path:
   """Whole words from the first free number on, and the special tokens where BERT has them."""
   words = [word for words in (*TOPICS, FILLERS) for word in words]
   vocabulary = {
-    '[PAD]': tokenizer.PAD_ID,
-    '[CLS]': tokenizer.CLS_ID,
-    '[SEP]': tokenizer.SEP_ID,
-    '[MASK]': tokenizer.MASK_ID,
-  } | {word: tokenizer.MASK_ID + 1 + i for i, word in enumerate(words)}
+    '[PAD]': small.BERT.pad,
+    '[CLS]': small.BERT.frame[0],
+    '[SEP]': small.BERT.frame[1],
+    '[MASK]': small.BERT.mask,
+  } | {word: small.BERT.mask + 1 + i for i, word in enumerate(words)}
   made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token='[MASK]'))
   made.pre_tokenizer = pre_tokenizers.Whitespace()
   made.post_processor = processors.TemplateProcessing(
     single='[CLS] $A [SEP]',
-    special_tokens=[('[CLS]', tokenizer.CLS_ID), ('[SEP]', tokenizer.SEP_ID)],
+    special_tokens=list(zip(('[CLS]', '[SEP]'), small.BERT.frame, strict=True)),
   )
   made.save(str(path))
   return path

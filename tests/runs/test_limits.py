@@ -1,17 +1,19 @@
 """Settings that cannot be are refused by name before anything is written."""
 
 import dataclasses
+import pathlib
 
 import pytest
 
 from rec_jax.data import sources
-from rec_jax.models import pretrained
 from rec_jax.models.config import TextEncoderConfig
+from rec_jax.models.hugging_face import folder
 from rec_jax.runs import limits, workdir
 from rec_jax.runs.config import Config
 from rec_jax.studies.sweep import config as sweep_configs
 from rec_jax.types import InputError
 
+GPT2 = pathlib.Path(__file__).parents[1] / 'data/encoders/gpt2'
 CONFIGS = [Config()] + [
   each()
   for each in vars(sweep_configs).values()
@@ -59,8 +61,9 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'data__text_length': 2}, 'data.text_length is 2'),
     ({'data__cut': 1.0}, 'to more than 0 and less than 1'),
     ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
+    ({'data__text_pooling': 'max'}, 'data.text_pooling is "max"; .* auto or mean or first or last'),
     ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),
-    ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* minilm or random'),
+    ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* published or random'),
     ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
@@ -96,6 +99,24 @@ def test_a_setting_that_cannot_be_is_one_line(tmp_path, change, message):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'data__text_length': 25}, 'data.text_length is 25; .* at most 24$'),
+    ({'finetune__encoder_blocks': 3}, 'finetune.encoder_blocks is 3; .* at most 2$'),
+    ({'finetune__encoder_rank': 33}, 'finetune.encoder_rank is 33; .* at most 32$'),
+    ({'distil__token_dim': 33}, 'distil.token_dim is 33; .* at most 32$'),
+    ({'data__text_model': 'no/such'}, '^no/such/config.json: no such file'),
+  ],
+)
+def test_limits_that_an_encoder_sets_are_those_of_its_folder(tmp_path, change, message):
+  fits = {'data__text_model': str(GPT2), 'data__text_length': 24, 'distil__token_dim': 32}
+  limits.check(changed(**fits))
+  with pytest.raises(InputError, match=message):
+    workdir.start(changed(**(fits | change)), tmp_path / 'run', 'prepare')
+  assert not list(tmp_path.iterdir())
+
+
 def test_every_number_has_a_limit():
   """A new field is not forgotten."""
   names = [name for each in CONFIGS for name in limits.numbers(each)]
@@ -119,4 +140,4 @@ def test_all_counts_have_an_upper_end():
 
 
 def test_the_sizes_of_the_encoder_are_those_of_the_published_one():
-  assert pretrained.read_config(sources.minilm_files().config) == TextEncoderConfig()
+  assert folder.read_config(sources.minilm_files().config.parent) == TextEncoderConfig()

@@ -12,7 +12,7 @@ from flax import nnx
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.student import Student
-from rec_jax.models.text_encoder import TextEncoder, pool
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
@@ -65,7 +65,7 @@ def _teacher_scores(
   model: TwoTowerModel, input_ids: jax.Array, mask: jax.Array, users: jax.Array
 ) -> jax.Array:
   encoder = cast(TextEncoder, model.encoder)  # Only an id-only model has none.
-  text = pool(encoder(input_ids, mask), mask)
+  text = encoder.pool(encoder(input_ids, mask), mask)
   return users @ model.towers.items.from_text(text).T
 
 

@@ -60,7 +60,7 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
       weights = ease.fit(user, item, num_items, lambda_=lambda_)
       yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
 
-  by_text = functools.partial(_by_text, _published(dataset))
+  by_text = functools.partial(_by_text, _published(config, dataset))
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     return {
       POPULARITY: Recommender([lambda asked: popularity.scores(counts, asked.history)]),
@@ -88,9 +88,9 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   return Recommender([_scorer(_student_scores, model) for model in models])
 
 
-def _published(dataset: Dataset) -> jax.Array:
+def _published(config: Config, dataset: Dataset) -> jax.Array:
   """[N, H] directions of the published text vectors of items."""
-  encoder = text_encoders.published()
+  encoder = text_encoders.published(config.data)
   vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
   return zero_shot.directions(vectors, ~dataset.split.cold_items)
 

@@ -4,17 +4,14 @@ Reads every earlier stage. Writes `metrics.json` and `timings.json`, and beside 
 `report/index.html`; ends with the main numbers on the terminal.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from rec_jax import files
 from rec_jax.report import terminal
 from rec_jax.runs import artefacts, run_results
-from rec_jax.runs import manifest as manifests
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import STAGES, Config
 from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders, run_page
@@ -57,10 +54,9 @@ def run_checkpoint(path: str | os.PathLike[str]) -> None:
     raise InputError(
       f'{path} is none of the stages {", ".join(_CHECKPOINT_ROWS)}: give --checkpoint=WORKDIR/STAGE'
     )
-  manifest = runs.read_manifest(path.parent)
-  manifests.check_fields(manifest, dataclasses.asdict(Config()), path.parent)
+  config = artefacts.load_config(path.parent)
   runs.require(path.parent, path.name)
-  rows = _CHECKPOINT_ROWS[path.name](_config(Config, manifest['config']), path.parent)
+  rows = _CHECKPOINT_ROWS[path.name](config, path.parent)
   print(_table(rows))
 
 
@@ -113,16 +109,6 @@ _CHECKPOINT_ROWS = {
   'distil': _distil_rows,
   'explore': _explore_rows,
 }
-
-
-def _config(kind: Any, settings: Mapping[str, Any]) -> Any:
-  """The nested dataclass that a manifest holds as nested dictionaries."""
-  known = {field.name: field.type for field in dataclasses.fields(kind)}
-  nested = {
-    name: _config(known[name], value) if dataclasses.is_dataclass(known[name]) else value
-    for name, value in settings.items()
-  }
-  return kind(**nested)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

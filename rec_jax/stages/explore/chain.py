@@ -110,7 +110,7 @@ def load(config: Config, workdir: str | os.PathLike[str]) -> Chain:
     student_vectors=np.asarray(student.item_vectors()),
     teacher_vectors=np.asarray(teacher.towers.items.vectors()),
     text_vectors=encoding.text_vectors(
-      text_encoders.published(), dataset.input_ids, dataset.attention_mask
+      text_encoders.published(config.data), dataset.input_ids, dataset.attention_mask
     ),
   )
 

@@ -40,6 +40,8 @@ def section(found: Results) -> Section:
     'cold_items': 'without any event before the cut: only their text is known',
     'events_on_cold_items': 'after the cut; they judge models on unseen items',
     'corpus_texts': 'unlabelled texts for the language model',
+    'item_texts_cut': 'texts of items with more tokens than are read',
+    'corpus_texts_cut': 'likewise of the unlabelled texts',
   }
   table = Table(
     'The parts of the data',

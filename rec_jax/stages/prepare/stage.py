@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import builder, dataset, sources, splits, tokenizer
+from rec_jax.data import builder, dataset, sources, splits
 from rec_jax.data.config import DataConfig
 from rec_jax.data.splits import Split
 from rec_jax.data.tables import Tables, read_tables, take_first
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.tasks import text_encoders
 from rec_jax.types import InputError, Interactions, ItemTable
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,13 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       with runs.timed(stage_dir, 'prepare'):
         summary = _prepare(config.data, stage_dir)
       runs.record(workdir, dataset=summary['name'], fingerprint=summary['fingerprint'])
+      runs.record(workdir, text_model=text_encoders.fingerprint(config.data))
       runs.finish(stage_dir, _rows(summary))
 
 
 def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   """Writes all files of the stage and returns what `dataset.json` says."""
+  text_encoders.check(config)
   tables = take_first(_tables(config), config.used_fraction)
   builder.write(tables, stage_dir / dataset.EVENTS)
   interactions, items = builder.read(stage_dir / dataset.EVENTS)
@@ -51,10 +54,18 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
     int(interactions.timestamp[split.num_before]), datetime.UTC
   )
   corpus = _corpus(config, items, split, cut_time.year - 1)
-  path = sources.minilm_files().tokenizer
-  for name, texts in ((dataset.ITEMS, items.text.tolist()), (dataset.CORPUS, corpus)):
-    input_ids, attention_mask = tokenizer.encode(path, texts, config.text_length)
-    np.savez(stage_dir / name, input_ids=input_ids, attention_mask=attention_mask)
+  counts = _counts(interactions, items, split) | {'corpus_texts': len(corpus)}
+  for name, kind, texts in (
+    (dataset.ITEMS, 'item_texts', items.text.tolist()),
+    (dataset.CORPUS, 'corpus_texts', corpus),
+  ):
+    tokens = text_encoders.encode(config, texts)
+    np.savez(stage_dir / name, input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+    counts[f'{kind}_cut'] = tokens.num_cut
+    logger.info(
+      '%s: %d of %d have more than data.text_length=%d tokens and are cut there',
+      *(kind.replace('_', ' '), tokens.num_cut, len(texts), config.text_length),
+    )
   summary = {
     'name': tables.name,
     'licence': tables.licence,
@@ -64,7 +75,7 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
     'min_events': config.min_events,
     'split': config.split,
     'younger_share': splits.younger_share(split),
-    'counts': _counts(interactions, items, split) | {'corpus_texts': len(corpus)},
+    'counts': counts,
     'fingerprint': builder.fingerprint(interactions, items),
     'sha256': dataset.checksums(stage_dir),
   }

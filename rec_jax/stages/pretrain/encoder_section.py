@@ -12,16 +12,20 @@ from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.pretrain import judgement
 
+_MASKED, _CAUSAL = 'masked_lm_loss', 'causal_lm_loss'
+_TARGETS = {_MASKED: ('hidden', 'hidden words'), _CAUSAL: ('following', 'the next word')}
+
 
 def section(found: Results) -> Section:
   """Held-out losses and learning curves of both variants, and what became of the text vectors."""
   rows = [row for row in found.rows if row['stage'] == 'pretrain']
-  metric = 'masked_lm_loss'
+  (metric,) = {row['metric'] for row in rows if row['metric'] in (_MASKED, _CAUSAL)}
+  target, task = _TARGETS[metric]
   table = Table(
-    'Loss on held-out text, in nats a hidden token (lower is better)',
+    f'Loss on held-out text, in nats a {target} token (lower is better)',
     ['what is trained', 'loss'],
     [[row['subject'], intervals.from_json(row)] for row in rows if row['metric'] == metric],
-    'A head that guesses hidden words is trained on the frozen encoder, and another together with '
+    f'A head that guesses {task} is trained on the frozen encoder, and another together with '
     'the encoder, for as many steps on the same texts. If the second ends lower, the encoder has '
     f'learnt something about these texts. {wording.sentence(rows[0]["protocol"])}',
   )
@@ -33,7 +37,7 @@ def section(found: Results) -> Section:
   return Section(
     'Text encoder',
     'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
-    'on learning to guess hidden words, in the unlabelled text of this data set.',
+    f'on learning to guess {task}, in the unlabelled text of this data set.',
     [table, *_judgement(rows)],
     figures.learning_curves('Pre-training', {'training loss (nats a token)': losses}),
   )

@@ -83,7 +83,12 @@ def save_models(config, workdir, dataset):
     for variant, width in (('teacher', 8), ('id_only', 0)):
       model = modules.random(
         lambda variant=variant: next_item.new_model(
-          variant, text_encoders.initial('random', 0), config.finetune, num_items, 0, rank(variant)
+          variant,
+          text_encoders.initial('random', config.data, 0),
+          config.finetune,
+          num_items,
+          0,
+          rank(variant),
         ),
         seed,
       )

@@ -16,7 +16,7 @@ from tests.stages.evaluate.test_ranking_comparison import NUM_ITEMS, dataset
 def vectors(monkeypatch):
   """Text vectors that share a large common part."""
   made = np.random.default_rng(4).normal(size=(NUM_ITEMS, 8)) + 5
-  monkeypatch.setattr(text_encoders, 'published', lambda: None)
+  monkeypatch.setattr(text_encoders, 'published', lambda data: None)
   monkeypatch.setattr(encoding, 'text_vectors', lambda *_: made.astype(np.float32))
   monkeypatch.setattr(recommenders, 'LAMBDAS', (1.0, 30.0))
   monkeypatch.setattr(recommenders, 'DECAYS', (0.5, 1.0))

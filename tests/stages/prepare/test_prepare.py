@@ -1,11 +1,13 @@
 """The stage from a user's tables to what later stages read.
 
-The tokenizer of the installed MiniLM package is used throughout: the stage has no other. One test
-reads MovieLens from its package, because only that source has a film corpus.
+The tokenizer of the installed MiniLM package is used but where a folder is given. One test reads
+MovieLens from its package, because only that source has a film corpus.
 """
 
 import dataclasses
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import polars as pl
@@ -14,7 +16,7 @@ import pytest
 from rec_jax.data import sources, splits, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.runs import artefacts
-from rec_jax.runs.config import Config
+from rec_jax.runs.config import Config, DistilConfig
 from rec_jax.stages.prepare import stage as prepare
 from rec_jax.types import InputError
 
@@ -34,7 +36,7 @@ def config(tmp_path) -> Config:
     text_length=8,
     cut=0.3,
   )
-  return Config(data=data)
+  return Config(data=data, distil=DistilConfig(token_dim=8))
 
 
 def _changed(config: Config, **fields) -> Config:
@@ -83,6 +85,76 @@ def test_the_split_that_is_asked_for_is_the_one_that_is_read(config, tmp_path):
   assert dataset.split.test_event.min() >= dataset.split.num_before
   rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
   assert all('global_time' in row['protocol'] for row in rows)
+
+
+ENCODERS = pathlib.Path(__file__).parents[2] / 'data/encoders'
+
+
+@pytest.mark.parametrize('name', ['roberta', 'gpt2'])
+def test_a_folder_of_an_encoder_decides_the_tokens(config, tmp_path, name):
+  folder = ENCODERS / name
+  prepare.run(_changed(config, text_model=str(folder), text_length=5), tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  texts = [f'Item number {i}' for i in range(20)]
+  expected = tokenizer.encode(folder / 'tokenizer.json', texts, 5)
+  np.testing.assert_array_equal(dataset.input_ids, expected.input_ids)
+  np.testing.assert_array_equal(dataset.attention_mask, expected.attention_mask)
+  longer = tokenizer.encode(folder / 'tokenizer.json', texts, 24).attention_mask.sum(1) > 5
+  rows = json.loads((tmp_path / 'run/metrics.json').read_text())
+  values = {row['metric']: row['value'] for row in rows}
+  assert values['item_texts_cut'] == longer.sum() > 0
+  assert values['corpus_texts_cut'] == longer[~dataset.split.cold_items].sum()
+
+
+def _broken(tmp_path, name, change):
+  folder = tmp_path / name
+  shutil.copytree(ENCODERS / name, folder)
+  change(folder)
+  return folder
+
+
+def _smaller_vocabulary(folder):
+  file = folder / 'tokenizer.json'
+  fields = json.loads(file.read_text())
+  fields['model']['vocab'] |= {'one': 203}
+  file.write_text(json.dumps(fields))
+
+
+def _no_mask(folder):
+  for name in ('tokenizer.json', 'tokenizer_config.json'):
+    (folder / name).write_text((folder / name).read_text().replace('[MASK]', '[HIDE]'))
+  file = folder / 'tokenizer_config.json'
+  fields = json.loads(file.read_text())
+  file.write_text(json.dumps({k: v for k, v in fields.items() if k != 'mask_token'}))
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (shutil.rmtree, 'config.json: no such file; a model is a folder with config.json'),
+    (lambda folder: (folder / 'tokenizer.json').unlink(), 'tokenizer.json: no such file'),
+    (lambda folder: (folder / 'model.safetensors').unlink(), 'model.safetensors: not a readable'),
+    (lambda folder: (folder / 'config.json').write_text('{}'), 'model_type is None; those known'),
+    (_smaller_vocabulary, 'tokenizer.json has 204 ids, but the encoder has vectors for 203'),
+    (_no_mask, 'the tokenizer has no token that hides another'),
+  ],
+)
+def test_a_folder_that_does_not_hold_together_is_one_line(config, tmp_path, change, message):
+  folder = _broken(tmp_path, 'bert', change)
+  with pytest.raises(InputError, match=message) as error:
+    prepare.run(_changed(config, text_model=str(folder)), tmp_path / 'run')
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_an_encoder_that_changes_in_the_middle_of_a_run_is_noticed(config, tmp_path):
+  folder = _broken(tmp_path, 'bert', lambda folder: None)
+  config = _changed(config, text_model=str(folder))
+  prepare.run(config, tmp_path / 'run')
+  artefacts.check_text_model(config, tmp_path / 'run')
+  (folder / 'config.json').write_text((folder / 'config.json').read_text() + ' ')
+  with pytest.raises(InputError, match=f'^{folder} has changed since .*give another --workdir'):
+    artefacts.check_text_model(config, tmp_path / 'run')
 
 
 def test_a_finished_stage_is_not_run_again(config, tmp_path):

@@ -1,0 +1,1 @@
+"""Folders in the Hugging Face layout, read and written: a table of names and sizes a family."""
