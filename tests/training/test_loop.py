@@ -121,7 +121,7 @@ def uninterrupted(tmp_path_factory):
   return directory, train(directory)
 
 
-@pytest.mark.parametrize('interruptions', [[1], [3], [2, 1]])
+@pytest.mark.parametrize('interruptions', [pytest.param([1], marks=pytest.mark.soak), [3], [2, 1]])
 def test_a_resumed_run_is_an_uninterrupted_one(tmp_path, uninterrupted, interruptions):
   for count in interruptions:
     with pytest.raises(InterruptedRunError):
