@@ -46,7 +46,8 @@ def losses(model, key, batch, data, phase):
 
 def batches():
   source = grain.MapDataset.range(40).seed(1).shuffle().repeat().batch(4)
-  return source.to_iter_dataset()
+  # Grain itself would read five hundred batches ahead.
+  return source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
 
 
 def distance(model):
@@ -121,7 +122,7 @@ def uninterrupted(tmp_path_factory):
   return directory, train(directory)
 
 
-@pytest.mark.parametrize('interruptions', [pytest.param([1], marks=pytest.mark.soak), [3], [2, 1]])
+@pytest.mark.parametrize('interruptions', [[1], [3], [2, 1]])
 def test_a_resumed_run_is_an_uninterrupted_one(tmp_path, uninterrupted, interruptions):
   for count in interruptions:
     with pytest.raises(InterruptedRunError):
