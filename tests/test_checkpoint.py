@@ -25,7 +25,8 @@ CONFIG = {'seed': 3, 'model': {'dims': [4, 8], 'name': 'tower'}}
 
 def make_iterator():
   dataset = grain.MapDataset.source(range(100)).seed(5).shuffle().repeat().batch(4)
-  return iter(dataset.to_iter_dataset())
+  # Grain itself would read five hundred batches ahead.
+  return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)))
 
 
 def make_state(seed=0):
@@ -285,7 +286,8 @@ from rec_jax import checkpoint
 
 directory, out = sys.argv[1:]
 dataset = grain.MapDataset.source(range(1000)).seed(5).shuffle().repeat().batch(4)
-iterator = iter(dataset.to_iter_dataset())
+reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+iterator = iter(dataset.to_iter_dataset(reading))
 state = {'sum': jnp.zeros(4), 'key': jax.random.key(0), 'ballast': jnp.ones((500, 500))}
 
 @jax.jit

@@ -30,16 +30,16 @@ from tests.helpers import small
 encoder = functools.partial(small.encoder, vocab_size=30_522)
 if not any('text_model' in flag for flag in sys.argv):
   text_encoders.initial = text_encoders.published = encoder
-short = {'lambda_': (20.0, 80.0)}
-greedy = dataclasses.replace(policies.PER_USER_GREEDY, grid=short)
-ucb = dataclasses.replace(
-  policies.PER_USER_UCB, grid=short | {'alpha': (0.1, 1.0)}, frontier=(0.1, 1.0)
+greedy = dataclasses.replace(
+  policies.PER_USER_GREEDY,
+  grid={'lambda_': (20.0, 80.0)},
+  strength='lambda_',
+  frontier=(20.0, 80.0),
 )
 policies.comparison = lambda world: (
-  policies.UNIFORM, policies.baseline(world), policies.MODEL_GREEDY, greedy, ucb
+  policies.UNIFORM, policies.baseline(world), policies.MODEL_GREEDY, greedy
 )
-policies.COLD_START = (ucb,)
-payoff.ENTRIES = (greedy, ucb)
+policies.COLD_START = payoff.ENTRIES = (greedy,)
 
 script = sys.argv.pop(1)
 runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)

@@ -86,7 +86,7 @@ def test_propensities_of_a_slate_are_probabilities(name):
   assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
 
 
-@every
+@of_parts
 def test_the_state_keeps_its_structure_and_types(name):
   policy, state = problems.learnt(name, SPEC)
   first = policy.init(jax.random.key(0), SPEC)
@@ -106,7 +106,7 @@ def assert_only_counted(policy, state, rows):
   assert problems.same_bits(state, dataclasses.replace(after, num_rejected=state.num_rejected))
 
 
-@every
+@of_parts
 def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(102, SPEC)
@@ -165,7 +165,7 @@ def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_
     assert any(np.array_equal(propensity, other) for other in others)
 
 
-@every
+@of_parts
 def test_nothing_is_traced_again_when_arms_come_and_go(name):
   policy, state = problems.learnt(name, SPEC)
   before = [function._cache_size() for function in (policy.select, policy.update)]
@@ -178,7 +178,7 @@ def test_nothing_is_traced_again_when_arms_come_and_go(name):
   assert [function._cache_size() for function in (policy.select, policy.update)] == before
 
 
-@every
+@of_parts
 def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
   policy, state = problems.learnt(name, SPEC)
   arm = int(problems.context(0, SPEC).arm_ids[2])
@@ -200,7 +200,7 @@ def test_a_reset_arm_is_as_new_and_nothing_else_changes(name):
     np.testing.assert_allclose(after[arm], old.mean() if name == 'exp3' else new[arm], rtol=1e-6)
 
 
-@every
+@of_parts
 def test_an_arm_that_does_not_exist_is_not_reset(name):
   policy, state = problems.learnt(name, SPEC)
   ids, features = jnp.array([-1, SPEC.num_arms]), jnp.ones((2, SPEC.arm_dim))

@@ -118,6 +118,7 @@ def run(policy, world, key):
 
 # Programs that take longest to compile, of policies whose parts are tested by themselves.
 LONG = (
+  'hypermodel_ts',
   'perturbed_history',
   'bootstrapped_logistic_ts',
   'bootstrapped_logistic_ucb',

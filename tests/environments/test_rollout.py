@@ -53,7 +53,7 @@ def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():
   same(whole.policy_state, rest.policy_state)
 
 
-@pytest.mark.parametrize('num_rounds', [257, 521])
+@pytest.mark.parametrize('num_rounds', [257, pytest.param(521, marks=pytest.mark.soak)])
 def test_a_number_of_rounds_without_divisors_is_played_in_blocks_and_a_rest(num_rounds):
   environment = linear_environment(6)
   whole = rollout(KEYS[:2], POLICY, environment, DATA, SPEC, num_rounds)

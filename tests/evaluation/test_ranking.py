@@ -32,6 +32,12 @@ def brute_force(name, order, targets, k):
   }[name]
 
 
+# Compiled whole rather than operation by operation.
+evaluate = jax.jit(ranking.evaluate, static_argnums=3)
+target_ranks = jax.jit(ranking.target_ranks)
+top_k = jax.jit(ranking.top_k, static_argnums=2)
+
+
 @functools.cache
 def evaluated(levels):
   """All metrics of the random lists, compiled once."""
@@ -64,33 +70,29 @@ def test_metric_equals_brute_force(name, levels):
 
 
 def test_mrr_without_cutoff_reaches_the_end_of_the_list():
-  values = ranking.evaluate(-jnp.arange(50.0), jnp.ones(50, bool), jnp.array([49]))
+  values = evaluate(-jnp.arange(50.0), jnp.ones(50, bool), jnp.array([49]))
   assert values['mrr'] == pytest.approx(1 / 50)
   assert values['mrr@10'] == 0
 
 
 def test_constant_scores_get_the_last_rank():
-  ranks = ranking.target_ranks(jnp.zeros(100), jnp.ones(100, bool), jnp.array([0, 57]))
+  ranks = target_ranks(jnp.zeros(100), jnp.ones(100, bool), jnp.array([0, 57]))
   np.testing.assert_array_equal(ranks, [99, 100])
 
 
 @pytest.mark.parametrize('value', [np.nan, -np.inf])
 def test_scores_that_are_not_finite_get_the_last_rank(value):
   scores = jnp.arange(10.0).at[3].set(value)
-  np.testing.assert_array_equal(
-    ranking.target_ranks(scores, jnp.ones(10, bool), jnp.array([3])), [10]
-  )
+  np.testing.assert_array_equal(target_ranks(scores, jnp.ones(10, bool), jnp.array([3])), [10])
   everywhere = jnp.full(10, value)
-  np.testing.assert_array_equal(
-    ranking.target_ranks(everywhere, jnp.ones(10, bool), jnp.array([3])), [10]
-  )
+  np.testing.assert_array_equal(target_ranks(everywhere, jnp.ones(10, bool), jnp.array([3])), [10])
 
 
 def test_excluded_items_do_not_count_and_an_excluded_target_is_a_miss():
   scores, mask = jnp.array([5.0, 4.0, 3.0, 2.0]), jnp.array([False, True, False, True])
-  ranks = ranking.target_ranks(scores, mask, jnp.array([3, 0, -1]))
+  ranks = target_ranks(scores, mask, jnp.array([3, 0, -1]))
   np.testing.assert_array_equal(ranks, [2, np.inf, np.inf])
-  values = ranking.evaluate(scores, mask, jnp.array([3, 0, -1]))
+  values = evaluate(scores, mask, jnp.array([3, 0, -1]))
   assert values['recall@10'] == 0.5
 
 
@@ -106,13 +108,13 @@ def test_order_of_items_plays_no_part():
 
 
 def test_every_metric_is_nan_without_targets():
-  values = ranking.evaluate(jnp.arange(5.0), jnp.ones(5, bool), jnp.array([-1, -1]), (1, 3))
+  values = evaluate(jnp.arange(5.0), jnp.ones(5, bool), jnp.array([-1, -1]), (1, 3))
   assert len(values) == 2 * len(ranking.METRICS) + 1
   assert all(np.isnan(value) for value in values.values())
 
 
 def test_a_perfect_list_gets_one_and_precision_its_share():
-  values = ranking.evaluate(jnp.arange(20.0), jnp.ones(20, bool), jnp.array([18, 19]))
+  values = evaluate(jnp.arange(20.0), jnp.ones(20, bool), jnp.array([18, 19]))
   for name in ('recall', 'ndcg', 'mrr', 'hit', 'map'):
     assert values[f'{name}@10'] == pytest.approx(1)
   assert values['precision@10'] == pytest.approx(0.2)
@@ -121,17 +123,17 @@ def test_a_perfect_list_gets_one_and_precision_its_share():
 def test_top_k_leaves_out_excluded_items_and_pads():
   scores = jnp.array([1.0, 9.0, jnp.nan, -jnp.inf, 5.0])
   mask = jnp.array([True, False, True, True, True])
-  values, items = ranking.top_k(scores, mask, 5)
+  values, items = top_k(scores, mask, 5)
   np.testing.assert_array_equal(items, [4, 0, 2, 3, -1])
   assert values[-1] == -jnp.inf
-  np.testing.assert_array_equal(ranking.top_k(scores, mask, 2)[1], [4, 0])
+  np.testing.assert_array_equal(top_k(scores, mask, 2)[1], [4, 0])
 
 
 def test_top_k_agrees_with_the_ranks_where_nothing_ties():
   scores = jax.random.normal(jax.random.key(0), (30,))
   mask = jnp.arange(30) % 3 > 0
-  items = ranking.top_k(scores, mask, 10)[1]
-  np.testing.assert_array_equal(ranking.target_ranks(scores, mask, items), np.arange(1, 11))
+  items = top_k(scores, mask, 10)[1]
+  np.testing.assert_array_equal(target_ranks(scores, mask, items), np.arange(1, 11))
 
 
 def test_misshapen_input_is_named():

@@ -82,7 +82,7 @@ def simulate(rng, item_effect, num_users=150, num_items=20):
   return values, np.arange(num_users), items
 
 
-def covered(item_effect, simulations=200):
+def covered(item_effect, simulations=100):
   """How often two-way and one-way intervals hold the mean, which is 0."""
   rng = np.random.default_rng(0)
   counts = np.zeros(2, int)
@@ -108,7 +108,7 @@ def test_without_effects_of_items_it_is_wider_by_at_most_root_three():
   for seed in range(20):
     values, users, items = simulate(rng, 0.0)
     key = jax.random.key(seed)
-    both = two_way.user_macro(key, {'x': values}, users, items)['x']
-    alone = intervals.user_mean(key, values)
+    both = two_way.user_macro(key, {'x': values}, users, items, resamples=400)['x']
+    alone = intervals.user_mean(key, values, resamples=400)
     ratios.append((both.high - both.low) / (alone.high - alone.low))
   assert 0.95 < np.mean(ratios) < 3**0.5 * 1.05

@@ -13,6 +13,7 @@ import pytest
 
 from experiments import launch
 from rec_jax.runs.config import STAGES
+from tests.helpers import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -70,9 +71,7 @@ def start(script, *flags, **environment):
 
 
 def run(script, *flags, **environment):
-  process = start(script, *flags, **environment)
-  out, errors = process.communicate()
-  return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+  return commands.run(_FAKE_STAGES, script, *flags, **environment)
 
 
 def assert_one_line_error(result, *parts):

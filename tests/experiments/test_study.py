@@ -1,13 +1,15 @@
 """Every declared study is whole, and the command says what is wrong in one line."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from experiments import studies
 from rec_jax.runs import limits, study
+from tests.helpers import commands
+
+_STUDY = """
+import runpy
+runpy.run_module('experiments.study', run_name='__main__', alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize('name', studies.NAMES)
@@ -45,9 +47,7 @@ def test_every_study_is_whole(name):
   ],
 )
 def test_a_wrong_command_is_one_line(tmp_path, flags, message):
-  command = [sys.executable, '-m', 'experiments.study', *flags, f'--workdir={tmp_path / "new"}']
-  environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
-  done = subprocess.run(command, capture_output=True, text=True, env=environment)
+  done = commands.run(_STUDY, *flags, f'--workdir={tmp_path / "new"}')
   assert done.returncode == 1
   [line] = done.stderr.splitlines()
   assert message in line
@@ -55,11 +55,7 @@ def test_a_wrong_command_is_one_line(tmp_path, flags, message):
 
 
 def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
-  command = [sys.executable, '-m', 'experiments.study', '--name=coverage', '--config.num_logs=10']
-  environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
-  done = subprocess.run(
-    [*command, f'--workdir={tmp_path}'], capture_output=True, text=True, env=environment
-  )
+  done = commands.run(_STUDY, '--name=coverage', '--config.num_logs=10', f'--workdir={tmp_path}')
   # Shares of ten logs are out of bounds for a thousand.
   assert done.returncode == 1, done.stderr
   assert '10 synthetic logs' in done.stdout

@@ -1,5 +1,6 @@
 """The student: where its vectors come from, and what it starts with."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -17,6 +18,11 @@ from tests.models import modules
 N, V, L, D = 4, 11, 5, 6
 IDS = np.array([[1, 7, 3, 2, 0], [1, 9, 2, 0, 0], [1, 4, 4, 8, 2], [1, 2, 0, 0, 0]])
 MASK = (IDS > 0).astype(np.int32)
+
+# Compiled whole rather than operation by operation.
+from_tokens, encode_users, item_vectors = map(
+  jax.jit, (Student.from_tokens, Student.encode_users, Student.item_vectors)
+)
 
 
 def student(linear_rank=0):
@@ -53,23 +59,23 @@ def test_vectors_from_tokens_are_those_of_numpy():
   y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6) * scale + shift
   pooled = np.stack([row[mask > 0].mean(0) for row, mask in zip(y, MASK, strict=True)])
   expected = pooled @ np.float64(model.out.kernel[...]) + np.float64(model.out.bias[...])
-  np.testing.assert_allclose(model.from_tokens(IDS, MASK), expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(from_tokens(model, IDS, MASK), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_changes_nothing():
   model = student()
   noise = np.where(MASK > 0, IDS, 10)
   np.testing.assert_allclose(
-    model.from_tokens(noise, MASK), model.from_tokens(IDS, MASK), rtol=1e-5
+    from_tokens(model, noise, MASK), from_tokens(model, IDS, MASK), rtol=1e-5
   )
   # A text that ends early may come without its padding.
-  short = model.from_tokens(IDS[1:2, :3], MASK[1:2, :3])
-  np.testing.assert_allclose(short, model.from_tokens(IDS, MASK)[1:2], rtol=1e-5)
+  short = from_tokens(model, IDS[1:2, :3], MASK[1:2, :3])
+  np.testing.assert_allclose(short, from_tokens(model, IDS, MASK)[1:2], rtol=1e-5)
 
 
 def test_items_with_an_id_have_its_vector_and_others_that_of_their_text():
   model = student()
-  vectors, by_text = model.item_vectors(), model.from_tokens(IDS, MASK)
+  vectors, by_text = item_vectors(model), from_tokens(model, IDS, MASK)
   np.testing.assert_array_equal(vectors[::2], model.id.embedding[...][::2])
   np.testing.assert_array_equal(vectors[1::2], by_text[1::2])
   assert not np.allclose(vectors[::2], by_text[::2])
@@ -104,9 +110,9 @@ def test_a_student_starts_at_the_average_user_and_text_of_its_teacher():
   np.testing.assert_allclose(
     model.users.norm.bias[...], (users @ directions).mean(0), rtol=1e-4, atol=1e-4
   )
-  placed = np.asarray(model.from_tokens(IDS, MASK))
+  placed = np.asarray(from_tokens(model, IDS, MASK))
   centre = np.asarray(jnp.concatenate([texts @ directions, 3 + texts[:, :2]], axis=1).mean(0))
-  random = student(linear_rank=2).from_tokens(IDS, MASK)
+  random = from_tokens(student(linear_rank=2), IDS, MASK)
   assert np.abs(placed - centre).max() < 0.5 * np.abs(random).max()
   np.testing.assert_array_equal(model.linear.given[...], path.given[...])
 
@@ -124,10 +130,10 @@ def test_principal_token_vectors_are_white_and_point_where_most_varies():
 def test_a_user_is_the_vector_after_the_last_event():
   model = student()
   history, rewards = np.array([[2, 3, 0]]), np.array([[1, 0, 0]])
-  items = model.item_vectors()
-  padded = model.encode_users(items, history, rewards)
+  items = item_vectors(model)
+  padded = encode_users(model, items, history, rewards)
   assert padded.shape == (1, D)
-  short = model.encode_users(items, history[:, :2], rewards[:, :2])
+  short = encode_users(model, items, history[:, :2], rewards[:, :2])
   np.testing.assert_allclose(padded, short, rtol=1e-5, atol=1e-6)
-  other = model.encode_users(items, history[:, ::-1], rewards[:, ::-1])
+  other = encode_users(model, items, history[:, ::-1], rewards[:, ::-1])
   assert not np.allclose(padded, other)

@@ -197,6 +197,7 @@ def test_the_user_of_whom_nothing_is_known_has_gradients_of_usual_size():
   users = nnx.view(UserTower(config, rngs=nnx.Rngs(0)), deterministic=True)
   empty = jnp.zeros((1, 3), jnp.int32)
 
+  @nnx.jit
   @nnx.grad
   def slope(users):
     return users(jnp.ones((5, 8)), empty, empty)[0, 0, 0]

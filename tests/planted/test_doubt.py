@@ -7,7 +7,7 @@ import pytest
 
 from rec_jax import bandits
 from rec_jax.environments.base import Environment, known_metrics, outcome_rows
-from rec_jax.environments.rollout import rollout
+from rec_jax.environments.rollout import rollout, side_by_side
 from rec_jax.types import ArmSpec, Context
 
 pytestmark = pytest.mark.usefixtures('optimised')
@@ -60,32 +60,35 @@ def environment():
   return Environment(lambda key, data: jnp.zeros((NUM_USERS, NUM_ARMS), bool), observe, step)
 
 
-def shown(alpha, doubts):
-  """(distinct items, share of cold ones) of exposures, by the mean over seeds."""
+def shown(alphas, doubts):
+  """For each alpha (distinct items, share of cold ones) of exposures, by the mean over seeds."""
   longest = float(jnp.max(jnp.sum(FEATURES**2, axis=1))) / PRECISION
   doubt = {
     'item_variance': 1 / (1 / longest + EVENTS / (NOISE + longest)),
     'item_noise': longest,
   }
-  policy = bandits.make(
-    'per_user_lin_ucb',
-    alpha=alpha,
-    lambda_=PRECISION,
-    noise_variance=NOISE,
-    a0=1 + EVENTS,
-    b0=9 + jnp.where(jnp.asarray(IS_COLD), 0, 400 - EVENTS),
-    **(doubt if doubts else {}),
-  )
+
+  def make(settings):
+    return bandits.make(
+      'per_user_lin_ucb',
+      alpha=settings['alpha'],
+      lambda_=PRECISION,
+      noise_variance=NOISE,
+      a0=1 + EVENTS,
+      b0=9 + jnp.where(jnp.asarray(IS_COLD), 0, 400 - EVENTS),
+      **(doubt if doubts else {}),
+    )
+
   spec = ArmSpec(NUM_ARMS, NUM_ARMS, 1, DIM, num_users=NUM_USERS)
-  keys = jax.random.split(jax.random.key(0), 8)
-  arms = rollout(keys, policy, environment(), (), spec, NUM_ROUNDS).metrics.arm_id.reshape(8, -1)
-  return np.mean([len(np.unique(row)) for row in arms]), np.mean(IS_COLD[arms])
+  keys, settings = side_by_side(jax.random.key(0), 8, [{'alpha': alpha} for alpha in alphas])
+  played = rollout(keys, make, environment(), (), spec, NUM_ROUNDS, settings=settings)
+  arms = played.metrics.arm_id.reshape(len(alphas), 8, -1)
+  return [(np.mean([len(np.unique(row)) for row in each]), np.mean(IS_COLD[each])) for each in arms]
 
 
 def test_a_wider_bound_shows_more_items_and_more_cold_ones():
-  frontier = [shown(alpha, doubts=True) for alpha in (0.03, 0.5, 3.0)]
-  (distinct, cold), (_, middle), (more, most) = frontier
+  (distinct, cold), (_, middle), (more, most) = shown((0.03, 0.5, 3.0), doubts=True)
   assert more > distinct
   assert cold < middle < most
   # Without doubt about the items themselves the bound is widest for those that are known best.
-  assert shown(3.0, doubts=False)[1] < most / 2
+  assert shown((3.0,), doubts=False)[0][1] < most / 2

@@ -9,7 +9,7 @@ from rec_jax.stages.explore.policies import PolicyEntry
 from tests.environments.test_visits import dense
 from tests.planted import training, world
 
-NUM_SEEDS = 8
+NUM_SEEDS = 4
 # Visits of each user, as many as the events that everyone has after the cut.
 NUM_VISITS = 9
 THOMPSON = PolicyEntry('Thompson', 'bernoulli_ts')

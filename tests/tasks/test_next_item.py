@@ -31,6 +31,9 @@ def make_task(setting, variant='teacher'):
   return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0, spectrum)
 
 
+score = nnx.jit(next_item.score)
+
+
 def whole(encoder, setting):
   """The text vectors of the whole catalogue, from the tokens on."""
   dataset = setting.dataset
@@ -158,16 +161,17 @@ def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(s
   try:
     model = nnx.view(make_task(setting).model, deterministic=True)
     asked = jnp.array([[3, 5]]), jnp.ones((1, 2), jnp.int32)
-    without = next_item.score(model, *asked)
+    without = score(model, *asked)
     model.towers.items.new_bias[...] = jnp.float32(1.5)
     more = np.zeros(data.items.num_items)
     more[:2] = 1.5
-    np.testing.assert_allclose(next_item.score(model, *asked) - without, more[None], atol=1e-5)
+    np.testing.assert_allclose(score(model, *asked) - without, more[None], atol=1e-5)
     student = distillation._untrained(
       model, data, DistilConfig(dim=4, token_dim=8, text_dim=8, num_heads=1), setting.config, 0
     )
-    scores = distillation.score(student, *asked)
+    of_student = nnx.jit(distillation.score)
+    scores = of_student(student, *asked)
     student.new_bias[...] = jnp.float32(0)
-    np.testing.assert_allclose(scores - distillation.score(student, *asked), more[None], atol=1e-5)
+    np.testing.assert_allclose(scores - of_student(student, *asked), more[None], atol=1e-5)
   finally:
     data.split.trained_items[:2] = True

@@ -46,7 +46,8 @@ def losses(model, key, batch, data, phase):
 
 def batches():
   source = grain.MapDataset.range(40).seed(1).shuffle().repeat().batch(4)
-  return source.to_iter_dataset()
+  # Grain itself would read five hundred batches ahead.
+  return source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
 
 
 def distance(model):

@@ -56,7 +56,6 @@ def test_it_decides_and_learns_as_its_policy_does():
 
 # One of each kind of state.
 KINDS = (
-  'bernoulli_ids',
   'disjoint_lin_ucb',
   'epinet_ts',
   'exp3',
@@ -64,7 +63,6 @@ KINDS = (
   'lin_falcon',
   'matrix_factorisation_ts',
   'per_user_lin_ts',
-  'perturbed_history',
 )
 
 
