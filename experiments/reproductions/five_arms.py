@@ -25,7 +25,8 @@ _SETUP = (
   'KL-UCB (c = 0), Thompson sampling (Beta(1, 1)), epsilon-greedy (0.1) and 100 choices of each '
   'arm, then the best; published: section 11.3 of chapter 2 of github.com/dasimoni/RL at 9c3f5df, '
   'with standard errors; tolerance: two standard errors of the difference, of equal spreads. '
-  'Deviation: the 500 choices before committing are drawn evenly, not in turn'
+  'Deviations: the 500 choices before committing are drawn evenly, not in turn, and the means are '
+  'learnt on after it, so that a wrong arm is left again'
 )
 
 
