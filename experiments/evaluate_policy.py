@@ -6,7 +6,7 @@ from absl import flags
 
 from experiments import launch
 
-_LOG = flags.DEFINE_string('log', None, 'Parquet, .csv, .npz, .dsjson or .vw', required=True)
+_LOG = flags.DEFINE_string('log', None, 'Parquet, .csv, .npz, .dsjson, .vw, .vw.csv', required=True)
 _POLICY = flags.DEFINE_string(
   'policy', None, 'a name, checkpoint, item:ID, column:NAME, see docs/off_policy.md', required=True
 )
@@ -16,6 +16,7 @@ _SEED = flags.DEFINE_integer('seed', 0, 'of the policy, the folds and the bootst
 _ESTIMATORS = flags.DEFINE_list('estimators', [], 'names, all that apply if none is given')
 _INTERVAL = flags.DEFINE_string('interval', 'bootstrap', 'bootstrap, t, likelihood or adaptive')
 _PROPENSITIES = flags.DEFINE_string('propensities', 'logged', 'or estimated, or balanced')
+_MODEL = flags.DEFINE_string('model', 'plain', 'of the reward, or mrdr, for this policy alone')
 _LEVEL = flags.DEFINE_float('level', 0.95, 'of the intervals, in (0, 1)')
 _OUT = flags.DEFINE_string('out', None, 'JSON file that gets the rows of the table')
 _FIGURE = flags.DEFINE_string('figure', 'policy_value.svg', 'where the figure goes')
@@ -29,7 +30,8 @@ def main() -> None:
 
   figure, out = pathlib.Path(_FIGURE.value), pathlib.Path(_OUT.value) if _OUT.value else None
   names = _ESTIMATORS.value or tuple(ESTIMATORS)
-  reading = Reading(names, _INTERVAL.value, _LEVEL.value, _PROPENSITIES.value)
+  how = _INTERVAL.value, _LEVEL.value, _PROPENSITIES.value
+  reading = Reading(names, *how, model=_MODEL.value)
   learning = _SHARE.value, _SEED.value
   dose_value.run(_LOG.value, _POLICY.value, *learning, figure, out, _AGAINST.value, reading)
 

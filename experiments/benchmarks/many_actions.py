@@ -27,12 +27,14 @@ class ManyActionsConfig:
     command: 'value' or 'learn'.
     num_rounds: n.
     num_actions: K.
+    objective: of 'learn'.
   """
 
   seed: int = 0
   command: str = 'value'
   num_rounds: int = 100_000
   num_actions: int = 1_000
+  objective: str = 'ipw'
 
 
 def get_study() -> Study:
@@ -84,7 +86,11 @@ def measure(config: ManyActionsConfig, workdir: Path) -> Mapping[str, Values]:
   logged.write(path, log)
   options = {
     'value': ['evaluate_policy', '--policy=popularity_greedy', f'--figure={workdir}/value.svg'],
-    'learn': ['learn_policy', '--objective=ipw', f'--out={workdir}/learnt'],
+    'learn': [
+      'learn_policy',
+      f'--objective={config.objective}',
+      f'--out={workdir}/learnt',
+    ],
   }
   script, *flags = options[config.command]
   arguments = [sys.executable, '-m', f'experiments.{script}', f'--log={path}', *flags]

@@ -1,9 +1,9 @@
 """Files of logged feedback by their suffix: our own table, Parquet or CSV, and what others write.
 
-`.npz` is OBP's dictionary, `.dsjson` and `.vw` are logs of Vowpal Wabbit, `.csv` is CSV, all else
-Parquet. Each is read as one `LoggedFeedback` and written from it. A table holds a row a round and
-what the dictionary (see `obp`) knows beyond that in columns of fixed length; what belongs to the
-actions is in the metadata of Parquet, or in a file beside the CSV.
+`.npz` is OBP's dictionary, `.dsjson`, `.vw` and `.vw.csv` are logs of Vowpal Wabbit, other `.csv`
+is CSV, all else Parquet. Each is read as one `LoggedFeedback` and written from it. A table holds a
+row a round and what the dictionary (see `obp`) knows beyond that in columns of fixed length; what
+belongs to the actions is in the metadata of Parquet, or in a file beside the CSV.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import logged_csv, obp, ranked_lists, vw, vw_write
+from rec_jax.data import logged_csv, obp, ranked_lists, vw, vw_csv, vw_write
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -47,8 +47,8 @@ def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True
   """
   if Path(path).suffix == '.npz':
     return obp.read_npz(path, with_propensity=with_propensity)
-  if Path(path).suffix in vw.SUFFIXES:
-    log = vw.read(path)
+  if _is_vw(path):
+    log = vw_csv.read(path) if vw_csv.is_vw_csv(path) else vw.read(path)
     return (
       log if with_propensity else dataclasses.replace(log, propensity=np.ones_like(log.propensity))
     )
@@ -104,7 +104,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   Raises:
     InputError: there is no such column, or it is not of numbers.
   """
-  if Path(path).suffix in ('.npz', *vw.SUFFIXES):
+  if Path(path).suffix == '.npz' or _is_vw(path):
     raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
   frame, _ = _table(Path(path))
   if name not in frame.columns:
@@ -128,7 +128,8 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
 
 def columns(path: Path | str) -> list[str]:
   """Names of the columns of a log, none where it is no table."""
-  return [] if Path(path).suffix in ('.npz', *vw.SUFFIXES) else _table(Path(path))[0].columns
+  is_table = Path(path).suffix != '.npz' and not _is_vw(path)
+  return _table(Path(path))[0].columns if is_table else []
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
@@ -143,8 +144,8 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   if path.suffix == '.npz':
     obp.write_npz(path, log)
     return
-  if path.suffix in vw.SUFFIXES:
-    vw_write.write(path, log)
+  if _is_vw(path):
+    (vw_csv if vw_csv.is_vw_csv(path) else vw_write).write(path, log)
     return
   columns: dict[str, Any] = {
     'round': log.round,
@@ -173,6 +174,10 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
     return
   with files.replacing(path) as stream:
     frame.write_parquet(stream, metadata=metadata)
+
+
+def _is_vw(path: Path | str) -> bool:
+  return Path(path).suffix in vw.SUFFIXES or vw_csv.is_vw_csv(path)
 
 
 def _table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:

@@ -9,7 +9,7 @@ has none. Both formats hold one position.
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ _ID = 'Item'
 Features = dict[str, float]
 
 
-class _Round(NamedTuple):
+class Round(NamedTuple):
   """A round: `chosen` is a place in `actions`; of each action its id and features."""
 
   chosen: int
@@ -57,12 +57,23 @@ def read(path: Path | str) -> LoggedFeedback:
     raise InputError(f'{path}: cannot be read as text ({error})') from error
   if not rounds:
     raise InputError(f'{path}: the log is empty; give at least one round')
-  return _log(str(path), rounds)
+  return log_of(str(path), rounds)
 
 
-def _log(source: str, rounds: list[_Round]) -> LoggedFeedback:
-  slot: dict[str, int] = {}
-  features: list[Features] = []
+def log_of(source: str, rounds: list[Round], item_ids: Sequence[str] = ()) -> LoggedFeedback:
+  """A log of these rounds.
+
+  Args:
+    source: that is named in messages.
+    rounds: in the order of time.
+    item_ids: actions in their order, those that are in no round among them; by the order in which
+      they appear if not given.
+
+  Raises:
+    InputError: one line with the source and the round.
+  """
+  slot = {item_id: place for place, item_id in enumerate(item_ids)}
+  features: list[Features] = [{} for _ in item_ids]
   for row, one in enumerate(rounds):
     for item_id, own in one.actions:
       if slot.setdefault(item_id, len(slot)) == len(features):
@@ -127,7 +138,7 @@ def _matrix(source: str, rows: list[Features]) -> np.ndarray | None:
   return table
 
 
-def _dsjson(stream: Iterator[str], source: str) -> Iterator[_Round]:
+def _dsjson(stream: Iterator[str], source: str) -> Iterator[Round]:
   dropped = None
   for number, line in enumerate(stream):
     if not line.strip():
@@ -147,7 +158,7 @@ def _dsjson(stream: Iterator[str], source: str) -> Iterator[_Round]:
       if dropped is not None and pdrop != dropped:
         raise ValueError(f'pdrop {pdrop} is not that of the lines before, {dropped}')
       dropped = pdrop
-      yield _Round(
+      yield Round(
         chosen,
         float(event['_label_cost']),
         float(event['_label_probability']),
@@ -186,7 +197,7 @@ def _flat(value: Any, name: str = '') -> Features:
   return found
 
 
-def _text(stream: Iterator[str], source: str) -> Iterator[_Round]:
+def _text(stream: Iterator[str], source: str) -> Iterator[Round]:
   block: list[tuple[int, str]] = []
   for number, line in enumerate(stream):
     if line.strip():
@@ -198,7 +209,7 @@ def _text(stream: Iterator[str], source: str) -> Iterator[_Round]:
     yield _block(block, source)
 
 
-def _block(block: list[tuple[int, str]], source: str) -> _Round:
+def _block(block: list[tuple[int, str]], source: str) -> Round:
   shared: Features = {}
   actions: list[tuple[str, Features]] = []
   chosen = None
@@ -225,7 +236,7 @@ def _block(block: list[tuple[int, str]], source: str) -> _Round:
     raise InputError(
       f'{source}: line {block[0][0]}: no action of this round has a label action:cost:probability'
     )
-  return _Round(*chosen, shared, actions)
+  return Round(*chosen, shared, actions)
 
 
 def _namespaces(text: str) -> Features:

@@ -27,21 +27,26 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
     InputError: the log has several positions, does not say what there was to choose from, or has an
       id that text cannot hold.
   """
+  check(log)
   path = Path(path)
-  if log.position.any():
-    row = int(np.argmax(log.position > 0))
-    raise InputError(f'position, row {row}: {log.position[row]} has no place in a log of VW; use 0')
-  if log.candidates is None and (log.num_candidates != len(log.item_ids)).any():
-    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
-    raise InputError(f'num_candidates, row {row}: a log of VW names them; give them as candidates')
   encode = _dsjson_line if path.suffix == '.dsjson' else _text_block
   with files.replacing(path) as stream:
     for row in range(len(log.action)):
       stream.write(encode(log, row).encode())
 
 
+def check(log: LoggedFeedback) -> None:
+  """Raises InputError for several positions, or where what there was to choose from is unknown."""
+  if log.position.any():
+    row = int(np.argmax(log.position > 0))
+    raise InputError(f'position, row {row}: {log.position[row]} has no place in a log of VW; use 0')
+  if log.candidates is None and (log.num_candidates != len(log.item_ids)).any():
+    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
+    raise InputError(f'num_candidates, row {row}: a log of VW names them; give them as candidates')
+
+
 def _dsjson_line(log: LoggedFeedback, row: int) -> str:
-  offered, chosen, cost, probability = _parts(log, row)
+  offered, chosen, cost, probability = parts(log, row)
   context: dict[str, Any] = {} if log.context is None else {'Context': _plain(log.context[row])}
   actions = []
   for slot in offered:
@@ -70,7 +75,7 @@ def _dsjson_line(log: LoggedFeedback, row: int) -> str:
 
 
 def _text_block(log: LoggedFeedback, row: int) -> str:
-  offered, chosen, cost, probability = _parts(log, row)
+  offered, chosen, cost, probability = parts(log, row)
   lines = ['shared |Context' + _words(None if log.context is None else log.context[row])]
   for place, slot in enumerate(offered):
     item_id = str(log.item_ids[slot])
@@ -84,7 +89,7 @@ def _text_block(log: LoggedFeedback, row: int) -> str:
   return '\n'.join(lines) + '\n\n'
 
 
-def _parts(log: LoggedFeedback, row: int) -> tuple[list[int], int, float, float]:
+def parts(log: LoggedFeedback, row: int) -> tuple[list[int], int, float, float]:
   """What was offered, the place of the chosen action in it, its cost and its probability."""
   offered = list(range(len(log.item_ids)))
   if log.candidates is not None:

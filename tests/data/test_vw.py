@@ -1,9 +1,12 @@
 """Logs of Vowpal Wabbit, both ways; what it reads in them was written down once by itself."""
 
+import csv
 import dataclasses
 import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 # Neither format holds the last; text holds none.
 NOT_IN_DSJSON = ('expected_reward',)
 NOT_IN_TEXT = ('round', 'user_id', 'pi_b', *NOT_IN_DSJSON)
+NOT_IN_CSV = ('action_context', *NOT_IN_TEXT)
 
 
 def a_log():
@@ -47,7 +51,10 @@ def assert_same(ours, expected, absent=()):
         np.testing.assert_array_equal(found, value, err_msg=field.name)
 
 
-@pytest.mark.parametrize(('suffix', 'absent'), [('dsjson', NOT_IN_DSJSON), ('vw', NOT_IN_TEXT)])
+@pytest.mark.parametrize(
+  ('suffix', 'absent'),
+  [('dsjson', NOT_IN_DSJSON), ('vw', NOT_IN_TEXT), ('vw.csv', NOT_IN_CSV)],
+)
 @pytest.mark.parametrize('without', [(), ('context',), ('action_context',), ('candidates', 'pi_b')])
 def test_a_log_survives(tmp_path, suffix, absent, without):
   log = dataclasses.replace(a_log(), **dict.fromkeys(without))
@@ -116,6 +123,72 @@ def _example(module, example):
     # But for the constant that it adds.
     'features': [value for index, value in example.iter_features() if index != 11650396],
   }
+
+
+def test_the_peer_reads_the_labels_and_features_of_a_csv(tmp_path):
+  path, log = tmp_path / 'log.vw.csv', a_log()
+  logged.write(path, log)
+  assert path.read_bytes() == (GOLDEN / 'vw_log.vw.csv').read_bytes()
+  for row, (tag, label, features) in enumerate(parsed()['vw.csv']):
+    assert tag == log.item_ids[log.action[row]]
+    assert features == pytest.approx([x for x in log.context[row] if x])
+    chosen = [int(log.action[row]) + 1, -log.reward[row], log.propensity[row]]
+    assert label == [
+      pytest.approx(chosen) if slot == log.action[row] else [slot + 1, None, 0]
+      for slot in log.candidates[row]
+      if slot >= 0
+    ]
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('vowpalwabbit') is None, reason='Vowpal Wabbit is not installed'
+)
+def test_the_peer_still_reads_the_csv_so():
+  assert csv_by_the_peer(GOLDEN / 'vw_log.vw.csv') == parsed()['vw.csv']
+
+
+def csv_by_the_peer(path):
+  """A round -> its tag, label and features, as Vowpal Wabbit parses them.
+
+  Its CSV parser reads files alone: of these it prints features and tags by `--audit`, of each of
+  the three actions. Labels are parsed from their cells, as those of text are.
+  """
+  import vowpalwabbit
+
+  run = (
+    'import vowpalwabbit; '
+    f'vowpalwabbit.Workspace("--csv --cb 3 -t --audit --noconstant --quiet -d {path}").finish()'
+  )
+  lines = subprocess.run(
+    [sys.executable, '-c', run], check=True, capture_output=True, text=True
+  ).stdout.splitlines()
+  workspace = vowpalwabbit.Workspace('--cb 3 --quiet')
+  rounds = []
+  with path.open() as stream:
+    for row, cells in enumerate(csv.DictReader(stream)):
+      head, features = lines[6 * row : 6 * row + 2]
+      costs = workspace.parse(f'{cells["_label"]} | a').get_label(vowpalwabbit.CBLabel).costs
+      label = [[c.action, c.cost if c.probability else None, c.probability] for c in costs]
+      rounds.append(
+        [head.partition(' ')[2], label, [float(f.split(':')[2]) for f in features.split()]]
+      )
+  return rounds
+
+
+def test_a_csv_of_another_system(tmp_path):
+  path = tmp_path / 'log.vw.csv'
+  path.write_text(
+    '\ufeffUser|age,_label,sex\r\n3,2:1.5:0.25,"f"\r\n\r\n,1 3:0:0.5,m\r\n', encoding='utf-8'
+  )
+  log = logged.read(path)
+  assert log.item_ids.tolist() == ['1', '2', '3'] and log.action.tolist() == [1, 2]
+  # The second line offers two; no tag says what they are.
+  assert log.candidates.tolist() == [[0, 1, 2], [0, 2, -1]]
+  np.testing.assert_array_equal(log.context, [[3, 1, 0], [0, 0, 1]])
+  assert log.reward.tolist() == [-1.5, 0] and log.propensity.tolist() == [0.25, 0.5]
+  # Tags that are of rounds and not of actions name nothing.
+  path.write_text('_label,_tag,x\n1:0:1,a,1\n1:0:1,b,1\n')
+  assert logged.read(path).item_ids.tolist() == ['1']
 
 
 FOREIGN = (
@@ -188,6 +261,16 @@ def test_a_block_of_another_system(tmp_path):
       FOREIGN.replace('"w"', '"_tag":"b","w"') + FOREIGN.replace('"w":"x"', '"_tag":"b","w":"y"'),
       "round 1: action 'b' has other features",
     ),
+    ('vw.csv', '', 'line 0: no column "_label"'),
+    ('vw.csv', '_label,x\n', 'the log is empty'),
+    ('vw.csv', '_label,x\n1:1:0.5\n', 'line 1: no round .1 cells, and the header has 2'),
+    ('vw.csv', '_label,x\n0:1:0.5,1\n', "line 1: .*'0:1:0.5' is no action, 1 to 999999"),
+    ('vw.csv', '_label,x\n9999999:1:0.5,1\n', 'line 1: .* is no action'),
+    ('vw.csv', '_label,x\n1:1:0.5 2:1:0.5,1\n', 'line 1: .*has not one action:cost'),
+    ('vw.csv', '_label,x\n1:1:0.5 1,1\n', 'line 1: .*or an action twice'),
+    ('vw.csv', '_label,x\n1:1:0.5,1\n1:y:0.5,1\n', 'line 2: no round'),
+    ('vw.csv', '_label,x\n1:1:0.5,inf\n', 'line 1: .*x is NaN or infinite'),
+    ('vw.csv', '_label,x\n1:1:1.5,1\n', 'propensity, row 0: 1.5 is not in'),
     ('vw', '| a\n| b\n', 'line 0: no action of this round has a label'),
     ('vw', '0:1:0.5 | a\n0:1:0.5 | b\n', 'line 1: .*a second action has a label'),
     ('vw', '0:1:0.5 | a:x\n', 'line 0: no line of cb_adf'),
@@ -210,6 +293,8 @@ def test_a_bad_line_is_named(tmp_path, suffix, text, message):
   [
     ({'position': np.array([0, 1, 0, 0])}, 'dsjson', 'position, row 1: 1 has no place'),
     ({'candidates': None}, 'dsjson', 'num_candidates, row 1'),
+    ({'position': np.array([0, 1, 0, 0])}, 'vw.csv', 'position, row 1: 1 has no place'),
+    ({'item_ids': np.array(['a\nb', 'c', 'd'])}, 'vw.csv', 'has more than one line'),
     ({'item_ids': np.array(['a b', 'c', 'd'])}, 'vw', "item_ids: 'a b' is no tag"),
   ],
 )
@@ -219,8 +304,9 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path, changes, suffix, message
   assert list(tmp_path.iterdir()) == []
 
 
-def test_they_have_no_columns(tmp_path):
-  path = tmp_path / 'log.vw'
+@pytest.mark.parametrize('suffix', ['vw', 'vw.csv'])
+def test_they_have_no_columns(tmp_path, suffix):
+  path = tmp_path / f'log.{suffix}'
   logged.write(path, a_log())
   assert logged.columns(path) == []
   with pytest.raises(InputError, match='it has no column "mine"'):

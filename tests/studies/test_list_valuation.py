@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ import pytest
 from rec_jax.data import logged, ranked_lists
 from rec_jax.studies.logged import list_policies, valuation
 from rec_jax.studies.logged.evaluation import Reading
-from rec_jax.studies.logged.list_valuation import NAMES
+from rec_jax.studies.logged.list_estimates import NAMES
 from rec_jax.types import InputError
 
 NUM_ITEMS, NUM_POSITIONS = 4, 2
@@ -176,8 +177,10 @@ def test_flags_that_mean_nothing_for_lists_are_refused(tmp_path):
   frame, _ = world(3)
   with pytest.raises(InputError, match='--estimators: ipw is not for ranked lists'):
     value(tmp_path, frame, 'logged', Reading(('ipw',)))
-  with pytest.raises(InputError, match='--against: ranked lists'):
-    value(tmp_path, frame, 'logged', against='uniform')
+  with pytest.raises(InputError, match='--against: ucb learns from single items'):
+    value(tmp_path, frame, 'logged', against='ucb')
+  with pytest.raises(InputError, match='--model: mrdr is not for ranked lists'):
+    value(tmp_path, frame, 'logged', Reading(model='mrdr'))
   with pytest.raises(InputError, match='none of pseudo_inverse applies'):
     value(tmp_path, frame.drop('propensity_marginal'), 'column:alone', Reading(('pseudo_inverse',)))
 
@@ -189,3 +192,41 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_begun(tmp_path, monk
     value(tmp_path, frame, 'column:mine')
   # The uniform policy goes without tables of all items.
   assert 'cascade_dr' not in value(tmp_path, frame, 'uniform')
+
+
+def test_two_policies_are_compared_list_by_list(tmp_path, capsys):
+  frame, _ = world()
+  frame = frame.drop('propensity_marginal')
+  names = ('standard_ips', 'cascade_dr', 'independent_ips')
+  rows = value(tmp_path, frame, 'column:mine', Reading(names, 't'), against='uniform')
+  lines = capsys.readouterr().out.replace('\N{MINUS SIGN}', '-').splitlines()
+  assert 'more than uniform' in lines[1]
+  earned = frame['reward'].sum() / 4_000
+  for name in names[::2]:
+    # The log is uniform, so that all weights of the other policy are 1.
+    row, line = rows[name], next(line for line in lines if line.startswith(name))
+    gain, low, high = map(float, re.search(r'\] +(\S+) \[(\S+), (\S+)\]', line).groups())
+    assert gain == pytest.approx(row['value'] - earned, abs=6e-4)
+    assert low < gain < high < low + row['high'] - row['low']
+  value(tmp_path, frame, 'column:alone', Reading(names, 't'), against='column:mine')
+  assert capsys.readouterr().out.count('0.00 [0.00, 0.00]') == 1
+
+
+def test_the_popular_items_are_ranked_by_the_first_lists(tmp_path, capsys):
+  frame, _ = world(4_000)
+  rows = value(tmp_path, frame, 'popularity_greedy')
+  assert 'popularity_greedy learnt from the 2,000 before' in capsys.readouterr().out
+  assert set(rows) == set(NAMES)
+  # By hand: rates of the first half, and the mean over the lists of the second that show the two.
+  first, second = frame.head(4_000), frame.tail(4_000)
+  rate = first.group_by('item_id').agg((pl.sum('reward') + 1) / (pl.len() + 10)).sort('reward')
+  best = rate['item_id'].to_list()[::-1][:2]
+  drawn = second['item_id'].to_numpy().reshape(-1, 2)
+  agreeing = (drawn == best).all(1)
+  earned = second['reward'].to_numpy().reshape(-1, 2)[agreeing].sum(1).mean()
+  assert rows['standard_snips']['value'] == pytest.approx(earned)
+  assert rows['standard_snips']['n'] == 2_000
+  with pytest.raises(InputError, match='popularity_greedy ranks all items, and not every list'):
+    value(tmp_path, frame.with_columns(num_candidates=5), 'popularity_greedy')
+  with pytest.raises(InputError, match='--train_share: of 1 lists none is left'):
+    value(tmp_path, frame.head(2), 'popularity_greedy')

@@ -21,7 +21,6 @@ from jax.typing import ArrayLike
 from rec_jax.evaluation.off_policy.designs import design_of, product, solve, transposed
 
 Params = Any
-Loss = Callable[[jax.Array, Params], jax.Array]
 
 # Newton's method on a convex loss with a backtracking step; it doubles its digits near the end.
 NEWTON_STEPS = 30
@@ -163,7 +162,8 @@ def blocks(num_rounds: int) -> np.ndarray:
   return np.frexp(np.arange(num_rounds))[1]
 
 
-def ridge(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
+@functools.cache
+def ridge(lambda_: float = 1.0, num_actions: int = 0) -> RewardModel:
   """Linear regression with penalty lambda |w|^2; the intercept is free.
 
   Args:
@@ -183,7 +183,8 @@ def ridge(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
   return RewardModel(fit, functools.partial(_linear, num_actions))
 
 
-def logistic(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
+@functools.cache
+def logistic(lambda_: float = 1.0, num_actions: int = 0) -> RewardModel:
   """Logistic regression of rewards in [0, 1], penalty lambda |w|^2 / 2; the intercept is free.
 
   scikit-learn's C is 1 / lambda. Arguments and parameters are those of `ridge`.
@@ -214,50 +215,8 @@ def logistic(lambda_: ArrayLike = 1.0, num_actions: int = 0) -> RewardModel:
   return RewardModel(fit, lambda *values: jax.nn.sigmoid(_linear(num_actions, *values)))
 
 
-def network(
-  optimise: Callable[[jax.Array, Loss, Params], Params], num_hidden: int = 32
-) -> RewardModel:
-  """A network with one hidden layer of ReLUs and squared error.
-
-  Args:
-    optimise: (key, loss, parameters) -> parameters, where loss is (key, parameters) -> [].
-    num_hidden: width of the hidden layer.
-  """
-
-  def fit(key: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array) -> Params:
-    init_key, optimise_key = jax.random.split(key)
-    width = inputs.shape[1]
-    total = jnp.maximum(weight.sum(), 1)
-    params = {
-      'hidden': jax.random.normal(init_key, (width, num_hidden)) * jnp.sqrt(2 / width),
-      'bias': jnp.zeros(num_hidden),
-      # From the mean reward on, so that what is rare need not be learnt first.
-      'output': jnp.zeros(num_hidden),
-      'mean': weight @ reward / total,
-    }
-
-    def loss(key: jax.Array, params: Params) -> jax.Array:
-      del key
-      hidden = jax.nn.relu(inputs @ params['hidden'] + params['bias'])
-      found = hidden @ params['output'] + params['mean']
-      return weight @ (found - reward) ** 2 / total
-
-    return optimise(optimise_key, loss, params)
-
-  def predict(
-    params: Params, group: jax.Array, context: jax.Array, actions: jax.Array
-  ) -> jax.Array:
-    own = jax.tree.map(lambda leaf: leaf[group], params)
-    split = context.shape[1]
-    of_context = jnp.einsum('md,mdh->mh', context, own['hidden'][:, :split]) + own['bias']
-    of_actions = jnp.matmul(actions, own['hidden'][:, split:])
-    hidden = jax.nn.relu(of_context[:, None] + of_actions)
-    return jnp.einsum('mch,mh->mc', hidden, own['output']) + own['mean'][:, None]
-
-  return RewardModel(fit, predict)
-
-
-# The model is static, so that logs of one shape with one model are compiled for once.
+# The model is static: `ridge` and `logistic` are cached, so that logs of one shape are compiled for
+# once.
 @functools.partial(jax.jit, static_argnames='model')
 def _fit(
   model: RewardModel, keys: jax.Array, inputs: jax.Array, reward: jax.Array, weight: jax.Array

@@ -20,7 +20,7 @@ from rec_jax.runs.config import Config
 from rec_jax.stages.explore import exploration_log, policies, worlds
 from rec_jax.stages.explore.policies import Hyperparameters
 from rec_jax.stages.explore.worlds import World
-from rec_jax.studies.logged import frozen_policy, policy_value, tables
+from rec_jax.studies.logged import frozen_policy, policy_value, reward_fits, tables
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.studies.logged.tables import Table
 from rec_jax.types import InputError
@@ -50,7 +50,7 @@ def compare(
   if num_train >= policy_value.NUM_FOLDS:
     mean_reward = np.asarray(world.a0 / (world.a0 + world.b0))
     known = np.c_[np.asarray(log.action_context), mean_reward]
-    q_hat = policy_value.expected_rewards(log, num_train, config.seed, known)
+    q_hat = reward_fits.expected_rewards(log, num_train, config.seed, known)
     rows = [
       {'name': label} | _row(config.seed, log, label, policy, q_hat, num_train)
       for label, policy in _policies(config, world, chosen).items()

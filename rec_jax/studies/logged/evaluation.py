@@ -20,6 +20,8 @@ from rec_jax.types import InputError
 
 # The interval for logs of a policy that learnt meanwhile.
 ADAPTIVE = 'adaptive'
+# Models of the reward: of least error, and of least variance of `dr` for the policy at hand.
+PLAIN, MRDR = 'plain', 'mrdr'
 # Share of the rewards, from the lowest on, of which the mean is shown.
 LOWEST = 0.1
 
@@ -34,6 +36,7 @@ class Reading:
     level: of the intervals, in (0, 1).
     propensities: where they come from, one of `propensities.SOURCES`.
     doubt: what speaks against them, a warning for all estimators; else empty.
+    model: of the reward, `PLAIN` or `MRDR`.
   """
 
   names: Collection[str] = tuple(ESTIMATORS)
@@ -41,6 +44,7 @@ class Reading:
   level: float = 0.95
   propensities: str = propensities.LOGGED
   doubt: str = ''
+  model: str = PLAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Evaluation:
     rows: [m] which rounds of the log judge it.
     rounds: [m] how the policy sees them, in float64.
     condition: which rounds these are where they are chosen by what they offer, else empty.
+    model: of the reward, `PLAIN` or `MRDR`.
   """
 
   values: dict[str, PolicyValue]
@@ -66,6 +71,7 @@ class Evaluation:
   rows: np.ndarray
   rounds: Rounds
   condition: str = ''
+  model: str = PLAIN
 
 
 def evaluated(
@@ -120,7 +126,8 @@ def evaluated(
       )
       for label, value in values.items()
     }
-  return Evaluation(values, None, float(log.reward[rows].mean()), 0, unit, rows, rounds)
+  mean = float(log.reward[rows].mean())
+  return Evaluation(values, None, mean, 0, unit, rows, rounds, model=reading.model)
 
 
 def effect(

@@ -30,6 +30,7 @@ from rec_jax.studies.logged import (
   objectives,
   policy_checkpoint,
   policy_value,
+  reward_fits,
   sampling,
   valuation,
 )
@@ -207,7 +208,7 @@ def _rows(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, se
     asked = dataclasses.replace(train, candidates=train.action[:, None])
     blind, every = np.zeros((len(train.item_ids), 0)), np.arange(len(train.action))
     has_context = train.context is not None
-    table = policy_value.expected_rewards(asked, 0, seed, blind) if has_context else None
+    table = reward_fits.expected_rewards(asked, 0, seed, blind) if has_context else None
     if table is None:
       raise InputError('--objective: baseline reads a context, and the log has none; take ipw')
     baseline = table(every)[every, 0, train.position]
@@ -241,7 +242,7 @@ def _reward_model(
   train: LoggedFeedback, settings: LearningConfig, seed: int, weight: np.ndarray | None
 ) -> Model:
   """By cross-fitting, with weights [n] of the rows."""
-  fitted = policy_value.reward_models_of(train, 0, seed, weight=weight)
+  fitted = reward_fits.reward_models_of(train, 0, seed, weight=weight)
   if fitted is None:
     raise InputError(
       f'--objective: {settings.objective} needs a model of the reward, and the log has neither '

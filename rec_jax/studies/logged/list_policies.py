@@ -6,6 +6,7 @@ Shape letters: n lists, L positions, K items, M rows of the log, one an item sho
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from rec_jax.studies.logged import own_policy
 from rec_jax.studies.logged.log_checks import LOGGED
 from rec_jax.types import InputError
 
+# The policy that shows the items in the order of what they have earned.
+POPULAR = 'popularity_greedy'
+# Its prior successes and failures, those of the registry.
+_PRIOR = (1.0, 9.0)
 # What the name of a column of marginal probabilities ends with.
 MARGINAL = '_marginal'
 
@@ -37,15 +42,20 @@ class ListPolicy:
   marginals: np.ndarray | None = None
 
 
-def policy_of(name: str, lists: RankedLists, path: str | Path) -> ListPolicy:
+def policy_of(
+  name: str, lists: RankedLists, path: str | Path, num_train: int = 0, flag: str = '--policy'
+) -> ListPolicy:
   """What a policy would do in the logged lists.
 
   Args:
-    name: 'logged'; 'uniform', over lists without repetition; or of `own_policy.probabilities`,
-      given the logged items above. Beside 'column:NAME' a column 'NAME_marginal' may hold the
-      probabilities whatever stands above.
+    name: 'logged'; 'uniform', over lists without repetition; 'popularity_greedy', which learns
+      from the first lists and shows those items first that have earned most when shown; or of
+      `own_policy.probabilities`, given the logged items above. Beside 'column:NAME' a column
+      'NAME_marginal' may hold the probabilities whatever stands above.
     lists: that were logged.
     path: of their log.
+    num_train: how many lists may teach the policy.
+    flag: that named it.
 
   Raises:
     InputError: it is not one that can be asked, or gives no probabilities.
@@ -55,19 +65,25 @@ def policy_of(name: str, lists: RankedLists, path: str | Path) -> ListPolicy:
     return ListPolicy(lists.propensity, marginal=logged_marginal(lists, path))
   if name == 'uniform':
     return _uniform(lists)
+  if name == POPULAR:
+    return _popular(lists, num_train, flag)
   if not own_policy.is_own(name):
     raise InputError(
-      f'--policy: {name} learns from single items, and this log is of ranked lists; give logged, '
-      'uniform, column:NAME, FILE.npy or python:MODULE:FUNCTION'
+      f'{flag}: {name} learns from single items, and this log is of ranked lists; give logged, '
+      f'uniform, {POPULAR}, column:NAME, FILE.npy or python:MODULE:FUNCTION'
     )
   target, distribution = _by_list(own_policy.probabilities(name, log, path), lists)
   if not (target * (lists.row >= 0)).any():
-    raise InputError('--policy: no overlap: it gives every logged item probability 0')
+    raise InputError(f'{flag}: no overlap: it gives every logged item probability 0')
   column = f'{name}{MARGINAL}'
   if not name.startswith(own_policy.COLUMN) or not _has(path, column):
     return ListPolicy(target, distribution)
   once = own_policy.probabilities(column, log, path)
   return ListPolicy(target, distribution, *_by_list(once, lists))
+
+
+# Of both the arrays have a row a list.
+Record = TypeVar('Record', RankedLists, ListPolicy)
 
 
 def logged_marginal(lists: RankedLists, path: str | Path) -> np.ndarray | None:
@@ -90,6 +106,17 @@ def logged_marginal(lists: RankedLists, path: str | Path) -> np.ndarray | None:
   if is_uniform(lists):
     return filled(lists.row, 1 / lists.log.num_candidates, 1)
   return None
+
+
+def after(record: Record, num_train: int) -> Record:
+  """The lists, or what a policy would do in them, without the first ones."""
+  values: dict[str, Any] = {
+    field.name: getattr(record, field.name) for field in dataclasses.fields(record)
+  }
+  columns: dict[str, Any] = {
+    name: each for name, each in values.items() if isinstance(each, np.ndarray)
+  }
+  return dataclasses.replace(record, **{name: each[num_train:] for name, each in columns.items()})
 
 
 def is_uniform(lists: RankedLists) -> bool:
@@ -132,6 +159,28 @@ def _uniform(lists: RankedLists) -> ListPolicy:
   free = (above == 0) & (lists.row >= 0)[:, :, None]
   distribution = free / np.maximum(free.sum(2, keepdims=True), 1)
   return ListPolicy(target, distribution, once, np.full(free.shape, 1 / num_items))
+
+
+def _popular(lists: RankedLists, num_train: int, flag: str) -> ListPolicy:
+  log, num_positions = lists.log, lists.action.shape[1]
+  num_items = len(log.item_ids)
+  if log.candidates is not None or (log.num_candidates != num_items).any():
+    raise InputError(
+      f'{flag}: {POPULAR} ranks all items, and not every list is of all; take another'
+    )
+  shown, earned = lists.action[:num_train], lists.reward[:num_train]
+  held = shown >= 0
+  count = np.bincount(shown[held], minlength=num_items)
+  total = np.bincount(shown[held], earned[held], minlength=num_items)
+  order = np.argsort(-(total + _PRIOR[0]) / (count + sum(_PRIOR)), kind='stable')[:num_positions]
+  target = np.where(lists.row >= 0, lists.action == order, 1).astype(float)
+  # As many tables of all items in every place as the uniform policy has.
+  if 5 * 8 * lists.action.size * num_items >= memory():
+    return ListPolicy(target, marginal=target)
+  distribution = (order[:, None] == np.arange(num_items)) * (lists.row >= 0)[:, :, None].astype(
+    float
+  )
+  return ListPolicy(target, distribution, target, distribution)
 
 
 def _by_list(values: np.ndarray, lists: RankedLists) -> tuple[np.ndarray, np.ndarray | None]:

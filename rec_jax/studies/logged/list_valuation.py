@@ -1,76 +1,37 @@
 """Evaluating one policy on a log of ranked lists: what a list earns, by the estimators of slates.
 
-Shape letters: n lists, L positions, K items.
+Shape letters: n lists, L positions.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-
-import jax
-import jax.numpy as jnp
-import numpy as np
+from typing import Any
 
 from rec_jax import files
 from rec_jax.data import ranked_lists
-from rec_jax.data.logged_feedback import LoggedFeedback, scaled
-from rec_jax.data.ranked_lists import RankedLists
+from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import intervals, slate
-from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, influence
-from rec_jax.evaluation.off_policy.evaluate import PolicyValue
-from rec_jax.evaluation.off_policy.overlap import Overlap, overlap_of
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS
-from rec_jax.evaluation.off_policy.reward_models import folds
-from rec_jax.evaluation.off_policy.slate_models import cascade_q
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import list_policies
-from rec_jax.studies.logged.evaluation import Reading
-from rec_jax.studies.logged.list_policies import ListPolicy
-from rec_jax.studies.logged.log_checks import NUM_FOLDS
+from rec_jax.studies.logged.evaluation import PLAIN, Reading
+from rec_jax.studies.logged.list_estimates import NAMES, ListEvaluation, effects, evaluate
+from rec_jax.studies.logged.log_checks import LOGGED
 from rec_jax.types import InputError
-
-# Name -> kind of weights, and what is made of them.
-_WEIGHTED = {
-  'standard_ips': ('standard', slate.ips),
-  'standard_snips': ('standard', slate.snips),
-  'interaction_ips': ('interaction', slate.ips),
-  'interaction_snips': ('interaction', slate.snips),
-  'independent_ips': ('independent', slate.ips),
-  'independent_snips': ('independent', slate.snips),
-  'pseudo_inverse': ('pseudo_inverse', slate.ips),
-  'sn_pseudo_inverse': ('pseudo_inverse', slate.snips),
-}
-_CASCADE_DR = 'cascade_dr'
-NAMES = (*_WEIGHTED, _CASCADE_DR)
-# By which a propensity may differ from the marginal one where both are the same: logs may round.
-_RELATIVE_DIFFERENCE = 1e-3
-
-
-@dataclasses.dataclass(frozen=True)
-class ListEvaluation:
-  """What lists of a policy earn.
-
-  Attributes:
-    values: estimator -> value of a list with interval and overlap.
-    effects: estimator -> what that is above the policy that logged, paired by list.
-    unit: of the intervals, 'users' or 'lists'.
-  """
-
-  values: dict[str, PolicyValue]
-  effects: dict[str, Estimate]
-  unit: str
 
 
 def run(
   log: LoggedFeedback,
   path: str | Path,
   name: str,
+  train_share: float,
   seed: int,
   figure: Path,
   out: Path | None,
+  against: str,
   reading: Reading,
 ) -> None:
   """Prints the evaluation of a policy on a log of ranked lists and draws it.
@@ -79,9 +40,11 @@ def run(
     log: in which `ranked_lists.has_lists`.
     path: its file.
     name: as in `list_policies.policy_of`.
+    train_share: part of the log, from its beginning, that a policy learns from where one does.
     seed: of the folds and the bootstrap.
     figure: the SVG that is written.
     out: JSON with a row an estimator.
+    against: 'logged', or likewise a policy, in place of which the first one is.
     reading: estimators and intervals; all estimators of single items stand for all of lists.
 
   Raises:
@@ -92,183 +55,76 @@ def run(
     raise InputError(f'--estimators: {unknown} is not for ranked lists; choose {", ".join(NAMES)}')
   if reading.interval not in ('bootstrap', 't'):
     raise InputError(f'--interval: {reading.interval} is not for ranked lists; take bootstrap or t')
+  if reading.model != PLAIN:
+    raise InputError('--model: mrdr is not for ranked lists; leave it out')
+  reading = dataclasses.replace(reading, names=names)
   lists = ranked_lists.from_rows(str(path), log)
-  policy = list_policies.policy_of(name, lists, path)
+  num_train = 0
+  if list_policies.POPULAR in (name, against):
+    num_train = round(train_share * len(lists.row))
+    if not 0 < num_train < len(lists.row):
+      raise InputError(f'--train_share: of {len(lists.row)} lists none is left; give more lists')
+  flags = {'--policy': name} | ({} if against == LOGGED else {'--against': against})
+  policies = [
+    list_policies.after(list_policies.policy_of(each, lists, path, num_train, flag), num_train)
+    for flag, each in flags.items()
+  ]
   marginal = list_policies.logged_marginal(lists, path)
-  result = evaluate(lists, policy, marginal, seed, dataclasses.replace(reading, names=names))
+  lists = list_policies.after(lists, num_train)
+  marginal = None if marginal is None else marginal[num_train:]
+  result, *others = (
+    evaluate(lists, policy, marginal, seed, reading, flag)
+    for policy, flag in zip(policies, flags, strict=True)
+  )
+  other = others[0] if others else None
+  gain = effects(lists, result, other, seed, reading)
   earned = float(lists.reward.sum(1).mean())
   what = 'value per list, the sum of its rewards'
-  print(f'{name}, {what}: {len(lists.row):,} lists of up to {lists.row.shape[1]} positions')
-  print(_table(result, reading.level))
+  learnt = f'; {list_policies.POPULAR} learnt from the {num_train:,} before' if num_train else ''
+  print(f'{name}, {what}: {len(lists.row):,} lists of up to {lists.row.shape[1]} positions{learnt}')
+  print(terminal.table(*_table(result, gain, against, reading.level)))
   print(f'intervals: {100 * reading.level:g} %, {reading.interval}, over {result.unit}')
   print(f'logging policy on the same lists: {earned:.4g}')
-  for warning in dict.fromkeys(value.warning for value in result.values.values()):
-    labels = [label for label, value in result.values.items() if value.warning == warning]
-    if warning:
-      print(f'warning: {", ".join(labels)}: {warning}')
+  _warn('', result)
+  if other is not None:
+    _warn(f'{against}: ', other)
   if absent := [each for each in names if each not in result.values]:
     print(f'left out, as the log does not give what they need: {", ".join(absent)}')
   if out is not None:
-    protocol = f'off-policy, {what}; over {result.unit}; the policy that logged earned {earned:.6g}'
-    files.write_json(
-      out,
-      [
-        runs.estimate_row('evaluate_policy', name, label, value, protocol)
-        | {
-          'effective_sample_size': value.effective_sample_size,
-          'max_weight': value.max_weight,
-          'warning': value.warning,
-        }
-        for label, value in result.values.items()
-      ],
-    )
+    files.write_json(out, _rows(name, result, f'{what}{learnt}', earned))
   drawn = figures.forest(name, {'value of a list': result.values}, reference=earned)
   files.write_atomic(figure, drawn.panels[0])
   print(f'figure: {figure}')
 
 
-def evaluate(
-  lists: RankedLists,
-  policy: ListPolicy,
-  marginal: np.ndarray | None,
-  seed: int,
-  reading: Reading,
-) -> ListEvaluation:
-  """By every estimator of `reading.names` that applies.
+def _warn(whose: str, result: ListEvaluation) -> None:
+  """Prints each warning once, with the estimators that it concerns."""
+  for warning in dict.fromkeys(value.warning for value in result.values.values()):
+    labels = [label for label, value in result.values.items() if value.warning == warning]
+    if warning:
+      print(f'warning: {whose}{", ".join(labels)}: {warning}')
 
-  Args:
-    lists: of n lists.
-    policy: that is valued.
-    marginal: [n, L] of the logged items under the policy that logged, see
-      `list_policies.logged_marginal`.
-    seed: of the folds and the bootstrap.
-    reading: estimators and intervals.
 
-  Raises:
-    InputError: none applies.
-  """
-  weights = weights_of(lists, policy, marginal)
-  # Of a position at which no list has weight they say nothing.
-  seen = {kind for kind, weight in weights.items() if weight.any(0).all()}
-  users = lists.log.user_id[lists.row[:, 0]]
-  cluster = users if (users != users[0]).any() else None
-  with jax.enable_x64():
-    table = {
-      name: _WEIGHTED[name][1](lists.reward, weights[_WEIGHTED[name][0]])
-      for name in reading.names
-      if name in _WEIGHTED and _WEIGHTED[name][0] in seen
+def _rows(name: str, result: ListEvaluation, what: str, earned: float) -> list[dict[str, Any]]:
+  protocol = f'off-policy, {what}; over {result.unit}; the policy that logged earned {earned:.6g}'
+  return [
+    runs.estimate_row('evaluate_policy', name, label, value, protocol)
+    | {
+      'effective_sample_size': value.effective_sample_size,
+      'max_weight': value.max_weight,
+      'warning': value.warning,
     }
-    action_dist = policy.distribution if len(lists.row) >= NUM_FOLDS else None
-    if _CASCADE_DR in reading.names and action_dist is not None and 'interaction' in seen:
-      table[_CASCADE_DR] = _cascade_dr(lists, policy.target, action_dist, seed)
-    if not table and 'standard' not in seen:
-      raise InputError('--policy: no overlap: it gives every logged list probability 0')
-    if not table:
-      raise InputError(
-        f'--estimators: none of {", ".join(reading.names)} applies to this policy and log; add '
-        'standard_snips, which always does'
-      )
-    earned = lists.reward.sum(1)
-    above = {name: _terms(influence(terms) - earned) for name, terms in table.items()}
-    found, effects = (_intervals(each, cluster, seed, reading) for each in (table, above))
-    overlap = {kind: _worst(lists, weight, cluster) for kind, weight in weights.items()}
-  values = {
-    name: PolicyValue(
-      **dataclasses.asdict(estimate),
-      interval=reading.interval,
-      **dataclasses.asdict(overlap[_WEIGHTED.get(name, ('interaction',))[0]]),
-    )
-    for name, estimate in found.items()
-  }
-  return ListEvaluation(values, effects, 'lists' if cluster is None else 'users')
+    for label, value in result.values.items()
+  ]
 
 
-def weights_of(
-  lists: RankedLists, policy: ListPolicy, marginal: np.ndarray | None
-) -> dict[str, np.ndarray]:
-  """Kind -> weights [n, L], of those that log and policy allow.
-
-  The pseudo-inverse needs positions that are drawn apart, of which both propensities are the same,
-  or lists that are uniform without repetition, and a policy that has no item twice either.
-  """
-  pscore = lists.propensity
-  weights = {
-    'standard': slate.standard_weights(pscore, policy.target),
-    'interaction': slate.interaction_weights(pscore, policy.target),
-  }
-  if marginal is None or policy.marginal is None:
-    return weights
-  weights['independent'] = slate.independent_weights(marginal, policy.marginal)
-  is_whole = bool((lists.row >= 0).all())
-  if (np.abs(marginal / pscore - 1) <= _RELATIVE_DIFFERENCE).all() and is_whole:
-    weights['pseudo_inverse'] = slate.pseudo_inverse_weights(marginal, policy.marginal)
-  elif (
-    is_whole
-    and policy.marginals is not None
-    and (policy.marginals.sum(1) <= 1 + _RELATIVE_DIFFERENCE).all()
-    and (lists.log.num_candidates == len(lists.log.item_ids)).all()
-    and list_policies.is_uniform(lists)
-  ):
-    weights['pseudo_inverse'] = slate.pseudo_inverse_of_permutations(lists.action, policy.marginals)
-  return weights
-
-
-def _cascade_dr(
-  lists: RankedLists, target: np.ndarray, action_dist: np.ndarray, seed: int
-) -> Terms:
-  log, first = lists.log, lists.row[:, 0]
-  context = np.zeros((len(first), 0)) if log.context is None else scaled(log.context[first])
-  features = np.eye(len(log.item_ids))
-  if log.action_context is not None:
-    features = scaled(log.action_context)
-  # Inputs and their copies, and what is expected of all items in every place.
-  cells = 4 * len(first) * (context.shape[1] + 2 * features.shape[1]) + 5 * action_dist.size
-  if 8 * cells > list_policies.memory():
-    raise InputError(
-      f'{len(first):,} lists of {len(features):,} items take {8 * cells / 2**30:,.1f} GiB with '
-      f'{_CASCADE_DR}; give fewer lists, an action_context, or --estimators without it'
-    )
-  q_hat = cascade_q(
-    context,
-    features,
-    lists.action,
-    lists.reward,
-    action_dist,
-    folds(seed, len(first), NUM_FOLDS),
-  )
-  return slate.cascade_dr(lists.reward, lists.action, lists.propensity, target, action_dist, q_hat)
-
-
-def _intervals(
-  table: Mapping[str, Terms], cluster: np.ndarray | None, seed: int, reading: Reading
-) -> dict[str, Estimate]:
-  if reading.interval == 'bootstrap':
-    return intervals.bootstrap(jax.random.key(seed), table, cluster=cluster, level=reading.level)
-  return {
-    name: intervals.student(terms, cluster=cluster, level=reading.level)
-    for name, terms in table.items()
-  }
-
-
-def _worst(lists: RankedLists, weight: np.ndarray, cluster: np.ndarray | None) -> Overlap:
-  """The overlap at the position where it is poorest."""
-  places = []
-  for place in range(weight.shape[1]):
-    reward, own = jnp.asarray(lists.reward[:, place]), jnp.asarray(weight[:, place])
-    zeros = jnp.zeros_like(own)
-    places.append(overlap_of(Rounds(reward, own, zeros, zeros, zeros), cluster))
-  return min(places, key=lambda overlap: overlap.effective_sample_size)
-
-
-def _terms(value: jax.Array) -> Terms:
-  return Terms(value, jnp.zeros_like(value), jnp.ones_like(value))
-
-
-def _table(result: ListEvaluation, level: float) -> str:
+def _table(
+  result: ListEvaluation, gain: Mapping[str, Estimate], against: str, level: float
+) -> tuple[list[str], list[list[Cell]]]:
   columns = [
     'estimator',
     f'value per list [{100 * level:g} % interval]',
-    'more than logged',
+    f'more than {against}',
     'effective sample size',
     'largest weight',
   ]
@@ -276,10 +132,10 @@ def _table(result: ListEvaluation, level: float) -> str:
     [
       label,
       value,
-      numbers.plain(result.effects[label], sign=True),
+      numbers.plain(gain[label], sign=True) if label in gain else '–',
       round(value.effective_sample_size),
       value.max_weight,
     ]
     for label, value in result.values.items()
   ]
-  return terminal.table(columns, rows)
+  return columns, rows

@@ -39,17 +39,24 @@ def probabilities(name: str, log: LoggedFeedback, path: str | Path) -> np.ndarra
   Raises:
     InputError: there are none, or they are no probabilities; one line that names the row.
   """
+  return _checked(name, given(name, log, path), log)
+
+
+def given(name: str, log: Any, path: str | Path) -> np.ndarray:
+  """The numbers themselves, of any log; for the arguments see `probabilities`.
+
+  Raises:
+    InputError: there are none.
+  """
   if name.startswith(COLUMN):
-    values = logged.read_column(path, name.removeprefix(COLUMN))
-  elif name.startswith(FUNCTION):
-    values = called(name, log)
-  else:
-    try:
-      values = np.load(name, allow_pickle=False)
-    except (OSError, ValueError) as error:
-      reason = str(error).splitlines()[0]
-      raise InputError(f'--policy: {name} is no .npy of plain numbers ({reason})') from error
-  return _checked(name, values, log)
+    return logged.read_column(path, name.removeprefix(COLUMN))
+  if name.startswith(FUNCTION):
+    return called(name, log)
+  try:
+    return np.load(name, allow_pickle=False)
+  except (OSError, ValueError) as error:
+    reason = str(error).splitlines()[0]
+    raise InputError(f'--policy: {name} is no .npy of plain numbers ({reason})') from error
 
 
 def called(name: str, log: Any) -> np.ndarray:

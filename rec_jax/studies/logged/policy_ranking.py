@@ -21,7 +21,7 @@ from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import evaluation
-from rec_jax.studies.logged.evaluation import Evaluation
+from rec_jax.studies.logged.evaluation import PLAIN, Evaluation
 from rec_jax.types import InputError
 
 # Halvings of a level, after which a p-value is exact to 1e-6.
@@ -146,7 +146,9 @@ def report(
 
 def _protocol(results: Mapping[str, Evaluation]) -> str:
   rows = functools.reduce(np.intersect1d, [result.rows for result in results.values()])
-  return f'on the {len(rows):,} rounds that judge all of them'
+  model = next(iter(results.values())).model
+  by = '' if model == PLAIN else f'; model of the reward by {model}, for each of them'
+  return f'on the {len(rows):,} rounds that judge all of them{by}'
 
 
 def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list[Cell]]]:

@@ -19,23 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
-from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs, scaled, subset
+from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs, subset
 from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS
-from rec_jax.evaluation.off_policy.reward_models import (
-  CrossFitted,
-  blocks,
-  cross_fitted,
-  expected_of,
-  folds,
-  logistic,
-  ridge,
-)
+from rec_jax.evaluation.off_policy.robust import robust_weight
 from rec_jax.studies.logged import frozen_policy, log_checks, policy_checkpoint, structure, tables
-from rec_jax.studies.logged.evaluation import ADAPTIVE, Evaluation, Reading, evaluated
+from rec_jax.studies.logged.evaluation import ADAPTIVE, MRDR, Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.studies.logged.propensities import BALANCED, always, balanced, check_balanced
+from rec_jax.studies.logged.reward_fits import expected_rewards
 from rec_jax.studies.logged.tables import Table
 from rec_jax.types import InputError
 
@@ -94,7 +87,7 @@ def evaluate_policy(
     )
   state = frozen_policy.learn(learn_key, log, made, inputs, num_train)
   action_dist = frozen_policy.distributions(choice_key, log, made, inputs, state, num_train)
-  q_hat = expected_rewards(log, num_train, seed, forward=reading.interval == ADAPTIVE)
+  q_hat = _expected(log, action_dist, num_train, seed, reading)
   return evaluate_distribution(log, name, action_dist, q_hat, num_train, seed, reading)
 
 
@@ -156,72 +149,17 @@ def _whole(log: LoggedFeedback, action_dist: Table, reading: Reading) -> np.ndar
   return tables.whole(log, action_dist)
 
 
-def expected_rewards(
-  log: LoggedFeedback,
-  num_train: int,
-  seed: int,
-  item_features: np.ndarray | None = None,
-  *,
-  forward: bool = False,
+def _expected(
+  log: LoggedFeedback, action_dist: Table, num_train: int, seed: int, reading: Reading
 ) -> Table | None:
-  """What a reward model expects in the rounds after the first, by cross-fitting on them.
-
-  Args:
-    log: of n rounds.
-    num_train: how many rounds come before.
-    seed: of the folds.
-    item_features: [K, A] what the model reads of an action; the action context if not given.
-    forward: whether models are of earlier rounds alone, which the interval 'adaptive' asks for.
-
-  Returns:
-    A table of these rounds; None where there is neither a context nor anything known of actions.
-  """
-  fitted = reward_models_of(log, num_train, seed, item_features, forward=forward)
-  if fitted is None:
-    return None
-
-  def table(rows: np.ndarray) -> np.ndarray:
-    with jax.enable_x64():
-      return expected_of(fitted, rows)
-
-  return table
-
-
-def reward_models_of(
-  log: LoggedFeedback,
-  num_train: int,
-  seed: int,
-  item_features: np.ndarray | None = None,
-  weight: np.ndarray | None = None,
-  forward: bool = False,
-) -> CrossFitted | None:
-  """The models of `expected_rewards`, of whose fits `weight` [n - num_train] may weigh the rows."""
-  rest = slice(num_train, len(log.action))
-  if item_features is None:
-    item_features = log.action_context
-  if log.context is None and item_features is None:
-    return None
-  reward, num_rounds = log.reward[rest], len(log.reward[rest])
-  is_probability = ((reward >= 0) & (reward <= 1)).all()
-  context = np.zeros((num_rounds, 0)) if log.context is None else scaled(log.context)[rest]
-  # Without anything known of actions each has an intercept, by its number.
-  num_actions = len(log.item_ids) if item_features is None else 0
-  actions = np.arange(num_actions)[:, None] if item_features is None else scaled(item_features)
-  with jax.enable_x64():
-    return cross_fitted(
-      jax.random.key(seed),
-      (logistic if is_probability else ridge)(num_actions=num_actions),
-      context=context,
-      action_context=actions,
-      action=log.action[rest],
-      reward=reward,
-      fold=blocks(num_rounds) if forward else folds(seed, num_rounds, NUM_FOLDS),
-      forward=forward,
-      position=log.position[rest],
-      num_positions=int(log.position.max()) + 1,
-      candidates=None if log.candidates is None else log.candidates[rest],
-      weight=weight,
-    )
+  """What a model expects in the rounds after the first, fitted for this policy if asked for."""
+  weight = None
+  if reading.model == MRDR:
+    rest = subset(log, slice(num_train, None))
+    rounds, _ = tables.matched(rest, action_dist, None)
+    weight = robust_weight(np.asarray(rounds.weight), rest.propensity)
+  is_forward = reading.interval == ADAPTIVE
+  return expected_rewards(log, num_train, seed, weight=weight, forward=is_forward)
 
 
 def _evaluate_given(
@@ -236,8 +174,9 @@ def _evaluate_given(
     return _without_learning(log, given, seed, reading)
   log_checks.check_candidates(log)
   log_checks.check_parts(len(log.action), len(log.action))
-  q_hat = expected_rewards(log, 0, seed, forward=reading.interval == ADAPTIVE)
-  return evaluate_distribution(log, name, tables.held(given), q_hat, 0, seed, reading)
+  action_dist = tables.held(given)
+  q_hat = _expected(log, action_dist, 0, seed, reading)
+  return evaluate_distribution(log, name, action_dist, q_hat, 0, seed, reading)
 
 
 def _evaluate_frozen(
@@ -247,7 +186,7 @@ def _evaluate_frozen(
   log = policy_checkpoint.with_items_of(frozen, policy_checkpoint.without_lessons(log, [frozen]))
   log_checks.check_candidates(log)
   action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
-  q_hat = expected_rewards(log, 0, seed, forward=reading.interval == ADAPTIVE)
+  q_hat = _expected(log, action_dist, 0, seed, reading)
   return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)
 
 
@@ -270,10 +209,16 @@ def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> E
   some, item = subset(log, rows), np.full(len(rows), found[0])
   # Of all candidates a model is asked of two: what was shown, and the item.
   asked = dataclasses.replace(some, candidates=np.stack([some.action, item], axis=1))
-  q_hat = None
+  target, q_hat = (some.action == item).astype(np.float64), None
   if len(rows) >= NUM_FOLDS:
-    q_hat = expected_rewards(asked, 0, seed, forward=reading.interval == ADAPTIVE)
-  target = (some.action == item).astype(np.float64)
+    weight = robust_weight(target / some.propensity, some.propensity)
+    q_hat = expected_rewards(
+      asked,
+      0,
+      seed,
+      weight=weight if reading.model == MRDR else None,
+      forward=reading.interval == ADAPTIVE,
+    )
   expected = np.zeros((len(rows), 2))
   if q_hat is not None:
     expected = q_hat(np.arange(len(rows)))[np.arange(len(rows)), :, some.position]
@@ -289,6 +234,11 @@ def _without_learning(
   log: LoggedFeedback, target: np.ndarray, seed: int, reading: Reading
 ) -> Evaluation:
   """The estimators without a model, from the probability [n] of each logged action."""
+  if reading.model == MRDR:
+    raise InputError(
+      '--model: mrdr is fitted for what a policy does with every candidate, and of this one the '
+      'logged action alone is asked; leave it out'
+    )
   rounds = _rounds(log, target, np.zeros((len(target), 2)))
   return evaluated(log, np.arange(len(target)), rounds, False, seed, reading)
 

@@ -26,7 +26,7 @@ from rec_jax.studies.logged import (
   policy_value,
   propensities,
 )
-from rec_jax.studies.logged.evaluation import Evaluation, Reading
+from rec_jax.studies.logged.evaluation import MRDR, PLAIN, Evaluation, Reading
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
 
@@ -70,11 +70,10 @@ def run(
     raise InputError(
       f'--propensities: {reading.propensities} is not one of {", ".join(propensities.SOURCES)}'
     )
+  check_model(reading)
   whole, doubt = propensities.load(path, reading.propensities, seed)
   if ranked_lists.has_lists(whole):
-    if against != LOGGED:
-      raise InputError('--against: ranked lists are compared with the policy that logged alone')
-    list_valuation.run(whole, path, name, seed, figure, out, reading)
+    list_valuation.run(whole, path, name, train_share, seed, figure, out, against, reading)
     return
   for unknown in set(reading.names) - set(ESTIMATORS):
     raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
@@ -104,6 +103,14 @@ def run(
   left_out = len(whole.action) - len(log.action)
   other = results[1] if len(results) > 1 else None
   report(log, name, results[0], left_out, figure, out, against, other, reading.level, how)
+
+
+def check_model(reading: Reading) -> None:
+  """Raises InputError for a model that there is not, or that does not go with the propensities."""
+  if reading.model not in (PLAIN, MRDR):
+    raise InputError(f'--model: {reading.model} is not one of {PLAIN}, {MRDR}')
+  if reading.model == MRDR and reading.propensities == propensities.BALANCED:
+    raise InputError('--model: mrdr needs propensities, not balanced weights; take estimated ones')
 
 
 def report(
@@ -178,14 +185,17 @@ def warnings(result: Evaluation) -> list[str]:
 
 
 def protocol(result: Evaluation, left_out: int) -> str:
-  """Which rounds taught and which judge, as a phrase."""
+  """Which rounds taught and which judge, and by which model, as a phrase."""
   if result.num_train:
-    taught = f'learnt from the first {result.num_train:,} rounds, frozen there'
-    return f'{taught}; {left_out:,} taught another policy and are left out' if left_out else taught
-  if left_out:
+    said = f'learnt from the first {result.num_train:,} rounds, frozen there'
+    if left_out:
+      said += f'; {left_out:,} taught another policy and are left out'
+  elif left_out:
     given = left_out + len(result.rows)
-    return f'{left_out:,} of the {given:,} rounds of the log taught it and are left out'
-  return f'nothing to learn: valued on {result.condition or "all rounds"}'
+    said = f'{left_out:,} of the {given:,} rounds of the log taught it and are left out'
+  else:
+    said = f'nothing to learn: valued on {result.condition or "all rounds"}'
+  return said if result.model == PLAIN else f'{said}; model of the reward by {result.model}'
 
 
 def rows(name: str, result: Evaluation, said: str) -> list[dict[str, Any]]:

@@ -145,3 +145,28 @@ def test_what_is_no_kernel_and_no_bandwidth_is_refused():
     continuous.near(**world(5, 0), bandwidth=1.0, kernel='box')
   with pytest.raises(InputError, match='bandwidth: 0 is not positive'):
     continuous.near(**world(5, 0), bandwidth=0.0)
+
+
+@pytest.mark.parametrize(('at', 'share'), [(0.5, 0), (0.0, 0.5), (1.0, 0.5), (1.05, 0.84375)])
+def test_a_kernel_beyond_the_log_is_measured(at, share):
+  action = np.linspace(0, 1, 11)
+  said = continuous.beyond(action, np.full(11, at), 0.1)
+  # By a sum over the kernel.
+  u = np.linspace(-1, 1, 200_001)
+  beyond = (0.75 * (1 - u**2))[(at + 0.1 * u < 0) | (at + 0.1 * u > 1)].sum() * 1e-5
+  assert beyond == pytest.approx(share, abs=1e-4)
+  assert said == '' if share == 0 else said.startswith(f'{share:.0%} of the kernel is beyond')
+
+
+def test_the_undersmoothed_bandwidth_falls_faster_than_that_of_least_error():
+  width = {}
+  for num_rounds in (1_000, 64_000):
+    log = world(num_rounds, 0)
+    width[num_rounds] = continuous.undersmoothed(log['action'], log['dose'])
+    near = np.abs(log['action'] - log['dose']) < width[num_rounds]
+    assert num_rounds ** (2 / 3) <= near.sum() < 1.5 * num_rounds ** (2 / 3)
+  # By 64^(1/3) = 4, up to a step of the grid.
+  assert width[1_000] / width[64_000] == pytest.approx(4, rel=0.45)
+  # Every dose just as far from its action, and one action.
+  assert continuous.undersmoothed(np.array([0.0, 1.0]), np.array([0.25, 0.75])) > 0.25
+  assert continuous.undersmoothed(np.ones(3), np.zeros(3)) == 1

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation.off_policy import reward_models
-from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, network, ridge
+from rec_jax.evaluation.off_policy.reward_models import cross_fit, folds, logistic, ridge
+from rec_jax.evaluation.off_policy.reward_networks import network
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A log whose actions are numbers, from its file to the table."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -40,22 +41,27 @@ def rows(tmp_path, data, name='column:mine', against='logged', **reading):
   assert logged_doses.holds_doses(path)
   figure = tmp_path / 'value.svg'
   dose_value.run(path, name, 0.5, 0, figure, out, against, Reading(**reading, interval='t'))
-  return {row['metric'].split(',')[0]: row for row in json.loads(out.read_text())}
+  return {row['metric'].partition(', h')[0]: row for row in json.loads(out.read_text())}
+
+
+def slopes(found, name):
+  return next(row for label, row in found.items() if label.startswith(f"{name}, SLOPE's h"))
 
 
 def test_a_column_and_a_function_give_the_value_in_closed_form(tmp_path, capsys):
   found = rows(tmp_path, frame())
   # 1 + 1/2 - 4 E[(.4 x - .2)²].
   truth = 1.5 - 4 * 0.16 / 12
-  assert list(found) == list(dose_value.NAMES)
+  assert [name for name in found if 'SLOPE' not in name] == list(dose_value.NAMES)
   assert found['dr']['low'] < truth < found['dr']['high']
-  assert found['ipw']['value'] == pytest.approx(truth, abs=0.1)
-  assert 'grows as h²' in found['ipw']['warning']
+  assert found['ipw']['low'] < truth < found['ipw']['high']
+  assert found['ipw']['warning'] == '' and slopes(found, 'ipw')['warning'] == dose_value.BIAS
   assert 'logging policy on the same rounds: 1.1' in capsys.readouterr().out
-  again = rows(tmp_path, frame(), f'python:{__name__}:mine')
-  assert {name: row['value'] for name, row in again.items()} == {
-    name: pytest.approx(row['value'], rel=1e-9) for name, row in found.items()
-  }
+  np.save(tmp_path / 'mine.npy', frame()['mine'].to_numpy())
+  for name in (f'python:{__name__}:mine', str(tmp_path / 'mine.npy')):
+    again = rows(tmp_path, frame(), name, names=('ipw', 'dr'))
+    for each in ('ipw', 'dr'):
+      assert again[each]['value'] == pytest.approx(found[each]['value'], rel=1e-9)
 
 
 def test_a_dose_at_the_end_of_the_log_is_warned_of(tmp_path):
@@ -88,7 +94,7 @@ def test_the_shortest_logs(tmp_path, num_rounds):
     ({'mine': 1e200}, 'column:mine', r'column:mine, row 0: 1e\+200 is .* too large'),
     ({'mine': 1e9}, 'column:mine', 'no overlap: it is near no logged action'),
     ({}, 'column:context', r'holds float64 of shape \[3000, 1\]; give a number a round, \[3000\]'),
-    ({}, 'ucb', 'where actions are numbers, give column:NAME or python:MODULE:FUNCTION'),
+    ({}, 'ucb', 'where actions are numbers, give dose:NUMBER, column:NAME, FILE.npy or'),
   ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, change, name, message):
@@ -106,9 +112,39 @@ def test_a_context_of_another_length_is_named(tmp_path):
     rows(tmp_path, some)
 
 
+def test_two_policies_are_compared_round_by_round(tmp_path, capsys):
+  rows(tmp_path, frame(), against='dose:0.9', names=('ipw',))
+  line = capsys.readouterr().out.splitlines()[-1]
+  found = re.fullmatch(
+    r'effect of column:mine in place of dose:0.9: \+(\S+) \[\+(\S+), \+(\S+)\]', line
+  )
+  # 4 (.4² - E[(.4 x - .2)²]).
+  truth = 4 * (0.16 - 0.16 / 12)
+  assert float(found[2]) < truth < float(found[3])
+  assert float(found[3]) - float(found[2]) < 0.5
+  rows(tmp_path, frame(), against='column:mine')
+  assert (
+    capsys.readouterr().out.splitlines()[-1].endswith('in place of column:mine: 0.00 [0.00, 0.00]')
+  )
+
+
+def test_the_logged_reward_is_what_an_effect_is_above(tmp_path, capsys):
+  rows(tmp_path, frame())
+  effect = capsys.readouterr().out.splitlines()[-1]
+  # 1.5 - 4 .16 / 12 above 1.5 - 4 / 12.
+  low, high = (float(end) for end in re.search(r'\[\+(\S+), \+(\S+)\]', effect).groups())
+  assert low < 4 / 12 - 4 * 0.16 / 12 < high < 2 * low
+
+
 def test_what_is_of_other_logs_is_refused(tmp_path):
-  with pytest.raises(InputError, match='--against: policies over numbers are valued one at a time'):
-    rows(tmp_path, frame(), against='column:mine')
+  with pytest.raises(InputError, match='--against: ucb: where actions are numbers, give dose:'):
+    rows(tmp_path, frame(), against='ucb')
+  with pytest.raises(InputError, match='--against: no overlap: it is near no logged action'):
+    rows(tmp_path, frame(), against='dose:99')
+  with pytest.raises(InputError, match='--policy: dose:x: no number; give one, as dose:0.5'):
+    rows(tmp_path, frame(), 'dose:x')
+  with pytest.raises(InputError, match='--model: mrdr is not for numbers as actions'):
+    rows(tmp_path, frame(), model='mrdr')
   with pytest.raises(InputError, match='--estimators: mips is not one of ipw, snipw, dm, dr, sndr'):
     rows(tmp_path, frame(), names=('ipw', 'mips'))
 

@@ -12,6 +12,7 @@ from rec_jax import bandits
 from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import policy_inputs
 from rec_jax.evaluation.off_policy import estimators, overlap
+from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.studies.logged import evaluation, frozen_policy, log_checks, policy_value, valuation
 from rec_jax.types import InputError
 
@@ -300,3 +301,57 @@ def test_what_would_not_fit_into_memory_is_said_before_it_is_begun(monkeypatch):
   sizes['SC_PHYS_PAGES'] -= 1
   with pytest.raises(InputError, match='3 items without features, a column each, take'):
     policy_value.evaluate_policy(log(), 'popularity_greedy', 0.5, 0)
+
+
+def given(data):
+  """A policy over three items that depends on the context."""
+  logits = np.asarray(data.context) @ np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]])
+  return (np.exp(logits) / np.exp(logits).sum(1, keepdims=True))[:, :, None]
+
+
+def test_the_more_robust_model_is_a_weighted_regression():
+  data = log(60)
+  # Not all in [0, 1]: linear.
+  data = dataclasses.replace(data, reward=data.reward + np.arange(60) / 20)
+  policy, rows = given(data), np.arange(60)
+  reading = evaluation.Reading(('dm', 'dr'), model='mrdr')
+  result = policy_value.evaluate_policy(data, policy, 0.5, 7, reading)
+  weight = policy[rows, data.action, 0] / data.propensity
+  square = weight**2 * (1 - data.propensity)
+  square /= square.mean()
+  context = (data.context - data.context.mean(0)) / data.context.std(0)
+  model = np.empty((60, 3))
+  fold = folds(7, 60, log_checks.NUM_FOLDS)
+  penalty = np.diag([1.0] * 5 + [0.0])
+  for each in range(log_checks.NUM_FOLDS):
+    gram, right = penalty.copy(), np.zeros(6)
+    for row in rows[fold != each]:
+      x = np.concatenate([np.eye(3)[data.action[row]], context[row], [1]])
+      gram += square[row] * np.outer(x, x)
+      right += square[row] * data.reward[row] * x
+    params = np.linalg.solve(gram, right)
+    own = context[fold == each] @ params[3:5] + params[5]
+    model[fold == each] = own[:, None] + params[:3]
+  direct = (policy[:, :, 0] * model).sum(1)
+  assert result.values['dm'].value == pytest.approx(direct.mean(), rel=1e-6)
+  robust = direct + weight * (data.reward - model[rows, data.action])
+  assert result.values['dr'].value == pytest.approx(robust.mean(), rel=1e-6)
+  plain = policy_value.evaluate_policy(data, policy, 0.5, 7, evaluation.Reading(('dm', 'dr')))
+  assert abs(plain.values['dm'].value - direct.mean()) > 1e-3
+  assert 'model of the reward by mrdr' in valuation.protocol(result, 0)
+  item = policy_value.evaluate_policy(data, 'item:1', 0.5, 7, reading)
+  always = np.repeat(np.eye(3)[1][None, :, None], 60, axis=0)
+  same = policy_value.evaluate_policy(data, always, 0.5, 7, reading)
+  assert item.values['dr'].value == pytest.approx(same.values['dr'].value)
+
+
+def test_a_model_that_cannot_be_fitted_for_a_policy_is_refused(tmp_path):
+  logged.write(tmp_path / 'log.parquet', log(30))
+  for name, message, more in (
+    ('logged', '--model: mrdr is fitted for what a policy does with every candidate', {}),
+    ('uniform', '--model: lasso is not one of plain, mrdr', {'model': 'lasso'}),
+    ('uniform', '--model: mrdr needs propensities', {'propensities': 'balanced'}),
+  ):
+    reading = evaluation.Reading(**{'model': 'mrdr'} | more)
+    with pytest.raises(InputError, match=message):
+      valuation.run(tmp_path / 'log.parquet', name, 0.5, 0, tmp_path / 'value.svg', reading=reading)

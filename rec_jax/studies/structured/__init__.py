@@ -1,0 +1,1 @@
+"""How often intervals hold where actions are lists, numbers, or have categories."""
