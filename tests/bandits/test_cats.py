@@ -108,6 +108,22 @@ def test_where_no_candidate_is_within_the_bandwidth_the_nearest_is_chosen():
   np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+def test_an_action_beyond_an_end_is_that_end_and_each_position_has_one_candidate_less():
+  # At the leaf 1/16 with the window up to 0.2625; the second is nearest to 1.
+  features = jnp.array([[-3.0], [7.0], [0.5], [0.7]])
+  context = Context(jnp.int32(0), CONTEXT.query, features, jnp.arange(4), jnp.ones(4, bool))
+  spec = ArmSpec(num_arms=4, num_candidates=4, query_dim=2, arm_dim=1, slate_size=2)
+  state = POLICY.init(KEY, spec)
+  decision = POLICY.select(KEY, state, context)
+  chances = POLICY.propensity(
+    KEY, state, context, dataclasses.replace(decision, index=jnp.arange(2))
+  )
+  # The first is the only one in the window; after it 0.5 is the nearest of three.
+  np.testing.assert_allclose(chances, [0.8 + 0.2 / 4, 0.2 / 3], rtol=1e-5)
+  own = POLICY.propensity(KEY, state, context, decision)
+  np.testing.assert_allclose(decision.info.density, own * jnp.array([4, 3]), rtol=1e-5)
+
+
 def test_values_out_of_range_are_named():
   for name, value in (('bandwidth', 0.0), ('epsilon', 1.5), ('learning_rate', 0.0), ('depth', 0)):
     with pytest.raises(InputError, match=f'{name} = {value:g} is outside'):

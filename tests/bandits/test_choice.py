@@ -61,6 +61,16 @@ def test_draws_are_in_proportion_however_many_candidates_there_are(num_candidate
     assert stats.binomtest(share, 1_000, 0.7).pvalue < 1e-3
 
 
+def test_among_many_the_noise_is_of_more_than_23_bits():
+  """Of a million the largest of 23 bits are equal one time in ten, which the rare ones pay for."""
+  logits = jnp.linspace(0, 1, 20_000)
+  mask = jnp.ones(20_000, bool)
+  for seed in range(4):
+    key = jax.random.key(seed)
+    noise = jax.random.gumbel(jax.random.split(key)[0], (20_000,), mode='high')
+    assert perturbed_argmax(key, logits, mask) == jnp.argmax(logits + noise)
+
+
 @pytest.mark.parametrize('num_candidates', [1, 2, 101, 1_000])
 def test_each_candidate_is_drawn_as_often_as_its_probability_says(num_candidates):
   rng = np.random.default_rng(num_candidates)

@@ -172,6 +172,18 @@ def test_estimates_are_right_on_average_over_the_choice(estimator, weighs):
   assert np.allclose(found, rewards, atol=1e-5) == (weighs == 1.0)
 
 
+def test_a_candidate_of_no_number_is_no_part_of_what_comes_back():
+  policy = bandits.make('lin_cover')
+  spec = MANY._replace(num_candidates=4, slate_size=1)
+  whole = problems.context(3, spec, 0)
+  spoilt = dataclasses.replace(whole, features=whole.features.at[2, 0].set(jnp.nan))
+  closed = dataclasses.replace(whole, mask=whole.mask.at[2].set(False))
+  state = policy.init(KEY, spec)
+  infos = [policy.select(KEY, state, context).info for context in (spoilt, closed)]
+  assert infos[0].num_open == 3
+  jax.tree.map(np.testing.assert_array_equal, *infos)
+
+
 def test_one_policy_is_epsilon_greedy():
   policy = bandits.make('lin_cover', num_policies=1, epsilon_scale=0.5)
   state = policy.init(KEY, PAIR)

@@ -4,6 +4,8 @@ Four candidates, of which the first, the most promising one, is masked; the gaps
 the best of them are 0.3, 0 and 0.1, their deviations 0.2, 0.05 and 0.2.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,8 @@ CASES = {
   'elimination_narrow': (elimination(0.5), 0, [0, 0, 0.5, 0.5]),
   # With 2 deviations 0.6 of the first reaches 0.4.
   'elimination_wide': (elimination(2.0), 0, [0, 1 / 3, 1 / 3, 1 / 3]),
+  # 0.495 to 0.505 is above the others; the closed one, from 0.8 on, eliminates nobody.
+  'elimination_of_the_open': (elimination(0.1), 0, [0, 0, 1, 0]),
   # Losses 0.8, 0.5, 0.6: 0.5 / (1.5 + 20 * 0.3) and 0.5 / (1.5 + 20 * 0.1).
   'fastcb': (fastcb(10.0), 4, [0, 1 / 15, 1 - 1 / 15 - 1 / 7, 1 / 7]),
   'uncertainty_sampling': (uncertainty_sampling(), 0, [0, 0.5, 0, 0.5]),
@@ -152,6 +156,17 @@ def test_arms_that_were_never_chosen_come_first(explorer, count):
   unseen = COUNTED._replace(variance=jnp.array([0.1, jnp.inf, jnp.inf]))
   got = explorer.probabilities(KEY, jnp.int32(count), unseen, jnp.ones(3, bool))
   np.testing.assert_allclose(got, [0, 0.5, 0.5])
+
+
+def test_early_rows_and_closed_arms_count_for_an_index_by_hand():
+  # ln ln 2 is below 0 and left out: d(0.5, 0.933) = ln 2, and 0.66 for the better known arm.
+  early = Outlook(jnp.array([0.5, 0.6]), jnp.array([1.0, 0.01]), None, None)
+  assert kl_ucb(3.0).select(KEY, jnp.int32(2), early, ALL) == 0
+  # Two open arms: 0.5 + sqrt(ln(50) / 10) = 1.126 and 0.99 + sqrt(ln(5) / 100) = 1.117; were they
+  # three, 1.092 and 1.100.
+  outlook = Outlook(jnp.array([0.5, 0.99, 0.9]), jnp.array([0.1, 0.01, 0.1]), None, None)
+  mask = jnp.array([True, True, False])
+  assert moss(1_000).select(KEY, jnp.int32(110), outlook, mask) == 0
 
 
 def test_rows_of_non_zero_weight_are_counted():
@@ -264,6 +279,22 @@ def test_information_is_not_made_of_chance(num_groups, num_draws):
   assert np.mean(found) == pytest.approx(truth, abs=0.08)
   # Without the correction one more unit of variance for each group, of so many draws.
   assert np.mean(found) < truth + 0.2 * (num_groups - 1) / num_draws
+
+
+def test_information_is_drawn_anew_after_each_row():
+  explorer = information_directed(2)
+  equal = Outlook(jnp.zeros(2), jnp.ones(2), lambda key, n: jax.random.normal(key, (n, 2)), None)
+  state = explorer.init(KEY, problems.SPEC)
+  states = [dataclasses.replace(state, count=jnp.int32(t)) for t in range(6)]
+  shares = [float(explorer.probabilities(KEY, each, equal, ALL)[0]) for each in states]
+  assert len(set(shares)) > 1
+  assert shares[0] == explorer.probabilities(jax.random.key(1), state, equal, ALL)[0]
+
+
+def test_who_is_sure_of_the_highest_reward_stakes_nothing():
+  # 1 - 1.2 is no loss: nothing is left to explore for (Foster & Krishnamurthy 2021, algorithm 1).
+  sure = Outlook(jnp.array([1.2, 0.5]), jnp.ones(2), None, None)
+  np.testing.assert_array_equal(fastcb().probabilities(KEY, jnp.int32(4), sure, ALL), [1, 0])
 
 
 def test_the_best_mixture_is_where_the_ratio_is_flat():

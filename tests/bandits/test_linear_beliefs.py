@@ -1,6 +1,7 @@
 """Hybrid, unknown-noise and logistic posteriors against brute-force Bayes in float64."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +163,33 @@ def test_one_logistic_row_is_the_laplace_approximation(lambda_):
   precision = lambda_ * np.eye(3) + w * chance * (1 - chance) * np.outer(x, x)
   np.testing.assert_allclose(state.mean, mode, rtol=1e-3)
   np.testing.assert_allclose(state.root @ state.root.T @ precision, np.eye(3), atol=2e-3)
+
+
+def test_a_logistic_row_comes_to_its_mode_from_wherever_the_belief_was():
+  """Steps of Newton alone would go from a logit of 20 to -9,980 and back for ever."""
+  belief = logistic()
+  kinds = itertools.product([1.0, 100.0, 1e4, 1e10], [-30.0, -3.0, 0.0, 5.0, 20.0], [0.0, 0.3, 1.0])
+  variance, logit, reward = np.array(list(kinds)).T
+  start, row = belief.init(KEY, SPEC), jax.tree.map(lambda x: x[:1], problems.feedback(0, 1))
+  row = dataclasses.replace(row, features=jnp.eye(1, SPEC.arm_dim), weight=jnp.ones(1))
+
+  @problems.compiled
+  @jax.vmap
+  def mode(variance, logit, reward):
+    mean, root = start.mean.at[0].set(logit), jnp.sqrt(variance) * start.root
+    before = dataclasses.replace(start, mean=mean, root=root)
+    return belief.update(KEY, before, dataclasses.replace(row, reward=reward[None])).mean[0]
+
+  expected = [
+    optimize.brentq(
+      lambda t, v=v, m=m, r=r: t - m - v * (r * special.expit(-t) - (1 - r) * special.expit(t)),
+      m - v,
+      m + v,
+    )
+    for v, m, r in zip(variance, logit, reward, strict=True)
+  ]
+  got = mode(*(jnp.asarray(x, jnp.float32) for x in (variance, logit, reward)))
+  np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_logistic_rows_come_near_the_mode_of_all_of_them():

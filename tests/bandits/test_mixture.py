@@ -70,6 +70,23 @@ def test_exp4_credits_each_policy_with_what_it_would_have_earned():
     np.testing.assert_allclose(state.master, logs, rtol=1e-4)
 
 
+def test_what_a_policy_is_told_is_of_the_choice_that_was_made():
+  policy = bandits.make('exp4', policies=('popularity_lin_ts', 'uniform'))
+  context = problems.context(1, num_masked=0)
+  state = policy.init(jax.random.key(0), problems.SPEC)
+  base = state.policies[0].belief.base
+  base = dataclasses.replace(base, successes=jnp.arange(7.0), failures=jnp.zeros(7))
+  belief = dataclasses.replace(state.policies[0].belief, base=base)
+  first = dataclasses.replace(state.policies[0], belief=belief)
+  state = dataclasses.replace(state, policies=(first, state.policies[1]))
+  select = problems.compiled(policy.select)
+  for seed in range(8):
+    decision = select(jax.random.key(seed), state, context)
+    won = float(decision.arm_id[0])
+    # Beta(1 + won, 9) of the popularity.
+    assert decision.info.policies[0].base_mean == pytest.approx((1 + won) / (10 + won))
+
+
 @pytest.mark.parametrize('name', ['exp4', 'corral'])
 def test_a_policy_learns_from_the_choices_of_others_if_it_can(name):
   policies = ('popularity_lin_ts', 'lin_ucb')

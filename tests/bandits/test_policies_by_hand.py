@@ -75,7 +75,7 @@ def test_exp4_credits_by_likelihood():
   feedback = mixture_rows(
     [0, 1],
     [0.5, 0.5],
-    jnp.array([[2.0, 0.4], [1.0, 1.0]]),
+    jnp.array([[2.0, 0.4], [jnp.nan, 1.0]]),
     reward=[0.8, 1.0],
     weight=[3.0, 0.0],
   )

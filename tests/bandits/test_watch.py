@@ -57,6 +57,7 @@ def test_a_network_that_learns_at_its_refresh_is_watched_there():
   wide = problems.jitted(combine(belief, vdbe(sensitivity=50.0, step_size=0.1)))
   settled = wide.refresh(KEY, wide.update(KEY, wide.init(KEY, problems.SPEC), rows))
   assert settled.explorer == pytest.approx(0.9**15, abs=0.05)
+  assert wide.refresh(KEY, settled).explorer == settled.explorer
 
 
 def test_only_the_last_rows_wait():

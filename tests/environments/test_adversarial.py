@@ -87,6 +87,12 @@ def test_exp3_keeps_its_bound_where_others_have_linear_regret(table, fooled):
   np.testing.assert_allclose(led_astray, NUM_ROUNDS / 2, rtol=0.02)
 
 
+def test_the_best_of_the_lower_bound_pays_three_times_in_four_at_most():
+  # min(sqrt(K / T), 1) / 4 above a half: of 16 rounds and 4 arms an eighth, of 2 and 8 a quarter.
+  assert lower_bound_chances(16, 4)[0].tolist() == [0.625, 0.5, 0.5, 0.5]
+  assert lower_bound_chances(2, 8)[1].tolist() == [0.75, *[0.5] * 7]
+
+
 def test_nobody_beats_the_lower_bound_and_exp3_keeps_its_own():
   chances = lower_bound_chances(NUM_ROUNDS, 2)
   values, bound = tuned(NUM_ROUNDS, 2)

@@ -15,7 +15,7 @@ from rec_jax.environments.clicks import (
   position_based_environment,
 )
 from rec_jax.environments.rollout import rollout
-from rec_jax.types import ArmSpec
+from rec_jax.types import ArmSpec, Decision
 
 NUM_ITEMS, SLATE = 6, 3
 KAPPA = np.array([1.0, 0.5, 0.2], np.float32)
@@ -143,3 +143,17 @@ def test_attractions_are_learnt_and_unseen_positions_are_better_left_out(world):
   right, wrong = late_regret(), late_regret(change=as_zeros)
   assert right.mean() < 0.1 * chance
   assert right.mean() < wrong.mean() / 1.5
+
+
+@pytest.mark.parametrize('world', WORLDS)
+def test_an_empty_position_is_never_clicked(world):
+  environment, data = WORLDS[world]
+  # Only the last item attracts, surely, and the index of nothing is -1.
+  state = jnp.zeros(NUM_ITEMS).at[-1].set(1)
+  context = environment.observe(KEYS[0], data, state, 0)
+  index = jnp.array([[0, -1, -1]])
+  decision = Decision(index, index, jnp.ones((1, SLATE)), info=None)
+  _, rows, metrics = environment.step(KEYS[0], data, state, 0, context, decision)
+  for clicks in (metrics.reward, metrics.expected_reward):
+    np.testing.assert_array_equal(clicks, np.zeros((1, SLATE)))
+  assert (rows.weight > 0).tolist() == [True, False, False]

@@ -49,8 +49,8 @@ def row_of(feedback, row):
 
 
 def test_rows_arrive_by_a_schedule_computed_by_hand():
-  # Users 0, 1 and 2 wait 0, 2 and 9 rounds; the last is cut to 3.
-  arrived, made, _ = played(lambda key, shape: jnp.array([0, 2, 9]), 3, 6)
+  # Users 0, 1 and 2 wait -4, 2 and 9 rounds; the first is cut to 0 and the last to 3.
+  arrived, made, _ = played(lambda key, shape: jnp.array([-4, 2, 9]), 3, 6)
   expected = {
     0: [(0, 0)],
     1: [(1, 0)],
@@ -71,6 +71,19 @@ def test_rows_arrive_by_a_schedule_computed_by_hand():
       jax.tree.map(
         np.testing.assert_array_equal, row_of(feedback, row), row_of(of_round, 2 * user + position)
       )
+
+
+def test_delays_have_a_stream_that_no_environment_draws_from():
+  seen = []
+
+  def watched(key, shape):
+    seen.append(key)
+    return no_delay(key, shape)
+
+  played(watched, 1, 1)
+  step_key = jax.random.fold_in(jax.random.key(1), 0)
+  others = [step_key, *jax.random.split(step_key, 8)]
+  assert all((jax.random.key_data(key) != jax.random.key_data(seen[0])).any() for key in others)
 
 
 def test_total_weight_is_kept_but_for_what_is_under_way():

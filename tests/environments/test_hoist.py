@@ -21,7 +21,10 @@ def one_round(t, keys, rest):
   def inside(total):
     return total + scale * jax.vmap(jax.random.uniform)(third) + t
 
-  return {'total': inside(total) + noise.sum(1), 'shown': shown, 'last': third[-1]}
+  # Read twice, and handed over once.
+  rank = shown * total + shown
+  total = inside(total) + noise.sum(1)
+  return {'total': total, 'rank': rank, 'shown': shown, 'last': third[-1]}
 
 
 def data(tree):

@@ -88,6 +88,7 @@ def test_a_learning_policy_earns_what_it_earns_online():
   ('change', 'message'),
   [
     ({'propensity': np.array([0.5, 0.5, 0.4])}, r'propensity, row 2: 0.4 is not 1 / 2; .* uniform'),
+    ({'propensity': np.array([0.5, 0.5001, 0.5])}, 'propensity, row 1: 0.5001 is not 1 / 2'),
     ({'num_candidates': np.array([2, 1, 2])}, 'num_candidates, row 1: chosen from 1 of 2 items'),
   ],
 )

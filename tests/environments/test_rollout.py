@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from rec_jax import bandits
+from rec_jax.bandits.beliefs.constant import constant
+from rec_jax.bandits.explorers.uniform import uniform
+from rec_jax.bandits.policy import combine
 from rec_jax.environments.one_round import round_keys, seed_keys
 from rec_jax.environments.rollout import _rounds_a_block, rollout, side_by_side
 from rec_jax.environments.synthetic import LinearData, linear_environment
@@ -32,6 +35,28 @@ def test_a_seed_is_the_same_alone_and_in_chunks():
   for a, b in zip(*map(jax.tree.leaves, (whole.policy_state, chunks.policy_state)), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
   same(whole.metrics.arm_id[3:4], alone.metrics.arm_id)
+
+
+def test_beliefs_are_refreshed_from_the_first_round_on_each_time_by_chance_of_its_own():
+  def refresh(key, state):
+    count, draws = state
+    return count + 1, draws.at[count].set(jax.random.uniform(key))
+
+  belief = constant()._replace(init=lambda key, spec: (0, jnp.zeros(9)), refresh=refresh)
+  played = rollout(
+    KEYS[:1],
+    combine(belief, uniform()),
+    ENVIRONMENT,
+    DATA,
+    SPEC,
+    5,
+    return_state=True,
+    refresh_every=2,
+  )
+  # Before rounds 0, 2 and 4.
+  count, draws = played.policy_state.belief
+  assert count == 3
+  assert len(set(draws[0].tolist())) == 1 + 3
 
 
 def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():

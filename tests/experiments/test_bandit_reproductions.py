@@ -2,10 +2,20 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 
-from experiments.reproductions import Repeat, arms, delayed_thompson, exp3_bounds, wheel
+from experiments.reproductions import (
+  Repeat,
+  arms,
+  bake_off,
+  delayed_thompson,
+  exp3_bounds,
+  neural_testbed,
+  wheel,
+)
+from rec_jax.environments.classification import classification_data
 from rec_jax.environments.wheel import WheelData
 
 
@@ -65,3 +75,31 @@ def test_arms_without_means_draw_their_own():
   regret = arms.regrets(0, 10, 50, 500, 'uniform').value
   assert regret.mean() == pytest.approx(50 * (10 / 11 - 1 / 2), rel=0.05)
   assert regret.std() > 1
+
+
+def test_one_vs_rest_is_ridge_regression_of_the_rows_before():
+  rng = np.random.default_rng(0)
+  labels = rng.integers(3, size=40)
+  data = classification_data(rng.normal(size=(40, 2)) + np.eye(3, 2)[labels], labels)
+  key = jax.random.key(0)
+  order = np.asarray(jax.random.permutation(jax.random.split(key, 3)[1], 40))
+  x, y = np.asarray(data.queries, np.float64)[order], labels[order]
+  wrong = 0
+  for i in range(40):
+    # Nothing known is a tie, and the first class.
+    weights = np.linalg.solve(np.eye(3) + x[:i].T @ x[:i], x[:i].T @ np.eye(3)[y[:i]])
+    wrong += np.argmax(x[i] @ weights) != y[i]
+  assert 0 < wrong < 30
+  assert bake_off.told_all(key, data, 3) == pytest.approx(wrong / 40)
+
+
+@pytest.mark.parametrize(
+  ('temperature', 'number', 'expected'), [(1e6, 10, 0.0), (1e-6, 1, np.log(2))]
+)
+def test_an_even_guess_is_right_of_coins_and_knows_nothing_of_what_is_sure(
+  monkeypatch, temperature, number, expected
+):
+  monkeypatch.setattr(neural_testbed, 'NUM_EVEN', 2)
+  even = neural_testbed.Even(2, temperature, number, True, 0.0, 0.0)
+  found = neural_testbed.even_divergences(jax.random.key(0), even)
+  np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -22,7 +22,8 @@ from rec_jax.bandits.beliefs.linear import (
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec, Context, Feedback
 
-_NUM_STEPS = 20
+# Of Newton: a logit moves by about the logarithm of its variance, by one a step.
+_NUM_STEPS = 32
 # The trapezoid rule for the standard normal distribution: where the deviation of the logit is
 # large, a sigmoid is so steep that it is right to 1e-4 when Gauss-Hermite is wrong by 1e-2.
 _NODES = np.linspace(-6, 6, 129, dtype=np.float32)
@@ -77,11 +78,15 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
         state = jax.tree.map(lambda new, old: jnp.where(weight == 0, old, new), kept, old)
       logit = jnp.dot(features, state.mean)
       direction = state.root @ (state.root.T @ features)
-      mode = _mode(logit, weight * jnp.dot(features, direction), reward)
+      variance = weight * jnp.dot(features, direction)
+      mode = _mode(logit, variance, reward)
       chance = jax.nn.sigmoid(mode)
       # A normal observation of the same curvature that surprises nobody narrows the root.
-      narrowed = learn(state, features, logit, weight * chance * (1 - chance), 1.0)
-      step = weight * (reward - chance) * direction
+      narrowed = learn(state, features, logit, weight * chance * jax.nn.sigmoid(-mode), 1.0)
+      # Of a wide belief the error is a small rest of larger numbers, and the mode says it better.
+      by_mode = (mode - logit) / jnp.maximum(variance, 1)
+      error = jnp.where(variance > 1, by_mode, _error(reward, mode))
+      step = weight * error * direction
       mean, rest = add(state.mean, state.mean_rest, step)
       return dataclasses.replace(narrowed, mean=mean, mean_rest=rest), None
 
@@ -94,19 +99,25 @@ def logistic(lambda_: ArrayLike = 1.0, gamma: ArrayLike = 1.0) -> Belief:
 def _mode(logit: jax.Array, variance: jax.Array, reward: jax.Array) -> jax.Array:
   """[] the root t of t - logit = variance (reward - sigmoid(t)).
 
-  Newton's steps, halving the bracket where one leaves it: for a large variance they would cycle.
+  By Newton's steps from 0, or from the logit where that lies between 0 and the root: the excess is
+  convex below 0 and concave above, so that no step goes past the root, and each is one at least
+  while the sigmoid is what is large. From elsewhere they may jump to and fro for ever.
   """
 
-  def step(
-    carry: tuple[jax.Array, jax.Array, jax.Array], _: None
-  ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
-    low, high, t = carry
-    chance = jax.nn.sigmoid(t)
-    excess = t - logit - variance * (reward - chance)
-    low, high = jnp.where(excess < 0, t, low), jnp.where(excess < 0, high, t)
-    newton = t - excess / (1 + variance * chance * (1 - chance))
-    inside = (newton >= low) & (newton <= high)
-    return (low, high, jnp.where(inside, newton, (low + high) / 2)), None
+  def excess(t: jax.Array) -> jax.Array:
+    return t - logit - variance * _error(reward, t)
 
-  start = (logit - variance * (1 - reward), logit + variance * reward, logit)
-  return jax.lax.scan(step, start, length=_NUM_STEPS)[0][2]
+  def step(t: jax.Array, _: None) -> tuple[jax.Array, None]:
+    slope = 1 + variance * jax.nn.sigmoid(t) * jax.nn.sigmoid(-t)
+    return t - excess(t) / slope, None
+
+  # 1 where the root is above 0.
+  side = -jnp.sign(excess(jnp.zeros_like(logit)))
+  is_between = (side * logit > 0) & (side * excess(logit) < 0)
+  start = jnp.where(is_between, logit, 0.0)
+  return jax.lax.scan(step, start, length=_NUM_STEPS)[0]
+
+
+def _error(reward: jax.Array, logit: jax.Array) -> jax.Array:
+  """reward - sigmoid(logit), without a difference of numbers next to 1."""
+  return reward * jax.nn.sigmoid(-logit) - (1 - reward) * jax.nn.sigmoid(logit)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rec_jax import files
-from rec_jax.bandits.host import Service, journal, programs
+from rec_jax.bandits.host import Service, journal, pending, programs
 from rec_jax.types import InputError
 from tests.bandits import problems
 
@@ -221,6 +221,10 @@ def test_what_waits_does_not_change_with_the_callers_array():
   query[:] = 7
   ((_, waiting),) = made._engine.pending.items()
   np.testing.assert_array_equal(waiting.query, 1)
+
+
+def test_what_has_grown_since_is_filled_by_zeros_at_its_end():
+  np.testing.assert_array_equal(pending.fitted(np.ones((2, 1)), (3, 2)), [[1, 0], [1, 0], [0, 0]])
 
 
 def test_counts_beyond_32_bits_go_on():

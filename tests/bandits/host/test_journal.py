@@ -102,6 +102,11 @@ def test_a_snapshot_and_its_journal_give_the_same_service(tmp_path):
     for one, choice in zip((made, again, third), choices, strict=True):
       one.learn([choice.decision], [1.0])
   assert problems.same_bits(made._engine.state, third._engine.state)
+  # Its arms and users come and go as before.
+  late = third.decide('user 2').decision
+  third.remove_arms(['arm 1'])
+  third.reset_users(['user 2'])
+  assert third.learn([late], [1.0]) == 0
 
 
 def test_a_journal_cut_anywhere_holds_what_was_written_whole(tmp_path):
