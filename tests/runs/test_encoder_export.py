@@ -9,7 +9,7 @@ import pytest
 from rec_jax.models.hugging_face import folder
 from rec_jax.runs import artefacts, encoder_export
 from rec_jax.runs import workdir as runs
-from rec_jax.tasks import next_item, saved_models
+from rec_jax.tasks import item_to_item, next_item, saved_models
 from rec_jax.types import InputError
 from tests.helpers import small
 from tests.models import modules
@@ -31,8 +31,10 @@ def workdir(tmp_path, monkeypatch):
   monkeypatch.setattr(artefacts, 'load_dataset', lambda _: dataset)
   finished(config, directory, 'prepare')
   saved_models.save(finished(config, directory, 'pretrain') / 'model', folder.load(QWEN), 0, {})
+  num_items = dataset.items.num_items
+  rank = item_to_item.rank('teacher', config.finetune, num_items)
   model = next_item.new_model(
-    'teacher', folder.load(QWEN), config.finetune, dataset.items.num_items, 0
+    'teacher', folder.load(QWEN), config.finetune, num_items, 0, linear_rank=rank
   )
   adapted = model.encoder.transformer.blocks[1].attention.value
   adapted.lora_b[...] = jnp.ones(adapted.lora_b.shape)
