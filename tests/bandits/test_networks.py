@@ -54,6 +54,10 @@ def test_the_buffer_keeps_the_last_rows_in_order(capacity):
   assert not rows[: len(rows) - len(kept)].any()
 
 
+def start(belief):
+  return problems.compiled(belief.init, static_argnums=1)(KEY, SPEC)
+
+
 def learnt(belief, feedback):
   """The state after one update and one refresh."""
 
@@ -133,9 +137,9 @@ def test_neural_gradient_adds_squared_gradients():
 @pytest.mark.parametrize('name', ['ensemble', 'epinet', 'dropout', 'neural_gradient'])
 def test_draws_have_the_predicted_moments(name):
   belief = BELIEFS[name]
-  state = belief.init(KEY, SPEC)
+  state = start(belief)
   context = problems.context(3)
-  mean, variance = belief.predict(state, context)
+  mean, variance = problems.compiled(belief.predict)(state, context)
   draw = problems.compiled(belief.sample, static_argnums=3)
   draws = np.asarray(draw(jax.random.key(1), state, context, 20_000), np.float64)
   deviation = np.sqrt(variance)
@@ -155,10 +159,11 @@ def test_a_network_learns_what_no_linear_belief_can(name):
   context = problems.context(0, SPEC._replace(num_candidates=200, num_arms=200))
   context = dataclasses.replace(context, query=jnp.zeros(3))
   truth = np.abs(context.features[:, 0]) - context.features[:, 1] ** 2 / 4
-  mean, variance = belief.predict(state, context)
+  predict = problems.compiled(belief.predict)
+  mean, variance = predict(state, context)
   assert np.mean((mean - truth) ** 2) < 0.35 * np.var(truth)
   # Doubt is less than before, and grows where nothing was seen.
-  before = belief.predict(belief.init(KEY, SPEC), context)[1]
+  before = predict(start(belief), context)[1]
   assert np.mean(variance) < np.mean(before)
   far = dataclasses.replace(context, features=6 * context.features)
-  assert np.mean(belief.predict(state, far)[1]) > 2 * np.mean(variance)
+  assert np.mean(predict(state, far)[1]) > 2 * np.mean(variance)

@@ -46,6 +46,10 @@ every = pytest.mark.parametrize('name', bandits.names())
 # What a policy keeps if its belief and its explorer do, and compiles programs of its own for.
 of_parts = covering(parts)
 of_explorers = covering(explorer)
+# Those that a test of `of_explorers` runs for in `make soak` alone.
+beside_explorers = pytest.mark.parametrize(
+  'name', [each.values[0] for each in of_explorers.args[1] if not isinstance(each, str)]
+)
 SPEC = problems.SPEC._replace(slate_size=3)
 # Policies that look at rows of all arms again.
 RINGS = ('clusters_ts', 'nearest_ts', 'tree_ts', 'within_ts')
@@ -236,7 +240,7 @@ def after_one(policy, key):
   return policy.update(key, state, problems.outcome(CONTEXTS[0], decision, 1.0))
 
 
-@every
+@beside_explorers
 def test_a_sweep_is_a_vmap_over_the_factory(name):
   swept, lanes = sweep(name)
   assert jax.eval_shape(swept, lanes).shape == (len(lanes), len(CONTEXTS), SPEC.slate_size)

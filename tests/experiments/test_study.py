@@ -55,9 +55,10 @@ def test_a_wrong_command_is_one_line(tmp_path, flags, message):
 
 
 def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
-  done = commands.run(_STUDY, '--name=coverage', '--config.num_logs=10', f'--workdir={tmp_path}')
-  # Shares of ten logs are out of bounds for a thousand.
+  settings = '--config.num_logs=5', '--config.resamples=50'
+  done = commands.run(_STUDY, '--name=coverage', *settings, f'--workdir={tmp_path}')
+  # Shares of five logs are out of bounds for a thousand.
   assert done.returncode == 1, done.stderr
-  assert '10 synthetic logs' in done.stdout
+  assert '5 synthetic logs' in done.stdout
   assert 'not as expected' in done.stdout
   assert (tmp_path / 'report' / 'index.html').exists()

@@ -166,6 +166,15 @@ def test_what_was_learnt_is_forgotten_and_late_outcomes_are_ignored(what):
     assert (state.base.successes[row] == 0) == (what == 'reset_arms')
 
 
+def test_an_arm_that_is_gone_is_not_shown_again():
+  made = Service('bernoulli_ts', arm_dim=3)
+  made.add_arms(['old', 'new'], np.eye(2, 3, dtype=np.float32))
+  # Draws of Beta(1, 1): each arm is as likely.
+  assert {made.decide('ann').arms for _ in range(20)} == {('old',), ('new',)}
+  made.remove_arms(['old'])
+  assert {made.decide('ann').arms for _ in range(20)} == {('new',)}
+
+
 def test_rows_double_and_keep_what_was_learnt():
   made = service('bernoulli_ts', num_arms=8)
   for _ in range(30):
