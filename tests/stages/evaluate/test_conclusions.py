@@ -40,6 +40,8 @@ def test_the_interval_settles_how_models_compare(lead, half, word, is_settled):
   ):
     assert any(claim in sentence for sentence in settled) == is_settled, claim
     assert any(claim in sentence for sentence in open_) != is_settled, claim
+  named = any(sentence.startswith('Recommend by EASE here') for sentence in settled)
+  assert named == (word == 'clearly below')
 
 
 def test_metrics_that_disagree_settle_nothing():
