@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from rec_jax.data.splits import PROTOCOLS
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks import text_encoders
 from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
+from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.types import InputError
 
 
@@ -25,7 +25,7 @@ def check(config: Config) -> None:
     value = getattr(getattr(config, stage), name)
     if value not in allowed:
       raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
-  _check_numbers(config, _of_encoder(text_encoders.sizes(config.data)))
+  _check_numbers(config, _of_encoder(sizes(config.data)))
   _check_variants(config)
   _check_heads(config)
   _check_encoder_ends(config)

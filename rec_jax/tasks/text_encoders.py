@@ -1,6 +1,5 @@
 """The text encoder that a run starts from: the folder of its config, or all-MiniLM-L6-v2."""
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -13,9 +12,9 @@ from rec_jax import files
 from rec_jax.data import sources, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.data.tokenizer import Vocabulary
-from rec_jax.models.config import TextEncoderConfig
 from rec_jax.models.hugging_face import folder as hugging_face
 from rec_jax.models.text_encoder import TextEncoder
+from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.types import InputError
 
 _TOKENIZER = 'tokenizer.json'
@@ -28,19 +27,6 @@ def folder(data: DataConfig) -> Path:
     InputError: the package of all-MiniLM-L6-v2 is absent or not the pinned one.
   """
   return Path(data.text_model) if data.text_model else _minilm()
-
-
-def sizes(data: DataConfig) -> TextEncoderConfig:
-  """The sizes of the encoder; those of all-MiniLM-L6-v2 are known without its package.
-
-  Raises:
-    InputError: a folder without a config that is known here.
-  """
-  if data.text_model:
-    return hugging_face.read_config(folder(data), data.text_pooling)
-  known = TextEncoderConfig()
-  pooling = known.pooling if data.text_pooling == 'auto' else data.text_pooling
-  return dataclasses.replace(known, pooling=pooling)
 
 
 def check(data: DataConfig) -> None:

@@ -45,8 +45,17 @@ class Description(NamedTuple):
     return self.fields['model_type']
 
 
-def read(folder: Path, pooling: str) -> Description:
-  """Reads the config of a folder; see `folder.read_config`."""
+def read(folder: Path, pooling: str = 'auto') -> Description:
+  """Reads the config of a folder.
+
+  Args:
+    folder: with a `config.json`.
+    pooling: one of `POOLINGS`, or 'auto': as `1_Pooling/config.json` says, and without it the mean
+      of a bidirectional encoder and the last token of a causal one.
+
+  Raises:
+    InputError: a file is missing or unreadable, or the architecture is not known here.
+  """
   path = folder / CONFIG
   fields = _read_json(path)
   kind = fields.get('model_type')

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from rec_jax import files
-from rec_jax.models.config import POOLINGS, TextEncoderConfig
+from rec_jax.models.config import POOLINGS
 from rec_jax.models.hugging_face import description, tensors
 from rec_jax.models.hugging_face.description import Description
 from rec_jax.models.hugging_face.family import Family, names
@@ -23,20 +23,6 @@ _TOKENIZER_FILES = (
 )
 # What older files keep in a block beside its weights: masks and angles that follow from the sizes.
 _DERIVED = ('attn.bias', 'attn.masked_bias', 'rotary_emb.inv_freq')
-
-
-def read_config(folder: Path, pooling: str = 'auto') -> TextEncoderConfig:
-  """The sizes of the model in a folder.
-
-  Args:
-    folder: with a `config.json`.
-    pooling: one of `POOLINGS`, or 'auto': as `1_Pooling/config.json` says, and without it the mean
-      of a bidirectional encoder and the last token of a causal one.
-
-  Raises:
-    InputError: a file is missing or unreadable, or the architecture is not known here.
-  """
-  return description.read(folder, pooling).config
 
 
 def check(folder: Path) -> None:
@@ -55,7 +41,7 @@ def load(folder: Path, pooling: str = 'auto') -> TextEncoder:
 
   Args:
     folder: with `config.json` and `model.safetensors`, or several such files and their index.
-    pooling: as in `read_config`.
+    pooling: as in `description.read`.
 
   Raises:
     InputError: as in `check`.

@@ -30,6 +30,7 @@ from rec_jax.tasks import (
   saved_models,
   text_encoders,
 )
+from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.tasks.language_modelling import VARIANTS, Objective, Texts
 from rec_jax.training import loop
 from rec_jax.training.task import Task
@@ -87,7 +88,7 @@ def _initial(config: Config) -> TextEncoder:
 
 
 def _objective(config: Config) -> Objective:
-  if text_encoders.sizes(config.data).transformer.causal:
+  if sizes(config.data).transformer.causal:
     matrix = text_encoders.output_matrix(config.pretrain.init, config.data)
     return causal_language_modelling.objective(matrix)
   vocabulary = text_encoders.vocabulary(config.data)

@@ -199,23 +199,23 @@ def test_a_missing_shard_and_a_broken_index_are_refused(tmp_path):
 
 
 def test_rotary_positions_are_read_as_older_files_name_them(tmp_path):
-  new = folder.read_config(GOLDEN / 'llama')
+  new = description.read(GOLDEN / 'llama').config
   found = json.loads((GOLDEN / 'llama/config.json').read_text())['rope_parameters']
   base = found.pop('rope_theta')
   older = copy(tmp_path, 'llama', rope_parameters=None, rope_theta=base, rope_scaling=found)
   assert new.transformer.rotary_scaling is not None
-  assert folder.read_config(older) == new
+  assert description.read(older).config == new
   unscaled = copy(tmp_path, 'llama', rope_parameters=None, rope_scaling=None, rope_theta=5e5)
-  assert folder.read_config(unscaled).transformer.rotary_base == 5e5
-  assert folder.read_config(unscaled).transformer.rotary_scaling is None
+  assert description.read(unscaled).config.transformer.rotary_base == 5e5
+  assert description.read(unscaled).config.transformer.rotary_scaling is None
   strange = copy(tmp_path, 'llama', rope_parameters=found | {'rope_type': 'yarn'})
   assert "rope_type is 'yarn'" in rejected(strange)
 
 
 def test_a_window_ends_the_positions(tmp_path):
   windowed = copy(tmp_path, 'qwen2', use_sliding_window=True, sliding_window=20)
-  assert folder.read_config(windowed).max_length == 20
-  assert folder.read_config(GOLDEN / 'qwen2').max_length == 64
+  assert description.read(windowed).config.max_length == 20
+  assert description.read(GOLDEN / 'qwen2').config.max_length == 64
 
 
 def pooling_file(directory, fields):
@@ -235,11 +235,11 @@ def pooling_file(directory, fields):
 )
 def test_pooling_is_as_the_folder_says_unless_asked_otherwise(tmp_path, fields, pooling):
   target = copy(tmp_path, 'bert')
-  assert folder.read_config(target).pooling == 'mean'
+  assert description.read(target).config.pooling == 'mean'
   pooling_file(target, fields)
-  assert folder.read_config(target).pooling == pooling
-  assert folder.read_config(target, 'mean').pooling == 'mean'
-  assert folder.read_config(GOLDEN / 'gpt2').pooling == 'last'
+  assert description.read(target).config.pooling == pooling
+  assert description.read(target, 'mean').config.pooling == 'mean'
+  assert description.read(GOLDEN / 'gpt2').config.pooling == 'last'
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_pooling_that_is_not_known_is_refused(tmp_path, fields):
   assert 'set --config.data.text_pooling to mean or first or last' in rejected(
     target, folder.read_config
   )
-  assert folder.read_config(target, 'first').pooling == 'first'
+  assert description.read(target, 'first').config.pooling == 'first'
 
 
 def test_an_output_that_is_there_is_left(tmp_path):
