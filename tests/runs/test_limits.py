@@ -7,7 +7,7 @@ import pytest
 
 from rec_jax.data import sources
 from rec_jax.models.config import TextEncoderConfig
-from rec_jax.models.hugging_face import folder
+from rec_jax.models.hugging_face import description
 from rec_jax.runs import limits, workdir
 from rec_jax.runs.config import Config
 from rec_jax.studies.sweep import config as sweep_configs
@@ -140,4 +140,4 @@ def test_all_counts_have_an_upper_end():
 
 
 def test_the_sizes_of_the_encoder_are_those_of_the_published_one():
-  assert folder.read_config(sources.minilm_files().config.parent) == TextEncoderConfig()
+  assert description.read(sources.minilm_files().config.parent).config == TextEncoderConfig()

@@ -255,7 +255,7 @@ def test_pooling_that_is_not_known_is_refused(tmp_path, fields):
   target = copy(tmp_path, 'bert')
   pooling_file(target, fields)
   assert 'set --config.data.text_pooling to mean or first or last' in rejected(
-    target, folder.read_config
+    target, description.read
   )
   assert description.read(target, 'first').config.pooling == 'first'
 
