@@ -108,11 +108,27 @@ class Student(nnx.Module):
     return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
 
   def encode_users(
-    self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
+    self,
+    item_vectors: jax.Array,
+    history: jax.Array,
+    rewards: jax.Array,
+    chosen: jax.Array | None = None,
   ) -> jax.Array:
-    """[B, D + R], the user vectors after the whole of each history; see `TwoTower.encode_users`."""
+    """User vectors after the whole of each history; see `TwoTower.encode_users`.
+
+    Args:
+      item_vectors: [N, D + R].
+      history: [B, L].
+      rewards: [B, L].
+      chosen: [B, L] bool, the events in which the user chose the item, which alone lead to others
+        on the linear path; all where items are not shown but sought.
+
+    Returns:
+      [B, D + R].
+    """
     learnt = self.users(item_vectors[:, : self.id.features], history, rewards)
-    return jnp.concatenate([last_user_vector(learnt, history), self.linear.users(history)], axis=1)
+    sought = history if chosen is None else jnp.where(chosen, history, 0)
+    return jnp.concatenate([last_user_vector(learnt, history), self.linear.users(sought)], axis=1)
 
 
 def start_from(

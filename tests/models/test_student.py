@@ -117,6 +117,21 @@ def test_a_student_starts_at_the_average_user_and_text_of_its_teacher():
   np.testing.assert_array_equal(model.linear.given[...], path.given[...])
 
 
+def test_what_was_shown_and_not_chosen_leads_nowhere_on_the_linear_path():
+  model, rng = student(linear_rank=2), np.random.default_rng(6)
+  model.linear.given[...] = jnp.asarray(rng.normal(size=(N, 2)), jnp.float32)
+  model.linear.decay[...] = jnp.float32(0.5)
+  vectors = jnp.asarray(rng.normal(size=(N, D + 2)), jnp.float32)
+  history, liked = np.array([[2, 4, 1, 0]]), np.array([[1, 0, 1, 0]])
+  given = np.asarray(model.linear.given[...])
+  every = np.asarray(encode_users(model, vectors, history, liked))
+  some = np.asarray(encode_users(model, vectors, history, liked, liked > 0))
+  np.testing.assert_allclose(every[0, D:], 0.25 * given[1] + 0.5 * given[3] + given[0], rtol=1e-5)
+  np.testing.assert_allclose(some[0, D:], 0.5 * given[1] + given[0], rtol=1e-5)
+  # What is learnt reads the reward beside the event.
+  np.testing.assert_array_equal(some[:, :D], every[:, :D])
+
+
 def test_principal_token_vectors_are_white_and_point_where_most_varies():
   scale = np.array([5.0, 0.1, 2.0, 1.0, 0.3])
   embedding = np.float32(np.random.default_rng(1).normal(size=(500, 5)) * scale + 3)

@@ -131,6 +131,7 @@ def _encoder(graphdef: Any) -> EncodeUser:
     shift = -(len(mask) - jnp.sum(mask))
     history = jnp.roll(jnp.where(mask, items + 1, 0), shift)
     liked = jnp.roll(jnp.where(mask, rewards, 0), shift).astype(jnp.int32)
-    return student.encode_users(params['items'], history[None], liked[None])[0]
+    # An item that was shown without a reward is none that the user chose.
+    return student.encode_users(params['items'], history[None], liked[None], liked[None] > 0)[0]
 
   return encode_user
