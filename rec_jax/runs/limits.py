@@ -42,9 +42,16 @@ def check_numbers(config: Any) -> None:
 
 def _check_numbers(config: Any, limits: Mapping[str, '_Limit']) -> None:
   for field, value in numbers(config).items():
-    limit = limits.get(field) or limits.get(field.rpartition('.')[2])
+    # By as much of the end of its name as has a limit: a study may hold the config of a chain.
+    limit = next((limits[end] for end in _ends(field) if end in limits), None)
     if limit is not None and not limit.holds(value):
       raise InputError(f'{field} is {value}; set --config.{field} to {limit}')
+
+
+def _ends(field: str) -> list[str]:
+  """'a.b.c', 'b.c', 'c'."""
+  parts = field.split('.')
+  return ['.'.join(parts[start:]) for start in range(len(parts))]
 
 
 def numbers(config: Any) -> dict[str, float]:

@@ -141,3 +141,18 @@ def test_all_counts_have_an_upper_end():
 
 def test_the_sizes_of_the_encoder_are_those_of_the_published_one():
   assert description.read(sources.minilm_files().config.parent).config == TextEncoderConfig()
+
+
+@dataclasses.dataclass
+class OfChains:
+  """A study's config that holds that of a chain."""
+
+  chain: Config = dataclasses.field(default_factory=Config)
+
+
+def test_limits_hold_for_a_chain_within_a_study():
+  config = OfChains()
+  limits.check_numbers(config)
+  config.chain.finetune.patience = -1
+  with pytest.raises(InputError, match=r'^chain\.finetune\.patience is -1; set --config\.chain'):
+    limits.check_numbers(config)
