@@ -16,6 +16,8 @@ import scipy.sparse
 from flax import nnx
 from jax.typing import ArrayLike
 
+from rec_jax.models.baselines import ease
+
 # Directions beyond those asked for, and multiplications by X'X (Halko et al. 2011, algorithm 4.4):
 # the spectrum of events falls slowly.
 _OVERSAMPLING, _POWERS = 32, 4
@@ -45,7 +47,7 @@ class LinearPath(nnx.Module):
 
   def users(self, history: jax.Array) -> jax.Array:
     """[B, R], user vectors after histories [B, L]: item index + 1, 0 for padding at the end."""
-    return jnp.einsum('bl,blr->br', recency(history, self.decay[...]), self._events(history))
+    return jnp.einsum('bl,blr->br', ease.recency(history, self.decay[...]), self._events(history))
 
   def users_after_prefixes(self, history: jax.Array) -> jax.Array:
     """[B, L + 1, R], user vectors after each prefix of histories [B, L], none first."""
@@ -56,13 +58,6 @@ class LinearPath(nnx.Module):
 
   def _events(self, history: jax.Array) -> jax.Array:
     return jnp.where(history[..., None] > 0, self.given[...][jnp.maximum(history - 1, 0)], 0.0)
-
-
-def recency(history: jax.Array, decay: jax.Array) -> jax.Array:
-  """[B, L], decay^age of the events of histories [B, L], 0 of padding."""
-  valid = history > 0
-  age = jnp.cumsum(valid[:, ::-1], axis=1)[:, ::-1] - 1
-  return jnp.where(valid, decay**age, 0.0)
 
 
 def rank_of(num_items: int, rank: int) -> int:

@@ -13,6 +13,7 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
+from rec_jax.types import InputError
 
 # The stage that rows of studies name.
 STAGE = 'study'
@@ -158,7 +159,8 @@ def results(
     compare: how values become numbers.
 
   Raises:
-    ValueError: a variant has other units than the baseline, or bounds are of no result.
+    ValueError: a variant has other units than the baseline.
+    InputError: bounds are of a result that a run of these settings did not give.
   """
   pooled, spreads = _pooled(frame), _spreads(frame)
   found = []
@@ -173,7 +175,11 @@ def results(
       spread = spreads.get((variant, metric), {}).get(suffix)
       found.append(Result(variant, name, estimate, compared.get(suffix), bounds, spread))
   if missing := set(expected) - {(result.variant, result.metric) for result in found}:
-    raise ValueError(f'bounds of {sorted(missing)[0]}, which was not measured')
+    variant, metric = min(missing)
+    raise InputError(
+      f'"{metric}" of "{variant}" has bounds and was not measured; '
+      'with more units, or the settings of the study, it may be'
+    )
   return found
 
 

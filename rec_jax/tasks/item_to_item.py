@@ -14,6 +14,7 @@ from flax import nnx
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import linear_path
+from rec_jax.models.baselines import ease
 from rec_jax.models.linear_path import LinearPath, Spectrum
 from rec_jax.tasks import next_item
 from rec_jax.tasks.config import FinetuneConfig
@@ -79,7 +80,9 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   """
   num_items = len(spectrum.vectors)
   spectrum = Spectrum(spectrum.values[:rank], spectrum.vectors[:, :rank])
-  asked = asked.take(np.arange(min(len(asked), max(1, int(_MOST_SCORES / num_items)))))
+  number = min(len(asked), max(1, int(_MOST_SCORES / num_items)))
+  # Spread over all users, whose numbers are in the order in which they came.
+  asked = asked.take(np.arange(number) * len(asked) // number)
   known = np.asarray(model.towers.items.has_id[...])
   shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
   scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
@@ -157,7 +160,7 @@ def _ranks(
     return ((logits > logits[row, target][:, None]) & open_).sum(1)
 
   def of_decay(decay: jax.Array, share: jax.Array, scale: jax.Array) -> jax.Array:
-    users = jnp.einsum('bl,blr->br', linear_path.recency(history, decay), events)
+    users = jnp.einsum('bl,blr->br', ease.recency(history, decay), events)
     linear = (users * share) @ vectors.T * scale
     return jax.lax.map(lambda factors: of_factors(factors, linear), jnp.array(_FACTORS))
 

@@ -130,7 +130,7 @@ def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path):
 
 
 def test_bounds_of_what_was_not_measured_are_an_error(tmp_path):
-  with pytest.raises(ValueError, match='not measured'):
+  with pytest.raises(InputError, match='not measured'):
     study.run('made_up', declared(expected={('plain', 'regret'): Expected(0, 1)}), tmp_path)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.tasks import events
-from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
 from tests.helpers import small
 
 
@@ -20,6 +20,17 @@ def test_events_are_predicted_before_padding():
     assert len(set(chosen)) == 8
     assert set(chosen) > real
   assert len(events.choose_positions(jax.random.key(0), items, 99)) == items.size
+
+
+def test_steps_follow_from_the_number_of_training_events():
+  dataset = small.dataset()
+  number = int(dataset.split.train_mask.sum())
+  wanted = 2 * FEWEST_STEPS
+  for num_predictions in (1, 40):
+    passes = (wanted + 0.5) * num_predictions / number
+    assert events.num_steps(dataset, num_predictions, passes) == wanted
+  assert events.num_steps(dataset, number, 1.0) == FEWEST_STEPS
+  assert events.num_steps(dataset, 1, 1e9) == MOST_STEPS
 
 
 def test_every_event_is_as_likely():

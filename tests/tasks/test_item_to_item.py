@@ -114,6 +114,13 @@ def test_no_setting_of_ease_beside_the_model_is_better(pairs):
   assert max(values.values()) > np.median(list(values.values())) + 0.05
 
 
+def test_of_too_many_queries_some_of_all_users_choose(pairs, monkeypatch):
+  monkeypatch.setattr(item_to_item, '_MOST_SCORES', 10 * NUM_ITEMS)
+  chosen = item_to_item.add(_model(), pairs.spectrum, RANK, pairs.asked)
+  assert chosen.asked.user.tolist() == list(range(0, 50, 5))
+  assert len(chosen.ndcg) == len(chosen.alone) == 10
+
+
 def test_what_a_single_query_gains_settles_nothing(pairs):
   asked = pairs.asked.take(np.arange(1))
   chosen = item_to_item.add(_model(), pairs.spectrum, RANK, asked)

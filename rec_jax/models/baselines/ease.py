@@ -56,13 +56,14 @@ def scores(weights: ArrayLike, histories: ArrayLike, *, decay: ArrayLike = 1.0) 
 
 def recency_weights(histories: jax.Array, decay: ArrayLike, num_items: int) -> jax.Array:
   """[B, N] what each item of histories [B, L] counts; see `scores`."""
-  return jax.vmap(_recency_weights, (0, None, None))(histories, decay, num_items)
-
-
-def _recency_weights(history: jax.Array, decay: ArrayLike, num_items: int) -> jax.Array:
-  """[N] what each item of one history [L] counts."""
-  valid = history > 0
-  age = jnp.cumsum(valid[::-1])[::-1] - 1
-  value = jnp.where(valid, jnp.asarray(decay, jnp.float32) ** age, 0)
   # Row 0 collects the padding.
-  return jnp.zeros(num_items + 1).at[history].add(value)[1:]
+  empty = jnp.zeros(num_items + 1)
+  add = jax.vmap(lambda history, value: empty.at[history].add(value)[1:])
+  return add(histories, recency(histories, decay))
+
+
+def recency(histories: jax.Array, decay: ArrayLike) -> jax.Array:
+  """[B, L] what each event of histories [B, L] counts, 0 at padding; see `scores`."""
+  valid = histories > 0
+  age = jnp.cumsum(valid[:, ::-1], axis=1)[:, ::-1] - 1
+  return jnp.where(valid, jnp.asarray(decay, jnp.float32) ** age, 0)

@@ -21,14 +21,11 @@ from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders, zero_shot
 from rec_jax.tasks.full_ranking import Queries, Score
+from rec_jax.tasks.item_to_item import DECAYS, LAMBDAS
 from rec_jax.training import tracking
 
 POPULARITY, EASE, ID_ONLY = 'popularity', 'EASE', 'id-only'
 ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
-
-# Ridge penalties and recency decays that the baselines choose from.
-LAMBDAS = (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
-DECAYS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
