@@ -10,6 +10,7 @@ from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
 from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
 from rec_jax.tasks.encoder_sizes import sizes
+from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
 from rec_jax.types import InputError
 
 
@@ -127,6 +128,7 @@ _LIMITS = {
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
   **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
   'weight_decay': _FACTOR,
+  'encoder_layer_decay': _Limit(0, 1, open_low=True),
   'ema_decay': _DROPPED,
   # Until the encoder is known; see `_of_encoder`.
   'data.text_length': _COUNT,
@@ -193,6 +195,7 @@ _LIMITS = {
   'taste_step': _Limit(-1, 1000, open_low=True),
   'refresh_every': _COUNT_OR_NONE,
 }
+_TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
@@ -200,6 +203,8 @@ _WORDS = {
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
+  **dict.fromkeys((f'{stage}.optimizer' for stage in _TRAINED), OPTIMIZERS),
+  **dict.fromkeys((f'{stage}.schedule' for stage in _TRAINED), SCHEDULES),
 }
 
 

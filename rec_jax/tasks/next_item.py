@@ -162,7 +162,7 @@ def task(
     trainable=_trainable(model, config),
     losses=functools.partial(_losses, config=config),
     batches=events.training_batches(dataset, config, positive_rating, config.batch_size, seed),
-    optimizer=_optimizer(config, joint, num_steps),
+    optimizer=_optimizer(config, joint, num_steps, len(encoder.transformer.blocks)),
     schedule=Schedule(num_steps, config.validate_every, config.patience),
     validate=validate,
     ema_decay=config.ema_decay,
@@ -218,13 +218,18 @@ def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Fi
 
 
 def _optimizer(
-  config: FinetuneConfig, joint: range, num_steps: int
+  config: FinetuneConfig, joint: range, num_steps: int, num_layers: int
 ) -> optax.GradientTransformation:
-  """AdamW for the towers; for the encoder another whose rate is zero outside of its steps."""
-  towers = optimizers.adamw(config.learning_rate, num_steps, weight_decay=config.weight_decay)
-  rate = optimizers.warmup_cosine(config.encoder_learning_rate, joint.start, joint.stop)
-  rate = optax.join_schedules([rate, optax.constant_schedule(0.0)], [joint.stop])
-  encoder = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))
+  """Of the towers; for the encoder another whose rate is zero outside of its steps."""
+  make = functools.partial(
+    optimizers.make, optimizer=config.optimizer, schedule=config.schedule
+  )
+  towers = make(config.learning_rate, num_steps, weight_decay=config.weight_decay)
+  encoder = optax.chain(
+    make(config.encoder_learning_rate, joint.stop, start=joint.start, weight_decay=0.0),
+    optimizers.layerwise(config.encoder_layer_decay, num_layers),
+    optax.scale_by_schedule(lambda step: step < joint.stop),
+  )
 
   def groups(params: nnx.State) -> nnx.State:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
