@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
+  'overfitting': 'experiments.studies.overfitting',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
   'learning_gains': 'experiments.studies.learning_gains',

@@ -38,6 +38,11 @@ def next_item_ranking(config: Config, baseline: str, root: Path) -> Mapping[str,
   return ranking_comparison.next_item_per_query(config, dataset, model)
 
 
+def pretrained(config: Config, root: Path) -> tuple[Path, Dataset]:
+  """The workdir of a run with a text encoder, made once for all parts, and its data."""
+  return _run(config, _TRAINED[:2], root)
+
+
 def _run(config: Config, stages: Sequence[str], root: Path) -> tuple[Path, Dataset]:
   """Runs the stages that no other variant has run.
 

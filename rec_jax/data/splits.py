@@ -138,6 +138,26 @@ def training_events(interactions: Interactions, split: Split) -> np.ndarray:
   return split.train_mask
 
 
+def thin(interactions: Interactions, split: Split, share: float, seed: int) -> Split:
+  """The split with a share of its training events; what is judged stays as it is.
+
+  Args:
+    interactions: E events.
+    split: of them.
+    share: in (0, 1]; one event stays at least. Of two shares under one seed the smaller one is a
+      part of the larger one.
+    seed: of the draw.
+  """
+  events = np.flatnonzero(split.train_mask)
+  number = max(1, round(share * len(events)))
+  kept = np.random.default_rng(seed).permutation(events)[:number]
+  trained_items = np.zeros_like(split.trained_items)
+  trained_items[interactions.item[kept]] = True
+  train_mask = np.zeros_like(split.train_mask)
+  train_mask[kept] = True
+  return dataclasses.replace(split, train_mask=train_mask, trained_items=trained_items)
+
+
 def younger_share(split: Split) -> float:
   """How many of the training events are younger than a test event, mean over the test events."""
   events = np.flatnonzero(split.train_mask)

@@ -71,6 +71,16 @@ class FinetuneConfig:
     ema_decay: of the moving average of the weights that is evaluated.
     max_drop_rate: each training history loses a share of its events up to this.
     recent_window_rate: how often a training window is the end of the history.
+    max_crop_rate: each training window loses a share of its events at its ends up to this.
+    max_mask_rate: likewise, events that are predicted but not read.
+    max_reorder_rate: likewise, events that are shuffled.
+    text_variants: some of `text_augmentation.VARIANTS`, separated by commas: a step reads each item
+      by its text or by one of its variants.
+    consistency_weight: of R-Drop's divergence between two passes with different dropout; 0 makes
+      one pass.
+    adversary: one of `adversarial.METHODS`, where the loss is evaluated around item vectors.
+    adversary_radius: how far it moves an item vector, the length of an id vector at the start
+      being about 1.
     validate_every: steps between validations, which are also checkpoints.
     patience: validations without a new best before training stops early.
     num_validation_users: at most as many ranked users validate.
@@ -105,6 +115,13 @@ class FinetuneConfig:
   ema_decay: float = 0.997
   max_drop_rate: float = 0.4
   recent_window_rate: float = 0.5
+  max_crop_rate: float = 0.0
+  max_mask_rate: float = 0.0
+  max_reorder_rate: float = 0.0
+  text_variants: str = ''
+  consistency_weight: float = 0.0
+  adversary: str = 'none'
+  adversary_radius: float = 0.1
   validate_every: int = 250
   patience: int = 6
   num_validation_users: int = 2000

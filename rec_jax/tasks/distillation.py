@@ -149,7 +149,7 @@ def losses(
   del phase
   towers: TwoTower = nnx.view(nnx.merge(teacher, lesson.towers, copy=True), deterministic=True)
   pick, draw = jax.random.split(key)
-  history, rewards = batch['items'][:, :-1], batch['rewards'][:, :-1]
+  history, rewards = batch['history'][:, :-1], batch['rewards'][:, :-1]
   positions = events.choose_positions(pick, batch['items'], config.num_predictions)
   texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
 
