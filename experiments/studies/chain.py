@@ -38,9 +38,12 @@ def next_item_ranking(config: Config, baseline: str, root: Path) -> Mapping[str,
   return ranking_comparison.next_item_per_query(config, dataset, model)
 
 
-def pretrained(config: Config, root: Path) -> tuple[Path, Dataset]:
-  """The workdir of a run with a text encoder, made once for all parts, and its data."""
-  return _run(config, _TRAINED[:2], root)
+def pretrained(config: Config, root: Path) -> Path:
+  """The workdir of a run that has come to its text encoder, made once for all parts."""
+  workdir, _ = _run(config, _TRAINED[:2], root)
+  # Where other runs have made all stages, nothing has said yet whose workdir it is.
+  workdirs.claim(config, workdir, workdir)
+  return workdir
 
 
 def _run(config: Config, stages: Sequence[str], root: Path) -> tuple[Path, Dataset]:

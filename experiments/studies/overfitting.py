@@ -1,6 +1,7 @@
 """Which remedy against overfitting helps the two-tower model, by how many events there are?"""
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ def _without() -> Config:
       patience=0,
       validate_every=100,
       encoder_steps=0,
+      encoder_blocks=0,
     )
   )
 
@@ -120,15 +122,15 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
   Raises:
     InputError: the shares are none.
   """
-  workdir, dataset = chain.pretrained(
-    dataclasses.replace(config.chain, finetune=FinetuneConfig()), root
-  )
-  encoder = artefacts.load_encoder(config.chain, workdir)
   settings = config.chain.finetune
+  # The same for all remedies.
+  own = dataclasses.replace(_without().finetune, encoder_blocks=settings.encoder_blocks)
+  workdir = chain.pretrained(dataclasses.replace(config.chain, finetune=own), root)
+  dataset, encoder, text = _catalogue(workdir)
   variants = text_encoders.encode_variants(
     config.chain.data, dataset.items.text.tolist(), settings.text_variants, config.seed
   )
-  text = next_item.catalogue_text(encoder, dataset, settings, variants)
+  text = next_item.with_variants(text, encoder, variants, settings)
   found = {}
   for share in _shares(config.shares):
     split = splits.thin(dataset.interactions, dataset.split, share, config.seed)
@@ -136,6 +138,15 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
     for metric, values in _of_share(config, encoder, text, thinned).items():
       found[f'{share:.0%} of the events, {metric}'] = values
   return found
+
+
+@functools.cache
+def _catalogue(workdir: Path) -> tuple[Dataset, TextEncoder, CatalogueText]:
+  """What the run in a workdir prepared, encoded once for all parts."""
+  config = artefacts.load_config(workdir)
+  dataset = artefacts.load_dataset(workdir)
+  encoder = artefacts.load_encoder(config, workdir)
+  return dataset, encoder, next_item.catalogue_text(encoder, dataset, config.finetune)
 
 
 def _of_share(

@@ -41,23 +41,21 @@ class TwoTowerModel(nnx.Module):
     self.encoder = encoder
 
 
-def catalogue_text(
-  encoder: TextEncoder,
-  dataset: Dataset,
-  config: FinetuneConfig,
-  variants: Sequence[Tokens] = (),
-) -> CatalogueText:
-  """What of the text of the whole catalogue, and of V variants of it, never changes."""
+def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
+  """The lower activations of the whole catalogue, which never change."""
   depth = _depth(encoder, config)
   lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
-  shifts = np.zeros((0, *lower.shape[::2]), np.float32)
-  if variants:
-    text = encoding.upper_text_vectors(encoder, lower, dataset.attention_mask, depth)
-    shifts = np.stack(
-      [encoding.text_vectors(encoder, each.input_ids, each.attention_mask) for each in variants]
-    )
-    shifts -= text
-  return CatalogueText(*map(jnp.asarray, (lower, dataset.attention_mask, shifts)))
+  no_shifts = jnp.zeros((0, *lower.shape[::2]))
+  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts)
+
+
+def with_variants(
+  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens], config: FinetuneConfig
+) -> CatalogueText:
+  """The catalogue and what training may read in place of each of its texts."""
+  vectors = text_vectors(encoder, text, config)
+  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
+  return text.replace(shifts=jnp.stack(shifts)) if shifts else text
 
 
 def new_model(

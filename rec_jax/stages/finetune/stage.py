@@ -38,7 +38,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     variants = text_encoders.encode_variants(
       config.data, dataset.items.text.tolist(), settings.text_variants, config.seed
     )
-    text = next_item.catalogue_text(encoder, dataset, settings, variants)
+    text = next_item.catalogue_text(encoder, dataset, settings)
+    text = next_item.with_variants(text, encoder, variants, settings)
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, config.seed)
   folds = item_folds.make(dataset, asked, config.seed)
   untrained = next_item.text_vectors(encoder, text, settings)
