@@ -24,6 +24,8 @@ from rec_jax.training import loop
 from rec_jax.types import InputError
 
 NONE = 'none'
+# Training events that are ranked for the gap.
+_MOST_LEARNT = 1000
 # What a run does without being asked.
 _DEFAULTS = FinetuneConfig()
 
@@ -40,7 +42,9 @@ def _without() -> Config:
       ema_decay=0.0,
       max_drop_rate=0.0,
       patience=0,
-      validate_every=100,
+      num_steps=400,
+      num_predictions=200,
+      validate_every=50,
       encoder_steps=0,
       encoder_blocks=0,
     )
@@ -84,13 +88,11 @@ class OverfittingConfig:
   Attributes:
     seed: of the events that are kept and of the model.
     shares: of the training events, separated by commas.
-    epochs: how often each history is a row of a batch.
     chain: settings of the data and of the model without its remedy.
   """
 
   seed: int = 0
   shares: str = '0.01,0.1,1'
-  epochs: int = 20
   chain: Config = dataclasses.field(default_factory=_without)
 
 
@@ -99,11 +101,12 @@ def get_study() -> Study:
   return Study(
     title='Which remedy against overfitting helps, by how many events there are?',
     protocol=(
-      'two-tower model of text and ids on {config.chain.data.source}, {config.epochs} epochs over '
-      'shares {config.shares} of the training events drawn by the seed; the held-out event of each '
-      'ranked user (split {config.chain.data.split}) in the whole catalogue; gap: NDCG@10 of the '
-      'last training event less that of the validation event, of users who have both; weights of '
-      'the last step, with early stopping of the best validation'
+      'two-tower model of text and ids on {config.chain.data.source}, '
+      '{config.chain.finetune.num_steps} steps on the histories of users drawn by the seed, which '
+      'are shares {config.shares} of the training events; the held-out event of each ranked user '
+      '(split {config.chain.data.split}) in the whole catalogue; gap: NDCG@10 of training events '
+      'less that of the validation event of the same user; weights of the last step, with early '
+      'stopping those of the best validation'
     ),
     config=OverfittingConfig(),
     variants={
@@ -154,42 +157,40 @@ def _of_share(
 ) -> dict[str, Values]:
   """Trains a model and ranks what it has learnt from and what it has not."""
   data, settings = config.chain.data, config.chain.finetune
-  train = splits.histories(
-    dataset.interactions, splits.training_events(dataset.interactions, dataset.split)
-  )
-  trained = np.flatnonzero(train.lengths)
-  num_steps = settings.num_steps or -(-config.epochs * len(trained) // settings.batch_size)
-  settings = dataclasses.replace(settings, num_steps=num_steps)
-  model = _trained(config, settings, encoder, text, dataset)
+  model = _trained(config, encoder, text, dataset)
 
-  def ndcg(events: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """User, NDCG@10 and recall@10 of events."""
+  def ranked(events: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
-    ranked = full_ranking.rank_targets(
-      lambda part: _score(model, part.history, part.rewards),
-      asked,
-      np.ones(dataset.items.num_items, bool),
-    )
-    return asked.user, ranked['ndcg@10'], ranked['recall@10']
+    score = lambda part: _score(model, part.history, part.rewards)
+    everything = np.ones(dataset.items.num_items, bool)
+    return asked.user, full_ranking.rank_targets(score, asked, everything)
 
-  user, tested, recalled = ndcg(dataset.split.test_event)
-  learnt_user, learnt, _ = ndcg(train.events[train.offsets[trained + 1] - 1])
-  judged_user, judged, _ = ndcg(dataset.split.validation_event)
-  both, of_learnt, of_judged = np.intersect1d(learnt_user, judged_user, return_indices=True)
-  found = {'NDCG@10': Values(tested, user), 'recall@10': Values(recalled, user)}
-  if len(both):
-    found['gap'] = Values(learnt[of_learnt] - judged[of_judged], both)
+  rng = np.random.default_rng(config.seed)
+  train = np.flatnonzero(splits.training_events(dataset.interactions, dataset.split))
+  user, tested = ranked(dataset.split.test_event)
+  learnt_user, learnt = ranked(rng.permutation(train)[:_MOST_LEARNT])
+  judged_user, judged = ranked(dataset.split.validation_event)
+  found = {name: Values(tested[name.lower()], user) for name in ('NDCG@10', 'recall@10')}
+  has_both = np.isin(learnt_user, judged_user)
+  if has_both.any():
+    place = np.searchsorted(judged_user, learnt_user[has_both])
+    gap = learnt['ndcg@10'][has_both] - judged['ndcg@10'][place]
+    found['gap'] = Values(gap, learnt_user[has_both])
   return found
 
 
 def _trained(
   config: OverfittingConfig,
-  settings: FinetuneConfig,
   encoder: TextEncoder,
   text: CatalogueText,
   dataset: Dataset,
 ) -> next_item.TwoTowerModel:
   """The model after its last step, or with early stopping at its best validation."""
+  settings = config.chain.finetune
+  if not settings.patience:
+    # Nothing hangs on a validation.
+    settings = dataclasses.replace(settings, validate_every=settings.num_steps)
   task = next_item.task(
     'teacher',
     nnx.clone(encoder),
