@@ -162,9 +162,11 @@ def _of_share(
   def ranked(events: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
-    score = lambda part: _score(model, part.history, part.rewards)
-    everything = np.ones(dataset.items.num_items, bool)
-    return asked.user, full_ranking.rank_targets(score, asked, everything)
+    return asked.user, full_ranking.rank_targets(
+      lambda part: _score(model, part.history, part.rewards),
+      asked,
+      np.ones(dataset.items.num_items, bool),
+    )
 
   rng = np.random.default_rng(config.seed)
   train = np.flatnonzero(splits.training_events(dataset.interactions, dataset.split))

@@ -55,7 +55,7 @@ def with_variants(
   """The catalogue and what training may read in place of each of its texts."""
   vectors = text_vectors(encoder, text, config)
   shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return text.replace(shifts=jnp.stack(shifts)) if shifts else text
+  return dataclasses.replace(text, shifts=jnp.stack(shifts)) if shifts else text
 
 
 def new_model(

@@ -58,9 +58,10 @@ def losses(
   values = jnp.stack([of(shift) for shift in points]).mean(0)
   if not config.consistency_weight:
     return values
-  passes = [forward(each, jnp.zeros(shape)) for each in (first, second)]
-  divergence = consistency.symmetric_kl(*(users @ items.T for users, items in passes), known)
-  both = (values + full_softmax(*passes[1], target, known)) / 2
+  users, items = forward(first, jnp.zeros(shape))
+  others, other_items = forward(second, jnp.zeros(shape))
+  divergence = consistency.symmetric_kl(users @ items.T, others @ other_items.T, known)
+  both = (values + full_softmax(others, other_items, target, known)) / 2
   return both + config.consistency_weight / 2 * divergence
 
 

@@ -85,7 +85,7 @@ def layerwise(decay: float, num_layers: int) -> optax.GradientTransformation:
   """
 
   def scaled(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
-    names = [getattr(each, 'key', None) for each in path]
+    names = [str(getattr(each, 'key', '')) for each in path]
     if 'blocks' not in names:
       return update
     return update * decay ** (num_layers - 1 - int(names[names.index('blocks') + 1]))
