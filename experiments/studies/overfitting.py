@@ -44,7 +44,7 @@ def _without() -> Config:
       patience=0,
       num_steps=400,
       num_predictions=200,
-      validate_every=50,
+      validate_every=25,
       encoder_steps=0,
       encoder_blocks=0,
     )
@@ -61,6 +61,7 @@ _AVERAGE = {'ema_decay': _DEFAULTS.ema_decay}
 _FEWER = {'max_drop_rate': _DEFAULTS.max_drop_rate}
 REMEDIES: Mapping[str, Mapping[str, float | str]] = {
   NONE: {},
+  'the default ones': _DROPOUT | _STOPPING | _DECAY | _AVERAGE | _FEWER,
   'dropout': _DROPOUT,
   'early stopping': _STOPPING,
   'weight decay': _DECAY,
@@ -77,7 +78,6 @@ REMEDIES: Mapping[str, Mapping[str, float | str]] = {
   'histories cropped': {'max_crop_rate': 0.5},
   'events masked': {'max_mask_rate': 0.5},
   'events reordered': {'max_reorder_rate': 0.5},
-  'the default ones': _DROPOUT | _STOPPING | _DECAY | _AVERAGE | _FEWER,
 }
 
 
