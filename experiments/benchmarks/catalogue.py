@@ -44,7 +44,7 @@ def draw(found: Sequence[Result]) -> dict[str, str]:
 
   panel = {policy: curve(OURS, policy) for policy in POLICIES} | {FLOOR: curve(FLOOR, POLICIES[0])}
   figure = figures.curves(
-    'candidates', {'milliseconds a decision': panel}, xlabel='candidates', logarithmic=True
+    'candidates', {'milliseconds a decision': panel}, xlabel='candidates', logarithmic='xy'
   )
   return {'candidates': figure.panels[0]}
 

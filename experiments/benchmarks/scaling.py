@@ -72,7 +72,7 @@ def draw(found: Sequence[Result]) -> dict[str, str]:
       for name, side in (('measured', OURS), (FLOOR, FLOOR))
     }
     figure = figures.curves(
-      sweep, {'microseconds a decision': panel}, xlabel=sweep, logarithmic=True
+      sweep, {'microseconds a decision': panel}, xlabel=sweep, logarithmic='xy'
     )
     svgs[sweep] = figure.panels[0]
   return svgs

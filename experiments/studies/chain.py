@@ -103,6 +103,14 @@ def _shares(cuts: str) -> list[float]:
     raise InputError(f'cuts is "{cuts}"; set --config.cuts to shares, as 0.5,0.7,0.9') from None
 
 
+def pretrained(config: Config, root: Path) -> Path:
+  """The workdir of a run that has come to its text encoder, made once for all parts."""
+  workdir, _ = _run(config, _TRAINED[:2], root)
+  # Where other runs have made all stages, nothing has said yet whose workdir it is.
+  workdirs.claim(config, workdir, workdir)
+  return workdir
+
+
 def _run(config: Config, stages: Sequence[str], root: Path) -> tuple[Path, Dataset]:
   """Runs the stages that no other variant has run.
 

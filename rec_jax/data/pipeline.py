@@ -10,6 +10,7 @@ import sys
 import grain
 import numpy as np
 
+from rec_jax.data.sequence_augmentation import crop, hide, reorder
 from rec_jax.data.splits import Histories
 
 # Batches are small arrays gathered by NumPy: more threads or a deeper buffer only take cores from
@@ -28,11 +29,17 @@ class Augmentation:
       then reads like that of a user who did not see all of it.
     recent_window_rate: how often the window is the end of the history, where recommendations are
       asked for, instead of a random place in it.
+    max_crop_rate: each window loses a share of its events at its ends, drawn from [0, this].
+    max_mask_rate: likewise, events that are predicted but not read.
+    max_reorder_rate: likewise, events that are shuffled.
   """
 
   shuffle_ties: bool = True
   max_drop_rate: float = 0.0
   recent_window_rate: float = 0.0
+  max_crop_rate: float = 0.0
+  max_mask_rate: float = 0.0
+  max_reorder_rate: float = 0.0
 
 
 def history_batches(
@@ -60,7 +67,8 @@ def history_batches(
 
   Returns:
     Dictionaries of `items` [B, L + 1] int32 (item index + 1 in order of time, padded with 0 at the
-    end) and `rewards` [B, L + 1] int32.
+    end), `rewards` [B, L + 1] int32, and `history` [B, L + 1] int32, `items` with 0 also where an
+    event is hidden from the model that predicts it.
   """
   users = np.flatnonzero(histories.lengths > 0).astype(np.int32)
   time, rewards = timestamp[histories.events], reward[histories.events].astype(np.int32)
@@ -73,7 +81,7 @@ def history_batches(
       events = begin + _augmented(rng, time[begin:end], length, augmentation)
       items[row, : len(events)] = histories.items[events] + 1
       liked[row, : len(events)] = rewards[events]
-    return {'items': items, 'rewards': liked}
+    return _varied(rng, items, liked, augmentation)
 
   return _shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(_READ)
 
@@ -101,6 +109,22 @@ def _shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset
     return np.concatenate(batches).astype(np.int32)
 
   return grain.MapDataset.range(sys.maxsize // batch_size).seed(seed).map(indices)
+
+
+def _varied(
+  rng: np.random.Generator, items: np.ndarray, rewards: np.ndarray, augmentation: Augmentation
+) -> dict[str, np.ndarray]:
+  """Crops, reorders and hides events of windows [B, L + 1]."""
+  width = items.shape[1]
+  start, lengths = crop(rng, (items > 0).sum(1), augmentation.max_crop_rate)
+  order = reorder(rng, lengths, width, augmentation.max_reorder_rate) + start[:, None]
+  is_event = np.arange(width) < lengths[:, None]
+  items, rewards = (
+    np.where(is_event, np.take_along_axis(x, np.minimum(order, width - 1), axis=1), 0)
+    for x in (items, rewards)
+  )
+  hidden = hide(rng, lengths, width, augmentation.max_mask_rate)
+  return {'items': items, 'rewards': rewards, 'history': np.where(hidden, 0, items)}
 
 
 def _augmented(

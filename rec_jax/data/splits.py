@@ -138,6 +138,29 @@ def training_events(interactions: Interactions, split: Split) -> np.ndarray:
   return split.train_mask
 
 
+def thin(interactions: Interactions, split: Split, share: float, seed: int) -> Split:
+  """The split with the training events of fewer users; what is judged stays as it is.
+
+  Users are taken in a random order, each with all of its training events, until these are the
+  share: a model then learns from histories as long as those that it is asked about.
+
+  Args:
+    interactions: E events.
+    split: of them.
+    share: of the training events, in (0, 1]; one user stays at least. Of two shares under one seed
+      the smaller one is a part of the larger one.
+    seed: of the order.
+  """
+  counts = np.bincount(interactions.user[split.train_mask], minlength=interactions.num_users)
+  order = np.random.default_rng(seed).permutation(np.flatnonzero(counts))
+  before = np.cumsum(counts[order]) - counts[order]
+  kept = order[before < share * counts.sum()]
+  train_mask = split.train_mask & np.isin(interactions.user, kept)
+  trained_items = np.zeros_like(split.trained_items)
+  trained_items[interactions.item[train_mask]] = True
+  return dataclasses.replace(split, train_mask=train_mask, trained_items=trained_items)
+
+
 def younger_share(split: Split) -> float:
   """How many of the training events are younger than a test event, mean over the test events."""
   events = np.flatnonzero(split.train_mask)

@@ -53,7 +53,7 @@ def curves(
   *,
   xlabel: str,
   caption: str = '',
-  logarithmic: bool = False,
+  logarithmic: str = '',
 ) -> Figure:
   """Curves with bands: learning, reward and regret by round.
 
@@ -65,7 +65,7 @@ def curves(
       all panels.
     xlabel: what the steps are.
     caption: how to read it.
-    logarithmic: both axes, for what grows over orders of magnitude.
+    logarithmic: 'x', or 'xy' for both axes, where they span orders of magnitude.
 
   Returns:
     The figure, a panel for each quantity.
@@ -123,7 +123,7 @@ def _curves_panel(
   looks: Mapping[str, tuple],
   *,
   label_ends: bool,
-  logarithmic: bool,
+  logarithmic: str,
 ) -> str:
   figure, axes = panel(3.5, xlabel, quantity)
   for name, curve in series.items():
@@ -134,11 +134,11 @@ def _curves_panel(
       low, high = curve.low[kept], curve.high[kept]
       axes.fill_between(curve.x[kept], low, high, color=colour, alpha=0.1, linewidth=0)
   axes.margins(x=0)
-  if logarithmic:
-    axes.set(xscale='log', yscale='log')
-    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-      label_logarithmic(axis, (1,) if high > 100 * low else (1, 2, 5))
-  else:
+  for name in logarithmic:
+    axes.set(**{f'{name}scale': 'log'})
+    axis, (low, high) = getattr(axes, f'{name}axis'), getattr(axes, f'get_{name}lim')()
+    label_logarithmic(axis, (1,) if high > 100 * low else (1, 2, 5))
+  if not logarithmic:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
   if label_ends:
     figure.draw_without_rendering()

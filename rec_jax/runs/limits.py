@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rec_jax.data.splits import PROTOCOLS
+from rec_jax.data.text_augmentation import VARIANTS
+from rec_jax.losses.adversarial import METHODS
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
 from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
 from rec_jax.tasks.encoder_sizes import sizes
+from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
 from rec_jax.types import InputError
 
 
@@ -127,6 +130,7 @@ _LIMITS = {
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
   **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
   'weight_decay': _FACTOR,
+  'encoder_layer_decay': _Limit(0, 1, open_low=True),
   'ema_decay': _DROPPED,
   # Until the encoder is known; see `_of_encoder`.
   'data.text_length': _COUNT,
@@ -147,6 +151,11 @@ _LIMITS = {
   'finetune.id_dropout_rate': _DROPPED,
   'finetune.max_drop_rate': _SHARE,
   'finetune.recent_window_rate': _SHARE,
+  'finetune.max_crop_rate': _SHARE,
+  'finetune.max_mask_rate': _SHARE,
+  'finetune.max_reorder_rate': _SHARE,
+  'finetune.consistency_weight': _FACTOR,
+  'finetune.adversary_radius': _POSITIVE_FACTOR,
   'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
   'finetune.encoder_start': _COUNT_OR_NONE,
@@ -193,6 +202,7 @@ _LIMITS = {
   'taste_step': _Limit(-1, 1000, open_low=True),
   'refresh_every': _COUNT_OR_NONE,
 }
+_TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
   'data.source': ('movielens', 'tables'),
   'data.split': PROTOCOLS,
@@ -200,16 +210,24 @@ _WORDS = {
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
   'finetune.encoder_method': TUNING_METHODS,
+  'finetune.adversary': METHODS,
+  **dict.fromkeys((f'{stage}.optimizer' for stage in _TRAINED), OPTIMIZERS),
+  **dict.fromkeys((f'{stage}.schedule' for stage in _TRAINED), SCHEDULES),
 }
 
 
 def _check_variants(config: Config) -> None:
-  chosen = config.finetune.variants.split(',')
-  if not set(chosen) <= set(FINETUNE_VARIANTS) or len(set(chosen)) < len(chosen):
-    raise InputError(
-      f'finetune.variants is "{config.finetune.variants}"; set --config.finetune.variants to some '
-      f'of {", ".join(FINETUNE_VARIANTS)}, separated by commas, each once'
-    )
+  """Lists of names."""
+  for field, allowed in (('variants', FINETUNE_VARIANTS), ('text_variants', ('', *VARIANTS))):
+    value = getattr(config.finetune, field)
+    chosen = value.split(',')
+    # Nothing is a list of its own, and no part of another.
+    known = set(chosen) <= set(allowed) and (value == '' or '' not in chosen)
+    if not known or len(set(chosen)) < len(chosen):
+      raise InputError(
+        f'finetune.{field} is "{value}"; set --config.finetune.{field} to some of '
+        f'{", ".join(filter(None, allowed))}, separated by commas, each once'
+      )
 
 
 def _check_heads(config: Config) -> None:

@@ -18,9 +18,12 @@ class PretrainConfig:
       same sizes.
     num_steps: of each variant.
     batch_size: texts a step.
-    learning_rate: peak of AdamW's, for the head.
-    encoder_learning_rate: likewise for the blocks, which join at half of the steps.
-    weight_decay: of AdamW.
+    optimizer: one of `optimizers.OPTIMIZERS`.
+    schedule: of the rates, one of `optimizers.SCHEDULES`.
+    learning_rate: peak, for the head.
+    encoder_learning_rate: likewise for the uppermost block; the blocks join at half of the steps.
+    encoder_layer_decay: rate of a block as a share of that of the block above it.
+    weight_decay: of matrices, times the rate.
     mask_rate: share of the tokens to predict, of a bidirectional encoder.
     validate_every: steps between validations, which are also checkpoints.
     num_held_out: texts that are never trained on, at most half of all.
@@ -31,8 +34,11 @@ class PretrainConfig:
   init: str = 'published'
   num_steps: int = 24
   batch_size: int = 32
+  optimizer: str = 'adamw'
+  schedule: str = 'cosine'
   learning_rate: float = 5e-4
   encoder_learning_rate: float = 2e-5
+  encoder_layer_decay: float = 1.0
   weight_decay: float = 0.01
   mask_rate: float = 0.15
   validate_every: int = 50
@@ -58,11 +64,23 @@ class FinetuneConfig:
     num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.
     batch_size: histories a step.
     num_predictions: events a step that are predicted, drawn from the batch.
-    learning_rate: peak of AdamW's, for the towers.
-    weight_decay: of AdamW.
+    optimizer: one of `optimizers.OPTIMIZERS`.
+    schedule: of the rates, one of `optimizers.SCHEDULES`.
+    learning_rate: peak, for the towers.
+    weight_decay: of matrices and tables, times the rate.
     ema_decay: of the moving average of the weights that is evaluated.
     max_drop_rate: each training history loses a share of its events up to this.
     recent_window_rate: how often a training window is the end of the history.
+    max_crop_rate: each training window loses a share of its events at its ends up to this.
+    max_mask_rate: likewise, events that are predicted but not read.
+    max_reorder_rate: likewise, events that are shuffled.
+    text_variants: some of `text_augmentation.VARIANTS`, separated by commas: a step reads each item
+      by its text or by one of its variants.
+    consistency_weight: of R-Drop's divergence between two passes with different dropout; 0 makes
+      one pass.
+    adversary: one of `adversarial.METHODS`, where the loss is evaluated around item vectors.
+    adversary_radius: how far it moves an item vector, the length of an id vector at the start
+      being about 1.
     validate_every: steps between validations, which are also checkpoints.
     patience: validations without a new best before training stops early.
     num_validation_users: at most as many ranked users validate.
@@ -73,7 +91,8 @@ class FinetuneConfig:
     encoder_steps: for how many steps.
     encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the
       others come from a cache.
-    encoder_learning_rate: peak, for the encoder.
+    encoder_learning_rate: peak, for the uppermost block of the encoder.
+    encoder_layer_decay: rate of a block as a share of that of the block above it.
     max_warm_loss: share of the NDCG@10 of known items that may be given up before the cut, so that
       new ones come among the first ten as well.
   """
@@ -89,11 +108,20 @@ class FinetuneConfig:
   num_steps: int = 0
   batch_size: int = 16
   num_predictions: int = 400
+  optimizer: str = 'adamw'
+  schedule: str = 'cosine'
   learning_rate: float = 2e-3
   weight_decay: float = 0.1
   ema_decay: float = 0.997
   max_drop_rate: float = 0.4
   recent_window_rate: float = 0.5
+  max_crop_rate: float = 0.0
+  max_mask_rate: float = 0.0
+  max_reorder_rate: float = 0.0
+  text_variants: str = ''
+  consistency_weight: float = 0.0
+  adversary: str = 'none'
+  adversary_radius: float = 0.1
   validate_every: int = 250
   patience: int = 6
   num_validation_users: int = 2000
@@ -104,6 +132,7 @@ class FinetuneConfig:
   encoder_steps: int = 40
   encoder_items: int = 128
   encoder_learning_rate: float = 1e-3
+  encoder_layer_decay: float = 1.0
   max_warm_loss: float = 0.02
 
 
@@ -123,8 +152,10 @@ class DistilConfig:
     num_corpus: texts of the unlabelled corpus that the teacher encodes for it.
     temperature: of the softened distributions.
     text_weight: of the loss on texts without ids.
-    learning_rate: peak of AdamW's.
-    weight_decay: of AdamW.
+    optimizer: one of `optimizers.OPTIMIZERS`.
+    schedule: of the rate, one of `optimizers.SCHEDULES`.
+    learning_rate: peak.
+    weight_decay: of matrices and tables, times the rate.
     ema_decay: of the moving average of the weights that is evaluated.
     validate_every: steps between validations, which are also checkpoints.
   """
@@ -140,6 +171,8 @@ class DistilConfig:
   num_corpus: int = 3000
   temperature: float = 1.0
   text_weight: float = 6.0
+  optimizer: str = 'adamw'
+  schedule: str = 'cosine'
   learning_rate: float = 3e-3
   weight_decay: float = 0.01
   ema_decay: float = 0.99

@@ -132,7 +132,13 @@ def task(
     trainable=nnx.All(nnx.Param, nnx.Not(nnx.PathContains('token'))),
     losses=functools.partial(losses, teacher=graphdef, config=config),
     batches=events.training_batches(dataset, finetune, positive_rating, config.batch_size, seed),
-    optimizer=optimizers.adamw(config.learning_rate, num_steps, weight_decay=config.weight_decay),
+    optimizer=optimizers.make(
+      config.learning_rate,
+      num_steps,
+      weight_decay=config.weight_decay,
+      optimizer=config.optimizer,
+      schedule=config.schedule,
+    ),
     schedule=Schedule(num_steps, config.validate_every),
     validate=_validation(teacher, asked, dataset.items.num_items),
     ema_decay=config.ema_decay,
@@ -154,7 +160,7 @@ def losses(
   del phase
   towers: TwoTower = nnx.view(nnx.merge(teacher, lesson.towers, copy=True), deterministic=True)
   pick, draw = jax.random.split(key)
-  history, rewards = batch['items'][:, :-1], batch['rewards'][:, :-1]
+  history, rewards = batch['history'][:, :-1], batch['rewards'][:, :-1]
   positions = events.choose_positions(pick, batch['items'], config.num_predictions)
   texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
 

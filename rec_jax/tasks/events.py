@@ -28,7 +28,13 @@ def training_batches(
     config.history_length + 1,
     batch_size,
     seed,
-    Augmentation(max_drop_rate=config.max_drop_rate, recent_window_rate=config.recent_window_rate),
+    Augmentation(
+      max_drop_rate=config.max_drop_rate,
+      recent_window_rate=config.recent_window_rate,
+      max_crop_rate=config.max_crop_rate,
+      max_mask_rate=config.max_mask_rate,
+      max_reorder_rate=config.max_reorder_rate,
+    ),
   )
 
 

@@ -94,7 +94,7 @@ def task(
     trainable=nnx.All(nnx.Param, lambda path, _: any(place in path for place in places)),
     losses=losses,
     batches=text_batches(len(texts.train[0]), config.batch_size, seed),
-    optimizer=_optimizer(config),
+    optimizer=_optimizer(config, len(encoder.transformer.blocks)),
     schedule=Schedule(config.num_steps, config.validate_every),
     validate=validate,
     ema_decay=_EMA_DECAY,
@@ -119,10 +119,17 @@ def held_out_losses(
   return np.concatenate(parts)
 
 
-def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
-  """AdamW for the head, and another for the blocks, which join at half of the steps."""
+def _optimizer(config: PretrainConfig, num_layers: int) -> optax.GradientTransformation:
+  """Of the head, and another of the blocks, which join at half of the steps."""
   head, blocks = (
-    optimizers.adamw(rate, config.num_steps, weight_decay=config.weight_decay, start=start)
+    optimizers.make(
+      rate,
+      config.num_steps,
+      weight_decay=config.weight_decay,
+      optimizer=config.optimizer,
+      schedule=config.schedule,
+      start=start,
+    )
     for rate, start in (
       (config.learning_rate, 0),
       (config.encoder_learning_rate, config.num_steps // 2),
@@ -132,6 +139,7 @@ def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
   def groups(params: nnx.State) -> nnx.State:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
 
+  blocks = optax.chain(blocks, optimizers.layerwise(config.encoder_layer_decay, num_layers))
   return optax.multi_transform({'head': head, 'encoder': blocks}, groups)
 
 

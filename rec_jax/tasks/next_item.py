@@ -7,22 +7,23 @@ they are done the whole cache is made anew.
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx, struct
+from flax import nnx
 from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.losses.retrieval import full_softmax
+from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding, new_items, peft
 from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
-from rec_jax.tasks import events
+from rec_jax.tasks import events, remedies
+from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.training import optimizers
 from rec_jax.training.state import ModelParts, TrainState
@@ -40,24 +41,21 @@ class TwoTowerModel(nnx.Module):
     self.encoder = encoder
 
 
-@struct.dataclass
-class CatalogueText:
-  """What the adapted blocks of the encoder read.
-
-  Attributes:
-    lower: [N, L, H], each item's text after the blocks that stay as they are.
-    mask: [N, L].
-  """
-
-  lower: jax.Array
-  mask: jax.Array
-
-
 def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
   """The lower activations of the whole catalogue, which never change."""
   depth = _depth(encoder, config)
   lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
-  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask))
+  no_shifts = jnp.zeros((0, *lower.shape[::2]))
+  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts)
+
+
+def with_variants(
+  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens], config: FinetuneConfig
+) -> CatalogueText:
+  """The catalogue and what training may read in place of each of its texts."""
+  vectors = text_vectors(encoder, text, config)
+  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
+  return dataclasses.replace(text, shifts=jnp.stack(shifts)) if shifts else text
 
 
 def new_model(
@@ -174,7 +172,7 @@ def task(
     trainable=_trainable(model, config),
     losses=functools.partial(_losses, config=config),
     batches=events.training_batches(dataset, config, positive_rating, config.batch_size, seed),
-    optimizer=_optimizer(config, joint, num_steps),
+    optimizer=_optimizer(config, joint, num_steps, len(encoder.transformer.blocks)),
     schedule=Schedule(num_steps, config.validate_every, config.patience),
     validate=validate,
     ema_decay=config.ema_decay,
@@ -230,13 +228,16 @@ def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Fi
 
 
 def _optimizer(
-  config: FinetuneConfig, joint: range, num_steps: int
+  config: FinetuneConfig, joint: range, num_steps: int, num_layers: int
 ) -> optax.GradientTransformation:
-  """AdamW for the towers; for the encoder another whose rate is zero outside of its steps."""
-  towers = optimizers.adamw(config.learning_rate, num_steps, weight_decay=config.weight_decay)
-  rate = optimizers.warmup_cosine(config.encoder_learning_rate, joint.start, joint.stop)
-  rate = optax.join_schedules([rate, optax.constant_schedule(0.0)], [joint.stop])
-  encoder = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))
+  """Of the towers; for the encoder another whose rate is zero outside of its steps."""
+  make = functools.partial(optimizers.make, optimizer=config.optimizer, schedule=config.schedule)
+  towers = make(config.learning_rate, num_steps, weight_decay=config.weight_decay)
+  encoder = optax.chain(
+    make(config.encoder_learning_rate, joint.stop, start=joint.start, weight_decay=0.0),
+    optimizers.layerwise(config.encoder_layer_decay, num_layers),
+    optax.scale_by_schedule(lambda step: step < joint.stop),
+  )
 
   def groups(params: nnx.State) -> nnx.State:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
@@ -255,39 +256,30 @@ def _losses(
 ) -> tuple[jax.Array, jax.Array, Metrics]:
   """-log P(next item | user) [P], over a random part of the events of a batch."""
   dropout, choose, pick = jax.random.split(key, 3)
-  rngs = nnx.Rngs(dropout=dropout)
-  items, rewards = batch['items'], batch['rewards']
-  tower = model.towers.items
+  items, tower = batch['items'], model.towers.items
   if phase == 'joint':
-    tower.text[...] = _encode_again(
-      text_encoder(model), tower.text[...], items, choose, text, config, rngs
-    )
-  item_vectors = tower(rngs=rngs)
-  # Position t of the user tower has seen t events and predicts event t, the last one included.
-  users = model.towers.users(item_vectors, items[:, :-1], rewards[:, :-1], rngs)
+    dropout, of_encoder = jax.random.split(dropout)
+    encoder, rngs = text_encoder(model), nnx.Rngs(dropout=of_encoder)
+    chosen = choose_items(choose, items, len(text.mask), config.encoder_items)
+    again = encode_again(encoder, text, chosen, _depth(encoder, config), rngs)
+    tower.text[...] = tower.text[...].at[chosen].set(again)
+  text_vectors = tower.text[...]
+  if len(text.shifts) and model.encoder is not None:
+    dropout, draw = jax.random.split(dropout)
+    text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
   positions = events.choose_positions(pick, items, config.num_predictions)
   target = items.reshape(-1)[positions]
-  losses = full_softmax(
-    events.rows_of(users, positions), item_vectors, jnp.maximum(target - 1, 0), tower.has_id[...]
-  )
-  return losses, (target > 0).astype(losses.dtype), {}
 
+  def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    rngs = nnx.Rngs(dropout=key)
+    item_vectors = tower(text_vectors, rngs) + shift
+    # Position t of the user tower has seen t events and predicts event t, the last one included.
+    history, rewards = batch['history'][:, :-1], batch['rewards'][:, :-1]
+    users = model.towers.users(item_vectors, history, rewards, rngs)
+    return events.rows_of(users, positions), item_vectors
 
-def _encode_again(
-  encoder: TextEncoder,
-  cache: jax.Array,
-  items: jax.Array,
-  key: jax.Array,
-  text: CatalogueText,
-  config: FinetuneConfig,
-  rngs: nnx.Rngs,
-) -> jax.Array:
-  """The cache [N, H] with the rows of some items of the batch encoded by the current weights."""
-  in_batch = (
-    jnp.zeros(len(cache)).at[jnp.maximum(items - 1, 0)].max((items > 0).astype(jnp.float32))
-  )
-  order = in_batch + jax.random.uniform(key, (len(cache),))
-  chosen = jax.lax.top_k(order, min(config.encoder_items, len(cache)))[1]
-  mask = text.mask[chosen]
-  hidden = encoder.upper(text.lower[chosen], mask, _depth(encoder, config), rngs)
-  return cache.at[chosen].set(encoder.pool(hidden, mask))
+  weights = (target > 0).astype(jnp.float32)
+  targets = jnp.maximum(target - 1, 0)
+  known = tower.has_id[...]
+  losses = remedies.losses(dropout, forward, targets, weights, known, tower.dim, config)
+  return losses, weights, {}

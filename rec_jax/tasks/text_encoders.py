@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from rec_jax import files
-from rec_jax.data import sources, tokenizer
+from rec_jax.data import sources, text_augmentation, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.data.tokenizer import Vocabulary
 from rec_jax.models.hugging_face import folder as hugging_face
@@ -77,6 +77,14 @@ def output_matrix(init: str, data: DataConfig) -> np.ndarray | None:
 def encode(data: DataConfig, texts: Sequence[str]) -> tokenizer.Tokens:
   """Tokens of texts, as the encoder reads them."""
   return tokenizer.encode(folder(data) / _TOKENIZER, texts, data.text_length)
+
+
+def encode_variants(
+  data: DataConfig, texts: Sequence[str], kinds: str, seed: int
+) -> list[tokenizer.Tokens]:
+  """Tokens of variants of texts, for each kind of a list with commas whose package is there."""
+  made = text_augmentation.variants(texts, [kind for kind in kinds.split(',') if kind], seed)
+  return [encode(data, variant) for variant in made.values()]
 
 
 def vocabulary(data: DataConfig) -> Vocabulary:

@@ -25,6 +25,21 @@ def start(task: Task, key: jax.Array) -> tuple[TrainState, ModelParts]:
   return train_state.init(key, params, task.optimizer, cache), ModelParts(graphdef, frozen)
 
 
+def make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
+  """The step of one phase; its constants are the frozen variables and the data of the task."""
+
+  def loss_fn(
+    params: Any, cache: Any, key: jax.Array, batch: Any, constants: Any
+  ) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    frozen, data = constants
+    model = nnx.merge(graphdef, params, cache, frozen, copy=True)
+    losses, weights, metrics = task.losses(model, key, batch, data, phase)
+    cache = jax.lax.stop_gradient(nnx.state(model, task.cached))
+    return (losses * weights).sum() / weights.sum(), (cache, metrics)
+
+  return train_state.make_step(loss_fn, task.optimizer, task.ema_decay)
+
+
 def train(
   task: Task, directory: str | os.PathLike[str], key: jax.Array, config: Mapping[str, Any]
 ) -> tuple[TrainState, ModelParts]:
@@ -46,7 +61,7 @@ def train(
   state, parts = start(task, key)
   schedule = task.schedule
   iterator = iter(task.batches)
-  step_of = functools.cache(functools.partial(_make_step, task, parts.graphdef))
+  step_of = functools.cache(functools.partial(make_step, task, parts.graphdef))
   with contextlib.ExitStack() as stack:
     saved = stack.enter_context(checkpoint.open(f'{directory}/checkpoints', config))
     restored = saved.restore_latest(state, iterator)
@@ -74,21 +89,6 @@ def train(
         saved.save(step, state, iterator)
       advance(1, note)
   return state, parts
-
-
-def _make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
-  """The step of one phase; its constants are the frozen variables and the data of the task."""
-
-  def loss_fn(
-    params: Any, cache: Any, key: jax.Array, batch: Any, constants: Any
-  ) -> tuple[jax.Array, tuple[Any, Metrics]]:
-    frozen, data = constants
-    model = nnx.merge(graphdef, params, cache, frozen, copy=True)
-    losses, weights, metrics = task.losses(model, key, batch, data, phase)
-    cache = jax.lax.stop_gradient(nnx.state(model, task.cached))
-    return (losses * weights).sum() / weights.sum(), (cache, metrics)
-
-  return train_state.make_step(loss_fn, task.optimizer, task.ema_decay)
 
 
 def _is_stale(state: TrainState, step: int, schedule: Schedule) -> bool:

@@ -198,6 +198,40 @@ def test_a_resumed_iterator_continues_exactly(position):
   resumed.set_state(state)
   for batch in expected:
     again = next(resumed)
-    assert again.keys() == batch.keys() == {'items', 'rewards'}
+    assert again.keys() == batch.keys() == {'items', 'rewards', 'history'}
     for name in batch:
       np.testing.assert_array_equal(again[name], batch[name])
+
+
+def test_histories_are_read_whole_unless_events_are_hidden():
+  for batch in _take(_batches(5, 4, 0, Augmentation(False, 0.3)), 10):
+    np.testing.assert_array_equal(batch['history'], batch['items'])
+  seen = _take(_batches(12, 4, 0, Augmentation(False, max_mask_rate=0.5)), 50)
+  items, history = (
+    np.concatenate([batch[name] for batch in seen]) for name in ('items', 'history')
+  )
+  hidden = history == 0
+  np.testing.assert_array_equal(history[~hidden], items[~hidden])
+  # Nothing is lost of what is to be predicted.
+  assert {len(row[row > 0]) for row in items} == set(_LENGTHS) - {0}
+  assert 0.1 < hidden[items[:, -1] > 0].mean() < 0.3
+
+
+def test_cropped_and_reordered_windows_keep_their_rewards():
+  histories = _histories()
+  rewards = np.random.default_rng(0).integers(0, 2, len(histories.items))
+  reward_of = dict(zip(histories.items.tolist(), rewards.tolist(), strict=True))
+  varied = Augmentation(False, max_crop_rate=0.5, max_reorder_rate=0.5)
+  lengths, is_sorted = set(), []
+  for batch in _take(_batches(12, 4, 0, varied, rewards=np.float32(rewards)), 50):
+    for items, liked in zip(batch['items'], batch['rewards'], strict=True):
+      size = int((items > 0).sum())
+      assert (items[:size] > 0).all()
+      assert len(set(items[:size])) == size
+      assert liked.tolist() == [reward_of[item - 1] if item else 0 for item in items.tolist()]
+      lengths.add(size)
+      is_sorted.append((np.diff(items[:size]) > 0).all())
+      # A stretch of one history, in whatever order.
+      assert np.ptp(items[:size]) == size - 1
+  assert lengths >= {1, 2, 3, 7, 8, 12}
+  assert 0.2 < np.mean(is_sorted) < 0.9

@@ -205,3 +205,29 @@ def test_ranked_users_of_movielens(movielens):
   assert len(split.test_event) == 672
   assert split.cold_items[interactions.item[split.num_before :]].sum() == 550
   assert split.train_mask.sum() == 70_000 - 2 * 672
+
+
+def test_a_thinned_split_loses_whole_histories_and_nothing_that_is_judged():
+  interactions = _random()
+  whole = splits.split(interactions, 40, 0.7, 5)
+  half, tenth, other = (
+    splits.thin(interactions, whole, share, seed) for share, seed in ((0.5, 0), (0.1, 0), (0.1, 1))
+  )
+  counts = np.bincount(interactions.user[whole.train_mask])
+  for share, part in ((0.5, half), (0.1, tenth), (0.1, other)):
+    left = np.bincount(interactions.user[part.train_mask], minlength=len(counts))
+    assert ((left == 0) | (left == counts)).all()
+    # The share, and of the last user perhaps more.
+    assert 0 <= left.sum() - share * counts.sum() <= counts.max()
+    known = np.isin(np.arange(40), interactions.item[part.train_mask])
+    np.testing.assert_array_equal(part.trained_items, known)
+    for field in ('validation_event', 'test_event', 'cold_users', 'cold_items'):
+      np.testing.assert_array_equal(getattr(part, field), getattr(whole, field))
+  # Fewer are a part of more.
+  assert (tenth.train_mask <= half.train_mask).all()
+  assert (tenth.train_mask != other.train_mask).any()
+  everything = splits.thin(interactions, whole, 1.0, 0)
+  np.testing.assert_array_equal(everything.train_mask, whole.train_mask)
+  np.testing.assert_array_equal(everything.trained_items, whole.trained_items)
+  one = splits.thin(interactions, whole, 1e-9, 0).train_mask
+  assert len(np.unique(interactions.user[one])) == 1

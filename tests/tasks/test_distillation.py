@@ -50,7 +50,8 @@ def lesson():
     teacher_state, towers.items.vectors(), student.from_tokens(ids, mask), ids, mask
   )
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
-  batch = {'items': history, 'rewards': rng.integers(0, 2, history.shape) * (history > 0)}
+  rewards = rng.integers(0, 2, history.shape) * (history > 0)
+  batch = {'items': history, 'history': history, 'rewards': rewards}
   batch = jax.tree.map(jnp.asarray, batch)
   # What the student does not see it cannot match.
   config = DistilConfig(num_predictions=B * L, num_texts=5)

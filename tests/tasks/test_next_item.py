@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import distillation, item_to_item, next_item
+from rec_jax.tasks import catalogue_text, distillation, item_to_item, next_item
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -45,11 +45,10 @@ def test_only_some_items_of_the_batch_are_encoded_again(setting):
   fresh = whole(encoder, setting)
   stale = jnp.full(fresh.shape, 7.0)
   for items, in_batch in (([[1, 5, 0]], {0, 4}), ([list(range(1, 25))], set(range(24)))):
-    cache = np.asarray(
-      next_item._encode_again(
-        encoder, stale, jnp.array(items), jax.random.key(0), setting.text, setting.config, None
-      )
-    )
+    count = setting.config.encoder_items
+    chosen = catalogue_text.choose_items(jax.random.key(0), jnp.array(items), len(stale), count)
+    again = catalogue_text.encode_again(encoder, setting.text, chosen, 1, None)
+    cache = np.asarray(stale.at[chosen].set(again))
     written = set(np.flatnonzero((cache != 7).any(1)).tolist())
     # 16 items: those of the batch first, then others at random.
     assert len(written) == setting.config.encoder_items

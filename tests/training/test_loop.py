@@ -61,7 +61,7 @@ def make_task(**changes):
     trainable=nnx.Param,
     losses=losses,
     batches=batches(),
-    optimizer=optimizers.adamw(0.3, NUM_STEPS, weight_decay=0.01),
+    optimizer=optimizers.make(0.3, NUM_STEPS, weight_decay=0.01),
     schedule=SCHEDULE,
     validate=distance,
     ema_decay=0.8,

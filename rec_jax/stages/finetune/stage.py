@@ -13,7 +13,15 @@ from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import new_items, verdict
-from rec_jax.tasks import events, item_folds, item_to_item, next_item, saved_models, zero_shot
+from rec_jax.tasks import (
+  events,
+  item_folds,
+  item_to_item,
+  next_item,
+  saved_models,
+  text_encoders,
+  zero_shot,
+)
 from rec_jax.training import loop
 
 
@@ -27,7 +35,11 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   encoder = artefacts.load_encoder(config, workdir)
   settings, rows = config.finetune, []
   with runs.timed(stage_dir, 'encode catalogue'):
+    variants = text_encoders.encode_variants(
+      config.data, dataset.items.text.tolist(), settings.text_variants, config.seed
+    )
     text = next_item.catalogue_text(encoder, dataset, settings)
+    text = next_item.with_variants(text, encoder, variants, settings)
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, config.seed)
   folds = item_folds.make(dataset, asked, config.seed)
   untrained = next_item.text_vectors(encoder, text, settings)

@@ -132,8 +132,8 @@ def across(values: Callable[[jax.Array], jax.Array], batch: Batch) -> jax.Array:
 def optimizer(settings: LearningConfig) -> optax.GradientTransformation:
   """AdamW, or for natural gradients plain steps whose length decays."""
   if settings.objective == 'natural':
-    return optax.sgd(optimizers.warmup_cosine(1.0, 0, settings.num_steps))
-  return optimizers.adamw(LEARNING_RATE, settings.num_steps, weight_decay=WEIGHT_DECAY)
+    return optax.sgd(optimizers.rate('cosine', 1.0, 0, settings.num_steps))
+  return optimizers.make(LEARNING_RATE, settings.num_steps, weight_decay=WEIGHT_DECAY)
 
 
 def natural(
