@@ -46,7 +46,7 @@ def train(
   state, parts = start(task, key)
   schedule = task.schedule
   iterator = iter(task.batches)
-  step_of = functools.cache(functools.partial(_make_step, task, parts.graphdef))
+  step_of = functools.cache(functools.partial(make_step, task, parts.graphdef))
   with contextlib.ExitStack() as stack:
     saved = stack.enter_context(checkpoint.open(f'{directory}/checkpoints', config))
     restored = saved.restore_latest(state, iterator)
@@ -76,7 +76,7 @@ def train(
   return state, parts
 
 
-def _make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
+def make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
   """The step of one phase; its constants are the frozen variables and the data of the task."""
 
   def loss_fn(
