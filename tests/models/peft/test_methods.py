@@ -169,5 +169,5 @@ def test_what_cannot_be_adapted_is_refused():
   with pytest.raises(InputError, match='^unknown method "lore".*bias, full$'):
     methods.adapt(model, 'lore', 1, RANK, nnx.Rngs(0))
   for num_blocks in (0, LAYERS + 1):
-    with pytest.raises(InputError, match=f'^{num_blocks} blocks of .* 3; .*between 1 and 3$'):
+    with pytest.raises(InputError, match=f'^{num_blocks} blocks of .* 2; .*between 1 and 2$'):
       methods.adapt(model, 'lora', num_blocks, RANK, nnx.Rngs(0))

@@ -11,7 +11,7 @@ from rec_jax.models.peft import methods
 from rec_jax.models.text_encoder import TextEncoder
 from tests.models import modules
 
-LAYERS, UPPER, RANK, H, MLP = 3, 2, 3, 8, 12
+LAYERS, UPPER, RANK, H, MLP = 2, 1, 3, 8, 12
 DEPTH = LAYERS - UPPER
 IDS = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]], np.int32)
 MASK = IDS > 0
