@@ -72,8 +72,10 @@ def _tuning_cost(config: Config, workdir: Path, dataset: Dataset) -> dict[str, V
   of_encoder = nnx.All(nnx.PathContains('encoder'), task.trainable)
   trained = jax.tree.leaves(nnx.state(task.model, of_encoder))
   cost = step_cost.measure(task, task.phase(settings.encoder_start))
-  found = {
-    'parameters of the encoder that train': sum(leaf.size for leaf in trained),
+  found = {'parameters of the encoder that train': sum(leaf.size for leaf in trained)}
+  # A count of none is no measurement, and a table would take a column of zeros for shares.
+  found = found if trained else {}
+  found |= {
     'peak memory of a step, MB': cost.peak_bytes / 1e6,
     'time of a step, ms': cost.seconds * 1e3,
   }

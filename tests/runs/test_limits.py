@@ -41,7 +41,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       pretrain__learning_rate=1.0,
       distil__dim=2**14,
       finetune__num_steps=1,
-      finetune__encoder_steps=1,
+      finetune__encoder_method='frozen',
       finetune__patience=0,
       finetune__ema_decay=0.0,
       finetune__encoder_blocks=6,
