@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -34,7 +34,8 @@ def measure(task: Task, phase: Hashable) -> StepCost:
   """
   state, parts = loop.start(task, jax.random.key(0))
   batch, constants = next(iter(task.batches)), (parts.frozen, task.data)
-  step = loop.make_step(task, parts.graphdef, phase)
+  # A step is a jitted function, of which its type says no more than how to call it.
+  step: Any = loop.make_step(task, parts.graphdef, phase)
   compiled = step.lower(state, batch, constants).compile()
   memory = compiled.memory_analysis()
   if memory is None:

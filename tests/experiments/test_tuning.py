@@ -3,9 +3,7 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
-from flax import nnx
 
 from experiments import studies
 from experiments.studies import chain
@@ -13,6 +11,7 @@ from rec_jax.runs import artefacts, study
 from rec_jax.runs import workdir as workdirs
 from rec_jax.tasks import item_to_item, next_item, saved_models, text_encoders
 from tests.helpers import small
+from tests.models import modules
 
 VARIANTS = 'last 2 blocks', 'LoRA, rank 2'
 
@@ -28,11 +27,12 @@ def untrained(monkeypatch):
       directories = {
         name: workdirs.start(config, workdir, name) for name in ('pretrain', 'finetune')
       }
-      encoder, num_items = small.encoder(), dataset.items.num_items
+      encoder, num_items = modules.random(small.encoder), dataset.items.num_items
       saved_models.save(directories['pretrain'] / 'model', encoder, 0, {})
       rank = item_to_item.rank(config.finetune.variants, config.finetune, num_items)
-      model = next_item.new_model(
-        config.finetune.variants, nnx.clone(encoder), config.finetune, num_items, config.seed, rank
+      variant, settings = config.finetune.variants, config.finetune
+      model = modules.random(
+        lambda: next_item.new_model(variant, small.encoder(), settings, num_items, 0, rank)
       )
       place = directories['finetune'] / f'seed_{config.seed}/{config.finetune.variants}'
       artefacts.save_two_tower(config, place, model, 0, encoder)
@@ -71,4 +71,3 @@ def test_the_table_says_what_trains_what_it_takes_and_what_it_finds(untrained, t
   more, less = (table[name, 'peak memory of a step, MB'] for name in VARIANTS)
   assert more > less > 0
   assert all(table[name, 'time of a step, ms'] > 0 for name in VARIANTS)
-  assert np.isfinite(list(table.values())).all()

@@ -33,7 +33,7 @@ def test_of_the_encoder_of_a_model_trains_what_trains_of_an_encoder_alone(method
 
   model = nnx.eval_shape(lambda: next_item.new_model('teacher', small.encoder(), config, 9, 0))
   found = paths(model, next_item._trainable(model, config))
-  depth = methods.depth(small.encoder(), method, 1)
+  depth = methods.depth(nnx.eval_shape(small.encoder), method, 1)
   expected = paths(nnx.eval_shape(alone), methods.trainable(method, depth))
   assert {path[1:] for path in found if path[0] == 'encoder'} == expected
   assert bool(expected) == (method != 'frozen')

@@ -73,19 +73,22 @@ def stack(encoders: Mapping[str, TextEncoder], tuned: nnx.filterlib.Filter) -> S
   Raises:
     InputError: they are of other methods or sizes, or the frozen weights are not the same.
   """
-  (first, *_), parts = encoders, {}
+  parts = {}
   for domain, encoder in encoders.items():
-    parts[domain] = nnx.split(encoder, tuned, ...)
-    if parts[domain][0] != parts[first][0] or _differ(parts[domain][2], parts[first][2]):
+    graphdef, state = nnx.split(encoder)
+    own, frozen = nnx.split_state(state, tuned, ...)
+    parts[domain] = graphdef, own, frozen
+  first = next(iter(encoders))
+  graphdef, _, frozen = parts[first]
+  for domain, (other, _, rest) in parts.items():
+    if other != graphdef or _differ(rest, frozen):
       raise InputError(
         f'the encoders of "{first}" and "{domain}" are not one frozen encoder, adapted alike: '
         'tune both on the same one by the same method and sizes'
       )
-  graphdef, _, frozen = parts[first]
-  states = [state for _, state, _ in parts.values()]
-  return StackedEncoders(
-    jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), frozen, graphdef, tuple(encoders)
-  )
+  states = [own for _, own, _ in parts.values()]
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+  return StackedEncoders(stacked, frozen, graphdef, tuple(encoders))
 
 
 def text_vectors(
