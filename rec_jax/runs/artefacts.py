@@ -70,7 +70,8 @@ def load_two_tower(
   """A model of the stage `finetune`.
 
   Raises:
-    InputError: the stage is not finished, or trained no such variant.
+    InputError: the stage is not finished, trained no such variant, or tuned another encoder than
+      that of `pretrain`.
   """
   directory = runs.require(workdir, 'finetune') / f'seed_{seed}' / variant
   if not directory.exists():
