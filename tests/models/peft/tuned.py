@@ -77,10 +77,7 @@ def trained(method, family, seed=2):
   return model
 
 
-# Sixteen tiny programs that each run a few times: compiling is what they cost.
-@functools.partial(
-  jax.jit, static_argnums=0, compiler_options={'xla_backend_optimization_level': 0}
-)
+@functools.partial(jax.jit, static_argnums=0)
 def _run(graphdef, params, rest, ids):
   def loss(params):
     model = nnx.merge(graphdef, params, rest)
