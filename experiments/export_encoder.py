@@ -7,7 +7,7 @@ from experiments import launch
 _WORKDIR = flags.DEFINE_string('workdir', None, 'of the run')
 _OUTPUT = flags.DEFINE_string('output', None, 'the folder to write, which must not be there yet')
 _STAGE = flags.DEFINE_enum(
-  'stage', 'finetune', ['finetune', 'pretrain'], 'whose encoder; LoRA is merged into its weights'
+  'stage', 'finetune', ['finetune', 'pretrain'], 'whose encoder; low-rank terms are merged'
 )
 
 

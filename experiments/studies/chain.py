@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
+from flax import nnx
 
 from experiments import launch
 from rec_jax.data.dataset import Dataset
@@ -14,6 +16,8 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values, override
 from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
 from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.tasks import item_to_item, next_item
+from rec_jax.training import step_cost
 from rec_jax.types import InputError
 
 _TRAINED = ('prepare', 'pretrain', 'finetune')
@@ -28,6 +32,18 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   return ranking_comparison.next_item_per_query(
     config, dataset, model
   ) | ranking_comparison.unseen_per_query(config, dataset, model)
+
+
+def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
+  """Likewise, on rare items as well, and what tuning the encoder costs."""
+  workdir, dataset = _run(config, _TRAINED, root)
+  model = recommenders.two_towers(
+    config, workdir, config.finetune.variants, dataset.items.num_items
+  )
+  found = ranking_comparison.next_item_per_query(config, dataset, model)
+  found |= ranking_comparison.unseen_per_query(config, dataset, model)
+  found |= ranking_comparison.rare_per_query(config, dataset, model)
+  return found | _tuning_cost(config, workdir, dataset)
 
 
 @dataclasses.dataclass
@@ -109,6 +125,33 @@ def pretrained(config: Config, root: Path) -> Path:
   # Where other runs have made all stages, nothing has said yet whose workdir it is.
   workdirs.claim(config, workdir, workdir)
   return workdir
+
+
+def _tuning_cost(config: Config, workdir: Path, dataset: Dataset) -> dict[str, Values]:
+  """Parameters of the encoder that train, and memory and time of a step in which they do."""
+  settings, seed = config.finetune, config.seed
+  encoder = artefacts.load_encoder(config, workdir)
+  task = next_item.task(
+    settings.variants,
+    encoder,
+    next_item.catalogue_text(encoder, dataset, settings),
+    dataset,
+    settings,
+    config.data.positive_rating,
+    seed,
+    item_to_item.spectrum(dataset, settings, seed),
+  )
+  of_encoder = nnx.All(nnx.PathContains('encoder'), task.trainable)
+  trained = jax.tree.leaves(nnx.state(task.model, of_encoder))
+  cost = step_cost.measure(task, task.phase(settings.encoder_start))
+  found = {'parameters of the encoder that train': sum(leaf.size for leaf in trained)}
+  # A count of none is no measurement, and a table would take a column of zeros for shares.
+  found = found if trained else {}
+  found |= {
+    'peak memory of a step, MB': cost.peak_bytes / 1e6,
+    'time of a step, ms': cost.seconds * 1e3,
+  }
+  return {name: Values([value], [f'seed {seed}']) for name, value in found.items()}
 
 
 def _run(config: Config, stages: Sequence[str], root: Path) -> tuple[Path, Dataset]:

@@ -45,8 +45,7 @@ def _without() -> Config:
       num_steps=400,
       num_predictions=200,
       validate_every=25,
-      encoder_steps=0,
-      encoder_blocks=0,
+      encoder_method='frozen',
     )
   )
 

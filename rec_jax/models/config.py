@@ -5,7 +5,7 @@ import dataclasses
 from rec_jax.types import InputError
 
 # Ways to fine-tune the text encoder, see `rec_jax.models.peft`.
-TUNING_METHODS = ('lora', 'full')
+TUNING_METHODS = ('frozen', 'lora', 'dora', 'adapter', 'prefix', 'prompt', 'bias', 'full')
 # How the token vectors of a text become one, see `rec_jax.models.text_encoder`.
 POOLINGS = ('mean', 'first', 'last')
 

@@ -14,6 +14,25 @@ def norm(config: TransformerConfig, dim: int, *, rngs: nnx.Rngs) -> nnx.LayerNor
   return kind(dim, epsilon=config.norm_epsilon, rngs=rngs)
 
 
+class Prefix(nnx.Module):
+  """Keys and values of one block that every query sees before those of the text.
+
+  They are no positions of the text: none of them asks, and no rotation or distance applies to them.
+  """
+
+  def __init__(self, key: nnx.Param, value: nnx.Param):
+    """Both [P, heads of keys, width of a head]."""
+    self.key, self.value = key, value
+
+
+class Prompt(nnx.Module):
+  """Vectors that stand before those of every text, from one block to the end of the stack."""
+
+  def __init__(self, vectors: nnx.Param, block: int):
+    """Vectors [P, D], put before the input of a block."""
+    self.vectors, self.block = vectors, block
+
+
 class Attention(nnx.Module):
   """Multi-head self-attention (Vaswani et al. 2017, 3.2), in groups of queries where asked."""
 
@@ -35,9 +54,24 @@ class Attention(nnx.Module):
     has_norm = config.query_key_norm
     self.query_norm = norm(config, width, rngs=rngs) if has_norm else None
     self.key_norm = norm(config, width, rngs=rngs) if has_norm else None
+    self.prefix: Prefix | None = nnx.data(None)
 
   def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
     """Attends; x [B, L, D], mask [B, L] with False where a key is padding. Returns [B, L, D]."""
+    query, key, value = self.project(x)
+    bias, mask, causal = self._recency_bias(x.shape[1]), mask[:, None, None, :], self.causal
+    if self.prefix is not None:
+      key, value = (
+        _before(more[...], of) for more, of in ((self.prefix.key, key), (self.prefix.value, value))
+      )
+      bias, mask, causal = self._beside_prefix(bias, mask)
+    attended = jax.nn.dot_product_attention(
+      query, key, value, bias=bias, mask=mask, is_causal=causal
+    )
+    return self.out(attended.reshape(*x.shape[:-1], -1))
+
+  def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Queries, keys and values [B, L, heads, W] of x [B, L, D], as attention compares them."""
     query, key, value = (
       project(x).reshape(*x.shape[:-1], -1, self.head_width)
       for project in (self.query, self.key, self.value)
@@ -46,15 +80,20 @@ class Attention(nnx.Module):
       query, key = self.query_norm(query), self.key_norm(key)
     if self.positions == 'rotary':
       query, key = (rotate(each, *self.rotary) for each in (query, key))
-    attended = jax.nn.dot_product_attention(
-      query,
-      key,
-      value,
-      bias=self._recency_bias(x.shape[1]),
-      mask=mask[:, None, None, :],
-      is_causal=self.causal,
-    )
-    return self.out(attended.reshape(*x.shape[:-1], -1))
+    return query, key, value
+
+  def _beside_prefix(
+    self, bias: jax.Array | None, mask: jax.Array
+  ) -> tuple[jax.Array | None, jax.Array, bool]:
+    """Bias, mask [B, 1, 1, L] and causality with the keys of the prefix before the others."""
+    num = self.prefix.key.shape[0] if self.prefix is not None else 0
+    length = mask.shape[-1]
+    if self.causal:
+      # Position l sees the prefix and l + 1 keys; JAX's own mask would count the prefix as text.
+      mask = mask & jnp.tri(length, dtype=jnp.bool_)
+    before = ((0, 0), (0, 0), (0, 0), (num, 0))
+    bias = None if bias is None else jnp.pad(bias, before)
+    return bias, jnp.pad(mask, before, constant_values=True), False
 
   def _recency_bias(self, length: int) -> jax.Array | None:
     """[1, heads, L, L], -slope * (query position - key position); None without ALiBi."""
@@ -63,6 +102,11 @@ class Attention(nnx.Module):
     position = jnp.arange(length)
     distance = position[:, None] - position[None, :]
     return -(2.0 ** self.log2_slopes[...])[None, :, None, None] * distance
+
+
+def _before(rows: jax.Array, x: jax.Array) -> jax.Array:
+  """The same rows [P, ...] before those of every text of x [B, L, ...]: [B, P + L, ...]."""
+  return jnp.concatenate([jnp.broadcast_to(rows, (len(x), *rows.shape)), x], axis=1)
 
 
 def rotate(x: jax.Array, base: float, scaling: RotaryScaling | None) -> jax.Array:
@@ -126,6 +170,7 @@ class Transformer(nnx.Module):
 
   def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
     self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.num_layers)])
+    self.prompt: Prompt | None = nnx.data(None)
 
   def __call__(
     self,
@@ -136,8 +181,15 @@ class Transformer(nnx.Module):
     first: int = 0,
     end: int | None = None,
   ) -> jax.Array:
-    """Applies blocks [first, end) of the stack: x [B, L, D], mask [B, L] -> [B, L, D]."""
-    mask = mask.astype(jnp.bool_)
-    for block in self.blocks[first:end]:
+    """Applies blocks [first, end) of the stack: x [B, L, D], mask [B, L] -> [B, L, D].
+
+    A prompt joins before its block and leaves with the last one: a stack that is cut anywhere but
+    there gives something else.
+    """
+    mask, length = mask.astype(jnp.bool_), x.shape[1]
+    for number, block in enumerate(self.blocks[first:end], first):
+      if self.prompt is not None and number == self.prompt.block:
+        x = _before(self.prompt.vectors[...], x)
+        mask = jnp.pad(mask, ((0, 0), (x.shape[1] - length, 0)), constant_values=True)
       x = block(x, mask, rngs)
-    return x
+    return x[:, x.shape[1] - length :]

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rec_jax.data import dataset
@@ -69,7 +70,8 @@ def load_two_tower(
   """A model of the stage `finetune`.
 
   Raises:
-    InputError: the stage is not finished, or trained no such variant.
+    InputError: the stage is not finished, trained no such variant, or tuned another encoder than
+      that of `pretrain`.
   """
   directory = runs.require(workdir, 'finetune') / f'seed_{seed}' / variant
   if not directory.exists():
@@ -77,17 +79,37 @@ def load_two_tower(
       f'{workdir} has no {variant} model, only {config.finetune.variants}: '
       f'give another --workdir and --config.finetune.variants with {variant} in it'
     )
-  return saved_models.load(
-    directory / 'model',
-    lambda: next_item.new_model(
-      variant,
-      _encoder_like(config, seed),
-      config.finetune,
-      num_items,
-      seed,
-      item_to_item.rank(variant, config.finetune, num_items),
-    ),
-  )
+
+  def build() -> TwoTowerModel:
+    rank = item_to_item.rank(variant, config.finetune, num_items)
+    encoder = _encoder_like(config, seed)
+    return next_item.new_model(variant, encoder, config.finetune, num_items, seed, rank)
+
+  if variant == 'id_only':
+    return saved_models.load(directory / 'model', build)
+  encoder = load_encoder(config, workdir)
+  frozen = next_item.frozen(encoder, config.finetune)
+  return saved_models.load(directory / 'model', build, frozen, encoder)
+
+
+def save_two_tower(
+  config: Config, directory: Path, model: TwoTowerModel, step: int, encoder: TextEncoder
+) -> None:
+  """Writes a model for `load_two_tower`: all but what tuning left of the encoder as it was.
+
+  Args:
+    config: of the run.
+    directory: `finetune/seed_<s>/<variant>` of its workdir.
+    model: in evaluation mode.
+    step: of training.
+    encoder: of the stage `pretrain`.
+  """
+  settings = dataclasses.asdict(config)
+  if model.encoder is None:
+    saved_models.save(directory / 'model', model, step, settings)
+  else:
+    frozen = next_item.frozen(encoder, config.finetune)
+    saved_models.save(directory / 'model', model, step, settings, frozen, encoder)
 
 
 def load_student(

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from rec_jax.models import peft
 from rec_jax.models.hugging_face import folder
+from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
@@ -17,7 +17,7 @@ STAGES = ('finetune', 'pretrain')
 def export(
   workdir: str | os.PathLike[str], output: str | os.PathLike[str], stage: str = STAGES[0]
 ) -> None:
-  """Writes the encoder of a stage in the Hugging Face layout, LoRA merged into its weights.
+  """Writes the encoder of a stage in the Hugging Face layout, low-rank terms merged.
 
   Args:
     workdir: of the run.
@@ -26,8 +26,8 @@ def export(
       first seed, 'pretrain' for the one that pre-training hands on.
 
   Raises:
-    InputError: the stage is not finished, has no encoder, or the folder that the run began with has
-      changed, or `output` is there.
+    InputError: the stage is not finished, has no encoder, or one that gained what its weights have
+      no place for, or the folder that the run began with has changed, or `output` is there.
   """
   config = artefacts.load_config(workdir)
   artefacts.check_text_model(config, workdir)

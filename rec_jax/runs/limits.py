@@ -113,8 +113,8 @@ def _of_encoder(sizes: TextEncoderConfig) -> dict[str, _Limit]:
   return {
     # A text may start and end with a special token.
     'data.text_length': _Limit(3, sizes.max_length),
-    'finetune.encoder_blocks': _Limit(0, blocks.num_layers),
-    # The update of a matrix has no more ranks than the matrix.
+    'finetune.encoder_blocks': _Limit(1, blocks.num_layers),
+    # The update of a matrix has no more ranks than the matrix; the others have no use for more.
     'finetune.encoder_rank': _Limit(1, min(blocks.hidden_dim, values)),
     # Principal directions of the encoder's token vectors.
     'distil.token_dim': _Limit(1, blocks.hidden_dim),
@@ -134,8 +134,7 @@ _LIMITS = {
   'ema_decay': _DROPPED,
   # Until the encoder is known; see `_of_encoder`.
   'data.text_length': _COUNT,
-  'finetune.encoder_blocks': _COUNT_OR_NONE,
-  **dict.fromkeys(('finetune.encoder_rank', 'distil.token_dim'), _COUNT),
+  **dict.fromkeys(('finetune.encoder_blocks', 'finetune.encoder_rank', 'distil.token_dim'), _COUNT),
   'data.positive_rating': _Limit(),
   'data.used_fraction': _Limit(0, 1, open_low=True),
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
@@ -159,7 +158,7 @@ _LIMITS = {
   'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
   'finetune.encoder_start': _COUNT_OR_NONE,
-  'finetune.encoder_steps': _COUNT_OR_NONE,
+  'finetune.encoder_steps': _COUNT,
   'finetune.encoder_items': _ROWS,
   'distil.num_steps': _COUNT_OR_NONE,
   'distil.text_dim': _WIDTH,
@@ -246,9 +245,9 @@ def _check_encoder_ends(config: Config) -> None:
   end = settings.encoder_start + settings.encoder_steps
   # Where the number of steps follows from the data, it is no less than the fewest.
   num_steps = settings.num_steps or FEWEST_STEPS
-  if settings.encoder_steps and end > num_steps:
+  if settings.encoder_method != 'frozen' and end > num_steps:
     raise InputError(
       f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
       f'finetune.num_steps={num_steps}; lower them, or set '
-      '--config.finetune.encoder_steps=0'
+      '--config.finetune.encoder_method=frozen'
     )

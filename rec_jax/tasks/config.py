@@ -84,9 +84,11 @@ class FinetuneConfig:
     validate_every: steps between validations, which are also checkpoints.
     patience: validations without a new best before training stops early.
     num_validation_users: at most as many ranked users validate.
-    encoder_method: 'lora' or 'full'.
+    encoder_method: how the text encoder is tuned, see `rec_jax.models.peft.methods`: 'lora',
+      'dora', 'adapter', 'prefix', 'prompt', 'bias', 'full' (every weight of the adapted blocks) or
+      'frozen' (none).
     encoder_blocks: upper blocks of the text encoder that are adapted.
-    encoder_rank: of LoRA.
+    encoder_rank: of LoRA and DoRA; width of the adapters; learnt vectors of prefix and prompt.
     encoder_start: step at which the encoder joins.
     encoder_steps: for how many steps.
     encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the

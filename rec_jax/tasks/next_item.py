@@ -18,8 +18,9 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.tokenizer import Tokens
-from rec_jax.models import encoding, new_items, peft
+from rec_jax.models import encoding, new_items
 from rec_jax.models.linear_path import Spectrum
+from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
 from rec_jax.tasks import events, remedies
@@ -70,7 +71,9 @@ def new_model(
   rngs = nnx.Rngs(seed)
   has_text, has_id = variant != 'id_only', variant != 'text_only'
   if has_text:
-    peft.adapt(encoder, config.encoder_method, config.encoder_blocks, config.encoder_rank, rngs)
+    # Keys of its own, so that the towers start alike under every method.
+    own = nnx.Rngs(jax.random.fold_in(jax.random.key(seed), 1))
+    peft.adapt(encoder, config.encoder_method, config.encoder_blocks, config.encoder_rank, own)
   towers = TwoTower(
     TwoTowerConfig(
       num_items=num_items,
@@ -98,6 +101,12 @@ def text_encoder(model: TwoTowerModel) -> TextEncoder:
   if model.encoder is None:
     raise ValueError('an id-only model has no text encoder')
   return model.encoder
+
+
+def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter:
+  """The filter of what tuning leaves of the encoder of a model as it was."""
+  tuned = peft.trainable(config.encoder_method, _depth(encoder, config))
+  return nnx.All(_ENCODER, nnx.Not(tuned))
 
 
 def score(
@@ -144,7 +153,7 @@ def task(
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
-  joint = joint if width else range(0)
+  joint = joint if width and config.encoder_method != 'frozen' else range(0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 
@@ -161,7 +170,7 @@ def task(
     current.towers.items.text[...] = jnp.asarray(encode_catalogue(current, text, config))
     # The encoder is at rest from here on. Its average, which lags behind, would drift away from
     # the text vectors that the towers now learn to read.
-    settled = nnx.filter_state(state.params, nnx.PathContains('encoder'))
+    settled = nnx.filter_state(state.params, _ENCODER)
     average = nnx.merge_state(state.average, jax.tree.map(jnp.array, settled))
     cache = nnx.state(current, _CACHED)
     return dataclasses.replace(state, cache=cache, average=average)
@@ -203,6 +212,7 @@ def text_vectors(encoder: TextEncoder, text: CatalogueText, config: FinetuneConf
   return encoding.upper_text_vectors(encoder, *rows, _depth(encoder, config))
 
 
+_ENCODER = nnx.PathContains('encoder')
 # The text vectors of the catalogue, which the steps that train the encoder rewrite.
 _CACHED = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
 _score = nnx.jit(score)
@@ -215,7 +225,7 @@ def _place_cold(items: ItemTower) -> None:
 
 def _depth(encoder: TextEncoder, config: FinetuneConfig) -> int:
   """Blocks of the encoder that stay as they are."""
-  return max(0, len(encoder.transformer.blocks) - config.encoder_blocks)
+  return peft.depth(encoder, config.encoder_method, config.encoder_blocks)
 
 
 def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Filter:
@@ -223,8 +233,7 @@ def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Fi
   towers = nnx.All(nnx.PathContains('towers'), nnx.Param)
   if model.encoder is None:
     return towers
-  adapted = peft.trainable(config.encoder_method, _depth(model.encoder, config))
-  return nnx.Any(towers, nnx.All(nnx.PathContains('encoder'), adapted))
+  return nnx.Any(towers, nnx.All(_ENCODER, nnx.Not(frozen(model.encoder, config))))
 
 
 def _optimizer(

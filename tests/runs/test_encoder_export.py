@@ -38,7 +38,8 @@ def workdir(tmp_path, monkeypatch):
   )
   adapted = model.encoder.transformer.blocks[1].attention.value
   adapted.lora_b[...] = jnp.ones(adapted.lora_b.shape)
-  saved_models.save(finished(config, directory, 'finetune') / 'seed_0/teacher/model', model, 0, {})
+  place = finished(config, directory, 'finetune') / 'seed_0/teacher'
+  artefacts.save_two_tower(config, place, model, 0, folder.load(QWEN))
   change = np.asarray(adapted.lora_a[...] @ adapted.lora_b[...])
   return directory, change
 

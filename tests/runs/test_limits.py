@@ -41,7 +41,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       pretrain__learning_rate=1.0,
       distil__dim=2**14,
       finetune__num_steps=1,
-      finetune__encoder_steps=0,
+      finetune__encoder_method='frozen',
       finetune__patience=0,
       finetune__ema_decay=0.0,
       finetune__encoder_blocks=6,
@@ -81,7 +81,11 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'finetune__dim': 66}, 'finetune.num_heads is 4, which does not divide finetune.dim=66'),
     ({'finetune__num_heads': 0}, 'finetune.num_heads is 0'),
     ({'finetune__dropout_rate': 1.0}, 'finetune.dropout_rate is 1.0; .* less than 1'),
-    ({'finetune__encoder_method': 'lore'}, 'finetune.encoder_method is "lore"; .* lora or full'),
+    (
+      {'finetune__encoder_method': 'lore'},
+      'finetune.encoder_method is "lore"; .* lora or .* or full',
+    ),
+    ({'finetune__encoder_steps': 0}, 'finetune.encoder_steps is 0'),
     (
       {'finetune__optimizer': 'adam'},
       'finetune.optimizer is "adam"; .* adamw or adafactor or muon',

@@ -28,6 +28,7 @@ from rec_jax.tasks.full_ranking import Queries
 
 # What the protocols of the rows begin with.
 NEXT_ITEM = 'next item'
+RARE = 'next item if it is rare'
 UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
@@ -118,6 +119,17 @@ def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) ->
     f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user)
     for metric in ('recall@10', 'ndcg@10')
   }
+
+
+def rare_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  """The part of `next_item_per_query` whose items are rare, see `splits.rare_items`."""
+  split, interactions = dataset.split, dataset.interactions
+  rare = splits.rare_items(interactions, split)
+  asked = _queries(config, dataset, split.test_event[rare[interactions.item[split.test_event]]])
+  if not len(asked):
+    return {}
+  ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
+  return {f'{RARE}, recall@10': Values(ranked['recall@10'].mean(0), asked.user)}
 
 
 def unseen_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:

@@ -1,6 +1,7 @@
 """Stage `finetune`: the two-tower softmax model and its counterparts without text or ids.
 
-Reads `prepare` and `pretrain`. Writes `seed_<s>/<variant>/model/`, see `tasks.next_item`.
+Reads `prepare` and `pretrain`. Writes `seed_<s>/<variant>/model/`, see `tasks.next_item`, without
+what tuning left of the encoder of `pretrain` as it was.
 """
 
 import dataclasses
@@ -18,7 +19,6 @@ from rec_jax.tasks import (
   item_folds,
   item_to_item,
   next_item,
-  saved_models,
   text_encoders,
   zero_shot,
 )
@@ -67,9 +67,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
           rows += verdict.rows(f'{variant} seed {seed}', chosen, directions, seed)
         if folds and variant == 'teacher':
           rows += new_items.rows(best, folds, settings.max_warm_loss, seed)
-        saved_models.save(
-          directory / 'model', best, int(state.best_step), dataclasses.asdict(config)
-        )
+        artefacts.save_two_tower(config, directory, best, int(state.best_step), encoder)
       rows += runs.validation_rows(
         'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.validation_event)
       )

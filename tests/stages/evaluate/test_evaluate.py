@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from flax import nnx
 
-from rec_jax import checkpoint, files
+from rec_jax import files
 from rec_jax.data.config import DataConfig
 from rec_jax.models.config import TextEncoderConfig, TransformerConfig
 from rec_jax.models.text_encoder import TextEncoder
@@ -19,7 +19,7 @@ from rec_jax.runs import workdir as runs
 from rec_jax.stages.evaluate import cost, recommenders
 from rec_jax.stages.evaluate import stage as evaluate
 from rec_jax.stages.prepare import stage as prepare
-from rec_jax.tasks import distillation, item_to_item, next_item, text_encoders
+from rec_jax.tasks import distillation, item_to_item, next_item, saved_models, text_encoders
 from rec_jax.types import InputError
 from tests.helpers import made_up
 from tests.models import modules
@@ -94,7 +94,8 @@ def save_models(config, workdir, dataset):
       )
       text = np.random.default_rng(seed).normal(size=(num_items, width)).astype(np.float32)
       model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id), jnp.zeros(num_items))
-      save(model, workdir / f'finetune/seed_{seed}/{variant}/model')
+      place = workdir / f'finetune/seed_{seed}/{variant}'
+      artefacts.save_two_tower(config, place, model, 1, text_encoders.initial('random', None, 0))
     student = modules.random(
       lambda: distillation.new_student(
         config.distil, num_items, 30_522, config.data.text_length, 8, rank('teacher'), 0
@@ -104,14 +105,9 @@ def save_models(config, workdir, dataset):
     student.input_ids[...] = jnp.asarray(dataset.input_ids)
     student.mask[...] = jnp.asarray(dataset.attention_mask)
     student.has_id[...] = jnp.asarray(has_id)
-    save(student, workdir / f'distil/seed_{seed}/model')
+    saved_models.save(workdir / f'distil/seed_{seed}/model', student, 1, {})
   runs.finish(workdir / 'finetune', [])
   runs.finish(workdir / 'distil', [])
-
-
-def save(model, directory):
-  with checkpoint.open(directory, {}) as saved:
-    saved.save(1, nnx.state(model), None)
 
 
 @pytest.fixture(scope='module')
@@ -122,6 +118,8 @@ def trained(small, tmp_path_factory):
   prepare.run(config, workdir)
   save_models(config, workdir, artefacts.load_dataset(workdir))
   pretrained = runs.start(config, workdir, 'pretrain')
+  encoder = text_encoders.initial('random', config.data, 0)
+  saved_models.save(pretrained / 'model', encoder, 0, {})
   runs.finish(pretrained, [row for row in made_up.rows() if row['stage'] == 'pretrain'])
   stage_dir = runs.start(config, workdir, 'explore')
   files.write_json(stage_dir / 'summary.json', made_up.exploration())

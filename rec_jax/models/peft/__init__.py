@@ -1,0 +1,1 @@
+"""Tuning a text encoder by few parameters; `methods.METHODS` is the registry."""
