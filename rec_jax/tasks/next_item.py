@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.tokenizer import Tokens
-from rec_jax.models import encoding, peft
+from rec_jax.models import encoding, new_items, peft
 from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
@@ -53,9 +53,11 @@ def with_variants(
   text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens], config: FinetuneConfig
 ) -> CatalogueText:
   """The catalogue and what training may read in place of each of its texts."""
+  if not variants:
+    return text
   vectors = text_vectors(encoder, text, config)
   shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return dataclasses.replace(text, shifts=jnp.stack(shifts)) if shifts else text
+  return dataclasses.replace(text, shifts=jnp.stack(shifts))
 
 
 def new_model(
@@ -100,11 +102,23 @@ def text_encoder(model: TwoTowerModel) -> TextEncoder:
   return model.encoder
 
 
-def score(model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
-  """Logits [B, N] of the whole catalogue after histories [B, L]."""
+def score(
+  model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike, met: ArrayLike | None = None
+) -> jax.Array:
+  """Logits [B, N] of the whole catalogue after histories [B, L].
+
+  Args:
+    model: in evaluation mode.
+    history: [B, L] item index + 1, 0 for padding at the end.
+    rewards: [B, L].
+    met: [B, N] bool, items that are not recommended again; those of the history if not given.
+  """
   item_vectors = model.towers.items.vectors()
-  users = model.towers.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
-  return users @ item_vectors.T + model.towers.items.bias()
+  history = jnp.asarray(history)
+  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards))
+  items = model.towers.items
+  met = new_items.in_history(history, len(item_vectors)) if met is None else jnp.asarray(met)
+  return items.new(users @ item_vectors.T, items.has_id[...], met)
 
 
 def task(
@@ -128,7 +142,7 @@ def task(
   width = encoder.token.features if model.encoder else 0
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known)
+  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)

@@ -93,7 +93,7 @@ def save_models(config, workdir, dataset):
         seed,
       )
       text = np.random.default_rng(seed).normal(size=(num_items, width)).astype(np.float32)
-      model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id))
+      model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id), jnp.zeros(num_items))
       save(model, workdir / f'finetune/seed_{seed}/{variant}/model')
     student = modules.random(
       lambda: distillation.new_student(
