@@ -93,12 +93,12 @@ _STEPS = {}
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch):
   """One program for all runs whose tasks differ in nothing that a step reads but the losses."""
-  make = loop._make_step
+  make = loop.make_step
 
   def step_of(task, graphdef, phase):
     return _STEPS.setdefault((task.losses, phase), make(task, graphdef, phase))
 
-  monkeypatch.setattr(loop, '_make_step', step_of)
+  monkeypatch.setattr(loop, 'make_step', step_of)
 
 
 @pytest.fixture
