@@ -54,9 +54,11 @@ def with_variants(
   text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens], config: FinetuneConfig
 ) -> CatalogueText:
   """The catalogue and what training may read in place of each of its texts."""
+  if not variants:
+    return text
   vectors = text_vectors(encoder, text, config)
   shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return dataclasses.replace(text, shifts=jnp.stack(shifts)) if shifts else text
+  return dataclasses.replace(text, shifts=jnp.stack(shifts))
 
 
 def new_model(
