@@ -12,6 +12,7 @@ _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
+  'new_items': 'experiments.studies.new_items',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
   'learning_gains': 'experiments.studies.learning_gains',

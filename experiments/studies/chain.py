@@ -1,9 +1,11 @@
 """What studies measure on the models of the chain."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 from flax import nnx
 
 from experiments import launch
@@ -11,8 +13,9 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.runs import artefacts, shared_stages
 from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
-from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate import ranking_comparison, recommenders
+from rec_jax.runs.study import Values, override
+from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
+from rec_jax.stages.evaluate.recommenders import Recommender
 from rec_jax.tasks import item_to_item, next_item
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
@@ -43,16 +46,77 @@ def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
   return found | _tuning_cost(config, workdir, dataset)
 
 
-def next_item_ranking(config: Config, baseline: str, root: Path) -> Mapping[str, Values]:
-  """Ranks the next item by a baseline, or by the one variant of `finetune.variants` if empty."""
-  workdir, dataset = _run(config, _TRAINED[:1] if baseline else _TRAINED, root)
-  if baseline:
-    model = recommenders.baselines(config, dataset)[baseline]
-  else:
-    model = recommenders.two_towers(
-      config, workdir, config.finetune.variants, dataset.items.num_items
-    )
-  return ranking_comparison.next_item_per_query(config, dataset, model)
+@dataclasses.dataclass
+class CutsConfig:
+  """One model over several cuts.
+
+  Attributes:
+    seed: of the models.
+    model: a baseline's name, or empty for the variant of `chain.finetune.variants`.
+    cuts: shares of the events before the cut, separated by commas.
+    chain: settings of the models and of the data.
+  """
+
+  seed: int = 0
+  model: str = ''
+  cuts: str = '0.5,0.6,0.7,0.8,0.9'
+  chain: Config = dataclasses.field(default_factory=Config)
+
+
+def next_item_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
+  """The metrics of the next item, over all cuts; raises as `_over_cuts`."""
+  return _over_cuts(config, ranking_comparison.next_item_per_query, root)
+
+
+def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
+  """Likewise, and of the events after the cut by what is known of their item."""
+
+  def both(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+    next_item = ranking_comparison.next_item_per_query(config, dataset, model)
+    return next_item | by_events.per_query(config, dataset, model)
+
+  return _over_cuts(config, both, root)
+
+
+def _over_cuts(
+  config: CutsConfig,
+  per_query: Callable[[Config, Dataset, Recommender], Mapping[str, Values]],
+  root: Path,
+) -> Mapping[str, Values]:
+  """What `per_query` says of the model at each cut, one after another.
+
+  Raises:
+    InputError: the cuts are no shares, or a setting of the chain is the study's own to set.
+  """
+  own = Config()
+  if config.chain.seed != own.seed or config.chain.data.cut != own.data.cut:
+    raise InputError('chain.seed and chain.data.cut are set by --config.seed and --config.cuts')
+  found: dict[str, list[Values]] = {}
+  for cut in _shares(config.cuts):
+    settings = override(config.chain, {'seed': config.seed, 'data.cut': cut})
+    workdir, dataset = _run(settings, _TRAINED[:1] if config.model else _TRAINED, root)
+    if config.model:
+      model = recommenders.baselines(settings, dataset)[config.model]
+    else:
+      model = recommenders.two_towers(
+        settings, workdir, settings.finetune.variants, dataset.items.num_items
+      )
+    for metric, values in per_query(settings, dataset, model).items():
+      found.setdefault(metric, []).append(values)
+  return {metric: _joined(parts) for metric, parts in found.items()}
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+  value, unit = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+  items = [part.item for part in parts if part.item is not None]
+  return Values(value, unit, np.concatenate(items) if items else None)
+
+
+def _shares(cuts: str) -> list[float]:
+  try:
+    return [float(cut) for cut in cuts.split(',')]
+  except ValueError:
+    raise InputError(f'cuts is "{cuts}"; set --config.cuts to shares, as 0.5,0.7,0.9') from None
 
 
 def _tuning_cost(config: Config, workdir: Path, dataset: Dataset) -> dict[str, Values]:

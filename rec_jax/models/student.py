@@ -8,6 +8,7 @@ from flax import nnx
 
 from rec_jax.models.config import TransformerConfig
 from rec_jax.models.linear_path import Buffer, LinearPath
+from rec_jax.models.new_items import NewItems
 from rec_jax.models.text_encoder import mean_pool
 from rec_jax.models.transformer import Transformer
 from rec_jax.models.two_tower import TwoTowerConfig, UserTower, last_user_vector
@@ -59,7 +60,7 @@ class Student(nnx.Module):
     self.input_ids = Buffer(jnp.zeros(shape, jnp.int32))
     self.mask = Buffer(jnp.zeros(shape, jnp.int32))
     self.has_id = Buffer(jnp.ones(config.num_items, bool))
-    self.new_bias = Buffer(jnp.float32(0))
+    self.new = NewItems(config.num_items)
     self.id = nnx.Embed(config.num_items, config.dim, embedding_init=small, rngs=rngs)
     self.token = nnx.Embed(config.vocab_size, config.token_dim, embedding_init=small, rngs=rngs)
     self.hidden = nnx.Linear(config.token_dim, config.text_dim, rngs=rngs)
@@ -102,10 +103,6 @@ class Student(nnx.Module):
     by_text = self.from_tokens(self.input_ids[...], self.mask[...])
     known = jnp.concatenate([self.id.embedding[...], self.linear.sought[...]], axis=1)
     return jnp.where(self.has_id[...][:, None], known, by_text)
-
-  def bias(self) -> jax.Array:
-    """[N], what the logit of each item has beside the inner product; see `ItemTower.bias`."""
-    return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
 
   def encode_users(
     self,

@@ -12,9 +12,9 @@ class Moments(NamedTuple):
   Attributes:
     number: [] items.
     text: [H].
-    vectors: [D + R].
+    vectors: [W].
     gram: [H, H], text^T text; the texts are centred over all items, so that little cancels.
-    cross: [H, D + R], text^T vectors.
+    cross: [H, W], text^T vectors.
   """
 
   number: jax.Array
@@ -25,7 +25,7 @@ class Moments(NamedTuple):
 
 
 def regression(moments: Moments, ridge: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Kernel [H, D + R] and bias [D + R] of the ridge regression with an intercept."""
+  """Kernel [H, W] and bias [W] of the ridge regression with an intercept."""
   number = jnp.maximum(moments.number, 1)
   text, vectors = moments.text / number, moments.vectors / number
   gram = moments.gram - number * jnp.outer(text, text)

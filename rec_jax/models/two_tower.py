@@ -15,6 +15,7 @@ from flax import nnx
 
 from rec_jax.models.config import TransformerConfig
 from rec_jax.models.linear_path import Buffer, LinearPath
+from rec_jax.models.new_items import NewItems
 from rec_jax.models.text_regression import Moments, regression
 from rec_jax.models.transformer import Transformer
 
@@ -72,10 +73,13 @@ class ItemTower(nnx.Module):
     self.text_mean = Buffer(jnp.zeros(config.text_dim))
     self.text_scale = Buffer(jnp.ones(()))
     self.linear = LinearPath(config.num_items, config.linear_rank)
-    self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, config.dim + config.linear_rank)))
-    self.unseen_bias = Buffer(jnp.zeros(config.dim + config.linear_rank))
+    self.popularity = Buffer(jnp.zeros(config.num_items))
+    # Of what is learnt, of the linear path, and of the popularity.
+    width = config.dim + config.linear_rank + 1
+    self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, width)))
+    self.unseen_bias = Buffer(jnp.zeros(width))
     self.ridge = Buffer(jnp.float32(RIDGE))
-    self.new_bias = Buffer(jnp.float32(0))
+    self.new = NewItems(config.num_items)
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
     """The learnt part of the item vectors of the whole catalogue.
@@ -116,17 +120,26 @@ class ItemTower(nnx.Module):
       raise ValueError('an id-only model has no vectors from text')
     if self.id is None:
       return self.project(self._scaled(text))
-    return self._scaled(text) @ self.unseen_kernel[...] + self.unseen_bias[...]
+    return self.regressed(text)[..., :-1]
 
-  def fill(self, text: jax.Array, has_id: jax.Array) -> None:
-    """Sets the buffers from the text vectors [N, H], scaled by those of the items that have ids.
+  def new_popularity(self) -> jax.Array:
+    """[N], the logarithm of how popular an item will be by its text; 0 is the mean."""
+    return self.regressed(self.text[...])[:, -1]
+
+  def fill(self, text: jax.Array, has_id: jax.Array, popularity: jax.Array) -> None:
+    """Sets the buffers.
 
     Sentence vectors share a large common part; what tells films apart is brought to a mean squared
     norm of D, that of the id vectors times D.
+
+    Args:
+      text: [N, H] text vectors, scaled by those of the items that have ids.
+      has_id: [N] bool.
+      popularity: [N], `new_items.log_popularity`.
     """
     known = text[has_id]
     centred = known - known.mean(0)
-    self.text[...], self.has_id[...] = text, has_id
+    self.text[...], self.has_id[...], self.popularity[...] = text, has_id, popularity
     self.text_mean[...] = known.mean(0)
     # Texts that are all the same, or none, have no spread to divide by.
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
@@ -134,18 +147,10 @@ class ItemTower(nnx.Module):
 
   def add(self, linear: LinearPath) -> None:
     """Puts a linear path [N, R] behind what is learnt; unseen items are then to be placed anew."""
-    width = self.dim + linear.sought.shape[1]
+    width = self.dim + linear.sought.shape[1] + 1
     self.linear = linear
     self.unseen_kernel = Buffer(jnp.zeros((self.text.shape[1], width)))
     self.unseen_bias = Buffer(jnp.zeros(width))
-
-  def bias(self) -> jax.Array:
-    """[N], what the logit of each item has beside u·M̂(i): `new_bias` without an id, else 0.
-
-    How popular a new item will be is not in its text. What is learnt of it, a prior, stands apart
-    from taste, so that vectors of new items mean what those of others do.
-    """
-    return jnp.where(self.has_id[...], 0.0, self.new_bias[...])
 
   def place_unseen(self) -> None:
     """Fits what `from_text` does: ridge regression of M̂ on text, over the items that have ids.
@@ -170,12 +175,15 @@ class ItemTower(nnx.Module):
     return jax.lax.map(lambda number: self._moments(has_id & (fold == number)), numbers)
 
   def placed_by_others(self, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
-    """[N, D + R], each item where `place_unseen` would put it, fitted on the items of other folds.
+    """Each item where `place_unseen` would put it, fitted on the items of other folds.
 
     Args:
       fold: [N] as in `moments_of_folds`.
       moments: from there.
       ridge: [] the penalty.
+
+    Returns:
+      [N, D + R + 1], the popularity last.
     """
     text = self._scaled(self.text[...])
     total = jax.tree.map(lambda x: x.sum(0), moments)
@@ -195,9 +203,14 @@ class ItemTower(nnx.Module):
     known = fitted.astype(jnp.float32)[:, None]
     scaled = self._scaled(self.text[...])
     learnt = self.id.embedding[...] + self.project(scaled)
-    vectors = known * jnp.concatenate([learnt, self.linear.sought[...]], axis=1)
+    popularity = self.popularity[...][:, None]
+    vectors = known * jnp.concatenate([learnt, self.linear.sought[...], popularity], axis=1)
     text = known * scaled
     return Moments(known.sum(), text.sum(0), vectors.sum(0), text.T @ text, text.T @ vectors)
+
+  def regressed(self, text: jax.Array) -> jax.Array:
+    """[..., D + R + 1], the vectors of items from texts [..., H], and their popularity last."""
+    return self._scaled(text) @ self.unseen_kernel[...] + self.unseen_bias[...]
 
   def _scaled(self, text: jax.Array) -> jax.Array:
     return (text - self.text_mean[...]) * self.text_scale[...]

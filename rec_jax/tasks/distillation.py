@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.losses.distillation import soft_cross_entropy
-from rec_jax.models import encoding
+from rec_jax.models import encoding, new_items
 from rec_jax.models.student import (
   Student,
   StudentConfig,
@@ -80,11 +80,22 @@ def new_student(
   )
 
 
-def score(student: Student, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
-  """Logits [B, N] of the whole catalogue after histories [B, L]."""
+def score(
+  student: Student, history: ArrayLike, rewards: ArrayLike, met: ArrayLike | None = None
+) -> jax.Array:
+  """Logits [B, N] of the whole catalogue after histories [B, L].
+
+  Args:
+    student: in evaluation mode.
+    history: [B, L] item index + 1, 0 for padding at the end.
+    rewards: [B, L].
+    met: [B, N] bool, items that are not recommended again; those of the history if not given.
+  """
   item_vectors = student.item_vectors()
-  users = student.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
-  return users @ item_vectors.T + student.bias()
+  history = jnp.asarray(history)
+  users = student.encode_users(item_vectors, history, jnp.asarray(rewards))
+  met = new_items.in_history(history, len(item_vectors)) if met is None else jnp.asarray(met)
+  return student.new(users @ item_vectors.T, student.has_id[...], met)
 
 
 def task(
@@ -204,7 +215,7 @@ def _untrained(
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
-  student.new_bias[...] = jnp.array(teacher.towers.items.new_bias[...])
+  student.new = nnx.clone(teacher.towers.items.new)
   student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
   return student
 

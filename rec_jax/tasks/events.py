@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -11,6 +12,7 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.pipeline import Augmentation, history_batches
 from rec_jax.data.splits import histories
+from rec_jax.models import new_items
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
 
@@ -34,6 +36,13 @@ def num_steps(dataset: Dataset, num_predictions: int, passes: float) -> int:
   """Steps in which each training event is predicted `passes` times, within bounds."""
   num_events = int(splits.training_events(dataset.interactions, dataset.split).sum())
   return int(np.clip(passes * num_events / num_predictions, FEWEST_STEPS, MOST_STEPS))
+
+
+def log_popularity(dataset: Dataset) -> jax.Array:
+  """[N], `new_items.log_popularity` of the training events."""
+  chosen = splits.training_events(dataset.interactions, dataset.split)
+  item, time = dataset.interactions.item[chosen], dataset.interactions.timestamp[chosen]
+  return jnp.asarray(new_items.log_popularity(item, time, dataset.items.num_items))
 
 
 def choose_positions(key: jax.Array, items: jax.Array, count: int) -> jax.Array:

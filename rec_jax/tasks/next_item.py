@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.losses.retrieval import full_softmax
-from rec_jax.models import encoding
+from rec_jax.models import encoding, new_items
 from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
@@ -107,15 +107,26 @@ def text_encoder(model: TwoTowerModel) -> TextEncoder:
 
 def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter:
   """The filter of what tuning leaves of the encoder of a model as it was."""
-  tuned = peft.trainable(config.encoder_method, _depth(encoder, config))
-  return nnx.All(_ENCODER, nnx.Not(tuned))
+  return nnx.All(_ENCODER, nnx.Not(peft.trainable(config.encoder_method, _depth(encoder, config))))
 
 
-def score(model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
-  """Logits [B, N] of the whole catalogue after histories [B, L]."""
+def score(
+  model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike, met: ArrayLike | None = None
+) -> jax.Array:
+  """Logits [B, N] of the whole catalogue after histories [B, L].
+
+  Args:
+    model: in evaluation mode.
+    history: [B, L] item index + 1, 0 for padding at the end.
+    rewards: [B, L].
+    met: [B, N] bool, items that are not recommended again; those of the history if not given.
+  """
   item_vectors = model.towers.items.vectors()
-  users = model.towers.encode_users(item_vectors, jnp.asarray(history), jnp.asarray(rewards))
-  return users @ item_vectors.T + model.towers.items.bias()
+  history = jnp.asarray(history)
+  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards))
+  items = model.towers.items
+  met = new_items.in_history(history, len(item_vectors)) if met is None else jnp.asarray(met)
+  return items.new(users @ item_vectors.T, items.has_id[...], met)
 
 
 def task(
@@ -136,14 +147,13 @@ def task(
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
-  width = encoder.token.features if model.encoder else 0
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known)
+  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
-  joint = joint if width and config.encoder_method != 'frozen' else range(0)
+  joint = joint if model.encoder and config.encoder_method != 'frozen' else range(0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 

@@ -12,16 +12,22 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
+from rec_jax.models.new_items import PLACES
 from rec_jax.models.text_regression import Moments
 from rec_jax.models.two_tower import ItemTower
+from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
 from rec_jax.tasks.next_item import TwoTowerModel
 
 RIDGES = tuple(float(10**power) for power in np.arange(-3.0, 2.5, 0.5))
 # What is added to the logit of a new item; by e^4 = 55 times as likely they crowd out all others.
 BIASES = tuple(np.arange(0.0, 4.01, 0.25).tolist())
+# How much of the popularity that its text tells is added to the logit of a new item.
+WEIGHTS = (0.0, 0.5, 1.0)
 METRICS = ('recall@10', 'ndcg@10')
 _CUTOFF, _CHUNK = 10, 256
+# Scores of queries by items that are ranked for each prior.
+_MOST_SCORES = 2e7
 
 
 def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray]:
@@ -38,7 +44,7 @@ def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray
   moments = _moments(items, fold, num_folds=folds.num_folds)
 
   def found(ridge: float) -> dict[str, np.ndarray]:
-    placed = _placed(items, fold, moments, jnp.float32(ridge))
+    placed = _placed(items, fold, moments, jnp.float32(ridge))[:, :-1]
     ranked = folds.rank(lambda part: _scores(model, placed, part.history, part.rewards)[1])
     return {name: ranked[name] for name in METRICS}
 
@@ -53,49 +59,76 @@ class Trade(NamedTuple):
   """What known items lose and new ones gain in the whole catalogue, by what is added to the new.
 
   Attributes:
-    warm: [C, Q] NDCG@10 of the answers, while another fold stands for new items.
-    new: [C, Q] recall@10 of the answers, while their own fold does.
+    weight: what was chosen of `WEIGHTS`.
+    bias: what was chosen of `BIASES`.
+    place: what was chosen of `PLACES`.
+    warm: [C, Q] NDCG@10 of the answers while another fold stands for new items, at this weight and
+      place and at each of `BIASES`.
+    new: [C, Q] recall@10 of the answers, while their own fold does, likewise.
+    asked: [Q] the queries.
   """
 
+  weight: float
+  bias: float
+  place: int
   warm: np.ndarray
   new: np.ndarray
+  asked: Queries
 
 
-def choose_new_bias(
-  model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, seed: int
-) -> Trade:
-  """Sets the largest of `BIASES` by which known items lose no more than `max_warm_loss`.
+def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, seed: int) -> Trade:
+  """Sets the prior of new items that finds most of them and costs known ones no more than allowed.
+
+  What is added to the logit of a new item is a bias and a weight times its popularity, as its text
+  tells it. For each weight and place the bias is the largest with which, and with all smaller ones,
+  known items lose no more than allowed, beside a fold that is as if new and beside the new items of
+  the catalogue: these may be more popular than a fold is, or say so.
 
   Args:
     model: as in `choose_ridge`, with its penalty chosen.
     folds: queries before the cut.
-    max_warm_loss: share of the NDCG@10 that a bias of 0 leaves them.
+    max_warm_loss: share of the NDCG@10 that known items have with neither bias, weight nor place.
     seed: of the fold that is new while a known item is the answer.
-
-  Returns:
-    The trade at each of `BIASES`, for `folds.asked`.
   """
-  asked, items, fold = folds.asked, model.towers.items, jnp.asarray(folds.fold)
+  items, fold = model.towers.items, jnp.asarray(folds.fold)
+  number = min(len(folds.asked), max(1, int(_MOST_SCORES / len(folds.fold))))
+  asked = folds.asked.take(np.arange(number) * len(folds.asked) // number)
   moments = _moments(items, fold, num_folds=folds.num_folds)
   placed = _placed(items, fold, moments, items.ridge[...])
-  own = folds.fold[asked.target]
-  step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, len(asked))
-  rivals = (own + step) % folds.num_folds
+  rivals = _rivals(folds, asked, seed)
   parts = []
   for start in range(0, len(asked), _CHUNK):
     # Padded by the last query, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     part = asked.take(rows)
-    known, new = _scores(model, placed, part.history, part.rewards)
-    open_ = part.unseen(len(folds.fold)) & (folds.fold >= 0)
-    ranks = _ranks(known, new, open_, folds.fold, part.target, rivals[rows])
-    parts.append([np.asarray(rank)[:, : len(asked) - start] for rank in ranks])
-  warm, fresh = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
-  gain = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0)
-  kept = gain.mean(1) >= (1 - max_warm_loss) * gain[0].mean()
-  # The first that costs more ends it, however the ones behind it fare.
-  items.new_bias[...] = jnp.float32(BIASES[int(np.argmin(np.append(kept, False))) - 1])
-  return Trade(gain, (fresh < _CUTOFF).astype(np.float64))
+    known, new = _scores(model, placed[:, :-1], part.history, part.rewards)
+    open_ = part.unseen(len(folds.fold))
+    prior = jnp.array(WEIGHTS)[:, None] * placed[:, -1]
+    rival, places = rivals[:, rows], jnp.array(PLACES)
+    ranks = _ranks(known, new, open_, fold, part.target, rival, prior, places)
+    parts.append([np.asarray(rank)[..., : len(asked) - start] for rank in ranks])
+  # [rivals, weights, places, biases, Q], the second without rivals
+  warm, fresh = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
+  gain, found = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0), fresh < _CUTOFF
+  left = gain.mean(-1)
+  kept = (left >= (1 - max_warm_loss) * left[:, :1, :1, :1]).all(0)
+  # The first bias that costs more ends it, however the ones behind it fare; none may be allowed.
+  last = np.argmin(np.pad(kept, ((0, 0), (0, 0), (0, 1))), axis=-1) - 1
+  value = np.take_along_axis(found.mean(-1), np.maximum(last, 0)[..., None], -1)[..., 0]
+  weight, place = np.unravel_index(np.argmax(np.where(last >= 0, value, -1.0)), last.shape)
+  chosen = WEIGHTS[weight], BIASES[last[weight, place]], PLACES[place]
+  items.new.bias[...] = chosen[1] + chosen[0] * _new_popularity(items)
+  items.new.place[...] = jnp.int32(chosen[2])
+  return Trade(*chosen, gain[0, weight, place], found[weight, place].astype(np.float64), asked)
+
+
+def _rivals(folds: ItemFolds, asked: Queries, seed: int) -> np.ndarray:
+  """[1 or 2, Q], folds that are new while a known item is the answer; -1 are those that are new."""
+  step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, len(asked))
+  rivals = [(folds.fold[asked.target] + step) % folds.num_folds]
+  if (folds.fold < 0).any():
+    rivals.append(np.full(len(asked), -1))
+  return np.stack(rivals)
 
 
 @nnx.jit(static_argnames='num_folds')
@@ -105,7 +138,9 @@ def _moments(items: ItemTower, fold: jax.Array, num_folds: int) -> Moments:
 
 @nnx.jit
 def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
-  return items.placed_by_others(fold, moments, ridge)
+  """[N, D + R + 1]; new items, which are in no fold, by all others."""
+  placed = items.placed_by_others(fold, moments, ridge)
+  return jnp.where((fold < 0)[:, None], items.regressed(items.text[...]), placed)
 
 
 @nnx.jit
@@ -119,6 +154,11 @@ def _scores(
   return users @ vectors.T, users @ placed.T
 
 
+@nnx.jit
+def _new_popularity(items: ItemTower) -> jax.Array:
+  return items.new_popularity()
+
+
 @jax.jit
 def _ranks(
   known: jax.Array,
@@ -127,25 +167,52 @@ def _ranks(
   fold: ArrayLike,
   target: ArrayLike,
   rivals: ArrayLike,
+  prior: jax.Array,
+  places: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  """Ranks [C, B] from 0 of answers that are known and that are new, for each of `BIASES`.
+  """Ranks from 0 of answers that are known and that are new.
 
   Args:
     known: [B, N] scores of items where they are.
     new: [B, N] where others place them.
-    open_: [B, N] bool, which compete.
-    fold: [N].
+    open_: [B, N] bool, which the user has not met.
+    fold: [N], -1 for new items.
     target: [B] the answers.
-    rivals: [B] the fold that is new while the answer is known.
+    rivals: [R, B] folds that are new while the answer is known.
+    prior: [weights, N], added to the scores of new items.
+    places: [places], known items that stay ahead of new ones.
+
+  Returns:
+    [R, weights, places, biases, B] and [weights, places, biases, B].
   """
   fold, open_, row = jnp.asarray(fold), jnp.asarray(open_), jnp.arange(len(known))
   own = (fold == fold[target][:, None]) & open_
-  other = (fold == jnp.asarray(rivals)[:, None]) & open_
-  at_known, at_new = known[row, target][:, None], new[row, target][:, None]
+  # [R, B, N]
+  other = (fold == jnp.asarray(rivals)[..., None]) & open_
+  open_ &= fold >= 0
+  at_known, places = known[row, target][:, None], places[:, None]
+  passes = (known > at_known) & open_ & ~other
 
-  def of_bias(bias: jax.Array) -> tuple[jax.Array, jax.Array]:
-    warm = jnp.where(other, new + bias > at_known, (known > at_known) & open_)
-    fresh = jnp.where(own, new > at_new, (known > at_new + bias) & open_)
-    return warm.sum(1), fresh.sum(1)
+  def kept(new_ones: jax.Array) -> jax.Array:
+    """[..., places, B], with so few known items as places none."""
+    number = (open_ & ~new_ones).sum(-1)[..., None, :]
+    return jnp.where(places < number, places, 0)
 
-  return jax.lax.map(of_bias, jnp.array(BIASES))
+  beside_own, beside_other, ahead = kept(own), kept(other), passes.sum(-1)
+
+  def of_weight(added: jax.Array) -> tuple[jax.Array, jax.Array]:
+    raised = new + added
+    at_new = raised[row, target][:, None]
+    passed_by_own = ((raised > at_new) & own).sum(1)
+
+    def of_bias(bias: jax.Array) -> tuple[jax.Array, jax.Array]:
+      passed = ((raised + bias > at_known) & other).sum(-1)[:, None]
+      warm = ahead[:, None] + jnp.where(ahead[:, None] >= beside_other, passed, 0)
+      behind = ((known > at_new + bias) & open_ & ~own).sum(1)
+      return warm, jnp.maximum(behind, beside_own) + passed_by_own
+
+    warm, fresh = jax.lax.map(of_bias, jnp.array(BIASES))
+    return jnp.moveaxis(warm, 0, 2), jnp.moveaxis(fresh, 0, 1)
+
+  warm, fresh = jax.lax.map(of_weight, prior)
+  return warm.swapaxes(0, 1), fresh

@@ -29,7 +29,8 @@ def config(**changes):
 def random_model(text_dim=H, **changes):
   sizes = config(text_dim=text_dim, **changes)
   model = modules.random(lambda: TwoTower(sizes, rngs=nnx.Rngs(0)))
-  model.items.fill(jnp.asarray(texts()[:, :text_dim]), jnp.asarray(HAS_ID))
+  popularity = jnp.arange(N, dtype=jnp.float32)
+  model.items.fill(jnp.asarray(texts()[:, :text_dim]), jnp.asarray(HAS_ID), popularity)
   return model
 
 
@@ -130,7 +131,7 @@ def test_an_id_only_model_knows_nothing_of_text():
 
 def test_texts_that_are_all_the_same_stay_finite():
   model = random_model()
-  model.items.fill(jnp.ones((N, H)), jnp.asarray(HAS_ID))
+  model.items.fill(jnp.ones((N, H)), jnp.asarray(HAS_ID), jnp.zeros(N))
   model.items.place_unseen()
   assert np.isfinite(model.items()).all()
 

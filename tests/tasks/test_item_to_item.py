@@ -22,7 +22,9 @@ def _model():
   config = TwoTowerConfig(num_items=NUM_ITEMS, text_dim=6, dim=8, num_heads=2, history_length=6)
   towers = TwoTower(config, rngs=nnx.Rngs(0))
   text = np.random.default_rng(0).normal(size=(NUM_ITEMS, 6)).astype(np.float32)
-  towers.items.fill(jnp.asarray(text), jnp.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW)
+  towers.items.fill(
+    jnp.asarray(text), jnp.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW, jnp.zeros(NUM_ITEMS)
+  )
   return nnx.view(TwoTowerModel(towers, None), deterministic=True)
 
 

@@ -162,7 +162,7 @@ def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(s
     model = nnx.view(make_task(setting).model, deterministic=True)
     asked = jnp.array([[3, 5]]), jnp.ones((1, 2), jnp.int32)
     without = score(model, *asked)
-    model.towers.items.new_bias[...] = jnp.float32(1.5)
+    model.towers.items.new.bias[...] = jnp.full(data.items.num_items, 1.5)
     more = np.zeros(data.items.num_items)
     more[:2] = 1.5
     np.testing.assert_allclose(score(model, *asked) - without, more[None], atol=1e-5)
@@ -171,7 +171,7 @@ def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(s
     )
     of_student = nnx.jit(distillation.score)
     scores = of_student(student, *asked)
-    student.new_bias[...] = jnp.float32(0)
+    student.new.bias[...] = jnp.zeros(data.items.num_items)
     np.testing.assert_allclose(scores - of_student(student, *asked), more[None], atol=1e-5)
   finally:
     data.split.trained_items[:2] = True

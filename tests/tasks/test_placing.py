@@ -16,7 +16,7 @@ from tests.models import modules
 N, H, D, Q = 60, 12, 4, 200
 
 
-def planted(noise, seed=0):
+def planted(noise, seed=0, num_new=0):
   """(model, folds) whose item vectors are linear in the text, but for noise of the ids.
 
   Users hold nothing but one item, whose vector they have, and choose the item nearest to it.
@@ -26,14 +26,16 @@ def planted(noise, seed=0):
   towers = modules.random(lambda: TwoTower(sizes, rngs=nnx.Rngs(seed)))
   text = rng.normal(size=(N, H)).astype(np.float32)
   items = towers.items
-  items.fill(jnp.asarray(text), jnp.ones(N, bool))
+  popularity = rng.normal(size=N).astype(np.float32)
+  trained = np.arange(N) >= num_new
+  items.fill(jnp.asarray(text), jnp.asarray(trained), jnp.asarray(popularity))
   kernel = rng.normal(size=(H, D))
   vectors = text @ kernel + noise * rng.normal(size=(N, D))
   items.id.embedding[...] = jnp.asarray(vectors, jnp.float32)
   items.project.kernel[...] = jnp.zeros((H, D))
   items.project.bias[...] = jnp.zeros(D)
-  last = rng.integers(0, N, Q)
-  closeness = vectors[last] @ vectors.T - 1e9 * np.eye(N)[last]
+  last = rng.integers(num_new, N, Q)
+  closeness = vectors[last] @ vectors.T - 1e9 * (np.eye(N)[last] + ~trained)
   asked = Queries(
     history=np.stack([last + 1, np.zeros(Q, int)], axis=1).astype(np.int32),
     rewards=np.ones((Q, 2), np.int32),
@@ -42,7 +44,7 @@ def planted(noise, seed=0):
     seen_offsets=np.arange(Q + 1),
     seen_items=last,
   )
-  split = types.SimpleNamespace(trained_items=np.ones(N, bool))
+  split = types.SimpleNamespace(trained_items=trained)
   data = types.SimpleNamespace(split=split, items=types.SimpleNamespace(num_items=N))
   model = TwoTowerModel(towers, None)
   # The user tower stands for one that gives back the last item.
@@ -61,7 +63,7 @@ def test_an_item_is_placed_by_a_regression_on_the_other_folds():
   items = model.towers.items
   placed = placed_by_others(items, folds, 0.5)
   text = np.float64(items._scaled(items.text[...]))
-  vectors = np.float64(items())
+  vectors = np.float64(np.column_stack([items(), items.popularity[...]]))
   for number in folds.numbers:
     fitted = folds.fold != number
     mean = text[fitted].mean(0)
@@ -89,45 +91,90 @@ def test_the_penalty_is_weak_where_text_says_all_and_strong_where_it_says_nothin
   np.testing.assert_array_equal(kernel, model.towers.items.unseen_kernel[...])
 
 
-def by_loop(model, folds, bias, seed=0):
-  """(NDCG@10 of known answers, recall@10 of new ones) [Q], one query after the other."""
+def tables(model, folds):
+  """Vectors where items are, and where others place them."""
   items = model.towers.items
-  placed = placed_by_others(items, folds, RIDGE)
-  vectors, asked = np.asarray(items()), folds.asked
+  placed = placed_by_others(items, folds, RIDGE).copy()
+  placed[folds.fold < 0] = np.asarray(items.regressed(items.text[...]))[folds.fold < 0]
+  return np.asarray(items()), placed
+
+
+def by_loop(of_model, folds, weight, bias, place, seed=0, beside_new=False):
+  """(NDCG@10 of known answers, recall@10 of new ones) [Q], one query after the other."""
+  vectors, placed = of_model
+  of_catalogue, asked = folds.fold < 0, folds.asked
   step = np.random.default_rng((seed, 4)).integers(1, folds.num_folds, Q)
-  warm, new = [], []
+  warm, new, unseen = [], [], asked.unseen(N)
   for row, target in enumerate(asked.target):
     user = vectors[asked.history[row, 0] - 1]
-    open_ = asked.unseen(N)[row]
-    for fold, found in (((folds.fold[target] + step[row]) % folds.num_folds, warm), (None, new)):
-      is_new = folds.fold == (folds.fold[target] if fold is None else fold)
-      scores = np.where(is_new, placed @ user + bias, vectors @ user)
-      rank = np.sum(scores[open_] > scores[target])
-      found.append((rank < 10) * (1 / np.log2(2 + rank) if fold is not None else 1.0))
+    own = folds.fold[target]
+    rival = -1 if beside_new else (own + step[row]) % folds.num_folds
+    for fold, found in ((rival, warm), (own, new)):
+      is_new = folds.fold == fold
+      open_ = np.flatnonzero(unseen[row] & (is_new | ~of_catalogue))
+      raised = placed[:, :-1] @ user + weight * placed[:, -1] + bias
+      order = open_[np.argsort(-np.where(is_new, raised, vectors @ user)[open_], kind='stable')]
+      known = [item for item in order if not is_new[item]]
+      ahead = known[:place] if len(known) > place else []
+      rank = [*ahead, *(item for item in order if item not in ahead)].index(target)
+      found.append((rank < 10) * (1 / np.log2(2 + rank) if fold == rival else 1.0))
   return np.array(warm), np.array(new)
 
 
-def test_what_known_items_lose_and_new_ones_gain_is_that_of_a_loop():
-  model, folds = planted(noise=3.0)
+@pytest.mark.parametrize('num_new', [0, 9])
+def test_what_known_items_lose_and_new_ones_gain_is_that_of_a_loop(monkeypatch, num_new):
+  model, folds = planted(noise=3.0, num_new=num_new)
   model.towers.items.ridge[...] = jnp.float32(RIDGE)
-  trade = placing.choose_new_bias(model, folds, 0.02, 0)
-  for number in (0, 7, 16):
-    warm, new = by_loop(model, folds, placing.BIASES[number])
-    np.testing.assert_allclose(trade.warm[number], warm, atol=1e-6)
-    np.testing.assert_allclose(trade.new[number], new, atol=1e-6)
-  assert trade.new[16].mean() > trade.new[0].mean()
+  model.towers.items.place_unseen()
+  of_model = tables(model, folds)
+  for weight, place in ((0.0, 0), (0.5, 8), (1.0, 9)):
+    monkeypatch.setattr(placing, 'WEIGHTS', (weight,))
+    monkeypatch.setattr(placing, 'PLACES', (place,))
+    trade = placing.choose_prior(model, folds, 1.0, 0)
+    assert (trade.weight, trade.place) == (weight, place)
+    for number in (0, 7, 16):
+      warm, new = by_loop(of_model, folds, weight, placing.BIASES[number], place)
+      np.testing.assert_allclose(trade.warm[number], warm, atol=1e-6)
+      np.testing.assert_allclose(trade.new[number], new, atol=1e-6)
+    assert trade.new[16].mean() > trade.new[0].mean()
 
 
-@pytest.mark.parametrize('allowed', [0.0, 0.02, 0.2, 1.0])
-def test_the_bias_is_the_largest_that_costs_known_items_no_more_than_allowed(allowed):
+@pytest.mark.parametrize('allowed', [0.0, 0.02, 0.2])
+def test_the_prior_finds_most_of_all_that_cost_known_items_no_more_than_allowed(allowed):
+  model, folds = planted(noise=3.0, num_new=9)
+  model.towers.items.ridge[...] = jnp.float32(RIDGE)
+  model.towers.items.place_unseen()
+  # Texts that promise more than those of the folds do.
+  model.towers.items.unseen_bias[...] += 30.0 * (jnp.arange(D + 1) == D)
+  trade = placing.choose_prior(model, folds, allowed, 0)
+  own, of_model = placing.BIASES.index(trade.bias), tables(model, folds)
+
+  def left(weight, bias, place):
+    """Of the NDCG@10 without a prior, at the worse of both kinds of new items."""
+    shares = []
+    for beside_new in (False, True):
+      warm, new = by_loop(of_model, folds, weight, bias, place, beside_new=beside_new)
+      plain = by_loop(of_model, folds, 0.0, 0.0, 0, beside_new=beside_new)[0].mean()
+      shares.append(warm.mean() / plain)
+    return min(shares), new.mean()
+
+  least = 1 - allowed - 1e-9
+  assert left(trade.weight, trade.bias, trade.place)[0] >= least
+  if own + 1 < len(placing.BIASES):
+    assert left(trade.weight, placing.BIASES[own + 1], trade.place)[0] < least
+  for weight in (0.0, 1.0):
+    for place in (0, 9):
+      biases = [left(weight, bias, place) for bias in placing.BIASES[::8]]
+      stop = [*(share < least for share, _ in biases), True].index(True)
+      for _, new in biases[:stop]:
+        assert new <= trade.new[own].mean() + 1e-9
+
+
+def test_the_prior_is_of_items_without_an_id_and_holds_the_popularity_of_their_text():
   model, folds = planted(noise=3.0)
-  trade = placing.choose_new_bias(model, folds, allowed, 0)
-  gain = trade.warm.mean(1)
-  chosen = placing.BIASES.index(float(model.towers.items.new_bias[...]))
-  least = (1 - allowed) * gain[0]
-  assert (gain[: chosen + 1] >= least).all()
-  assert chosen == len(gain) - 1 or gain[chosen + 1] < least
-  bias = np.asarray(model.towers.items.bias())
-  np.testing.assert_array_equal(bias, 0)
-  model.towers.items.has_id[...] = jnp.arange(N) > 3
-  np.testing.assert_array_equal(model.towers.items.bias()[:4], placing.BIASES[chosen])
+  items = model.towers.items
+  items.ridge[...] = jnp.float32(RIDGE)
+  trade = placing.choose_prior(model, folds, 0.5, 0)
+  expected = trade.bias + trade.weight * np.asarray(items.new_popularity())
+  np.testing.assert_allclose(items.new.bias[...], expected, rtol=1e-5, atol=1e-5)
+  assert int(items.new.place[...]) == trade.place

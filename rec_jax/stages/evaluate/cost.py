@@ -42,7 +42,7 @@ def measure(
   rows = [_row(TEACHER, num_parameters(teacher)), _row(STUDENT, num_parameters(student))]
   chosen = np.arange(NUM_TEXTS) % num_items
   texts = dataset.input_ids[chosen], dataset.attention_mask[chosen]
-  width = teacher.towers.items.unseen_bias.shape[0]
+  width = teacher.towers.items.dim + teacher.towers.items.linear.sought.shape[1]
   seconds = {
     TEACHER: _median_seconds(_teacher_scores, teacher, *texts, width),
     STUDENT: _median_seconds(_student_scores, student, *texts, student.out.out_features),

@@ -74,7 +74,7 @@ def two_towers(
     artefacts.load_two_tower(config, workdir, variant, seed, num_items)
     for seed in artefacts.seeds(config)
   )
-  return Recommender([_scorer(_two_tower_scores, model) for model in models])
+  return Recommender([_scorer(_two_tower_scores, model, num_items) for model in models])
 
 
 def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> Recommender:
@@ -82,7 +82,7 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   models = (
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
   )
-  return Recommender([_scorer(_student_scores, model) for model in models])
+  return Recommender([_scorer(_student_scores, model, num_items) for model in models])
 
 
 def _published(config: Config, dataset: Dataset) -> jax.Array:
@@ -102,8 +102,11 @@ _text_scores = jax.jit(zero_shot.scores)
 OfDecay = Callable[[float], Score]
 
 
-def _scorer(scores: Callable[..., jax.Array], model: nnx.Module) -> Score:
-  return lambda asked: scores(model, asked.history, asked.rewards)
+def _scorer(scores: Callable[..., jax.Array], model: nnx.Module, num_items: int) -> Score:
+  def of_model(asked: Queries) -> jax.Array:
+    return scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
+
+  return of_model
 
 
 def _tuned(

@@ -93,7 +93,7 @@ def save_models(config, workdir, dataset):
         seed,
       )
       text = np.random.default_rng(seed).normal(size=(num_items, width)).astype(np.float32)
-      model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id))
+      model.towers.items.fill(jnp.asarray(text), jnp.asarray(has_id), jnp.zeros(num_items))
       place = workdir / f'finetune/seed_{seed}/{variant}'
       artefacts.save_two_tower(config, place, model, 1, text_encoders.initial('random', None, 0))
     student = modules.random(
