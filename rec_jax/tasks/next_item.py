@@ -107,8 +107,7 @@ def text_encoder(model: TwoTowerModel) -> TextEncoder:
 
 def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter:
   """The filter of what tuning leaves of the encoder of a model as it was."""
-  tuned = peft.trainable(config.encoder_method, _depth(encoder, config))
-  return nnx.All(_ENCODER, nnx.Not(tuned))
+  return nnx.All(_ENCODER, nnx.Not(peft.trainable(config.encoder_method, _depth(encoder, config))))
 
 
 def score(
@@ -148,14 +147,13 @@ def task(
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
-  width = encoder.token.features if model.encoder else 0
   cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
   model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
-  joint = joint if width and config.encoder_method != 'frozen' else range(0)
+  joint = joint if model.encoder and config.encoder_method != 'frozen' else range(0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 

@@ -61,7 +61,7 @@ def make_task(method):
     trainable=methods.trainable(method, DEPTH),
     losses=losses,
     batches=source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)),
-    optimizer=optimizers.adamw(0.05, 6, weight_decay=0.01),
+    optimizer=optimizers.make(0.05, 6, weight_decay=0.01),
     schedule=Schedule(6, validate_every=2),
     validate=lambda model: {'score': 0.0},
     ema_decay=0.8,
