@@ -61,8 +61,8 @@ def test_without_a_remedy_a_model_memorises_and_stopping_early_makes_it_memorise
   gap = {name: mean[name, '20% of the events, gap'] for name in declared.variants}
   tested = {name: mean[name, '20% of the events, NDCG@10'] for name in declared.variants}
   # What was trained on is ranked far above what was not, of which nothing can be known.
-  assert gap['none'] > 0.3
-  assert gap['early stopping'] < gap['none'] - 0.1
+  assert gap['none'] > 0.25
+  assert gap['early stopping'] < gap['none'] - 0.02
   assert 0 < tested['none'] < 0.4
   assert values['metric'].n_unique() == 3
 
