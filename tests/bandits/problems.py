@@ -30,10 +30,11 @@ def context(seed: int, spec: ArmSpec = SPEC, num_masked: int = 1) -> Context:
     query=jnp.asarray(rng.normal(size=spec.query_dim), jnp.float32),
     features=jnp.asarray(rng.normal(size=(spec.num_candidates, spec.arm_dim)), jnp.float32),
     arm_ids=jnp.asarray(rng.choice(spec.num_arms, spec.num_candidates, False), jnp.int32),
-    mask=jnp.arange(spec.num_candidates) >= num_masked,
+    mask=jnp.asarray(np.arange(spec.num_candidates) >= num_masked),
   )
 
 
+@jax.jit
 def outcome(context: Context, decision: Decision, reward: float, weight: float = 1.0) -> Feedback:
   """Feedback [L] on every position of one decision."""
   num = len(decision.index)
@@ -58,7 +59,7 @@ def feedback(seed: int, num_rows: int, spec: ArmSpec = SPEC, binary: bool = True
     query=jnp.asarray(rng.normal(size=(num_rows, spec.query_dim)), jnp.float32),
     features=jnp.asarray(rng.normal(size=(num_rows, spec.arm_dim)), jnp.float32),
     arm_id=jnp.asarray(rng.integers(spec.num_arms, size=num_rows), jnp.int32),
-    propensity=jnp.ones(num_rows),
+    propensity=jnp.asarray(np.ones(num_rows, np.float32)),
     reward=jnp.asarray(reward, jnp.float32),
     weight=jnp.asarray(rng.choice([0.5, 1.0, 2.0], num_rows), jnp.float32),
     info=None,
