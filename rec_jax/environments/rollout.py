@@ -98,15 +98,14 @@ def rollout(
     rows = np.minimum(np.arange(first, first + chunk), num_seeds - 1)
     part = start if chunk == num_seeds else _rows(start, rows)
     trajectory = _run(options, data, jnp.int32(first_round), part)
-    trajectory = _rows(trajectory, slice(min(chunk, num_seeds - first)))
-    parts.append(
-      dataclasses.replace(
-        trajectory,
-        metrics=jax.device_get(trajectory.metrics),
-        num_rejected=jax.device_get(trajectory.num_rejected),
-        propensity=jax.device_get(trajectory.propensity),
-      )
+    trajectory = dataclasses.replace(
+      trajectory,
+      metrics=jax.device_get(trajectory.metrics),
+      num_rejected=jax.device_get(trajectory.num_rejected),
+      propensity=jax.device_get(trajectory.propensity),
     )
+    num_left = num_seeds - first
+    parts.append(trajectory if chunk <= num_left else _rows(trajectory, slice(num_left)))
   return parts[0] if len(parts) == 1 else jax.tree.map(_concatenate, *parts)
 
 
@@ -243,7 +242,7 @@ def program_bytes(options: Options, data: Any, start: Start, chunk: int) -> int:
 
 def _least_bytes(options: Options, data: Any, start: Start) -> int:
   """Of one seed: its states, and three rewards a round and position."""
-  one = _rows(start, 0)
+  one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), start)
   state = jax.eval_shape(functools.partial(one_round.init, options), data, one)
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   return size + options.num_rounds * 12 * options.spec.slate_size

@@ -26,14 +26,15 @@ def context(seed: int, spec: ArmSpec = SPEC, num_masked: int = 1) -> Context:
   """One decision with random features and arms; the first candidates are masked."""
   rng = np.random.default_rng(seed)
   return Context(
-    user_id=jnp.int32(rng.integers(spec.num_users)),
-    query=jnp.asarray(rng.normal(size=spec.query_dim), jnp.float32),
-    features=jnp.asarray(rng.normal(size=(spec.num_candidates, spec.arm_dim)), jnp.float32),
-    arm_ids=jnp.asarray(rng.choice(spec.num_arms, spec.num_candidates, False), jnp.int32),
-    mask=jnp.arange(spec.num_candidates) >= num_masked,
+    user_id=_array(rng.integers(spec.num_users), np.int32),
+    query=_array(rng.normal(size=spec.query_dim)),
+    features=_array(rng.normal(size=(spec.num_candidates, spec.arm_dim))),
+    arm_ids=_array(rng.choice(spec.num_arms, spec.num_candidates, False), np.int32),
+    mask=_array(np.arange(spec.num_candidates) >= num_masked, bool),
   )
 
 
+@jax.jit
 def outcome(context: Context, decision: Decision, reward: float, weight: float = 1.0) -> Feedback:
   """Feedback [L] on every position of one decision."""
   num = len(decision.index)
@@ -54,22 +55,27 @@ def feedback(seed: int, num_rows: int, spec: ArmSpec = SPEC, binary: bool = True
   rng = np.random.default_rng(seed)
   reward = rng.integers(2, size=num_rows) if binary else rng.normal(size=num_rows)
   return Feedback(
-    user_id=jnp.asarray(rng.integers(spec.num_users, size=num_rows), jnp.int32),
-    query=jnp.asarray(rng.normal(size=(num_rows, spec.query_dim)), jnp.float32),
-    features=jnp.asarray(rng.normal(size=(num_rows, spec.arm_dim)), jnp.float32),
-    arm_id=jnp.asarray(rng.integers(spec.num_arms, size=num_rows), jnp.int32),
-    propensity=jnp.ones(num_rows),
-    reward=jnp.asarray(reward, jnp.float32),
-    weight=jnp.asarray(rng.choice([0.5, 1.0, 2.0], num_rows), jnp.float32),
+    user_id=_array(rng.integers(spec.num_users, size=num_rows), np.int32),
+    query=_array(rng.normal(size=(num_rows, spec.query_dim))),
+    features=_array(rng.normal(size=(num_rows, spec.arm_dim))),
+    arm_id=_array(rng.integers(spec.num_arms, size=num_rows), np.int32),
+    propensity=_array(np.ones(num_rows)),
+    reward=_array(reward),
+    weight=_array(rng.choice([0.5, 1.0, 2.0], num_rows)),
     info=None,
   )
+
+
+def _array(values, dtype=np.float32) -> jax.Array:
+  """Cast by NumPy: JAX would compile a cast for every shape."""
+  return jnp.asarray(np.asarray(values, dtype))
 
 
 def jitted(policy: Policy) -> Policy:
   """The same policy with every function compiled."""
   functions = {key: value for key, value in policy._asdict().items() if callable(value)}
-  del functions['init']
-  return policy._replace(**{key: compiled(value) for key, value in functions.items()})
+  init = compiled(functions.pop('init'), static_argnums=1)
+  return policy._replace(init=init, **{key: compiled(value) for key, value in functions.items()})
 
 
 def learn(policy: Policy, state, spec: ArmSpec, num_rounds: int = 6):

@@ -36,19 +36,19 @@ def float64(*arrays):
 
 @pytest.mark.parametrize('capacity', [4, 7, 30])
 def test_the_buffer_keeps_the_last_rows_in_order(capacity):
-  replay = network.init_replay(SPEC, capacity)
+  replay, append = network.init_replay(SPEC, capacity), jax.jit(network.append)
   kept = []
   for seed, size in enumerate([3, 9, 1, 5]):
-    feedback = problems.feedback(seed, size)
-    weight = feedback.weight * (np.arange(size) % 3 != 1)
-    replay = network.append(replay, dataclasses.replace(feedback, weight=weight))
+    feedback = jax.device_get(problems.feedback(seed, size))
+    weight = np.float32(feedback.weight * (np.arange(size) % 3 != 1))
+    replay = append(replay, dataclasses.replace(feedback, weight=weight))
     kept += [
       (*feedback.query[i], *feedback.features[i], feedback.reward[i], weight[i])
       for i in range(size)
       if weight[i] != 0
     ]
   kept = np.asarray(kept[-capacity:])
-  ordered = network.in_order(replay)
+  ordered = jax.device_get(jax.jit(network.in_order)(replay))
   rows = np.concatenate([ordered.inputs, ordered.reward[:, None], ordered.weight[:, None]], axis=1)
   np.testing.assert_allclose(rows[len(rows) - len(kept) :], kept, rtol=1e-6)
   assert not rows[: len(rows) - len(kept)].any()
@@ -90,7 +90,7 @@ def test_neural_linear_is_a_regression_of_the_buffer_on_hidden_units():
   context = problems.context(3)
   (inputs,) = float64(network.candidate_inputs(context))
   own = hidden_units(state, inputs)
-  expected, variance = belief.predict(state, context)
+  expected, variance = problems.compiled(belief.predict)(state, context)
   np.testing.assert_allclose(expected, own @ mean, rtol=1e-3, atol=1e-4)
   np.testing.assert_allclose(variance, np.sum(own @ covariance * own, axis=1), rtol=2e-3)
 
@@ -112,24 +112,29 @@ def test_laplace_has_the_curvature_of_the_buffer_at_the_fit():
 
 def test_neural_gradient_adds_squared_gradients():
   belief = neural_gradient(2.0, hidden=4, gamma=0.9)
-  start = belief.init(KEY, SPEC)
-  feedback = problems.feedback(0, 6)
+  start = problems.compiled(belief.init, static_argnums=1)(KEY, SPEC)
+  feedback = jax.device_get(problems.feedback(0, 6))
   state = problems.compiled(belief.update)(KEY, start, feedback)
 
+  @jax.jit
+  def gradient_of(inputs):
+    return jax.grad(lambda params: network.apply_network(params, inputs)[0])(start.params)
+
   def gradient(inputs):
-    of = jax.grad(lambda params: network.apply_network(params, inputs)[0])(start.params)
+    of = gradient_of(inputs)
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(of)]).astype(np.float64)
 
   diagonal = 0
   for query, features, weight in zip(
     feedback.query, feedback.features, feedback.weight, strict=True
   ):
-    row = gradient(jnp.concatenate([query, features]))
+    row = gradient(np.concatenate([query, features]))
     diagonal = 0.9 * diagonal + float(weight) * row**2 / 4
   context = problems.context(3)
-  _, variance = belief.predict(state, context)
+  _, variance = problems.compiled(belief.predict)(state, context)
   expected = [
-    np.sum(2.0 * gradient(x) ** 2 / (2.0 + diagonal)) / 4 for x in network.candidate_inputs(context)
+    np.sum(2.0 * gradient(x) ** 2 / (2.0 + diagonal)) / 4
+    for x in np.asarray(network.candidate_inputs(context))
   ]
   np.testing.assert_allclose(variance, expected, rtol=1e-4)
 

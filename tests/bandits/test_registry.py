@@ -72,8 +72,8 @@ def test_a_slate_holds_distinct_open_candidates(name):
 def test_probabilities_are_distributions_over_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
-  single = jax.tree.structure(policy.init(jax.random.key(0), problems.SPEC))
-  state_of_single = jax.tree.unflatten(single, jax.tree.leaves(state))
+  shapes = jax.eval_shape(lambda: bandits.make(name).init(jax.random.key(0), problems.SPEC))
+  state_of_single = jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(state))
   probabilities = policy.probabilities(jax.random.key(0), state_of_single, context)
   assert probabilities.shape == (SPEC.num_candidates, 1)
   np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)

@@ -9,8 +9,8 @@ from rec_jax import bandits
 from rec_jax.bandits.beliefs.constant import constant
 from rec_jax.bandits.explorers.uniform import uniform
 from rec_jax.bandits.policy import combine
-from rec_jax.environments.one_round import round_keys, seed_keys
-from rec_jax.environments.rollout import _rounds_a_block, rollout, side_by_side
+from rec_jax.environments.one_round import Options, Start, round_keys, seed_keys
+from rec_jax.environments.rollout import _rounds_a_block, program_bytes, rollout, side_by_side
 from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec
 
@@ -27,7 +27,10 @@ def same(left, right):
 
 def test_a_seed_is_the_same_alone_and_in_chunks():
   whole = rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 20, return_state=True)
-  chunks = rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 20, return_state=True, memory_bound=3_000)
+  # Three seeds fit, so that the last chunk repeats one.
+  options = Options(POLICY, ENVIRONMENT, SPEC, 20, False, True, 0)
+  bound = program_bytes(options, DATA, Start(KEYS, None, None, None), 3)
+  chunks = rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 20, return_state=True, memory_bound=bound)
   alone = rollout(KEYS[3:4], POLICY, ENVIRONMENT, DATA, SPEC, 20)
   assert whole.metrics.reward.shape == (5, 20, 1, 1)
   assert whole.metrics.arm_id.dtype == np.int16

@@ -85,9 +85,10 @@ def test_each_piece_has_its_own_weights_from_its_first_round_on():
   data = nonstationary.PiecewiseData(weights, jnp.array([3, 7]), jnp.float32(0.0))
   context = environment.observe(jax.random.key(1), data, (), 0)
   decision = Decision(jnp.zeros((1, 1), int), jnp.zeros((1, 1), int), jnp.ones((1, 1)))
+  step = jax.jit(environment.step)
   for t, piece in ((0, 0), (2, 0), (3, 1), (6, 1), (7, 2), (100, 2)):
-    _, feedback, metrics = environment.step(jax.random.key(2), data, (), t, context, decision)
-    expected = context.features[0] @ weights[piece]
+    _, feedback, metrics = step(jax.random.key(2), data, (), t, context, decision)
+    expected = np.asarray(context.features[0]) @ np.asarray(weights)[piece]
     np.testing.assert_allclose(metrics.expected_reward, expected[:1, None], rtol=1e-5)
     np.testing.assert_allclose(metrics.best_expected_reward, expected.max(), rtol=1e-5)
     np.testing.assert_allclose(feedback.reward, expected[:1], rtol=1e-5)
@@ -98,17 +99,24 @@ def test_a_network_has_the_mean_and_the_variance_among_arms_of_their_closed_form
   weights, output = jax.random.normal(first_key, (5, 4)), jax.random.normal(second_key, (5,))
   data = synthetic.NeuralData(weights, output, jnp.float32(0.7), jnp.float32(0.01))
   environment = synthetic.neural_environment(50_000)
-  context = environment.observe(key, data, (), 0)
-  index = jnp.arange(50_000)[None]
-  decision = Decision(index, index, jnp.ones(index.shape))
-  _, _, metrics = environment.step(key, data, (), 0, context, decision)
+  index = np.arange(50_000)[None]
+
+  @jax.jit
+  def play(key):
+    context = environment.observe(key, data, (), 0)
+    decision = Decision(index, index, jnp.ones(index.shape))
+    return context, environment.step(key, data, (), 0, context, decision)[2]
+
+  context, metrics = jax.device_get(play(key))
   mean = np.asarray(metrics.expected_reward[0])
   by_hand = (
-    np.maximum(np.asarray(context.features[0], float) @ np.asarray(weights).T, 0) @ output + 0.7
+    np.maximum(np.asarray(context.features[0], float) @ np.asarray(weights).T, 0)
+    @ np.asarray(output)
+    + 0.7
   )
   np.testing.assert_allclose(mean, by_hand, atol=1e-5)
   # Of 50,000 arms the variance is known to about 1 %.
-  expected, variance = map(float, synthetic.neural_moments(weights, output))
+  expected, variance = map(float, jax.jit(synthetic.neural_moments)(weights, output))
   assert np.mean(mean) - 0.7 == pytest.approx(expected, abs=4 * np.sqrt(variance / 50_000))
   assert np.var(mean) == pytest.approx(variance, rel=0.05)
   assert np.var(metrics.reward[0] - mean) == pytest.approx(0.01, rel=0.05)

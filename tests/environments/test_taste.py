@@ -13,6 +13,7 @@ from rec_jax.types import ArmSpec, Decision
 KEY = jax.random.key(0)
 
 
+@jax.jit
 def show(data, taste, *items):
   environment = taste_environment()
   context = environment.observe(KEY, data, taste, 0)

@@ -30,7 +30,7 @@ def test_it_decides_and_learns_as_its_policy_does():
   made = service(slate_size=2, seed=5)
   policy = bandits.make('popularity_lin_ts')
   spec = ArmSpec(8, 8, 2, 3, slate_size=2, num_users=8)
-  state = policy.init(jax.random.key(5), spec)
+  state = jax.jit(policy.init, static_argnums=1)(jax.random.key(5), spec)
   features = np.concatenate([FEATURES[:6], np.zeros((2, 3), np.float32)])
   context = Context(np.int32(0), QUERY, features, np.arange(8, dtype=np.int32), np.arange(8) < 6)
 
