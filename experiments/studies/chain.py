@@ -35,14 +35,13 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
 
 
 def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
-  """Likewise, on rare items as well, and what tuning the encoder costs."""
+  """Ranks the next item and items by their training events, and says what tuning costs."""
   workdir, dataset = _run(config, _TRAINED, root)
   model = recommenders.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
   found = ranking_comparison.next_item_per_query(config, dataset, model)
-  found |= ranking_comparison.unseen_per_query(config, dataset, model)
-  found |= ranking_comparison.rare_per_query(config, dataset, model)
+  found |= by_events.per_query(config, dataset, model)
   return found | _tuning_cost(config, workdir, dataset)
 
 

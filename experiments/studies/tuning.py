@@ -15,10 +15,10 @@ def get_study() -> Study:
       'two-tower models ({config.finetune.variants}) on {config.data.source}, the upper '
       '{config.finetune.encoder_blocks} blocks of the encoder (all in "full") tuned for '
       '{config.finetune.encoder_steps} steps; next item: the held-out event of each ranked user '
-      '(split {config.data.split}), whole catalogue; rare: items that together have at most a '
-      'fifth of the training events; unseen items: events after the cut at {config.data.cut} on '
-      'items without an event before it; seen items excluded; of a step in which the encoder '
-      'trains (frozen: in which it does not) the memory that XLA plans and the median time'
+      '(split {config.data.split}), whole catalogue; others: at most 2,000 events after the cut at '
+      '{config.data.cut} on items with that many training events, in the whole catalogue and among '
+      'the items of the group; seen items excluded; of a step in which the encoder trains (frozen: '
+      'in which it does not) the memory that XLA plans and the median time'
     ),
     config=Config(finetune=FinetuneConfig(variants='text_only', encoder_steps=200)),
     variants={

@@ -170,21 +170,6 @@ def younger_share(split: Split) -> float:
   return float(1 - older.mean() / len(events))
 
 
-def rare_items(interactions: Interactions, split: Split) -> np.ndarray:
-  """[N] bool, the long tail: the known items with the fewest training events.
-
-  All of them together have at most a fifth of the training events; the short head has the rest
-  (Abdollahpouri et al. 2017). Items with as many events are rare together or not at all.
-  """
-  counts = np.bincount(
-    interactions.item[training_events(interactions, split)], minlength=len(split.cold_items)
-  )
-  sizes, num_items = np.unique(counts, return_counts=True)
-  share = np.cumsum(sizes * num_items) / max(counts.sum(), 1)
-  most = sizes[share <= _TAIL_SHARE].max(initial=0)
-  return (counts > 0) & (counts <= most)
-
-
 def take_before(interactions: Interactions, num_events: int) -> Interactions:
   """The first `num_events` events; users keep their indices, also those left without events."""
   rating = interactions.rating

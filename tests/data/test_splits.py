@@ -100,23 +100,6 @@ def test_global_time_against_a_loop(seed):
   assert set(np.flatnonzero(split.trained_items)) == {*interactions.item[trained].tolist()}
 
 
-@pytest.mark.parametrize('seed', range(3))
-def test_rare_items_are_the_longest_tail_of_whole_counts_within_a_fifth(seed):
-  interactions = _random(seed)
-  split = splits.split(interactions, num_items=40, cut=0.6, min_events=5)
-  counts = [0] * 40
-  for event in np.flatnonzero(split.train_mask):
-    counts[interactions.item[event]] += 1
-
-  def tail(most):
-    return [item for item in range(40) if 0 < counts[item] <= most]
-
-  fits = [most for most in range(301) if sum(counts[i] for i in tail(most)) <= sum(counts) / 5]
-  rare = np.flatnonzero(splits.rare_items(interactions, split))
-  assert rare.tolist() == tail(max(fits))
-  assert 0 < len(rare) < 40
-
-
 def test_younger_share_against_a_loop():
   split = splits.split(_random(), num_items=40, cut=0.6, min_events=5)
   events = np.flatnonzero(split.train_mask)

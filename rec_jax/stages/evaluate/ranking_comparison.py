@@ -121,17 +121,6 @@ def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) ->
   }
 
 
-def rare_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
-  """The part of `next_item_per_query` whose items are rare, see `splits.rare_items`."""
-  split, interactions = dataset.split, dataset.interactions
-  rare = splits.rare_items(interactions, split)
-  asked = _queries(config, dataset, split.test_event[rare[interactions.item[split.test_event]]])
-  if not len(asked):
-    return {}
-  ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
-  return {f'{RARE}, recall@10': Values(ranked['recall@10'].mean(0), asked.user)}
-
-
 def unseen_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
   """What `unseen_rows` averages, likewise; empty where there is no event on an unseen item."""
   split = dataset.split
