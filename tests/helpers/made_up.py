@@ -133,10 +133,11 @@ def judged(lead=-0.02, taken=False):
   return found
 
 
-def placed(bias=0.5):
+def placed(bias=0.5, weight=1.0, place=8.0):
   """Rows of `finetune`: what new items gain and known ones lose, and what is taken."""
   one = functools.partial(row, 'teacher seed 0', stage='finetune', protocol='items as if new')
-  found = [one(new_items.BIAS, bias, None)]
+  chosen = {new_items.BIAS: bias, new_items.WEIGHT: weight, new_items.PLACE: place}
+  found = [one(name, value, None) for name, value in chosen.items()]
   for number in (0.0, 0.5, 1.0):
     found.append(one(f'{new_items.WARM}, {new_items.BIAS} {number:g}', 0.12 - 0.02 * number))
     found.append(one(f'{new_items.NEW}, {new_items.BIAS} {number:g}', 0.1 * number))

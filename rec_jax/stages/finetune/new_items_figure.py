@@ -24,7 +24,10 @@ def trade(found: Results) -> list[Figure]:
     own = {row['metric']: intervals.from_json(row) for row in rows if row['subject'] == subject}
     if new_items.BIAS not in own:
       continue
-    chosen[subject] = own[new_items.BIAS].value
+    chosen[subject] = (
+      f'{own[new_items.BIAS].value:g}, and {own[new_items.WEIGHT].value:g} of the log popularity '
+      f'that the text tells, behind {own[new_items.PLACE].value:.0f} known items'
+    )
     for label, metric in _PANELS.items():
       start = f'{metric}, {new_items.BIAS} '
       points = {float(name[len(start) :]): of for name, of in own.items() if name.startswith(start)}
@@ -32,11 +35,11 @@ def trade(found: Results) -> list[Figure]:
       panels[label][subject] = Curve(np.array(list(points)), value, low, high)
   if not chosen:
     return []
-  taken = ', '.join(f'{value:g} ({subject})' for subject, value in chosen.items())
+  taken = '; '.join(f'{what} ({subject})' for subject, what in chosen.items())
   caption = (
-    'Before the cut, with parts of the catalogue standing for new items. How popular a new item '
-    'will be is not in its text; the more is added to its logit, the more often it comes among the '
-    f'first ten, and the more known items make room. Taken: {taken}. Bands are two-way intervals.'
+    'Before the cut, with parts of the catalogue standing for new items. The more is added to the '
+    'logit of a new item, the more often it comes among the first ten, and the more known items '
+    f'make room. Taken: {taken}. Bands are two-way intervals.'
   )
   return [
     figures.curves(

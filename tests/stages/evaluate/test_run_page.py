@@ -184,7 +184,8 @@ def test_the_page_says_which_encoder_is_handed_on(lead, taken, said):
 def test_the_page_shows_what_new_items_gain_and_known_ones_lose():
   found = made_up.results()
   (figure,) = new_items_figure.trade(found)
-  assert 'Taken: 0.5 (teacher seed 0)' in figure.caption
+  taken = '0.5, and 1 of the log popularity that the text tells, behind 8 known items'
+  assert f'Taken: {taken} (teacher seed 0)' in figure.caption
   assert len(figure.panels) == 2
   none = dataclasses.replace(found, rows=[row for row in found.rows if row['stage'] != 'finetune'])
   assert new_items_figure.trade(none) == []
