@@ -121,7 +121,9 @@ def spectrum(user: np.ndarray, item: np.ndarray, num_items: int, rank: int, seed
     basis = seen.T @ (seen @ np.linalg.qr(basis)[0])
   basis = np.linalg.qr(basis)[0]
   _, singular, right = np.linalg.svd(seen @ basis, full_matrices=False)
-  vectors = (basis @ right.T)[:, :rank]
+  # Rounding leaves items without an event near zero, where a ranking would tell them apart.
+  has_event = np.bincount(item, minlength=num_items) > 0
+  vectors = np.where(has_event[:, None], basis @ right.T, 0.0)[:, :rank]
   missing = rank - vectors.shape[1]
   return Spectrum(
     jnp.asarray(np.pad(singular[:rank] ** 2, (0, missing)), jnp.float32),

@@ -61,6 +61,13 @@ def test_directions_that_events_do_not_have_are_zeros():
   assert scores[0, 2] > 0.05
 
 
+def test_items_without_an_event_are_at_zero_and_tied():
+  user, item = _events(60, 30)
+  met = ~np.isin(item, [4, 17, 29])
+  vectors = linear_path.spectrum(user[met], item[met], 30, 12, seed=0).vectors
+  np.testing.assert_array_equal(np.any(vectors, axis=1), np.isin(np.arange(30), item[met]))
+
+
 def test_items_of_like_users_start_side_by_side():
   rng = np.random.default_rng(2)
   group = np.arange(60) % 3
