@@ -81,8 +81,8 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
 
   What is added to the logit of a new item is a bias and a weight times its popularity, as its text
   tells it. For each weight and place the bias is the largest with which, and with all smaller ones,
-  known items lose no more than allowed, beside a fold that is as if new and beside the new items of
-  the catalogue: these may be more popular than a fold is, or say so.
+  known items lose no more than allowed, one standard error included, beside a fold that is as if
+  new and beside the new items of the catalogue: these may be more popular, or say so.
 
   Args:
     model: as in `choose_ridge`, with its penalty chosen.
@@ -110,8 +110,10 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   # [rivals, weights, places, biases, Q], the second without rivals
   warm, fresh = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
   gain, found = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0), fresh < _CUTOFF
-  left = gain.mean(-1)
-  kept = (left >= (1 - max_warm_loss) * left[:, :1, :1, :1]).all(0)
+  plain = gain[:, :1, :1, :1]
+  # The best of hundreds of priors is one whose loss these queries show too small.
+  loss = _mean_and_error(plain - gain)
+  kept = (loss <= max_warm_loss * plain.mean(-1)).all(0)
   # The first bias that costs more ends it, however the ones behind it fare; none may be allowed.
   last = np.argmin(np.pad(kept, ((0, 0), (0, 0), (0, 1))), axis=-1) - 1
   value = np.take_along_axis(found.mean(-1), np.maximum(last, 0)[..., None], -1)[..., 0]
@@ -120,6 +122,13 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   items.new.bias[...] = chosen[1] + chosen[0] * _new_popularity(items)
   items.new.place[...] = jnp.int32(chosen[2])
   return Trade(*chosen, gain[0, weight, place], found[weight, place].astype(np.float64), asked)
+
+
+def _mean_and_error(values: np.ndarray) -> np.ndarray:
+  """The mean of values [..., Q] and one standard error more; a single value has none."""
+  number = values.shape[-1]
+  error = values.std(-1, ddof=1) / np.sqrt(number) if number > 1 else 0.0
+  return values.mean(-1) + error
 
 
 def _rivals(folds: ItemFolds, asked: Queries, seed: int) -> np.ndarray:
