@@ -26,8 +26,6 @@ PROTOCOLS = (LEAVE_LAST, GLOBAL_TIME)
 # Of the events before the cut those before the validation cut. Trained on less, models would know
 # less than they could; validated on less, hardly a user comes back: 72 of MovieLens-100k at 70 %.
 _TRAINED_SHARE = 0.9
-# Of the training events, on the items of the long tail.
-_TAIL_SHARE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from rec_jax.models.linear_path import Buffer
 
@@ -28,7 +29,13 @@ class NewItems(nnx.Module):
     self.bias = Buffer(jnp.zeros(num_items))
     self.place = Buffer(jnp.int32(0))
 
-  def __call__(self, logits: jax.Array, has_id: jax.Array, met: jax.Array) -> jax.Array:
+  def __call__(
+    self,
+    logits: jax.Array,
+    has_id: jax.Array,
+    history: jax.Array,
+    met: ArrayLike | None = None,
+  ) -> jax.Array:
     """Logits [B, N] with the prior.
 
     With t the logit of a new item less that of the known one at place k + 1, and g the distance of
@@ -38,8 +45,11 @@ class NewItems(nnx.Module):
     Args:
       logits: [B, N], u·M̂(i).
       has_id: [N] bool.
-      met: [B, N] bool, items that take no place, for they are not recommended again.
+      history: [B, L] int32, item index + 1, 0 for padding.
+      met: [B, N] bool, items that take no place, for they are not recommended again; those of the
+        history if not given.
     """
+    met = _in_history(history, logits.shape[1]) if met is None else jnp.asarray(met)
     raised = jnp.where(has_id, logits, logits + self.bias[...])
     number = min(max(PLACES) + 1, logits.shape[1])
     leading = jax.lax.top_k(jnp.where(has_id & ~met, logits, -jnp.inf), number)[0]
@@ -50,13 +60,6 @@ class NewItems(nnx.Module):
     # With fewer known items than places there is none to stay behind of.
     capped = (place > 0) & jnp.isfinite(behind)[:, None] & (above > 0) & ~has_id
     return jnp.where(capped, lowered, raised)
-
-
-def in_history(history: jax.Array, num_items: int) -> jax.Array:
-  """[B, N] bool, the items of histories [B, L]: item index + 1, 0 for padding."""
-  column = jnp.where(history > 0, history - 1, num_items)
-  met = jnp.zeros((len(history), num_items), bool)
-  return met.at[jnp.arange(len(history))[:, None], column].set(True, mode='drop')
 
 
 def log_popularity(item: np.ndarray, time: np.ndarray, num_items: int) -> np.ndarray:
@@ -83,3 +86,10 @@ def log_popularity(item: np.ndarray, time: np.ndarray, num_items: int) -> np.nda
     found[known] = np.log(number[known] / (there + 1 / rate))
     found[known] -= found[known].mean()
   return found.astype(np.float32)
+
+
+def _in_history(history: jax.Array, num_items: int) -> jax.Array:
+  """[B, N] bool, the items of histories [B, L]: item index + 1, 0 for padding."""
+  column = jnp.where(history > 0, history - 1, num_items)
+  met = jnp.zeros((len(history), num_items), bool)
+  return met.at[jnp.arange(len(history))[:, None], column].set(True, mode='drop')

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.losses.distillation import soft_cross_entropy
-from rec_jax.models import encoding, new_items
+from rec_jax.models import encoding
 from rec_jax.models.student import (
   Student,
   StudentConfig,
@@ -94,8 +94,7 @@ def score(
   item_vectors = student.item_vectors()
   history = jnp.asarray(history)
   users = student.encode_users(item_vectors, history, jnp.asarray(rewards))
-  met = new_items.in_history(history, len(item_vectors)) if met is None else jnp.asarray(met)
-  return student.new(users @ item_vectors.T, student.has_id[...], met)
+  return student.new(users @ item_vectors.T, student.has_id[...], history, met)
 
 
 def task(

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.tokenizer import Tokens
-from rec_jax.models import encoding, new_items
+from rec_jax.models import encoding
 from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
@@ -125,8 +125,7 @@ def score(
   history = jnp.asarray(history)
   users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards))
   items = model.towers.items
-  met = new_items.in_history(history, len(item_vectors)) if met is None else jnp.asarray(met)
-  return items.new(users @ item_vectors.T, items.has_id[...], met)
+  return items.new(users @ item_vectors.T, items.has_id[...], history, met)
 
 
 def task(

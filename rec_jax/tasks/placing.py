@@ -107,7 +107,7 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
     rival, places = rivals[:, rows], jnp.array(PLACES)
     ranks = _ranks(known, new, open_, fold, part.target, rival, prior, places)
     parts.append([np.asarray(rank)[..., : len(asked) - start] for rank in ranks])
-  # [rivals, weights, places, biases, Q], the second without rivals
+  # [rivals, weights, places, biases, Q] and [weights, places, biases, Q]
   warm, fresh = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
   gain, found = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0), fresh < _CUTOFF
   plain = gain[:, :1, :1, :1]

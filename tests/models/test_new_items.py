@@ -29,8 +29,7 @@ def test_known_items_keep_their_places_and_all_else_its_order(place, num_new):
   bias = rng.normal(size=N).astype(np.float32) + 2
   prior = NewItems(N)
   prior.bias[...], prior.place[...] = jnp.asarray(bias), jnp.int32(place)
-  met_before = new_items.in_history(jnp.asarray(history), N)
-  found = np.asarray(prior(jnp.asarray(logits), jnp.asarray(has_id), met_before))
+  found = np.asarray(prior(jnp.asarray(logits), jnp.asarray(has_id), jnp.asarray(history)))
   np.testing.assert_array_equal(found[:, has_id], logits[:, has_id])
   for row in range(B):
     met = set(history[row][history[row] > 0] - 1)
@@ -40,7 +39,7 @@ def test_known_items_keep_their_places_and_all_else_its_order(place, num_new):
 
 def test_a_prior_of_nothing_changes_nothing():
   logits = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5)), jnp.float32)
-  found = NewItems(5)(logits, jnp.arange(5) > 2, jnp.zeros((2, 5), bool))
+  found = NewItems(5)(logits, jnp.arange(5) > 2, jnp.zeros((2, 3), jnp.int32))
   np.testing.assert_array_equal(found, logits)
 
 
@@ -68,3 +67,14 @@ def test_popularity_is_the_posterior_mean_of_a_rate_since_the_first_event():
 def test_popularity_of_little(item, time, expected):
   found = new_items.log_popularity(np.array(item, int), np.array(time, int), 2)
   np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_items_met_beyond_the_history_take_no_place():
+  logits = jnp.array([[9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 0.0]])
+  prior = NewItems(8)
+  prior.bias[...], prior.place[...] = jnp.full(8, 100.0), jnp.int32(5)
+  has_id, nothing = jnp.arange(8) < 7, jnp.zeros((1, 1), jnp.int32)
+  # Behind the fifth known item, which is the sixth where the first one was met long ago.
+  assert 4.0 < float(prior(logits, has_id, nothing)[0, 7]) < 5.0
+  met = jnp.arange(8)[None] == 0
+  assert 3.0 < float(prior(logits, has_id, nothing, met)[0, 7]) < 4.0
