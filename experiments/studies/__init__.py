@@ -43,6 +43,7 @@ _MODULES = {
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',
+  'encoding': 'experiments.benchmarks.encoding',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

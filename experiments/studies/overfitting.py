@@ -131,7 +131,7 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
   variants = text_encoders.encode_variants(
     config.chain.data, dataset.items.text.tolist(), settings.text_variants, config.seed
   )
-  text = next_item.with_variants(text, encoder, variants, settings)
+  text = next_item.with_variants(text, encoder, variants)
   found = {}
   for label, share in chain.shares_of_events(config.shares).items():
     split = splits.thin(dataset.interactions, dataset.split, share, config.seed)
@@ -206,7 +206,7 @@ def _trained(
     state, parts = loop.train(task, directory, key, dataclasses.asdict(config))
   chosen = state.best if settings.patience else (state.average, state.cache)
   model = nnx.view(parts.merge(*chosen), deterministic=True)
-  next_item.complete(model, text, settings)
+  next_item.complete(model, text)
   return model
 
 

@@ -124,5 +124,5 @@ _student_scores = nnx.jit(distillation.score)
 def _completed(model: TwoTowerModel, dataset: Dataset) -> TwoTowerModel:
   if model.encoder is not None:
     text = next_item.catalogue_text(model.encoder, dataset, FINETUNE)
-    next_item.complete(model, text, FINETUNE)
+    next_item.complete(model, text)
   return nnx.view(model, deterministic=True)

@@ -46,7 +46,7 @@ def shared(config: Config, dataset: Dataset, encoder: TextEncoder, text: Catalog
   """Computes it, which no seed of a model changes."""
   settings, seed = config.finetune, config.seed
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, seed)
-  untrained = next_item.text_vectors(encoder, text, settings)
+  untrained = next_item.text_vectors(encoder, text)
   return Shared(
     dataset,
     encoder,
@@ -89,7 +89,7 @@ def fit(
   )
   state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
   best = nnx.view(parts.merge(*state.best), deterministic=True)
-  next_item.complete(best, common.text, settings)
+  next_item.complete(best, common.text)
   rows = []
   if rank := item_to_item.rank(variant, settings, dataset.items.num_items):
     chosen = item_to_item.add(best, common.spectrum, rank, common.asked)

@@ -27,7 +27,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       config.data, dataset.items.text.tolist(), settings.text_variants, config.seed
     )
     text = next_item.catalogue_text(encoder, dataset, settings)
-    text = next_item.with_variants(text, encoder, variants, settings)
+    text = next_item.with_variants(text, encoder, variants)
   common = fit.shared(config, dataset, encoder, text)
   for seed in artefacts.seeds(config):
     for variant in settings.variants.split(','):
