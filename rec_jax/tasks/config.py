@@ -64,6 +64,8 @@ class FinetuneConfig:
     num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.
     batch_size: histories a step.
     num_predictions: events a step that are predicted, drawn from the batch.
+    objective: what is descended on them, one of `objectives.OBJECTIVES`.
+    num_negatives: K, items that are drawn for each of them; 'softmax' needs none.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the towers.
@@ -110,6 +112,8 @@ class FinetuneConfig:
   num_steps: int = 0
   batch_size: int = 16
   num_predictions: int = 400
+  objective: str = 'softmax'
+  num_negatives: int = 100
   optimizer: str = 'adamw'
   schedule: str = 'cosine'
   learning_rate: float = 2e-3

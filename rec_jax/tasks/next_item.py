@@ -23,7 +23,7 @@ from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
-from rec_jax.tasks import events, remedies
+from rec_jax.tasks import events, objectives, remedies
 from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.training import optimizers
@@ -265,8 +265,8 @@ def _losses(
   *,
   config: FinetuneConfig,
 ) -> tuple[jax.Array, jax.Array, Metrics]:
-  """-log P(next item | user) [P], over a random part of the events of a batch."""
-  dropout, choose, pick = jax.random.split(key, 3)
+  """Of the next item [P], over a random part of the events of a batch."""
+  dropout, choose, pick, of_negatives = jax.random.split(key, 4)
   items, tower = batch['items'], model.towers.items
   if phase == 'joint':
     dropout, of_encoder = jax.random.split(dropout)
@@ -292,5 +292,8 @@ def _losses(
   weights = (target > 0).astype(jnp.float32)
   targets = jnp.maximum(target - 1, 0)
   known = tower.has_id[...]
-  losses = remedies.losses(dropout, forward, targets, weights, known, tower.dim, config)
-  return losses, weights, {}
+  objective = objectives.make(
+    config.objective, of_negatives, targets, known, config.num_negatives
+  )
+  shape = len(known), tower.dim
+  return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}

@@ -14,7 +14,7 @@ from scipy import stats
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding
-from rec_jax.tasks import item_to_item, next_item, remedies
+from rec_jax.tasks import item_to_item, next_item, objectives, remedies
 from rec_jax.tasks.config import FinetuneConfig
 from tests.helpers import small
 
@@ -31,9 +31,10 @@ def forward(key, shift):
   return USERS + 0.1 * jax.random.normal(key, USERS.shape), TABLE + shift
 
 
-def value(**fields):
+def value(objective='softmax', **fields):
   config = FinetuneConfig(**fields)
-  return remedies.losses(KEY, forward, TARGET, WEIGHTS, KNOWN, D, config)
+  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
+  return remedies.losses(KEY, forward, chosen, WEIGHTS, (N, D), config)
 
 
 def plain(key, shift=0.0):
@@ -77,6 +78,22 @@ def test_a_larger_radius_is_a_higher_loss(adversary):
     (value(adversary=adversary, adversary_radius=radius) * WEIGHTS).sum() for radius in (0.01, 0.5)
   )
   assert far > near + 0.1
+
+
+@pytest.mark.parametrize('objective', objectives.OBJECTIVES)
+def test_every_objective_has_both_remedies(objective):
+  """What they add is zero where they do nothing, and more the more they do."""
+  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
+  _, first, second = jax.random.split(KEY, 3)
+  one, other = forward(first, 0.0), forward(second, 0.0)
+  assert np.allclose(chosen.divergence(one, one), 0) and (chosen.divergence(one, other) > 0).all()
+  expected = (chosen.losses(one) + chosen.losses(other)) / 2 + chosen.divergence(one, other)
+  np.testing.assert_allclose(value(objective, consistency_weight=2.0), expected, rtol=1e-5)
+  near, far = (
+    (value(objective, adversary='fgm', adversary_radius=radius) * WEIGHTS).sum()
+    for radius in (0.01, 0.5)
+  )
+  assert far > near + 0.02
 
 
 def test_a_text_and_its_variants_are_as_likely():
