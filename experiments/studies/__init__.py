@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 # Name -> the module that declares it.
 _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
+  'ranking_objectives': 'experiments.studies.ranking_objectives',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
   'new_items': 'experiments.studies.new_items',

@@ -78,7 +78,7 @@ def _of_tables(config: DataConfig, column: str) -> pl.DataFrame:
       'to tell it from'
     )
   items, _ = tables.read_items(dataclasses.replace(config, text_columns=','.join(rest)))
-  raw = table_files.collect(table, [config.item_column, column])
+  raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
   labels = _labels(raw[column], config.items).alias('labels')
   item_ids = ids.read(raw[config.item_column], config.items).alias('item_id')
   return items.join(pl.DataFrame([item_ids, labels]), on='item_id')

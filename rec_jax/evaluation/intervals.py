@@ -142,9 +142,7 @@ def paired_difference(
   return user_mean(key, values - baseline, level=level, resamples=resamples)
 
 
-def resampled_means(
-  key: jax.Array, values: ArrayLike, resamples: int = RESAMPLES
-) -> np.ndarray:
+def resampled_means(key: jax.Array, values: ArrayLike, resamples: int = RESAMPLES) -> np.ndarray:
   """[resamples, m] means of n units drawn with replacement from [n, m], for what is not a mean.
 
   The same key draws the same of n units, whatever their values are.

@@ -21,9 +21,7 @@ class TextClassifier(nnx.Module):
     self.encoder, self.depth = encoder, depth
     self.head = nnx.Linear(encoder.token.features, num_classes, rngs=rngs)
 
-  def __call__(
-    self, lower: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None
-  ) -> jax.Array:
+  def __call__(self, lower: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
     """Logits [B, C] of texts [B, L, H] after `depth` blocks, mask [B, L]."""
     hidden = self.encoder.upper(lower, mask, self.depth, rngs)
     # Text vectors have length 1; a head learns from numbers of about 1.

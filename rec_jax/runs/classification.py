@@ -51,7 +51,9 @@ def run(
     InputError: a stage before is not finished, or there is nothing to learn from.
   """
   if bool(column) != (target == CATEGORY):
-    raise InputError(f'--target={CATEGORY} needs --column=COLUMN of the items, and it alone has one')
+    raise InputError(
+      f'--target={CATEGORY} needs --column=COLUMN of the items, no other target has one'
+    )
   config = artefacts.load_config(workdir)
   problem = _problem(config, workdir, target, column)
   task = classification.task(problem, config.finetune, balanced, config.seed)
@@ -67,9 +69,7 @@ def run(
   return _write(Path(workdir), target, problem, told, protocol, config.seed)
 
 
-def _problem(
-  config: Config, workdir: str | os.PathLike[str], target: str, column: str
-) -> Problem:
+def _problem(config: Config, workdir: str | os.PathLike[str], target: str, column: str) -> Problem:
   runs.require(workdir, 'pretrain')
   dataset, settings, seed = artefacts.load_dataset(workdir), config.finetune, config.seed
   artefacts.check_text_model(config, workdir)

@@ -130,7 +130,7 @@ def hold_out(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     raise InputError(f'{len(units)} labelled before the cut: too few to learn from')
   drawn = np.random.default_rng((seed, 8)).permutation(units)[: max(1, len(units) // _HELD_OUT)]
   is_drawn = np.isin(examples.units, drawn)
-  return tuple(examples.take(np.flatnonzero(each)) for each in (~is_drawn, is_drawn))
+  return examples.take(np.flatnonzero(~is_drawn)), examples.take(np.flatnonzero(is_drawn))
 
 
 def label_losses(
@@ -198,9 +198,7 @@ def _call(model: Any, inputs: tuple[jax.Array, ...]) -> jax.Array:
   return model(*inputs)
 
 
-def _optimizer(
-  config: FinetuneConfig, num_steps: int, model: Any
-) -> optax.GradientTransformation:
+def _optimizer(config: FinetuneConfig, num_steps: int, model: Any) -> optax.GradientTransformation:
   """Of the towers and the head, and another of the encoder, where it is a part of the model."""
   make = functools.partial(
     optimizers.make, num_steps=num_steps, optimizer=config.optimizer, schedule=config.schedule

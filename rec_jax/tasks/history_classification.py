@@ -151,9 +151,7 @@ def _towers(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig, seed
   return towers
 
 
-def _at(
-  dataset: Dataset, length: int, positive_rating: float, time: int, horizon: int
-) -> Examples:
+def _at(dataset: Dataset, length: int, positive_rating: float, time: int, horizon: int) -> Examples:
   """Users with an event before a time, and whether one comes within the horizon from it on."""
   interactions = dataset.interactions
   begin, end = np.searchsorted(interactions.timestamp, (time, time + horizon))

@@ -292,8 +292,6 @@ def _losses(
   weights = (target > 0).astype(jnp.float32)
   targets = jnp.maximum(target - 1, 0)
   known = tower.has_id[...]
-  objective = objectives.make(
-    config.objective, of_negatives, targets, known, config.num_negatives
-  )
+  objective = objectives.make(config.objective, of_negatives, targets, known, config.num_negatives)
   shape = len(known), tower.dim
   return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}

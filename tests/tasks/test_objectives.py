@@ -65,9 +65,7 @@ def test_the_least_loss_is_where_the_logit_is_the_log_odds(name):
   """One user, a logit for each item, and every draw of two negatives in its proportion."""
   truth, number = np.array([0.5, 0.3, 0.15, 0.05]), 2
   size = len(truth)
-  draws = [
-    (goal, *others) for goal, *others in itertools.product(range(size), repeat=1 + number)
-  ]
+  draws = [(goal, *others) for goal, *others in itertools.product(range(size), repeat=1 + number)]
   weight = truth[[draw[0] for draw in draws]] / size**number
   chosen = jnp.array(draws)
   loss = objectives._PAIRWISE[name]
