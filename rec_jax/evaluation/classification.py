@@ -98,7 +98,7 @@ def gain(
     resamples: likewise.
   """
   both = [_counts(each, actual, units) for each in (predicted, baseline)]
-  occurs = np.asarray(actual, bool).any(0)
+  occurs = np.asarray(actual, bool).sum(0) > 0
 
   def difference(sums: np.ndarray) -> np.ndarray:
     return _scores(sums[..., 0, :, :], occurs) - _scores(sums[..., 1, :, :], occurs)
@@ -135,10 +135,13 @@ def _estimates(
   drawn = statistic(np.rint(means * number).reshape(-1, *shape))
   low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
   low, high = (np.where(low < high, end, np.nan) for end in (low, high))
-  ends = np.stack([statistic(counts.sum(0)), low, high], axis=-1).tolist()
+  value = statistic(counts.sum(0))
   return [
-    {name: Estimate(*found, number) for name, found in zip(METRICS, row, strict=True)}
-    for row in ends
+    {
+      name: Estimate(*(float(each[row, i]) for each in (value, low, high)), number)
+      for i, name in enumerate(METRICS)
+    }
+    for row in range(len(value))
   ]
 
 

@@ -25,9 +25,8 @@ def binary_cross_entropy(
     [...] nats.
   """
   logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-  return positive_weight * labels * jax.nn.softplus(-logits) + (1 - labels) * jax.nn.softplus(
-    logits
-  )
+  holds = jnp.asarray(positive_weight) * labels * jax.nn.softplus(-logits)
+  return holds + (1 - labels) * jax.nn.softplus(logits)
 
 
 def squared_error(logits: ArrayLike, labels: ArrayLike) -> jax.Array:

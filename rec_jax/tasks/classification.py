@@ -176,7 +176,9 @@ def logits(model: nnx.Module, examples: Examples) -> np.ndarray:
   for start in range(0, number, _CHUNK):
     # Padded by the last example, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + _CHUNK), number - 1)
-    parts.append(np.asarray(_call(model, tuple(each[rows] for each in examples.inputs))))
+    parts.append(
+      np.asarray(_call(model, tuple(jnp.asarray(each[rows]) for each in examples.inputs)))
+    )
   return np.concatenate(parts)[:number]
 
 

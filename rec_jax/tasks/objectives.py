@@ -96,8 +96,10 @@ def _over_sample(
   shown = jnp.pad(is_negative, ((0, 0), (1, 0)), constant_values=True)
 
   def divergence(one: Vectors, other: Vectors) -> jax.Array:
-    both = (retrieval.corrected(logits(each), log_expected, is_negative) for each in (one, other))
-    return consistency.symmetric_kl(*both, shown)
+    first, second = (
+      retrieval.corrected(logits(each), log_expected, is_negative) for each in (one, other)
+    )
+    return consistency.symmetric_kl(first, second, shown)
 
   return Objective(
     lambda vectors: retrieval.sampled_softmax(logits(vectors), log_expected, is_negative),
@@ -116,8 +118,8 @@ def _over_pairs(
   shown = jnp.pad(is_negative, ((0, 0), (1, 0)), constant_values=True)
 
   def divergence(one: Vectors, other: Vectors) -> jax.Array:
-    both = (logits(each) - offset for each in (one, other))
-    return (shown * consistency.symmetric_kl_of_pairs(*both)).sum(1)
+    first, second = (logits(each) - offset for each in (one, other))
+    return (shown * consistency.symmetric_kl_of_pairs(first, second)).sum(1)
 
   return Objective(
     lambda vectors: (shown * loss(logits(vectors) - offset, labels)).sum(1), divergence

@@ -112,12 +112,12 @@ def test_its_gradient_goes_to_that_of_the_catalogue_as_the_sample_grows():
     return losses.mean(0).sum()
 
   def distance(number, power=1.0):
-    drawn = rng.choice(N, (4000, B, number), p=q)
+    drawn = rng.choice(N, (1000, B, number), p=q)
     mean = gradient(logits, drawn, np.log(number * q[drawn] ** power))
     return float(np.abs(mean - full).max())
 
-  few, many = distance(4), distance(64)
-  assert many < 0.02 and few > 3 * many
+  few, many = distance(4), distance(256)
+  assert many < 0.01 and few > 0.1
   # Without the correction it goes elsewhere, and with the other sign of log q too.
   assert distance(64, power=0.0) > 0.1
   assert distance(64, power=-1.0) > 0.1
