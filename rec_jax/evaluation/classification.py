@@ -136,13 +136,11 @@ def _estimates(
   low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
   low, high = (np.where(low < high, end, np.nan) for end in (low, high))
   value = statistic(counts.sum(0))
-  return [
-    {
-      name: Estimate(*(float(each[row, i]) for each in (value, low, high)), number)
-      for i, name in enumerate(METRICS)
-    }
-    for row in range(len(value))
-  ]
+
+  def estimate(place: tuple[int, int]) -> Estimate:
+    return Estimate(float(value[place]), float(low[place]), float(high[place]), number)
+
+  return [{name: estimate((row, i)) for i, name in enumerate(METRICS)} for row in range(len(value))]
 
 
 def _scores(counts: np.ndarray, occurs: np.ndarray) -> np.ndarray:
