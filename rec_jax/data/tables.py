@@ -75,8 +75,8 @@ def read_tables(config: DataConfig) -> Tables:
     InputError: what a user has to mend, one line with file, column, first offending row (counted
       from 1, without the header) and remedy.
   """
-  table = table_files.scan(config.interactions, 'interactions')
-  items, chosen = _items(table_files.scan(config.items, 'items'), config)
+  table = table_files.scan(config.interactions, 'config.data.interactions')
+  items, chosen = _items(table_files.scan(config.items, 'config.data.items'), config)
   raw = _raw_events(table, config)
   events = _in_time_order(_with_quantity(raw, config))
   unique = _without_duplicates(events, config)
@@ -107,7 +107,7 @@ def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
     if field not in _OPTIONAL or _has(field, table, config)
   }
   for field, column in used.items():
-    table_files.require(table, column, field)
+    table_files.require(table, column, f'config.data.{field}')
   raw = table_files.collect(table, list(dict.fromkeys(used.values())))
   events = []
   for field, column in used.items():
@@ -205,11 +205,11 @@ def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataC
 def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
   """The table of item_id and text, and the columns that the text was joined from."""
   path = config.items
-  table_files.require(table, config.item_column, 'item_column')
+  table_files.require(table, config.item_column, 'config.data.item_column')
   named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
   named = list(dict.fromkeys(named))
   for column in named or table.repeated:
-    table_files.require(table, column, 'text_columns')
+    table_files.require(table, column, 'config.data.text_columns')
   wanted = dict.fromkeys([config.item_column, *named]) if named else table.columns
   raw = table_files.collect(table, list(wanted))
   item_ids = ids.read(raw[config.item_column], path).alias('item_id')
