@@ -9,7 +9,7 @@ packed: the texts of a batch stand one after another in fewer, longer rows, and 
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -17,8 +17,8 @@ import numpy as np
 from rec_jax.data import pipeline
 
 LAYOUTS = ('padded', 'buckets', 'packed')
-# Batches whose texts are sorted by length together, and what a batch is rounded up to: a multiple in
-# tokens, a share of its rows. Each shape is compiled once.
+# Batches whose texts are sorted by length together, and what a batch is rounded up to: a multiple
+# in tokens, a share of its rows. Each shape is compiled once.
 _POOL, _MULTIPLE, _ROWS = 16, 8, 8
 # Rows of packed texts are so many times as long as the longest text may be: in short rows there is
 # no room for a second text, in long ones attention would cost more than the padding.
@@ -26,7 +26,7 @@ _WIDTH = 4
 
 
 class TextBatch(NamedTuple):
-  """B texts of L tokens.
+  """B texts of L tokens, in arrays of NumPy or, within a step, of JAX.
 
   Attributes:
     input_ids: [B, L] int32.
@@ -35,9 +35,9 @@ class TextBatch(NamedTuple):
       tokens, -1 for none.
   """
 
-  input_ids: np.ndarray
-  mask: np.ndarray
-  packed: np.ndarray | None = None
+  input_ids: Any
+  mask: Any
+  packed: Any = None
 
 
 class PairBatch(NamedTuple):
@@ -51,7 +51,7 @@ class PairBatch(NamedTuple):
 
   text: TextBatch
   other: TextBatch
-  item: np.ndarray
+  item: Any
 
 
 Batch = TextBatch | PairBatch

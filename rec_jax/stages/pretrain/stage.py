@@ -117,8 +117,8 @@ def _texts(
   if settings.corpus:
     return _corpus(config, objective, stage_dir)
   if settings.objective in item_pairs.KINDS:
-    mask = text_encoders.vocabulary(config.data).mask
-    return item_pairs.texts(dataset, settings, mask, config.seed), []
+    mask_id = text_encoders.vocabulary(config.data).mask
+    return item_pairs.texts(dataset, settings, mask_id, config.seed), []
   ids, mask = dataset.corpus_ids, dataset.corpus_mask
   known = objective.has_target(ids, mask)
   return Texts.split(ids[known], mask[known], settings.num_held_out, config.seed), []
