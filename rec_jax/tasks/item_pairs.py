@@ -88,8 +88,8 @@ def _users_apart(user: np.ndarray, num_held_out: int, seed: int) -> np.ndarray:
       '--config.pretrain.objective to language or contrastive'
     )
   order = np.random.default_rng((seed, 1)).permutation(len(users))
-  num_users = np.searchsorted(np.cumsum(counts[order]), num_held_out)
-  return np.isin(user, users[order[: np.clip(num_users, 1, len(users) // 2)]])
+  num_users = 1 + np.searchsorted(np.cumsum(counts[order]), num_held_out)
+  return np.isin(user, users[order[: min(num_users, len(users) // 2)]])
 
 
 def _tokens(dataset: Dataset, item: int) -> np.ndarray:
