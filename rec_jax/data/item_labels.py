@@ -64,7 +64,7 @@ def _genres(column: str) -> pl.DataFrame:
 
 def _of_tables(config: DataConfig, column: str) -> pl.DataFrame:
   """The columns item_id, text and labels."""
-  table = table_files.scan(config.items, 'items')
+  table = table_files.scan(config.items, 'config.data.items')
   if column not in table.columns:
     raise InputError(
       f'{config.items}: no column "{shown(column)}" among {shown(*table.columns)}; '

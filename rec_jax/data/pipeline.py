@@ -13,9 +13,12 @@ import numpy as np
 from rec_jax.data.sequence_augmentation import crop, hide, reorder
 from rec_jax.data.splits import Histories
 
+# Examples whose order is a permutation in memory; that of more is computed index by index, which
+# takes a microsecond each.
+_MOST_IN_MEMORY = 1 << 20
 # Batches are small arrays gathered by NumPy: more threads or a deeper buffer only take cores from
 # the computation.
-_READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+READ = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +86,10 @@ def history_batches(
       liked[row, : len(events)] = rewards[events]
     return _varied(rng, items, liked, augmentation)
 
-  return _shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(_READ)
+  return shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(READ)
 
 
-def text_batches(num_texts: int, batch_size: int, seed: int) -> grain.IterDataset:
-  """Batches of indices [B] int32 into `num_texts` texts, each once an epoch in a new order."""
-  return _shuffled(num_texts, batch_size, seed).to_iter_dataset(_READ)
-
-
-def _shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset:
+def shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset:
   """Batches [B] int32 of the indices of one epoch after another, without end.
 
   Whole batches are the elements: Grain's own shuffle costs 60 us an index (7 ms for 128), which
@@ -102,10 +100,19 @@ def _shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset
   def permutation(epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
+  def place(rank: np.ndarray, epoch: int) -> np.ndarray:
+    if num_examples <= _MOST_IN_MEMORY:
+      return permutation(epoch)[rank]
+    key = int(np.random.default_rng((seed, epoch)).integers(2**32))
+    shuffled = functools.partial(
+      grain.experimental.index_shuffle, max_index=num_examples - 1, seed=key, rounds=4
+    )
+    return np.array([shuffled(int(each)) for each in rank])
+
   def indices(batch: int) -> np.ndarray:
     position = np.arange(batch * batch_size, (batch + 1) * batch_size)
     epoch, rank = np.divmod(position, num_examples)
-    batches = [permutation(int(e))[rank[epoch == e]] for e in np.unique(epoch)]
+    batches = [place(rank[epoch == e], int(e)) for e in np.unique(epoch)]
     return np.concatenate(batches).astype(np.int32)
 
   return grain.MapDataset.range(sys.maxsize // batch_size).seed(seed).map(indices)

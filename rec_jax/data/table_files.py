@@ -53,42 +53,42 @@ class TableFile(NamedTuple):
   repeated: Sequence[str]
 
 
-def scan(path: str, field: str) -> TableFile:
+def scan(path: str, flag: str) -> TableFile:
   """Opens a CSV or Parquet file and reads the names of its columns.
 
   Args:
     path: the file.
-    field: the config field that named it, for the error.
+    flag: that named it, as `config.data.items`, for the error.
 
   Raises:
     InputError: no path, no file that may be read, or of another format than its extension says.
   """
   if not path:
-    raise InputError(f'no {field} file given; set --config.data.{field}=FILE (CSV or Parquet)')
+    name = flag.rpartition('.')[2]
+    raise InputError(f'no {name} file given; set --{flag}=FILE (CSV or Parquet)')
   extension = os.path.splitext(path)[1].lower()
   if extension not in ('.csv', '.parquet'):
     raise InputError(f'{path}: unknown extension "{extension}"; give a .csv or .parquet file')
-  head = _head(path, field)
+  head = first_bytes(path, flag)
   if extension == '.parquet':
     _require_parquet(path, head)
     lazy = pl.scan_parquet(path, glob=False)
   else:
     _require_text(path, head)
     lazy = pl.scan_csv(path, infer_schema=False, glob=False)
-  with _reading(path):
+  with reading(path):
     names = lazy.collect_schema().names()
     return TableFile(path, lazy, names, _repeated_in_header(path) if extension == '.csv' else ())
 
 
-def require(table: TableFile, column: str, field: str) -> None:
+def require(table: TableFile, column: str, flag: str) -> None:
   """Stops with the list of columns when `column` is not among them, or is there twice."""
   path, found = table.path, table.columns
   if len(found) == 1 and column in re.split('[;|\t]', found[0]):
     raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
   if column not in found:
     raise InputError(
-      f'{path}: no column "{shown(column)}" among {shown(*found)}; '
-      f'name yours with --config.data.{field}=COLUMN'
+      f'{path}: no column "{shown(column)}" among {shown(*found)}; name yours with --{flag}=COLUMN'
     )
   if column in table.repeated:
     raise InputError(
@@ -98,45 +98,42 @@ def require(table: TableFile, column: str, field: str) -> None:
 
 def collect(table: TableFile, columns: Sequence[str]) -> pl.DataFrame:
   """Reads some columns of a file that holds at least one row."""
-  with _reading(table.path):
+  with reading(table.path):
     frame = table.lazy.select(columns).collect()
   if frame.is_empty():
     raise InputError(f'{table.path}: the table has no rows; give a file with data')
   return frame
 
 
-def _head(path: str, field: str) -> bytes:
-  """The first bytes of a regular file that holds something."""
+def first_bytes(path: str, flag: str) -> bytes:
+  """The first bytes of a regular file that holds something.
+
+  Raises:
+    InputError: there is no such file, or it may not be read, or holds nothing.
+  """
   try:
     mode = os.stat(path).st_mode
   except (FileNotFoundError, NotADirectoryError, ValueError) as error:
     is_link = isinstance(error, OSError) and os.path.islink(path)
     reason = 'a link to a file that is not there' if is_link else 'no such file'
-    raise InputError(f'{printable(path)}: {reason}; check --config.data.{field}') from error
+    raise InputError(f'{printable(path)}: {reason}; check --{flag}') from error
   except OSError as error:
-    raise _unopened(path, field, error) from error
+    raise _unopened(path, flag, error) from error
   if stat.S_ISDIR(mode):
-    raise InputError(f'{path} is a directory; give the file in it by --config.data.{field}')
+    raise InputError(f'{path} is a directory; give the file in it by --{flag}')
   if not stat.S_ISREG(mode):
     raise InputError(f'{path} is a pipe or a device; write its content to a file and give that')
   try:
     with open(path, 'rb') as stream:
       head = stream.read(_HEAD_BYTES)
   except OSError as error:
-    raise _unopened(path, field, error) from error
+    raise _unopened(path, flag, error) from error
   if not head.strip():
-    raise InputError(f'{path} is empty; give a file with data by --config.data.{field}')
+    raise InputError(f'{path} is empty; give a file with data by --{flag}')
   return head
 
 
-def _unopened(path: str, field: str, error: OSError) -> InputError:
-  """Such as a file of somebody else, or links in a circle: writing it again would not help."""
-  return InputError(
-    f'{path} cannot be opened ({error.strerror}); mend that or check --config.data.{field}'
-  )
-
-
-def _format(head: bytes) -> tuple[str, str] | None:
+def known_format(head: bytes) -> tuple[str, str] | None:
   """The format of a file and what to do about it, where its first bytes tell."""
   for magic, name, remedy in _FORMATS:
     if head.startswith(magic):
@@ -144,9 +141,30 @@ def _format(head: bytes) -> tuple[str, str] | None:
   return None
 
 
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+  """Turns what the reader raises into one line."""
+  try:
+    yield
+  except pl.exceptions.DuplicateError as error:
+    raise InputError(
+      f'{path}: several columns have the same name; rename or remove all but one'
+    ) from error
+  except (pl.exceptions.PolarsError, OSError) as error:
+    reason = shown(str(error).strip().splitlines()[0])
+    raise InputError(
+      f'{path}: cannot be read ({reason}); write it again as CSV in UTF-8 or as Parquet'
+    ) from error
+
+
+def _unopened(path: str, flag: str, error: OSError) -> InputError:
+  """Such as a file of somebody else, or links in a circle: writing it again would not help."""
+  return InputError(f'{path} cannot be opened ({error.strerror}); mend that or check --{flag}')
+
+
 def _require_parquet(path: str, head: bytes) -> None:
   if not head.startswith(b'PAR1'):
-    name, remedy = _format(head) or ('not a Parquet file', 'rename it to .csv if it is one')
+    name, remedy = known_format(head) or ('not a Parquet file', 'rename it to .csv if it is one')
     raise InputError(f'{path} is {name}; {remedy}')
 
 
@@ -154,7 +172,7 @@ def _require_text(path: str, head: bytes) -> None:
   if head.startswith(_COMPRESSED_CSV):
     return
   header = re.split(b'[\r\n]', head, maxsplit=1)[0]
-  found = _format(head)
+  found = known_format(head)
   if found is None and b'\0' in header:
     found = 'binary, or text in UTF-16', 'write it again as CSV in UTF-8'
   if found is None and not _is_utf_8(header):
@@ -180,19 +198,3 @@ def _repeated_in_header(path: str) -> list[str]:
   )
   named = [name for name in lines.head(1).collect().row(0) if name]
   return [name for name in dict.fromkeys(named) if named.count(name) > 1]
-
-
-@contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-  """Turns what the reader raises into one line."""
-  try:
-    yield
-  except pl.exceptions.DuplicateError as error:
-    raise InputError(
-      f'{path}: several columns have the same name; rename or remove all but one'
-    ) from error
-  except (pl.exceptions.PolarsError, OSError) as error:
-    reason = shown(str(error).strip().splitlines()[0])
-    raise InputError(
-      f'{path}: cannot be read ({reason}); write it again as CSV in UTF-8 or as Parquet'
-    ) from error

@@ -75,7 +75,7 @@ def read_tables(config: DataConfig) -> Tables:
     InputError: what a user has to mend, one line with file, column, first offending row (counted
       from 1, without the header) and remedy.
   """
-  table = table_files.scan(config.interactions, 'interactions')
+  table = table_files.scan(config.interactions, 'config.data.interactions')
   items, chosen = read_items(config)
   raw = _raw_events(table, config)
   events = _in_time_order(_with_quantity(raw, config))
@@ -105,7 +105,7 @@ def read_items(config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
   Raises:
     InputError: as in `read_tables`.
   """
-  return _items(table_files.scan(config.items, 'items'), config)
+  return _items(table_files.scan(config.items, 'config.data.items'), config)
 
 
 def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
@@ -116,7 +116,7 @@ def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
     if field not in _OPTIONAL or _has(field, table, config)
   }
   for field, column in used.items():
-    table_files.require(table, column, field)
+    table_files.require(table, column, f'config.data.{field}')
   raw = table_files.collect(table, list(dict.fromkeys(used.values())))
   events = []
   for field, column in used.items():
@@ -213,11 +213,11 @@ def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataC
 
 def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
   path = config.items
-  table_files.require(table, config.item_column, 'item_column')
+  table_files.require(table, config.item_column, 'config.data.item_column')
   named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
   named = list(dict.fromkeys(named))
   for column in named or table.repeated:
-    table_files.require(table, column, 'text_columns')
+    table_files.require(table, column, 'config.data.text_columns')
   wanted = dict.fromkeys([config.item_column, *named]) if named else table.columns
   raw = table_files.collect(table, list(wanted))
   item_ids = ids.read(raw[config.item_column], path).alias('item_id')

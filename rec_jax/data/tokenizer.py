@@ -1,8 +1,9 @@
 """Text to token ids, by the tokenizer file of the text encoder, whatever its kind."""
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,20 @@ class Tokens(NamedTuple):
   input_ids: np.ndarray
   attention_mask: np.ndarray
   num_cut: int
+
+
+class Pieces(NamedTuple):
+  """Tokens of P pieces of texts, each framed by special tokens as a whole text is.
+
+  Attributes:
+    input_ids: [P, L] int32, the id of padding after the end of a piece.
+    attention_mask: [P, L] int32, 1 at tokens.
+    text: [P] int32, which text a piece is of; in order.
+  """
+
+  input_ids: np.ndarray
+  attention_mask: np.ndarray
+  text: np.ndarray
 
 
 class Vocabulary(NamedTuple):
@@ -57,6 +72,25 @@ def encode(path: str | os.PathLike[str], texts: Sequence[str], length: int) -> T
     InputError: the file cannot be read, or `length` has no room for a token between the special
       ones.
   """
+  found = pieces(path, length)(texts)
+  is_first = np.diff(found.text, prepend=-1) > 0
+  num_cut = int((np.bincount(found.text) > 1).sum())
+  return Tokens(found.input_ids[is_first], found.attention_mask[is_first], num_cut)
+
+
+def pieces(path: str | os.PathLike[str], length: int) -> Callable[[Sequence[str]], Pieces]:
+  """Tokenizes texts whole: one of more than L tokens comes in several pieces, one after another.
+
+  Args:
+    path: a `tokenizer.json`; the files beside it name the token of padding.
+    length: L, special tokens included.
+
+  Returns:
+    texts -> pieces, at least one of each.
+
+  Raises:
+    InputError: as in `encode`.
+  """
   tokenizer = _read(path)
   framed = tokenizer.num_special_tokens_to_add(is_pair=False)
   if length <= framed:
@@ -64,17 +98,24 @@ def encode(path: str | os.PathLike[str], texts: Sequence[str], length: int) -> T
       f'text_length is {length}; set --config.data.text_length to {framed + 1} or more'
     )
   tokenizer.enable_truncation(length)
-  input_ids = np.full((len(texts), length), _pad(path, tokenizer), np.int32)
-  attention_mask = np.zeros((len(texts), length), np.int32)
-  num_cut = 0
-  try:
-    for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
-      input_ids[row, : len(encoding.ids)] = encoding.ids
-      attention_mask[row, : len(encoding.ids)] = 1
-      num_cut += bool(encoding.overflowing)
-  except Exception as error:  # What the library raises has no narrower name.
-    raise InputError(f'{path}: cannot make tokens of the texts ({_line(error)})') from error
-  return Tokens(input_ids, attention_mask, num_cut)
+  pad = _pad(path, tokenizer)
+
+  def encode(texts: Sequence[str]) -> Pieces:
+    try:
+      encodings = tokenizer.encode_batch(list(texts))
+    except Exception as error:  # What the library raises has no narrower name.
+      raise InputError(f'{path}: cannot make tokens of the texts ({_line(error)})') from error
+    ids, text = [], []
+    for number, encoding in enumerate(encodings):
+      ids += [encoding.ids, *(each.ids for each in encoding.overflowing)]
+      text += [number] * (1 + len(encoding.overflowing))
+    lengths = np.fromiter(map(len, ids), np.int32, len(ids))
+    is_token = np.arange(length) < lengths[:, None]
+    input_ids = np.full((len(ids), length), pad, np.int32)
+    input_ids[is_token] = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
+    return Pieces(input_ids, is_token.astype(np.int32), np.array(text, np.int32))
+
+  return encode
 
 
 def vocabulary(path: str | os.PathLike[str]) -> Vocabulary:

@@ -33,14 +33,20 @@ class TextEncoder(nnx.Module):
     self.final_norm = norm(blocks, dim, rngs=rngs) if config.final_norm else None
 
   def __call__(
-    self, token_ids: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None
+    self,
+    token_ids: jax.Array,
+    mask: jax.Array,
+    rngs: nnx.Rngs | None = None,
+    positions: jax.Array | None = None,
   ) -> jax.Array:
     """Encodes texts.
 
     Args:
       token_ids: [B, L] int32.
-      mask: [B, L], 0 where a token is padding, which stands at the end.
+      mask: [B, L], 0 where a token is padding, which stands at the end; or [B, L, L], the tokens
+        that each token may see.
       rngs: stream `dropout`, needed only in training.
+      positions: [B, L] int32 of the tokens in their texts, if a row holds several, see `packing`.
 
     Returns:
       [B, L, H] float32, one vector a token.
@@ -48,19 +54,24 @@ class TextEncoder(nnx.Module):
     Raises:
       InputError: L is more than the encoder has positions.
     """
-    return self.upper(self.lower(token_ids, mask, 0, rngs), mask, 0, rngs)
+    return self.upper(self.lower(token_ids, mask, 0, rngs, positions), mask, 0, rngs)
 
   def lower(
-    self, token_ids: jax.Array, mask: jax.Array, depth: int, rngs: nnx.Rngs | None = None
+    self,
+    token_ids: jax.Array,
+    mask: jax.Array,
+    depth: int,
+    rngs: nnx.Rngs | None = None,
+    positions: jax.Array | None = None,
   ) -> jax.Array:
     """[B, L, H] after the embeddings and the first `depth` blocks."""
     length = token_ids.shape[1]
-    if length > self.max_length:
+    if positions is None and length > self.max_length:
       raise InputError(
         f'texts of {length} tokens, but the encoder has {self.max_length} positions; '
         f'set --config.data.text_length to at most {self.max_length}'
       )
-    positions = jnp.arange(length)
+    positions = jnp.arange(length) if positions is None else positions
     x = self.token(token_ids)
     if self.position is not None:
       x = x + self.position(positions + self.num_reserved)
@@ -123,7 +134,7 @@ class MaskedLanguageModelHead(nnx.Module):
   def __call__(self, hidden: jax.Array, token_embedding: jax.Array) -> jax.Array:
     """hidden [..., H], token_embedding [V, H] -> logits [..., V]."""
     x = self.norm(jax.nn.gelu(self.dense(hidden), approximate=False))
-    return x @ token_embedding.T + self.bias[...]
+    return _logits(self.dense, x, token_embedding) + self.bias[...]
 
 
 class CausalLanguageModelHead(nnx.Module):
@@ -140,4 +151,11 @@ class CausalLanguageModelHead(nnx.Module):
 
   def __call__(self, hidden: jax.Array, output_matrix: jax.Array) -> jax.Array:
     """hidden [..., H], output_matrix [V, H] -> logits [..., V]."""
-    return self.dense(hidden) @ output_matrix.T + self.bias[...]
+    return _logits(self.dense, self.dense(hidden), output_matrix) + self.bias[...]
+
+
+def _logits(dense: nnx.Linear, x: jax.Array, matrix: jax.Array) -> jax.Array:
+  """[..., V] float32, x [..., H] times matrix [V, H], the product in the type of a layer."""
+  x, matrix = (each.astype(dense.dtype or each.dtype) for each in (x, matrix))
+  # Not rounded to bfloat16, which would leave three digits of a logit.
+  return jnp.matmul(x, matrix.T, preferred_element_type=jnp.float32)

@@ -1,5 +1,7 @@
 """Transformer blocks of the text encoders and the user encoder; a config says what is in them."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,9 +59,18 @@ class Attention(nnx.Module):
     self.prefix: Prefix | None = nnx.data(None)
 
   def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Attends; x [B, L, D], mask [B, L] with False where a key is padding. Returns [B, L, D]."""
+    """Attends.
+
+    Args:
+      x: [B, L, D].
+      mask: [B, L], False where a key is padding, or [B, L, L], the keys that each query may see.
+
+    Returns:
+      [B, L, D].
+    """
     query, key, value = self.project(x)
-    bias, mask, causal = self._recency_bias(x.shape[1]), mask[:, None, None, :], self.causal
+    bias, causal = self._recency_bias(x.shape[1]), self.causal
+    mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
     if self.prefix is not None:
       key, value = (
         _before(more[...], of) for more, of in ((self.prefix.key, key), (self.prefix.value, value))
@@ -80,12 +91,13 @@ class Attention(nnx.Module):
       query, key = self.query_norm(query), self.key_norm(key)
     if self.positions == 'rotary':
       query, key = (rotate(each, *self.rotary) for each in (query, key))
-    return query, key, value
+    # Norms and angles are of float32 whatever the projections compute in.
+    return query.astype(value.dtype), key.astype(value.dtype), value
 
   def _beside_prefix(
     self, bias: jax.Array | None, mask: jax.Array
   ) -> tuple[jax.Array | None, jax.Array, bool]:
-    """Bias, mask [B, 1, 1, L] and causality with the keys of the prefix before the others."""
+    """Bias, mask [B, 1, 1 or L, L] and causality with the keys of the prefix before the others."""
     num = self.prefix.key.shape[0] if self.prefix is not None else 0
     length = mask.shape[-1]
     if self.causal:
@@ -151,7 +163,7 @@ class Block(nnx.Module):
     self.mlp_gate = gate
 
   def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-    """x [B, L, D], mask [B, L] -> [B, L, D]; `rngs` is needed only for dropout in training."""
+    """x [B, L, D], mask as in `Attention` -> [B, L, D]; `rngs` is for dropout in training."""
     if self.norm_first:
       x = x + self.dropout(self.attention(self.attention_norm(x), mask), rngs=rngs)
       return x + self.dropout(self._mlp(self.mlp_norm(x)), rngs=rngs)
@@ -171,6 +183,7 @@ class Transformer(nnx.Module):
   def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
     self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.num_layers)])
     self.prompt: Prompt | None = nnx.data(None)
+    self.rematerialises = False
 
   def __call__(
     self,
@@ -181,15 +194,40 @@ class Transformer(nnx.Module):
     first: int = 0,
     end: int | None = None,
   ) -> jax.Array:
-    """Applies blocks [first, end) of the stack: x [B, L, D], mask [B, L] -> [B, L, D].
+    """Applies blocks [first, end) of the stack: x [B, L, D], mask as in `Attention` -> [B, L, D].
 
     A prompt joins before its block and leaves with the last one: a stack that is cut anywhere but
-    there gives something else.
+    there gives something else. It takes a mask [B, L].
     """
     mask, length = mask.astype(jnp.bool_), x.shape[1]
-    for number, block in enumerate(self.blocks[first:end], first):
+    blocks = self.blocks[first:end]
+    if self.rematerialises and self.prompt is None and len(blocks):
+      return _rematerialised(blocks, x, mask, rngs)
+    for number, block in enumerate(blocks, first):
       if self.prompt is not None and number == self.prompt.block:
         x = _before(self.prompt.vectors[...], x)
         mask = jnp.pad(mask, ((0, 0), (x.shape[1] - length, 0)), constant_values=True)
       x = block(x, mask, rngs)
     return x[:, x.shape[1] - length :]
+
+
+def _rematerialised(
+  blocks: Sequence[Block], x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None
+) -> jax.Array:
+  """Blocks of one kind, of which only the inputs are kept for the way back.
+
+  In a loop, because XLA for CPUs merges what is computed twice in one piece of code, and so undoes
+  the rematerialisation of blocks that follow each other there.
+  """
+  parts = [nnx.split(block) for block in blocks]
+  graphdef = parts[0][0]
+  states = jax.tree.map(lambda *each: jnp.stack(each), *(state for _, state in parts))
+  keys = None if rngs is None else jax.random.split(rngs.dropout(), len(parts))
+
+  @jax.checkpoint
+  def apply(x: jax.Array, each: tuple[nnx.State, jax.Array | None]) -> tuple[jax.Array, None]:
+    state, key = each
+    own = None if key is None else nnx.Rngs(dropout=key)
+    return nnx.merge(graphdef, state)(x, mask, own), None
+
+  return jax.lax.scan(apply, x, (states, keys))[0]

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 from rec_jax.data.splits import PROTOCOLS
 from rec_jax.data.text_augmentation import VARIANTS
+from rec_jax.data.text_batches import LAYOUTS
 from rec_jax.losses.adversarial import METHODS
+from rec_jax.models.compute import DTYPES
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS
+from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, OBJECTIVES
 from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.tasks.objectives import OBJECTIVES
 from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -33,6 +35,7 @@ def check(config: Config) -> None:
   _check_variants(config)
   _check_heads(config)
   _check_encoder_ends(config)
+  _check_pretraining(config)
 
 
 def check_numbers(config: Any) -> None:
@@ -144,6 +147,9 @@ _LIMITS = {
   'finetune.max_warm_loss': _Limit(0, 1),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
+  'pretrain.history_items': _ROWS,
+  'pretrain.temperature': _POSITIVE_FACTOR,
+  'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),
   'finetune.linear_rank': _Limit(0, 10_000),
@@ -210,6 +216,9 @@ _WORDS = {
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
+  'pretrain.objective': OBJECTIVES,
+  'pretrain.layout': LAYOUTS,
+  'pretrain.dtype': DTYPES,
   'finetune.encoder_method': TUNING_METHODS,
   'finetune.objective': OBJECTIVES,
   'finetune.adversary': METHODS,
@@ -253,4 +262,28 @@ def _check_encoder_ends(config: Config) -> None:
       f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
       f'finetune.num_steps={num_steps}; lower them, or set '
       '--config.finetune.encoder_method=frozen'
+    )
+
+
+def _check_pretraining(config: Config) -> None:
+  """Fields of `pretrain` that have to do with each other."""
+  settings = config.pretrain
+  if settings.batch_size % settings.micro_batches:
+    raise InputError(
+      f'pretrain.micro_batches is {settings.micro_batches}, which does not divide '
+      f'pretrain.batch_size={settings.batch_size}; set --config.pretrain.micro_batches to one that '
+      'does'
+    )
+  if settings.corpus and settings.objective not in ('language', 'contrastive'):
+    raise InputError(
+      f'pretrain.corpus has no users whose items pretrain.objective={settings.objective} could '
+      'learn from; leave it out, or set --config.pretrain.objective to language or contrastive'
+    )
+  num_tokens = settings.history_items * config.data.text_length
+  most = sizes(config.data).max_length
+  if settings.objective in ('next_item', 'masked_item') and num_tokens > most:
+    raise InputError(
+      f'pretrain.history_items={settings.history_items} texts of data.text_length='
+      f'{config.data.text_length} tokens are {num_tokens}, and the encoder has {most} positions; '
+      'lower --config.pretrain.history_items'
     )

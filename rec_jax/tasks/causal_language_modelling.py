@@ -6,10 +6,12 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
+from rec_jax.data.text_batches import TextBatch
 from rec_jax.losses.language_modelling import token_cross_entropy
+from rec_jax.models import packing
 from rec_jax.models.text_encoder import CausalLanguageModelHead, TextEncoder
 from rec_jax.models.two_tower import Buffer
-from rec_jax.tasks.language_modelling import Objective
+from rec_jax.tasks.pretraining import Objective
 
 
 class CausalLanguageModel(nnx.Module):
@@ -25,12 +27,27 @@ class CausalLanguageModel(nnx.Module):
     self.output_matrix = own
 
   def __call__(
-    self, token_ids: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None
-  ) -> jax.Array:
-    """Logits [B, L - 1, V] of the tokens after the first of texts [B, L], from those before."""
-    hidden = self.encoder(token_ids, mask, rngs)[:, :-1]
+    self, batch: TextBatch, rngs: nnx.Rngs | None = None
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The tokens after the first of texts or of packed rows, each from those before it.
+
+    Returns:
+      Logits [B, L - 1, V], tokens [B, L - 1] and weights [B, L - 1], or [R, W - 1] where the batch
+      is packed: logits of its padding would be most of the work. A weight of 0 is padding or the
+      first token of a text.
+    """
+    ids, mask, packed = batch
+    if packed is None:
+      hidden, weights = self.encoder(ids, mask, rngs), mask[:, 1:]
+    else:
+      hidden = packing.encode(self.encoder, ids, packed, rngs)
+      # Numbers of the tokens of a text follow each other, and so may the last of one text and the
+      # first of the next, which is a multiple of L.
+      follows = (packed[:, 1:] == packed[:, :-1] + 1) & (packed[:, 1:] % ids.shape[1] > 0)
+      ids, weights = packing.take(ids, packed), follows
     own = self.output_matrix
-    return self.head(hidden, self.encoder.token.embedding[...] if own is None else own[...])
+    matrix = self.encoder.token.embedding[...] if own is None else own[...]
+    return self.head(hidden[:, :-1], matrix), ids[:, 1:], weights.astype(jnp.float32)
 
 
 def objective(output_matrix: np.ndarray | None = None) -> Objective:
@@ -43,17 +60,17 @@ def objective(output_matrix: np.ndarray | None = None) -> Objective:
   def losses(
     model: CausalLanguageModel,
     key: jax.Array,
-    input_ids: jax.Array,
-    mask: jax.Array,
+    batch: TextBatch,
     rngs: nnx.Rngs | None,
   ) -> tuple[jax.Array, jax.Array]:
     del key
-    values = token_cross_entropy(model(input_ids, mask, rngs), input_ids[:, 1:])
-    return values, mask[:, 1:].astype(values.dtype)
+    logits, tokens, weights = model(batch, rngs)
+    return token_cross_entropy(logits, tokens), weights
 
   return Objective(
-    name='causal',
+    metric='causal_lm_loss',
     target='a token after the first, given those before it',
+    has_head=True,
     model=lambda encoder, seed: CausalLanguageModel(encoder, output_matrix, rngs=nnx.Rngs(seed)),
     losses=losses,
     has_target=lambda input_ids, mask: mask.sum(1) > 1,

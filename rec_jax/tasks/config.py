@@ -5,19 +5,34 @@ import dataclasses
 # The fewest and the most steps of training where their number follows from the data.
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
 
+# What the text encoder is pre-trained on, see `PretrainConfig`.
+OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
 # Which items a two-tower model knows by text and id, by id alone, by text alone.
 FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
 
 
 @dataclasses.dataclass
 class PretrainConfig:
-  """Language modelling of the text encoder: masked, or causal where the encoder is.
+  """Pre-training of the text encoder.
 
   Attributes:
+    corpus: text to train on, a .txt, .csv or .parquet file or a pattern of several, see
+      `data.corpus`; empty for the texts of the data set.
     init: 'published' starts from the weights of `data.text_model`, 'random' from random ones of the
       same sizes.
+    objective: 'language' predicts hidden tokens, or the next one where the encoder is causal;
+      'contrastive' tells a text, read twice with different dropout, from others; of the items of
+      the data set, 'pairs' tells the next item of a user by the one before it, 'next_item' by those
+      before it, and 'masked_item' by those around it, all read as one text.
+    history_items: of the last two, items that are read as one text.
+    temperature: of the cosines that 'contrastive' and what follows it compare.
+    layout: how batches are laid out, one of `text_batches.LAYOUTS`.
     num_steps: of each variant.
     batch_size: texts a step.
+    micro_batches: parts of a batch whose gradients are summed one after another; texts are told
+      apart within a part.
+    dtype: of the factors of products, 'float32' or 'bfloat16'; see `models.compute`.
+    rematerialise: whether blocks are computed anew on the way back, in less memory.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the head.
@@ -31,9 +46,17 @@ class PretrainConfig:
       chose next than before, 'continued' whatever it does.
   """
 
+  corpus: str = ''
   init: str = 'published'
+  objective: str = 'language'
+  history_items: int = 4
+  temperature: float = 0.05
+  layout: str = 'padded'
   num_steps: int = 24
   batch_size: int = 32
+  micro_batches: int = 1
+  dtype: str = 'float32'
+  rematerialise: bool = False
   optimizer: str = 'adamw'
   schedule: str = 'cosine'
   learning_rate: float = 5e-4

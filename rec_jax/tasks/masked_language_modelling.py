@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from rec_jax.data.text_batches import TextBatch
 from rec_jax.data.tokenizer import Vocabulary
 from rec_jax.losses.language_modelling import mask_tokens, token_cross_entropy
+from rec_jax.models import packing
 from rec_jax.models.text_encoder import MaskedLanguageModelHead, TextEncoder
-from rec_jax.tasks.language_modelling import Objective
+from rec_jax.tasks.pretraining import Objective
 
 
 class MaskedLanguageModel(nnx.Module):
@@ -20,10 +22,10 @@ class MaskedLanguageModel(nnx.Module):
     self.head = MaskedLanguageModelHead(embedding.num_embeddings, embedding.features, rngs=rngs)
 
   def __call__(
-    self, token_ids: jax.Array, mask: jax.Array, positions: jax.Array, rngs: nnx.Rngs | None = None
+    self, batch: TextBatch, positions: jax.Array, rngs: nnx.Rngs | None = None
   ) -> jax.Array:
     """Logits [B, P, V] of the tokens at positions [B, P] of texts [B, L]."""
-    hidden = self.encoder(token_ids, mask, rngs)
+    hidden = packing.token_vectors(self.encoder, *batch, rngs=rngs)
     hidden = jnp.take_along_axis(hidden, positions[..., None], axis=1)
     return self.head(hidden, self.encoder.token.embedding[...])
 
@@ -45,19 +47,20 @@ def objective(vocabulary: Vocabulary, mask_rate: float) -> Objective:
   def losses(
     model: MaskedLanguageModel,
     key: jax.Array,
-    input_ids: jax.Array,
-    mask: jax.Array,
+    batch: TextBatch,
     rngs: nnx.Rngs | None,
   ) -> tuple[jax.Array, jax.Array]:
+    # Drawn anew in every step (Liu et al. 2019, 4.1), and before texts are packed, so that the
+    # same key hides the same tokens in every layout.
     masked = mask_tokens(
       key,
-      input_ids,
-      ~jnp.isin(input_ids, jnp.array(special)),
+      batch.input_ids,
+      ~jnp.isin(batch.input_ids, jnp.array(special)),
       rate=mask_rate,
       mask_id=mask_id,
       vocab_size=model.encoder.token.num_embeddings,
     )
-    logits = model(masked.token_ids, mask, masked.positions, rngs)
+    logits = model(batch._replace(input_ids=masked.token_ids), masked.positions, rngs)
     return token_cross_entropy(logits, masked.targets), masked.weights
 
   def has_target(input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -65,8 +68,9 @@ def objective(vocabulary: Vocabulary, mask_rate: float) -> Objective:
     return np.count_nonzero(~np.isin(input_ids, special), axis=1) > 0
 
   return Objective(
-    name='masked',
+    metric='masked_lm_loss',
     target=f'a hidden token, {mask_rate:.0%} of the tokens hidden',
+    has_head=True,
     model=lambda encoder, seed: MaskedLanguageModel(encoder, rngs=nnx.Rngs(seed)),
     losses=losses,
     has_target=has_target,

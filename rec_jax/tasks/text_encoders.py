@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,11 @@ def output_matrix(init: str, data: DataConfig) -> np.ndarray | None:
 def encode(data: DataConfig, texts: Sequence[str]) -> tokenizer.Tokens:
   """Tokens of texts, as the encoder reads them."""
   return tokenizer.encode(folder(data) / _TOKENIZER, texts, data.text_length)
+
+
+def pieces(data: DataConfig) -> Callable[[Sequence[str]], tokenizer.Pieces]:
+  """Texts to tokens of all of their pieces, each as long as the encoder reads it."""
+  return tokenizer.pieces(folder(data) / _TOKENIZER, data.text_length)
 
 
 def encode_variants(

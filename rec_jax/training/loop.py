@@ -30,14 +30,14 @@ def make_step(task: Task, graphdef: nnx.GraphDef, phase: Hashable) -> StepFn:
 
   def loss_fn(
     params: Any, cache: Any, key: jax.Array, batch: Any, constants: Any
-  ) -> tuple[jax.Array, tuple[Any, Metrics]]:
+  ) -> tuple[jax.Array, tuple[jax.Array, Any, Metrics]]:
     frozen, data = constants
     model = nnx.merge(graphdef, params, cache, frozen, copy=True)
     losses, weights, metrics = task.losses(model, key, batch, data, phase)
     cache = jax.lax.stop_gradient(nnx.state(model, task.cached))
-    return (losses * weights).sum() / weights.sum(), (cache, metrics)
+    return (losses * weights).sum(), (weights.sum(), cache, metrics)
 
-  return train_state.make_step(loss_fn, task.optimizer, task.ema_decay)
+  return train_state.make_step(loss_fn, task.optimizer, task.ema_decay, task.micro_batches)
 
 
 def train(

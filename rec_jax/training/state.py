@@ -9,10 +9,14 @@ import jax.numpy as jnp
 import optax
 from flax import nnx, struct
 
-# (params, cache, key, batch, constants) -> (loss, (cache, metrics)); `constants` are arrays that
-# never change, such as frozen weights.
+# (params, cache, key, batch, constants) -> (sum of losses, (weight of it, cache, metrics)); a step
+# descends the sum by its weight. `constants` are arrays that never change, such as frozen weights.
 LossFn = Callable[
-  [Any, Any, jax.Array, Any, Any], tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]
+  [Any, Any, jax.Array, Any, Any], tuple[jax.Array, tuple[jax.Array, Any, dict[str, jax.Array]]]
+]
+_Gradient = Callable[
+  [Any, Any, jax.Array, Any, Any],
+  tuple[tuple[jax.Array, tuple[Any, dict[str, jax.Array]]], Any],
 ]
 StepFn = Callable[['TrainState', Any, Any], tuple['TrainState', dict[str, jax.Array]]]
 
@@ -80,18 +84,31 @@ def init(
   return jax.tree.map(jnp.array, state)
 
 
-def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float) -> StepFn:
+def make_step(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+  micro_batches: int = 1,
+) -> StepFn:
   """A jitted step (state, batch, constants) -> (state, metrics) that donates the state.
 
   At step t the average decays by (1 + t) / (10 + t) and at most by `ema_decay`, so that the
   initial weights do not linger in it.
+
+  Args:
+    loss_fn: see `LossFn`.
+    optimizer: of the parameters.
+    ema_decay: of their average.
+    micro_batches: more than one are the first axis of every array of a batch. Their gradients are
+      summed one after another in the memory of one, and divided by the weight of all: the step is
+      that of the whole batch, where a mean of their means would weigh short parts too much.
   """
+  gradient = _accumulated(loss_fn) if micro_batches > 1 else _at_once(loss_fn)
 
   def step(
     state: TrainState, batch: Any, constants: Any
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     key = jax.random.fold_in(state.key, state.step)
-    gradient = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, (cache, metrics)), grads = gradient(state.params, state.cache, key, batch, constants)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -108,6 +125,35 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_deca
     return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads), **metrics}
 
   return jax.jit(step, donate_argnums=0)
+
+
+def _at_once(loss_fn: LossFn) -> _Gradient:
+  def mean(*given: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+    total, (weight, *rest) = loss_fn(*given)
+    return total / weight, tuple(rest)
+
+  return jax.value_and_grad(mean, has_aux=True)
+
+
+def _accumulated(loss_fn: LossFn) -> _Gradient:
+  """Likewise, of batches whose first axis is that of micro-batches; metrics are means over them."""
+  gradient = jax.value_and_grad(loss_fn, has_aux=True)
+
+  def total(params: Any, cache: Any, key: jax.Array, batch: Any, constants: Any) -> Any:
+    def add(carry: Any, each: Any) -> tuple[Any, dict[str, jax.Array]]:
+      cache, *sums = carry
+      number, part = each
+      own = jax.random.fold_in(key, number)
+      (loss, (weight, cache, metrics)), grads = gradient(params, cache, own, part, constants)
+      return (cache, *jax.tree.map(jnp.add, sums, [loss, weight, grads])), metrics
+
+    number = jnp.arange(len(jax.tree.leaves(batch)[0]))
+    start = (cache, jnp.float32(0), jnp.float32(0), jax.tree.map(jnp.zeros_like, params))
+    (cache, loss, weight, grads), metrics = jax.lax.scan(add, start, (number, batch))
+    metrics = jax.tree.map(lambda each: each.mean(0), metrics)
+    return (loss / weight, (cache, metrics)), jax.tree.map(lambda each: each / weight, grads)
+
+  return total
 
 
 def record_validation(state: TrainState, value: float) -> TrainState:

@@ -60,6 +60,8 @@ class Task(NamedTuple):
     data: arrays that the losses read and never change.
     cached: filter of the variables that a step may rewrite without a gradient.
     phase: number of steps done -> in which way the next one is done; each phase is compiled once.
+    micro_batches: parts of a batch that are computed one after another; more than one are the first
+      axis of its arrays.
     after_step: host work, (steps done, state, parts of the model) -> state.
   """
 
@@ -75,4 +77,5 @@ class Task(NamedTuple):
   data: Any = ()
   cached: nnx.filterlib.Filter = nnx.Nothing()
   phase: Callable[[int], Hashable] = _one_phase
+  micro_batches: int = 1
   after_step: Callable[[int, TrainState, ModelParts], TrainState] = _no_host_work

@@ -160,16 +160,6 @@ def test_a_window_is_the_end_of_the_history_as_often_as_asked():
       assert stats.binomtest(int(is_end.sum()), 2000, end * 1.5).pvalue < 1e-9
 
 
-@pytest.mark.parametrize('batch_size', [1, 3, 4, 11])
-def test_every_text_once_an_epoch_in_a_new_order(batch_size):
-  batches = _take(pipeline.text_batches(10, batch_size, seed=1), 60)
-  stream = np.concatenate(batches)
-  assert all(len(batch) == batch_size for batch in batches)
-  epochs = stream[: len(stream) // 10 * 10].reshape(-1, 10)
-  assert (np.sort(epochs, axis=1) == np.arange(10)).all()
-  assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
-
-
 def test_users_without_events_do_not_occur():
   users = np.concatenate([_users(batch) for batch in _take(_batches(5, 4), 10)])
   assert np.bincount(users).tolist() == [10, 0, 10, 10, 10]

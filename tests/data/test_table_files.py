@@ -16,7 +16,7 @@ _CSV = 'user_id,item_id\nann,7\nbob,8\n'
 
 def scan_error(path):
   with pytest.raises(InputError) as caught:
-    table_files.scan(str(path), 'interactions')
+    table_files.scan(str(path), 'config.data.interactions')
   message = str(caught.value)
   assert message.isprintable()  # One line, and nothing of the bytes of the file.
   return message.removeprefix(str(path))
@@ -94,7 +94,7 @@ def test_a_file_that_may_not_be_read_is_not_to_be_written_again(tmp_path, monkey
 def test_a_sound_table_is_read(tmp_path, end, pack):
   path = tmp_path / 'e[1]*.csv'  # Nothing is expanded.
   path.write_bytes(pack(_CSV.replace('\n', end).encode()))
-  table = table_files.scan(str(path), 'interactions')
+  table = table_files.scan(str(path), 'config.data.interactions')
   table_files.require(table, 'item_id', 'item_column')
   assert table_files.collect(table, ['item_id', 'user_id']).rows() == [('7', 'ann'), ('8', 'bob')]
 
@@ -102,7 +102,7 @@ def test_a_sound_table_is_read(tmp_path, end, pack):
 def test_a_column_name_that_is_there_twice(tmp_path):
   path = tmp_path / 'e.csv'
   path.write_text('user_id,a,a,item_id,,\n1,2,3,4,,\n')
-  table = table_files.scan(str(path), 'interactions')
+  table = table_files.scan(str(path), 'config.data.interactions')
   assert table.repeated == ['a']  # Columns without a name are nobody's.
   table_files.require(table, 'user_id', 'user_column')
   with pytest.raises(InputError, match='there are several columns "a"; rename or remove all but'):

@@ -12,9 +12,9 @@ from rec_jax.evaluation import isotropy
 from rec_jax.models import encoding
 from rec_jax.runs.config import Config
 from rec_jax.stages.pretrain import judgement
-from rec_jax.tasks import language_modelling, masked_language_modelling, text_encoders, zero_shot
+from rec_jax.tasks import masked_language_modelling, pretraining, text_encoders, zero_shot
 from rec_jax.tasks.config import PretrainConfig
-from rec_jax.tasks.language_modelling import Texts
+from rec_jax.tasks.pretraining import Texts
 from rec_jax.training import loop
 from tests.helpers import small
 from tests.planted import world
@@ -35,7 +35,7 @@ def pretrained(data, encoder, directory, **changes):
   texts = Texts.split(data.corpus_ids, data.corpus_mask, config.num_held_out, 0)
   encoder = nnx.clone(encoder)
   objective = masked_language_modelling.objective(small.BERT, config.mask_rate)
-  task = language_modelling.task('continued', encoder, texts, objective, config, 0)
+  task = pretraining.task('continued', encoder, texts, objective, config, 0)
   state, parts = loop.train(task, directory, jax.random.key(0), {})
   return parts.merge(state.average, state.cache).encoder
 

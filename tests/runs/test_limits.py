@@ -67,6 +67,25 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
+    (
+      {'pretrain__objective': 'mlm'},
+      'pretrain.objective is "mlm"; .* language or contrastive or pairs or next_item or',
+    ),
+    ({'pretrain__layout': 'dense'}, 'pretrain.layout is "dense"; .* padded or buckets or packed'),
+    ({'pretrain__dtype': 'float16'}, 'pretrain.dtype is "float16"; .* float32 or bfloat16'),
+    ({'pretrain__temperature': 0.0}, 'pretrain.temperature is 0.0; .* more than 0'),
+    (
+      {'pretrain__micro_batches': 5},
+      'pretrain.micro_batches is 5, which does not divide pretrain.batch_size=32',
+    ),
+    (
+      {'pretrain__objective': 'pairs', 'pretrain__corpus': 'a.txt'},
+      'pretrain.corpus has no users whose items pretrain.objective=pairs could learn from',
+    ),
+    (
+      {'pretrain__objective': 'next_item', 'pretrain__history_items': 17},
+      'history_items=17 texts of data.text_length=32 tokens are 544, and the encoder has 512',
+    ),
     ({'finetune__learning_rate': float('inf')}, 'finetune.learning_rate is inf'),
     ({'finetune__learning_rate': 1e30}, 'finetune.learning_rate is 1e.30; .* at most 1$'),
     (

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from rec_jax.data.text_batches import TextBatch
 from rec_jax.models.hugging_face import folder
 from rec_jax.runs.config import Config
 from rec_jax.stages.pretrain import stage as pretrain
 from rec_jax.tasks import causal_language_modelling as modelling
-from rec_jax.tasks import language_modelling
+from rec_jax.tasks import pretraining
 from rec_jax.tasks.config import PretrainConfig
-from rec_jax.tasks.language_modelling import Texts
+from rec_jax.tasks.pretraining import Texts
 from rec_jax.training import loop
 from tests.models import modules
 
@@ -29,7 +30,7 @@ def golden(name):
 
 @jax.jit
 def losses(model, ids, mask):
-  return modelling.objective().losses(model, jax.random.key(0), ids, mask, None)
+  return modelling.objective().losses(model, jax.random.key(0), TextBatch(ids, mask), None)
 
 
 @pytest.mark.parametrize(('name', 'has_own'), [('gpt2', False), ('llama', True)])
@@ -52,11 +53,11 @@ def test_training_lowers_the_loss_and_leaves_both_embeddings(tmp_path):
   texts = Texts.split(ids, mask, CONFIG.num_held_out, 0)
   objective = modelling.objective(folder.output_matrix(GOLDEN / 'llama'))
   encoder = folder.load(GOLDEN / 'llama')
-  task = language_modelling.task('continued', nnx.clone(encoder), texts, objective, CONFIG, 0)
-  before = language_modelling.held_out_losses(task.model, texts, objective, CONFIG, 0)
+  task = pretraining.task('continued', nnx.clone(encoder), texts, objective, CONFIG, 0)
+  before = pretraining.held_out_losses(task.model, texts, objective, CONFIG, 0)
   state, parts = loop.train(task, tmp_path, jax.random.key(0), {})
   model = parts.merge(state.average, state.cache)
-  after = language_modelling.held_out_losses(model, texts, objective, CONFIG, 0)
+  after = pretraining.held_out_losses(model, texts, objective, CONFIG, 0)
   assert after.mean() < before.mean()
   start, end = modules.flat(encoder), modules.flat(model.encoder)
   changed = {path[0] for path in start if not np.array_equal(start[path], end[path])}
@@ -70,9 +71,10 @@ def test_texts_without_a_second_token_have_nothing_to_predict():
 
 
 @pytest.mark.parametrize(
-  ('name', 'objective'), [('bert', 'masked'), ('xlm_roberta', 'masked'), ('qwen2', 'causal')]
+  ('name', 'metric'),
+  [('bert', 'masked_lm_loss'), ('xlm_roberta', 'masked_lm_loss'), ('qwen2', 'causal_lm_loss')],
 )
-def test_the_encoder_decides_what_is_predicted(name, objective):
+def test_the_encoder_decides_what_is_predicted(name, metric):
   config = Config()
   config.data.text_model = str(GOLDEN / name)
-  assert pretrain._objective(config).name == objective
+  assert pretrain._objective(config).metric == metric

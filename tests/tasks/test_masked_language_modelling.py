@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rec_jax.tasks import language_modelling
+from rec_jax.data.text_batches import TextBatch
 from rec_jax.tasks import masked_language_modelling as modelling
+from rec_jax.tasks import pretraining
 from rec_jax.tasks.config import PretrainConfig
-from rec_jax.tasks.language_modelling import Texts
+from rec_jax.tasks.pretraining import Texts
 from rec_jax.training import loop
 from rec_jax.types import InputError
 from tests.helpers import small
@@ -28,15 +29,15 @@ def split(input_ids, mask):
 
 
 def held_out_losses(model, held_out, seed=0):
-  return language_modelling.held_out_losses(model, held_out, OBJECTIVE, CONFIG, seed)
+  return pretraining.held_out_losses(model, held_out, OBJECTIVE, CONFIG, seed)
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   """variant -> held-out losses before and after, and the model."""
   held_out, found = split(*texts()), {}
-  for variant in language_modelling.VARIANTS:
-    task = language_modelling.task(variant, small.encoder(), held_out, OBJECTIVE, CONFIG, 0)
+  for variant in pretraining.VARIANTS:
+    task = pretraining.task(variant, small.encoder(), held_out, OBJECTIVE, CONFIG, 0)
     before = held_out_losses(task.model, held_out)
     directory = tmp_path_factory.mktemp(variant)
     state, parts = loop.train(task, directory, jax.random.key(0), {})
@@ -75,7 +76,7 @@ def test_only_the_continued_variant_changes_the_encoder(trained):
 
 def test_the_hidden_tokens_of_held_out_texts_are_fixed():
   held_out = split(*texts())
-  model = language_modelling.task('frozen', small.encoder(), held_out, OBJECTIVE, CONFIG, 0).model
+  model = pretraining.task('frozen', small.encoder(), held_out, OBJECTIVE, CONFIG, 0).model
   first = held_out_losses(model, held_out)
   np.testing.assert_array_equal(held_out_losses(model, held_out), first)
   assert not np.array_equal(held_out_losses(model, held_out, seed=1), first)
@@ -95,7 +96,7 @@ def test_special_tokens_are_never_to_be_predicted(monkeypatch):
   half = modelling.objective(small.BERT, 0.5)
   for seed in range(5):
     key = jax.random.key(seed)
-    half.losses(_uniform_model(), key, jnp.asarray(ids), jnp.asarray(mask), None)
+    half.losses(_uniform_model(), key, TextBatch(jnp.asarray(ids), jnp.asarray(mask)), None)
   for masked in hidden:
     chosen = np.asarray(masked.targets)[np.asarray(masked.weights) > 0]
     assert len(chosen) >= len(ids)
@@ -107,7 +108,7 @@ def test_special_tokens_are_never_to_be_predicted(monkeypatch):
 def _uniform_model():
   """Logits without a model."""
 
-  def model(token_ids, mask, positions, rngs):
+  def model(batch, positions, rngs):
     return jnp.zeros((*positions.shape, V))
 
   model.encoder = types.SimpleNamespace(token=types.SimpleNamespace(num_embeddings=V))
@@ -117,10 +118,10 @@ def _uniform_model():
 def test_texts_are_held_out_or_trained_on():
   ids, mask = np.arange(100).reshape(50, 2), np.ones((50, 2), int)
   parts = split(ids, mask)
-  held_out, train = parts.held_out[0][:, 0], parts.train[0][:, 0]
-  assert (len(held_out), len(train)) == (16, 34)
+  held_out, train = parts.held_out[0][:, 0], parts.train.read(np.arange(34)).input_ids[:, 0]
+  assert (len(held_out), parts.train.size) == (16, 34)
   assert sorted([*held_out, *train]) == list(range(0, 100, 2))
   few = split(ids[:5], mask[:5])
-  assert (len(few.held_out[0]), len(few.train[0])) == (2, 3)
+  assert (len(few.held_out[0]), few.train.size) == (2, 3)
   with pytest.raises(InputError, match='1 texts before the cut are too few'):
     split(ids[:1], mask[:1])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import builder, dataset, sources, splits
+from rec_jax.data import builder, corpus, dataset, sources, splits
 from rec_jax.data.config import DataConfig
 from rec_jax.data.splits import Split
 from rec_jax.data.tables import Tables, read_tables, take_first
@@ -35,6 +35,9 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   with runs.unchanged_on_bad_input(workdir):
     stage_dir = runs.start(config, workdir, 'prepare')
     if stage_dir is not None:
+      if config.pretrain.corpus:
+        # Better now than when the next stage reads it.
+        corpus.paths(config.pretrain.corpus)
       with runs.timed(stage_dir, 'prepare'):
         summary = _prepare(config.data, stage_dir)
       runs.record(workdir, dataset=summary['name'], fingerprint=summary['fingerprint'])

@@ -1,1 +1,1 @@
-"""The text encoder, continued on unlabelled text."""
+"""The text encoder, continued on text or on what users chose."""

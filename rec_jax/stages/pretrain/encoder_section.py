@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rec_jax.evaluation import intervals
 from rec_jax.evaluation.intervals import Estimate
@@ -12,34 +12,56 @@ from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.pretrain import judgement
 
-_MASKED, _CAUSAL = 'masked_lm_loss', 'causal_lm_loss'
-_TARGETS = {_MASKED: ('hidden', 'hidden words'), _CAUSAL: ('following', 'the next word')}
+
+class _Task(NamedTuple):
+  """What an objective is to a reader: what a loss is of, what is learnt, and from what."""
+
+  unit: str
+  task: str
+  texts: str
+
+
+_UNLABELLED = 'unlabelled text'
+_TASKS = {
+  'masked_lm_loss': _Task('a hidden token', 'guess hidden words', _UNLABELLED),
+  'causal_lm_loss': _Task('a following token', 'guess the next word', _UNLABELLED),
+  'contrastive_loss': _Task('a text', 'tell each text from others', _UNLABELLED),
+  'item_loss': _Task(
+    'an item', 'tell what a user chose from other items', 'the training events, read as texts'
+  ),
+}
+_WITH_HEAD = (
+  'A head that is to {task} is trained on the frozen encoder, and another together with the '
+  'encoder, for as many steps on the same texts. If the second ends lower, the encoder has learnt '
+  'something about these texts.'
+)
 
 
 def section(found: Results) -> Section:
-  """Held-out losses and learning curves of both variants, and what became of the text vectors."""
+  """Held-out losses and learning curves of each variant, and what became of the text vectors."""
   rows = [row for row in found.rows if row['stage'] == 'pretrain']
-  (metric,) = {row['metric'] for row in rows if row['metric'] in (_MASKED, _CAUSAL)}
-  target, task = _TARGETS[metric]
-  table = Table(
-    f'Loss on held-out text, in nats a {target} token (lower is better)',
-    ['what is trained', 'loss'],
-    [[row['subject'], intervals.from_json(row)] for row in rows if row['metric'] == metric],
-    f'A head that guesses {task} is trained on the frozen encoder, and another together with '
-    'the encoder, for as many steps on the same texts. If the second ends lower, the encoder has '
-    f'learnt something about these texts. {wording.sentence(rows[0]["protocol"])}',
-  )
+  (metric,) = {row['metric'] for row in rows if row['metric'] in _TASKS}
+  task = _TASKS[metric]
   losses = {
     variant: found.scalars[name]['loss']
     for variant, name in (('frozen', 'pretrain/frozen'), ('continued', 'pretrain/continued'))
     if 'loss' in found.scalars.get(name, {})
   }
+  of_loss = [row for row in rows if row['metric'] == metric]
+  has_head = any(row['subject'] == 'untrained head' for row in of_loss)
+  said = _WITH_HEAD.format(task=task.task) if has_head else f'The encoder learns to {task.task}.'
+  table = Table(
+    f'Loss on what was held out, in nats {task.unit} (lower is better)',
+    ['what is trained', 'loss'],
+    [[row['subject'], intervals.from_json(row)] for row in of_loss],
+    f'{said} {wording.sentence(of_loss[0]["protocol"])}',
+  )
   return Section(
     'Text encoder',
     'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
-    f'on learning to guess {task}, in the unlabelled text of this data set.',
+    f'on learning to {task.task}, in {task.texts}.',
     [table, *_judgement(rows)],
-    figures.learning_curves('Pre-training', {'training loss (nats a token)': losses}),
+    figures.learning_curves('Pre-training', {f'training loss (nats {task.unit})': losses}),
   )
 
 

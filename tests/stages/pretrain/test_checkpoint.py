@@ -1,12 +1,14 @@
 """The checkpoints of pre-training, judged by themselves."""
 
 import dataclasses
+import functools
 
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
+from rec_jax.stages.pretrain import encoder_section, judgement
 from rec_jax.stages.pretrain import stage as pretrain
 from rec_jax.tasks import text_encoders
-from tests.helpers import small
+from tests.helpers import made_up, small
 from tests.tasks.test_masked_language_modelling import texts
 
 
@@ -22,3 +24,31 @@ def test_checkpoints_give_the_losses_that_the_stage_reported(tmp_path, monkeypat
   # Four losses, three of retrieval, two of isotropy for each encoder, and which is handed on.
   assert len(reported) == 12
   assert pretrain.evaluate_checkpoints(config, tmp_path / 'run') == reported
+
+
+def test_an_objective_without_a_head_has_one_variant_and_its_own_words(tmp_path, monkeypatch):
+  """Hidden items, in every way of computing that a config can name at once."""
+  monkeypatch.setattr(artefacts, 'load_dataset', lambda _: small.dataset())
+  encoder = functools.partial(small.encoder, max_length=16)
+  monkeypatch.setattr(text_encoders, 'initial', encoder)
+  config = small.config(tmp_path)
+  config.pretrain = dataclasses.replace(
+    config.pretrain,
+    objective='masked_item',
+    history_items=2,
+    layout='packed',
+    micro_batches=2,
+    dtype='bfloat16',
+    rematerialise=True,
+  )
+  workdir = tmp_path / 'run'
+  runs.finish(runs.start(config, workdir, 'prepare'), [])
+  pretrain.run(config, workdir)
+  reported = runs.read_metrics(workdir, 'pretrain')
+  losses = [row['subject'] for row in reported if row['metric'] == 'item_loss']
+  assert losses == [judgement.BEFORE, judgement.CONTINUED, judgement.DIFFERENCE]
+  assert not (workdir / 'pretrain/frozen').exists()
+  assert pretrain.evaluate_checkpoints(config, workdir) == reported
+  section = encoder_section.section(made_up.results(rows=reported))
+  assert 'tell what a user chose from other items' in section.text
+  assert 'head' not in section.tables[0].note
