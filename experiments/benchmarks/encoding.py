@@ -83,5 +83,5 @@ def _peer(python: str) -> Mapping[str, float]:
 
 @functools.cache
 def _tokens(length: int) -> Tokens:
-  texts = sources.movielens().items.text[:NUM_TEXTS].tolist()
+  texts = sources.movielens().items['text'][:NUM_TEXTS].to_list()
   return text_encoders.encode(DataConfig(text_length=length), texts)

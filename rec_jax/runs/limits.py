@@ -12,7 +12,7 @@ from rec_jax.losses.adversarial import METHODS
 from rec_jax.models.compute import DTYPES
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, OBJECTIVES
+from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, PRETRAIN_OBJECTIVES
 from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.tasks.objectives import OBJECTIVES
 from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -216,7 +216,7 @@ _WORDS = {
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
-  'pretrain.objective': OBJECTIVES,
+  'pretrain.objective': PRETRAIN_OBJECTIVES,
   'pretrain.layout': LAYOUTS,
   'pretrain.dtype': DTYPES,
   'finetune.encoder_method': TUNING_METHODS,

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from rec_jax.data.pipeline import text_batches
+from rec_jax.data import pipeline
 from rec_jax.losses.classification import binary_cross_entropy
 from rec_jax.losses.language_modelling import token_cross_entropy
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
@@ -110,7 +110,9 @@ def task(problem: Problem, config: FinetuneConfig, balanced: bool, seed: int) ->
     model=problem.model,
     trainable=problem.trainable,
     losses=losses,
-    batches=text_batches(len(train.labels), config.batch_size, seed),
+    batches=pipeline.shuffled(len(train.labels), config.batch_size, seed).to_iter_dataset(
+      pipeline.READ
+    ),
     optimizer=_optimizer(config, num_steps, problem.model),
     schedule=Schedule(num_steps, config.validate_every, config.patience),
     validate=validate,

@@ -6,7 +6,7 @@ import dataclasses
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
 
 # What the text encoder is pre-trained on, see `PretrainConfig`.
-OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
+PRETRAIN_OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
 # Which items a two-tower model knows by text and id, by id alone, by text alone.
 FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
 

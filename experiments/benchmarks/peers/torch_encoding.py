@@ -16,7 +16,7 @@ with np.load(sizes['tokens']) as tokens:
   ids, mask = (torch.from_numpy(tokens[name].astype(np.int64)) for name in ('ids', 'mask'))
 
 
-def encode():
+def encode() -> torch.Tensor:
   """[n, 384] unit vectors of all texts."""
   vectors = []
   for start in range(0, len(ids), sizes['batch']):
