@@ -10,9 +10,10 @@ import pytest
 
 from experiments import benchmarks
 from experiments.benchmarks import compile as compile_times
-from experiments.benchmarks import quality, scaling, streams
+from experiments.benchmarks import pretraining_step, quality, scaling, streams
 from rec_jax import bandits
 from rec_jax.bandits.base import Belief, Explorer
+from rec_jax.models.config import TextEncoderConfig, TransformerConfig
 from rec_jax.runs import study
 from rec_jax.types import ArmSpec, InputError
 
@@ -45,6 +46,16 @@ def test_the_floor_of_memory_is_that_of_the_numbers_read():
   assert len({size.label for size in sizes}) == len(sizes) == 19
   # The largest state of all: 80 arms, 256 dimensions.
   assert all(size.num_seeds * 4 * size.floats <= scaling._LARGEST_STATE for size in sizes)
+
+
+def test_the_products_of_a_step_are_counted():
+  blocks = TransformerConfig(num_layers=2, num_heads=1, hidden_dim=3, mlp_dim=5)
+  sizes = TextEncoderConfig(vocab_size=7, transformer=blocks)
+  # Of a token: four projections, two matrices of the feed-forward layer, and in attention
+  # products with as many keys and values as there are tokens. Of a prediction: head and output.
+  forward = 2 * (4 * 6) * (4 * 9 + 2 * 15 + 2 * 6 * 3) + 4 * 2 * (9 + 21)
+  found = pretraining_step.step_flops(pretraining_step.Case(4, 6), sizes, 2)
+  assert found == 3 * 2 * forward
 
 
 def test_every_pair_of_the_registry_is_compiled():
