@@ -133,15 +133,21 @@ def _of_averages(found: Report, plain: Report, gain: Mapping[str, Estimate]) -> 
 
 
 def _summary(found: Report, gain: Mapping[str, Estimate]) -> Summary:
-  better = gain[MACRO].low > 0
-  verdict = 'tells classes apart' if better else 'is not clearly better than no model'
+  said: dict[bool, list[str]] = {True: [], False: []}
+  for name, each in gain.items():
+    is_settled = each.low > 0 or each.high < 0
+    how = ('better' if each.low > 0 else 'worse') if is_settled else 'not clearly better or worse'
+    said[is_settled].append(f'By the {name} of F1 the model is {how} than the most frequent class.')
   return Summary(
     headlines=[
       Headline('F1, macro average', found.averages[MACRO][F1], 'mean over the classes'),
       Headline('more than the most frequent class', gain[MACRO], 'paired'),
     ],
-    conclusions=[f'By the macro average of F1 the model {verdict}.'],
-    limits=['One model of one seed: how much another seed would change is not in the intervals.'],
+    conclusions=said[True],
+    limits=[
+      *said[False],
+      'One model of one seed: how much another seed would change is not in the intervals.',
+    ],
   )
 
 
