@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import os
+import sys
 import threading
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +22,10 @@ os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 # Else the keys of a cache hold the name of its directory, and a copy of it is of no use.
 os.environ['JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES'] = 'none'
+
+# Of the memory maps that Linux allows a process, 65,530 unless it is told otherwise, each compiled
+# program holds a handful as long as it is remembered; where they are used up it crashes.
+_MAPS, _MOST_MAPS = Path('/proc/self/maps'), 30_000
 
 # A script with a requirement of its own, which doctests would import.
 collect_ignore = ['mutants.py']
@@ -53,6 +59,31 @@ def context_of_a_thread():
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(mlir, 'make_ir_context', context)
     yield
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+  """Figures are laid out and left empty, but for tests of drawing: half of the time of a page."""
+  is_of_drawing = request.node.get_closest_marker('drawn') or 'report' in request.node.path.parts
+  # Whoever has not imported it draws nothing.
+  if 'matplotlib.figure' in sys.modules and not is_of_drawing:
+
+    def write(figure, stream, **options):
+      stream.write('<svg/>')
+
+    monkeypatch.setattr('matplotlib.figure.Figure.savefig', write)
+
+
+def pytest_runtest_teardown(item, nextitem):
+  """Forgets compiled programs between two files where there are many."""
+  if nextitem is None or nextitem.path == item.path or not _MAPS.exists():
+    return
+  with _MAPS.open('rb') as maps:
+    number = sum(1 for _ in maps)
+  if number > _MOST_MAPS:
+    import jax
+
+    jax.clear_caches()
 
 
 def pytest_collection_modifyitems(items):

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 # Name -> the module that declares it.
 _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
+  'ranking_objectives': 'experiments.studies.ranking_objectives',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
   'new_items': 'experiments.studies.new_items',
+  'when_text_pays': 'experiments.studies.when_text_pays',
   'overfitting': 'experiments.studies.overfitting',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
@@ -42,6 +44,7 @@ _MODULES = {
   'service': 'experiments.benchmarks.service',
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',
+  'encoding': 'experiments.benchmarks.encoding',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

@@ -20,6 +20,9 @@ from rec_jax.tasks import item_to_item, next_item
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
 
+# Ends the label of a share.
+OF_EVENTS = ' of the events'
+
 _TRAINED = ('prepare', 'pretrain', 'finetune')
 
 
@@ -116,6 +119,21 @@ def _shares(cuts: str) -> list[float]:
     return [float(cut) for cut in cuts.split(',')]
   except ValueError:
     raise InputError(f'cuts is "{cuts}"; set --config.cuts to shares, as 0.5,0.7,0.9') from None
+
+
+def shares_of_events(shares: str) -> dict[str, float]:
+  """Label -> share of the training events, from a list with commas.
+
+  Raises:
+    InputError: one is none.
+  """
+  try:
+    found = [float(share) for share in shares.split(',')]
+  except ValueError:
+    found = [0.0]
+  if not all(0 < share <= 1 for share in found):
+    raise InputError(f'shares is "{shares}"; set --config.shares to shares, as 0.01,0.1,1')
+  return {f'{100 * share:g}%{OF_EVENTS}': share for share in found}
 
 
 def pretrained(config: Config, root: Path) -> Path:

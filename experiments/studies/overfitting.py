@@ -21,7 +21,6 @@ from rec_jax.tasks import full_ranking, item_to_item, next_item, text_encoders
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.tasks.next_item import CatalogueText
 from rec_jax.training import loop
-from rec_jax.types import InputError
 
 NONE = 'none'
 # Training events that are ranked for the gap.
@@ -132,13 +131,13 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
   variants = text_encoders.encode_variants(
     config.chain.data, dataset.items.text.tolist(), settings.text_variants, config.seed
   )
-  text = next_item.with_variants(text, encoder, variants, settings)
+  text = next_item.with_variants(text, encoder, variants)
   found = {}
-  for share in _shares(config.shares):
+  for label, share in chain.shares_of_events(config.shares).items():
     split = splits.thin(dataset.interactions, dataset.split, share, config.seed)
     thinned = dataclasses.replace(dataset, split=split)
     for metric, values in _of_share(config, encoder, text, thinned).items():
-      found[f'{share:.0%} of the events, {metric}'] = values
+      found[f'{label}, {metric}'] = values
   return found
 
 
@@ -207,18 +206,8 @@ def _trained(
     state, parts = loop.train(task, directory, key, dataclasses.asdict(config))
   chosen = state.best if settings.patience else (state.average, state.cache)
   model = nnx.view(parts.merge(*chosen), deterministic=True)
-  next_item.complete(model, text, settings)
+  next_item.complete(model, text)
   return model
 
 
 _score = nnx.jit(next_item.score)
-
-
-def _shares(shares: str) -> list[float]:
-  try:
-    found = [float(share) for share in shares.split(',')]
-  except ValueError:
-    found = [0.0]
-  if not all(0 < share <= 1 for share in found):
-    raise InputError(f'shares is "{shares}"; set --config.shares to shares, as 0.01,0.1,1')
-  return found

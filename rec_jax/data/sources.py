@@ -33,21 +33,30 @@ def movielens() -> Tables:
   Raises:
     InputError: a data package is absent or not the pinned one.
   """
-  catalogue = _catalogue()
-  index = films.index_films(films.read_films(_locate(_OMDB)))
-  matches = {item: films.find(film, index) for item, film in catalogue.items()}
-  items = pl.DataFrame(
-    {
-      'item_id': list(catalogue),
-      'text': [films.describe(_enriched(film, matches[item])) for item, film in catalogue.items()],
-    }
-  )
+  known, num_matched = _known_films()
+  text = [films.describe(film) for film in known.values()]
+  items = pl.DataFrame({'item_id': list(known), 'text': text})
   return Tables(
     name='MovieLens-100k',
     interactions=_ratings(),
     items=items,
     licence='GroupLens: research use, no redistribution; film facts (OMDb) CC0',
-    notes={'films_matched': sum(film is not None for film in matches.values())},
+    notes={'films_matched': num_matched},
+  )
+
+
+def movielens_genres() -> pl.DataFrame:
+  """Films by item_id: the text of `movielens` without the genres, and these as a list.
+
+  Raises:
+    InputError: as there.
+  """
+  known, _ = _known_films()
+  text = [films.describe(dataclasses.replace(film, genres=())) for film in known.values()]
+  labels = [list(film.genres) for film in known.values()]
+  return pl.DataFrame(
+    {'item_id': list(known), 'text': text, 'labels': labels},
+    schema_overrides={'labels': pl.List(pl.String)},
   )
 
 
@@ -238,6 +247,15 @@ def _ratings() -> pl.DataFrame:
     pl.col('rating').cast(pl.Float32),
     pl.col('row').cast(pl.Int64),
   )
+
+
+def _known_films() -> tuple[dict[str, films.Film], int]:
+  """The films of MovieLens by item id with all that is known of them, and how many were matched."""
+  catalogue = _catalogue()
+  index = films.index_films(films.read_films(_locate(_OMDB)))
+  matches = {item: films.find(film, index) for item, film in catalogue.items()}
+  known = {item: _enriched(film, matches[item]) for item, film in catalogue.items()}
+  return known, sum(film is not None for film in matches.values())
 
 
 def _catalogue() -> dict[str, films.Film]:

@@ -76,7 +76,7 @@ def read_tables(config: DataConfig) -> Tables:
       from 1, without the header) and remedy.
   """
   table = table_files.scan(config.interactions, 'config.data.interactions')
-  items, chosen = _items(table_files.scan(config.items, 'config.data.items'), config)
+  items, chosen = read_items(config)
   raw = _raw_events(table, config)
   events = _in_time_order(_with_quantity(raw, config))
   unique = _without_duplicates(events, config)
@@ -97,6 +97,15 @@ def read_tables(config: DataConfig) -> Tables:
       'text_columns': ', '.join(chosen),
     },
   )
+
+
+def read_items(config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
+  """The table of item_id and text, and the columns that the text was joined from.
+
+  Raises:
+    InputError: as in `read_tables`.
+  """
+  return _items(table_files.scan(config.items, 'config.data.items'), config)
 
 
 def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
@@ -203,7 +212,6 @@ def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataC
 
 
 def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
-  """The table of item_id and text, and the columns that the text was joined from."""
   path = config.items
   table_files.require(table, config.item_column, 'config.data.item_column')
   named = [column.strip() for column in config.text_columns.split(',') if column.strip()]

@@ -142,6 +142,16 @@ def paired_difference(
   return user_mean(key, values - baseline, level=level, resamples=resamples)
 
 
+def resampled_means(key: jax.Array, values: ArrayLike, resamples: int = RESAMPLES) -> np.ndarray:
+  """[resamples, m] means of n units drawn with replacement from [n, m], for what is not a mean.
+
+  The same key draws the same of n units, whatever their values are.
+  """
+  values = np.asarray(values, np.float64)
+  centre = values.mean(0)
+  return centre + _resampled_means(key, values - centre, resamples)
+
+
 def t_interval(values: ArrayLike, *, level: float = 0.95) -> Estimate:
   """Mean of [n] independent values with Student's interval: for few values, such as seeds.
 

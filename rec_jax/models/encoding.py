@@ -1,7 +1,7 @@
-"""Text vectors of many texts, in batches that are compiled once."""
+"""Text vectors of many texts, in batches that are compiled once for texts of like length."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -11,6 +11,8 @@ from rec_jax.models.text_encoder import TextEncoder
 
 # Texts encoded at once: [64, 32, 1536] activations stay in the processor's cache.
 _BATCH = 64
+# Texts are padded to a multiple of `_STEP` tokens. A length that fewer have is not worth a program.
+_STEP, _FEWEST = 16, 256
 
 
 def text_vectors(encoder: TextEncoder, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -21,7 +23,7 @@ def text_vectors(encoder: TextEncoder, input_ids: np.ndarray, mask: np.ndarray) 
 def lower_activations(
   encoder: TextEncoder, input_ids: np.ndarray, mask: np.ndarray, depth: int
 ) -> np.ndarray:
-  """[n, L, H], texts [n, L] after the first `depth` blocks."""
+  """[n, L, H], texts [n, L] after the first `depth` blocks; what stands at padding says nothing."""
   return _in_batches(functools.partial(_lower, depth=depth), encoder, input_ids, mask)
 
 
@@ -48,13 +50,34 @@ def _upper(encoder: TextEncoder, hidden: jax.Array, mask: jax.Array, depth: int)
 
 
 def _in_batches(
-  function: Callable[..., jax.Array], encoder: TextEncoder, *arrays: np.ndarray
+  function: Callable[..., jax.Array], encoder: TextEncoder, inputs: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:
-  """function(encoder, *rows) over batches of rows, the last one padded by repetition."""
+  """function(encoder, inputs, mask) over batches of texts [n, L] of like length."""
   encoder = nnx.view(encoder, deterministic=True)
-  num_rows = len(arrays[0])
-  parts = []
-  for start in range(0, num_rows, _BATCH):
-    rows = np.minimum(np.arange(start, start + _BATCH), num_rows - 1)
-    parts.append(np.asarray(function(encoder, *(array[rows] for array in arrays))))
-  return np.concatenate(parts)[:num_rows]
+  found: np.ndarray | None = None
+  for rows, width in _buckets(mask):
+    for start in range(0, len(rows), _BATCH):
+      # The last batch is padded by repetition.
+      batch = rows[np.minimum(np.arange(start, start + _BATCH), len(rows) - 1)]
+      part = np.asarray(function(encoder, inputs[batch, :width], mask[batch, :width]))
+      if found is None:
+        shape = mask.shape if part.ndim == 3 else mask.shape[:1]
+        found = np.zeros((*shape, part.shape[-1]), part.dtype)
+      found[(batch, slice(width)) if part.ndim == 3 else batch] = part
+  if found is None:
+    raise ValueError('there is no text')
+  return found
+
+
+def _buckets(mask: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+  """Rows of a mask [n, L], and a number of tokens that all of them end within."""
+  # Of the last token, whatever is hidden before it.
+  ends = mask.shape[1] - np.argmax(mask[:, ::-1] > 0, axis=1)
+  left = np.argsort(ends, kind='stable')
+  for width in range(_STEP, mask.shape[1], _STEP):
+    number = np.searchsorted(ends[left], width, side='right')
+    if number >= _FEWEST:
+      yield left[:number], width
+      left = left[number:]
+  if len(left):
+    yield left, mask.shape[1]

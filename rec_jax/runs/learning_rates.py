@@ -65,7 +65,7 @@ def _finetune(config: Config, workdir: str | os.PathLike[str]) -> Task:
   return next_item.task(
     settings.variants.split(',')[0],
     nnx.clone(encoder),
-    next_item.with_variants(text, encoder, variants, settings),
+    next_item.with_variants(text, encoder, variants),
     dataset,
     settings,
     config.data.positive_rating,

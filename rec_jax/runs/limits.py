@@ -12,8 +12,9 @@ from rec_jax.losses.adversarial import METHODS
 from rec_jax.models.compute import DTYPES
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, OBJECTIVES
+from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, PRETRAIN_OBJECTIVES
 from rec_jax.tasks.encoder_sizes import sizes
+from rec_jax.tasks.objectives import OBJECTIVES
 from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
 from rec_jax.types import InputError
 
@@ -161,6 +162,7 @@ _LIMITS = {
   'finetune.max_reorder_rate': _SHARE,
   'finetune.consistency_weight': _FACTOR,
   'finetune.adversary_radius': _POSITIVE_FACTOR,
+  'finetune.num_negatives': _ROWS,
   'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
   'finetune.encoder_start': _COUNT_OR_NONE,
@@ -214,10 +216,11 @@ _WORDS = {
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),
-  'pretrain.objective': OBJECTIVES,
+  'pretrain.objective': PRETRAIN_OBJECTIVES,
   'pretrain.layout': LAYOUTS,
   'pretrain.dtype': DTYPES,
   'finetune.encoder_method': TUNING_METHODS,
+  'finetune.objective': OBJECTIVES,
   'finetune.adversary': METHODS,
   **dict.fromkeys((f'{stage}.optimizer' for stage in _TRAINED), OPTIMIZERS),
   **dict.fromkeys((f'{stage}.schedule' for stage in _TRAINED), SCHEDULES),

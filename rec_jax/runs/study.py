@@ -79,11 +79,13 @@ class Study:
 
 @dataclasses.dataclass
 class _Asked:
-  """What the manifest holds of a study, by whose fields another study is told apart."""
+  """What the manifest holds of a study, by whose fields another study is told apart.
+
+  How many seeds are run is no field: those that are missing are added to those that are there.
+  """
 
   study: str
   seed: int
-  seeds: list[int]
   variants: dict[str, dict[str, Any]]
   config: Any
 
@@ -101,7 +103,7 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
   workdir = Path(workdir)
   seeds = [study.config.seed + seed for seed in study.seeds]
   variants = {label: dict(fields) for label, fields in study.variants.items()}
-  runs.claim(_Asked(name, seeds[0], seeds, variants, study.config), workdir, workdir / 'parts')
+  runs.claim(_Asked(name, study.config.seed, variants, study.config), workdir, workdir / 'parts')
   frame = _per_unit(name, study, seeds, workdir)
   _write_frame(workdir / 'per_unit.parquet', frame)
   results = study_results.results(frame, study.baseline, study.expected, study.compare)

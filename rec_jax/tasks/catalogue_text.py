@@ -16,11 +16,13 @@ class CatalogueText:
     mask: [N, L].
     shifts: [V, N, H], from the text vector of each item to that of each of its V variants, by the
       encoder before it is adapted.
+    depth: how many blocks these are; the others make text vectors of `lower`.
   """
 
   lower: jax.Array
   mask: jax.Array
   shifts: jax.Array
+  depth: int = struct.field(pytree_node=False)
 
 
 def choose_items(key: jax.Array, items: jax.Array, num_items: int, count: int) -> jax.Array:
@@ -38,8 +40,8 @@ def choose_items(key: jax.Array, items: jax.Array, num_items: int, count: int) -
 
 
 def encode_again(
-  encoder: TextEncoder, text: CatalogueText, chosen: jax.Array, depth: int, rngs: nnx.Rngs | None
+  encoder: TextEncoder, text: CatalogueText, chosen: jax.Array, rngs: nnx.Rngs | None
 ) -> jax.Array:
-  """[n, H] text vectors of the items chosen [n], by the blocks from `depth` on as they now are."""
+  """[n, H] text vectors of the items chosen [n], by the upper blocks as they now are."""
   mask = text.mask[chosen]
-  return encoder.pool(encoder.upper(text.lower[chosen], mask, depth, rngs), mask)
+  return encoder.pool(encoder.upper(text.lower[chosen], mask, text.depth, rngs), mask)

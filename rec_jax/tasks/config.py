@@ -6,7 +6,7 @@ import dataclasses
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
 
 # What the text encoder is pre-trained on, see `PretrainConfig`.
-OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
+PRETRAIN_OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
 # Which items a two-tower model knows by text and id, by id alone, by text alone.
 FINETUNE_VARIANTS = ('teacher', 'id_only', 'text_only')
 
@@ -87,6 +87,8 @@ class FinetuneConfig:
     num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.
     batch_size: histories a step.
     num_predictions: events a step that are predicted, drawn from the batch.
+    objective: what is descended on them, one of `objectives.OBJECTIVES`.
+    num_negatives: K, items that are drawn for each of them; 'softmax' needs none.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the towers.
@@ -133,6 +135,8 @@ class FinetuneConfig:
   num_steps: int = 0
   batch_size: int = 16
   num_predictions: int = 400
+  objective: str = 'softmax'
+  num_negatives: int = 100
   optimizer: str = 'adamw'
   schedule: str = 'cosine'
   learning_rate: float = 2e-3

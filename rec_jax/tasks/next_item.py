@@ -23,7 +23,7 @@ from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
-from rec_jax.tasks import events, remedies
+from rec_jax.tasks import events, objectives, remedies
 from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.training import optimizers
@@ -47,16 +47,16 @@ def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfi
   depth = _depth(encoder, config)
   lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
   no_shifts = jnp.zeros((0, *lower.shape[::2]))
-  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts)
+  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts, depth)
 
 
 def with_variants(
-  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens], config: FinetuneConfig
+  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens]
 ) -> CatalogueText:
   """The catalogue and what training may read in place of each of its texts."""
   if not variants:
     return text
-  vectors = text_vectors(encoder, text, config)
+  vectors = text_vectors(encoder, text)
   shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
   return dataclasses.replace(text, shifts=jnp.stack(shifts))
 
@@ -142,11 +142,16 @@ def task(
 
   Where there are ids they start from the `spectrum` of the training events, on which the task then
   improves: from random vectors a large catalogue takes many times as many steps.
+
+  Raises:
+    ValueError: the text has passed blocks that are to be adapted.
   """
+  if text.depth > _depth(encoder, config):
+    raise ValueError(f'{config.encoder_method} adapts blocks that the text has passed')
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
   model = new_model(variant, encoder, config, dataset.items.num_items, seed)
-  cache = encode_catalogue(model, text, config) if model.encoder else np.zeros((len(text.mask), 0))
+  cache = encode_catalogue(model, text) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
   model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
   if model.towers.items.id is not None:
@@ -166,7 +171,7 @@ def task(
     if step != joint.stop or not joint:
       return state
     current = parts.merge(state.params, state.cache)
-    current.towers.items.text[...] = jnp.asarray(encode_catalogue(current, text, config))
+    current.towers.items.text[...] = jnp.asarray(encode_catalogue(current, text))
     # The encoder is at rest from here on. Its average, which lags behind, would drift away from
     # the text vectors that the towers now learn to read.
     settled = nnx.filter_state(state.params, _ENCODER)
@@ -191,24 +196,22 @@ def task(
   )
 
 
-def complete(model: TwoTowerModel, text: CatalogueText, config: FinetuneConfig) -> None:
+def complete(model: TwoTowerModel, text: CatalogueText) -> None:
   """Makes a trained model whole: text vectors of its own encoder, and cold items in their place."""
   if model.encoder is not None:
-    model.towers.items.text[...] = jnp.asarray(encode_catalogue(model, text, config))
+    model.towers.items.text[...] = jnp.asarray(encode_catalogue(model, text))
   model.towers.items.place_unseen()
 
 
-def encode_catalogue(
-  model: TwoTowerModel, text: CatalogueText, config: FinetuneConfig
-) -> np.ndarray:
+def encode_catalogue(model: TwoTowerModel, text: CatalogueText) -> np.ndarray:
   """[N, H] text vectors of all items by the encoder of the model."""
-  return text_vectors(text_encoder(model), text, config)
+  return text_vectors(text_encoder(model), text)
 
 
-def text_vectors(encoder: TextEncoder, text: CatalogueText, config: FinetuneConfig) -> np.ndarray:
+def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
   """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
   rows = np.asarray(text.lower), np.asarray(text.mask)
-  return encoding.upper_text_vectors(encoder, *rows, _depth(encoder, config))
+  return encoding.upper_text_vectors(encoder, *rows, text.depth)
 
 
 _ENCODER = nnx.PathContains('encoder')
@@ -262,14 +265,14 @@ def _losses(
   *,
   config: FinetuneConfig,
 ) -> tuple[jax.Array, jax.Array, Metrics]:
-  """-log P(next item | user) [P], over a random part of the events of a batch."""
-  dropout, choose, pick = jax.random.split(key, 3)
+  """Of the next item [P], over a random part of the events of a batch."""
+  dropout, choose, pick, of_negatives = jax.random.split(key, 4)
   items, tower = batch['items'], model.towers.items
   if phase == 'joint':
     dropout, of_encoder = jax.random.split(dropout)
     encoder, rngs = text_encoder(model), nnx.Rngs(dropout=of_encoder)
     chosen = choose_items(choose, items, len(text.mask), config.encoder_items)
-    again = encode_again(encoder, text, chosen, _depth(encoder, config), rngs)
+    again = encode_again(encoder, text, chosen, rngs)
     tower.text[...] = tower.text[...].at[chosen].set(again)
   text_vectors = tower.text[...]
   if len(text.shifts) and model.encoder is not None:
@@ -289,5 +292,6 @@ def _losses(
   weights = (target > 0).astype(jnp.float32)
   targets = jnp.maximum(target - 1, 0)
   known = tower.has_id[...]
-  losses = remedies.losses(dropout, forward, targets, weights, known, tower.dim, config)
-  return losses, weights, {}
+  objective = objectives.make(config.objective, of_negatives, targets, known, config.num_negatives)
+  shape = len(known), tower.dim
+  return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}

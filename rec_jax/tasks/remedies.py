@@ -5,24 +5,23 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from rec_jax.losses import adversarial, consistency
-from rec_jax.losses.retrieval import full_softmax
+from rec_jax.losses import adversarial
 from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.objectives import Objective, Vectors
 
 # (key of dropout, shift [N, D] of the item vectors) -> user vectors [P, D], item vectors [N, D].
-Forward = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Forward = Callable[[jax.Array, jax.Array], Vectors]
 
 
 def losses(
   key: jax.Array,
   forward: Forward,
-  target: jax.Array,
+  objective: Objective,
   weights: jax.Array,
-  known: jax.Array,
-  dim: int,
+  shape: tuple[int, int],
   config: FinetuneConfig,
 ) -> jax.Array:
-  """-log P(target | user), and what else the config asks of it.
+  """The losses of an objective, and what else the config asks of it.
 
   With an adversary it is the mean over the shifts of `adversarial.points`. With R-Drop a second
   pass joins the mean, and half of the weight times the divergence of both passes is added: that is
@@ -31,22 +30,20 @@ def losses(
   Args:
     key: typed key.
     forward: what is trained.
-    target: [P] int32.
+    objective: of P events.
     weights: [P] of the losses in their mean.
-    known: [N] bool, the items of the softmax.
-    dim: D.
+    shape: N and D.
     config: which remedies.
 
   Returns:
     [P] float32.
   """
-  shape = len(known), dim
   attack, first, second = key, key, key
   if config.adversary != 'none' or config.consistency_weight:
     attack, first, second = jax.random.split(key, 3)
 
   def of(shift: jax.Array) -> jax.Array:
-    return full_softmax(*forward(first, shift), target, known)
+    return objective.losses(forward(first, shift))
 
   points = adversarial.points(
     config.adversary,
@@ -58,11 +55,9 @@ def losses(
   values = jnp.stack([of(shift) for shift in points]).mean(0)
   if not config.consistency_weight:
     return values
-  users, items = forward(first, jnp.zeros(shape))
-  others, other_items = forward(second, jnp.zeros(shape))
-  divergence = consistency.symmetric_kl(users @ items.T, others @ other_items.T, known)
-  both = (values + full_softmax(others, other_items, target, known)) / 2
-  return both + config.consistency_weight / 2 * divergence
+  one, other = (forward(each, jnp.zeros(shape)) for each in (first, second))
+  both = (values + objective.losses(other)) / 2
+  return both + config.consistency_weight / 2 * objective.divergence(one, other)
 
 
 def varied_text(key: jax.Array, text: jax.Array, shifts: jax.Array) -> jax.Array:

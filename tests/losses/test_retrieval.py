@@ -1,10 +1,12 @@
-"""Softmax over a catalogue against a loop."""
+"""Softmax over a catalogue, and over a sample of it, against loops."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
-from rec_jax.losses.retrieval import full_softmax
+from rec_jax.losses.retrieval import full_softmax, sampled_softmax
 
 B, N, D = 4, 6, 3
 MASK = np.array([True, False, True, True, False, True])
@@ -53,3 +55,77 @@ def test_logits_of_any_size_are_safe(scale):
   )
   assert np.isfinite(loss)
   assert np.isfinite(grads).all()
+
+
+def sampled(logits, target, drawn, q):
+  """`sampled_softmax` of whole rows of logits [B, N], items drawn [B, K] with probabilities q."""
+  chosen = np.concatenate([target[:, None], drawn], axis=1)
+  log_expected = np.log(drawn.shape[1] * q[drawn])
+  picked = jnp.take_along_axis(jnp.asarray(logits), chosen, axis=1)
+  return sampled_softmax(picked, log_expected, drawn != target[:, None])
+
+
+def test_a_sample_of_all_items_once_is_the_catalogue():
+  users, items = vectors()
+  everything = np.tile(np.arange(N), (B, 1))
+  uniform = np.full(N, 1 / N)
+
+  def of_sample(users):
+    return sampled(users @ items.T, TARGET, everything, uniform)
+
+  def of_all(users):
+    return full_softmax(users, items, TARGET, np.ones(N, bool))
+
+  np.testing.assert_allclose(of_sample(users), of_all(users), rtol=1e-5)
+  gradients = (jax.jacobian(each)(users) for each in (of_sample, of_all))
+  np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_equals_a_loop_over_the_items_drawn():
+  users, items = vectors()
+  rng = np.random.default_rng(1)
+  logits, q = users @ items.T, rng.dirichlet(np.ones(N))
+  drawn = rng.integers(0, N, (B, 7))
+  expected = []
+  for row, goal, others in zip(np.float64(logits), TARGET, drawn, strict=True):
+    total = np.exp(row[goal])
+    total += sum(np.exp(row[i]) / (7 * q[i]) for i in others if i != goal)
+    expected.append(np.log(total) - row[goal])
+  np.testing.assert_allclose(sampled(logits, TARGET, drawn, q), expected, rtol=1e-4)
+  check_grads(lambda x: sampled(x, TARGET, drawn, q), (logits,), order=1, modes=('rev',), eps=1e-2)
+
+
+def test_its_gradient_goes_to_that_of_the_catalogue_as_the_sample_grows():
+  """Whatever the items are drawn by, if the probabilities are the right ones."""
+  users, items = vectors()
+  logits, rng = users @ items.T / 4, np.random.default_rng(2)
+  q = np.array([0.35, 0.25, 0.2, 0.1, 0.06, 0.04])
+  full = jax.grad(lambda x: full_softmax(x, np.eye(N), TARGET, np.ones(N, bool)).sum())(logits)
+
+  @jax.jit
+  @jax.grad
+  def gradient(logits, drawn, log_expected):
+    chosen = jnp.concatenate([jnp.broadcast_to(TARGET, (len(drawn), B))[..., None], drawn], -1)
+    rows = jnp.broadcast_to(logits, (len(drawn), B, N))
+    picked = jnp.take_along_axis(rows, chosen, axis=-1)
+    losses = sampled_softmax(picked, log_expected, drawn != TARGET[:, None])
+    return losses.mean(0).sum()
+
+  def distance(number, power=1.0):
+    drawn = rng.choice(N, (1000, B, number), p=q)
+    mean = gradient(logits, drawn, np.log(number * q[drawn] ** power))
+    return float(np.abs(mean - full).max())
+
+  few, many = distance(4), distance(256)
+  assert many < 0.01 and few > 0.1
+  # Without the correction it goes elsewhere, and with the other sign of log q too.
+  assert distance(64, power=0.0) > 0.1
+  assert distance(64, power=-1.0) > 0.1
+
+
+def test_a_sample_of_the_target_alone_costs_nothing():
+  logits = np.array([[1.0, 2.0, 2.0]], np.float32)
+  loss, gradient = jax.value_and_grad(
+    lambda x: sampled_softmax(x, 0.0, np.zeros((1, 2), bool)).sum()
+  )(logits)
+  assert loss == 0 and not np.asarray(gradient).any()

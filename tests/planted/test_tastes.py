@@ -1,10 +1,12 @@
 """The models find each of the planted tastes, and do not where what finds it is switched off."""
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 
+from rec_jax.tasks.objectives import OBJECTIVES
 from tests.helpers import small
 from tests.planted import checks, training, world
 
@@ -47,6 +49,26 @@ def test_the_teacher_beats_popularity(planted, teacher):
   random = training.untrained(planted.data, planted.encoder, 'teacher')
   with pytest.raises(AssertionError):
     checks.beats(ranked(training.by_model(random)), popular)
+
+
+@pytest.mark.parametrize(
+  'objective',
+  [
+    'binary_cross_entropy',
+    *(pytest.param(name, marks=pytest.mark.soak) for name in OBJECTIVES[1:3]),
+  ],
+)
+def test_every_objective_beats_popularity(planted, objective, tmp_path):
+  """Ids alone, a quarter of the steps: that they learn, not how far they come."""
+  config = dataclasses.replace(
+    training.FINETUNE, objective=objective, num_negatives=20, num_steps=100
+  )
+  model = training.two_tower(planted.data, planted.encoder, 'id_only', tmp_path, config)
+  ranked = (
+    checks.next_item(score, planted.asked, planted.data)
+    for score in (training.by_model(model), training.by_popularity(planted.data))
+  )
+  checks.beats(*ranked)
 
 
 def test_the_user_tower_reads_the_order_of_a_history(planted, teacher):

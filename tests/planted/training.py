@@ -51,13 +51,17 @@ DISTIL = DistilConfig(
 
 
 def two_tower(
-  dataset: Dataset, encoder: TextEncoder, variant: str, directory: Path
+  dataset: Dataset,
+  encoder: TextEncoder,
+  variant: str,
+  directory: Path,
+  config: FinetuneConfig = FINETUNE,
 ) -> TwoTowerModel:
   """The best model of a variant, as it has been trained."""
-  text = next_item.catalogue_text(encoder, dataset, FINETUNE)
-  spectrum = item_to_item.spectrum(dataset, FINETUNE, 0)
+  text = next_item.catalogue_text(encoder, dataset, config)
+  spectrum = item_to_item.spectrum(dataset, config, 0)
   task = next_item.task(
-    variant, nnx.clone(encoder), text, dataset, FINETUNE, POSITIVE_RATING, 0, spectrum
+    variant, nnx.clone(encoder), text, dataset, config, POSITIVE_RATING, 0, spectrum
   )
   state, parts = loop.train(task, directory, jax.random.key(0), {})
   return _completed(parts.merge(*state.best), dataset)
@@ -124,5 +128,5 @@ _student_scores = nnx.jit(distillation.score)
 def _completed(model: TwoTowerModel, dataset: Dataset) -> TwoTowerModel:
   if model.encoder is not None:
     text = next_item.catalogue_text(model.encoder, dataset, FINETUNE)
-    next_item.complete(model, text, FINETUNE)
+    next_item.complete(model, text)
   return nnx.view(model, deterministic=True)

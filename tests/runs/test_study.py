@@ -230,14 +230,30 @@ def test_a_metric_that_the_baseline_lacks_is_not_compared(tmp_path):
   assert ('better, minus plain', 'extra') not in found
 
 
+def test_seeds_are_added_to_a_finished_study_and_left_out_again(tmp_path):
+  measured = []
+
+  def counted(config, workdir):
+    measured.append((config.seed, config.part.gain))
+    return measure(config, workdir)
+
+  def table(seeds):
+    study.run('made_up', declared(measure=counted, seeds=seeds), tmp_path / 'study')
+    return rows(tmp_path / 'study')
+
+  one, both = table((3,)), table((3, 5))
+  assert measured == [(3, 0.0), (3, 0.5), (5, 0.0), (5, 0.5)]
+  study.run('made_up', declared(), tmp_path / 'at_once')
+  assert both == rows(tmp_path / 'at_once') != one
+  assert table((3,)) == one and len(measured) == 4
+
+
 def test_another_study_or_other_settings_need_another_workdir(tmp_path):
   study.run('made_up', declared(), tmp_path)
   with pytest.raises(InputError, match='study="made_up"'):
     study.run('other', declared(), tmp_path)
   with pytest.raises(InputError, match=r' config\.scale'):
     study.run('made_up', declared(config=Settings(scale=2.0)), tmp_path)
-  with pytest.raises(InputError, match='seeds'):
-    study.run('made_up', declared(seeds=(3,)), tmp_path)
   with pytest.raises(InputError, match=r'config\.variants\.'):
     study.run('made_up', declared(variants={'plain': {}}), tmp_path)
   with pytest.raises(InputError, match=r'config\.variants\.worse'):

@@ -1,5 +1,6 @@
 """What is predicted, and that cached text vectors and the encoder stay together."""
 
+import dataclasses
 import pathlib
 import types
 
@@ -47,13 +48,29 @@ def test_only_some_items_of_the_batch_are_encoded_again(setting):
   for items, in_batch in (([[1, 5, 0]], {0, 4}), ([list(range(1, 25))], set(range(24)))):
     count = setting.config.encoder_items
     chosen = catalogue_text.choose_items(jax.random.key(0), jnp.array(items), len(stale), count)
-    again = catalogue_text.encode_again(encoder, setting.text, chosen, 1, None)
+    again = catalogue_text.encode_again(encoder, setting.text, chosen, None)
     cache = np.asarray(stale.at[chosen].set(again))
     written = set(np.flatnonzero((cache != 7).any(1)).tolist())
     # 16 items: those of the batch first, then others at random.
     assert len(written) == setting.config.encoder_items
     assert written >= in_batch or written <= in_batch
     np.testing.assert_allclose(cache[list(written)], fresh[list(written)], atol=1e-5)
+
+
+def test_text_vectors_are_those_of_all_blocks_whatever_is_adapted(setting):
+  """A text that has passed fewer blocks than are at rest is still encoded by all of them."""
+  frozen = dataclasses.replace(setting.config, encoder_method='frozen')
+  whole_text = next_item.catalogue_text(small.encoder(), setting.dataset, frozen)
+  assert (setting.text.depth, whole_text.depth) == (1, 2)
+  encoder = nnx.view(small.encoder(), deterministic=True)
+  for text in (setting.text, whole_text):
+    found = next_item.text_vectors(encoder, text)
+    np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
+  spectrum = item_to_item.spectrum(setting.dataset, setting.config, 0)
+  with pytest.raises(ValueError, match='lora adapts blocks that the text has passed'):
+    next_item.task(
+      *('teacher', small.encoder(), whole_text, setting.dataset, setting.config, 4.0, 0, spectrum)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -134,7 +151,7 @@ def test_a_variant_trains_and_reads_what_its_name_says(variant, setting):
   assert any('items/project' in name for name in names) == (variant != 'id_only')
   assert any(name.startswith('encoder') for name in names) == (variant != 'id_only')
   model = nnx.view(parts.merge(state.params, state.cache), deterministic=True)
-  next_item.complete(model, setting.text, setting.config)
+  next_item.complete(model, setting.text)
   before = np.asarray(model.towers.items())
   if variant != 'id_only':
     model.towers.items.text[...] = model.towers.items.text[...][::-1]

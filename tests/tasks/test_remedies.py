@@ -14,7 +14,7 @@ from scipy import stats
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding
-from rec_jax.tasks import item_to_item, next_item, remedies
+from rec_jax.tasks import item_to_item, next_item, objectives, remedies
 from rec_jax.tasks.config import FinetuneConfig
 from tests.helpers import small
 
@@ -31,9 +31,10 @@ def forward(key, shift):
   return USERS + 0.1 * jax.random.normal(key, USERS.shape), TABLE + shift
 
 
-def value(**fields):
+def value(objective='softmax', **fields):
   config = FinetuneConfig(**fields)
-  return remedies.losses(KEY, forward, TARGET, WEIGHTS, KNOWN, D, config)
+  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
+  return remedies.losses(KEY, forward, chosen, WEIGHTS, (N, D), config)
 
 
 def plain(key, shift=0.0):
@@ -77,6 +78,24 @@ def test_a_larger_radius_is_a_higher_loss(adversary):
     (value(adversary=adversary, adversary_radius=radius) * WEIGHTS).sum() for radius in (0.01, 0.5)
   )
   assert far > near + 0.1
+
+
+@pytest.mark.parametrize('objective', objectives.OBJECTIVES[1:])
+def test_r_drop_compares_what_the_objective_predicts(objective):
+  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
+  _, first, second = jax.random.split(KEY, 3)
+  one, other = forward(first, 0.0), forward(second, 0.0)
+  assert np.allclose(chosen.divergence(one, one), 0) and (chosen.divergence(one, other) > 0).all()
+  expected = (chosen.losses(one) + chosen.losses(other)) / 2 + chosen.divergence(one, other)
+  np.testing.assert_allclose(value(objective, consistency_weight=2.0), expected, rtol=1e-5)
+
+
+def test_adversaries_raise_the_loss_of_any_objective():
+  near, far = (
+    (value('binary_cross_entropy', adversary='fgm', adversary_radius=radius) * WEIGHTS).sum()
+    for radius in (0.01, 0.5)
+  )
+  assert far > near + 0.02
 
 
 def test_a_text_and_its_variants_are_as_likely():
@@ -128,12 +147,12 @@ def test_the_two_towers_are_trained_with_what_is_asked(setting):
 
 def test_variants_are_encoded_once_beside_the_texts(setting):
   other = Tokens(setting.dataset.input_ids[::-1], setting.dataset.attention_mask[::-1], 0)
-  text = next_item.with_variants(setting.text, setting.encoder, [other], setting.config)
+  text = next_item.with_variants(setting.text, setting.encoder, [other])
   vectors = encoding.text_vectors(
     setting.encoder, setting.dataset.input_ids, setting.dataset.attention_mask
   )
   np.testing.assert_allclose(text.shifts, [vectors[::-1] - vectors], atol=1e-5)
-  assert next_item.with_variants(setting.text, setting.encoder, [], setting.config) is setting.text
+  assert next_item.with_variants(setting.text, setting.encoder, []) is setting.text
 
 
 def test_the_blocks_of_the_encoder_learn_at_rates_that_fall_downwards():

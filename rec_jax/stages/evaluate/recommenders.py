@@ -74,6 +74,11 @@ def two_towers(
     artefacts.load_two_tower(config, workdir, variant, seed, num_items)
     for seed in artefacts.seeds(config)
   )
+  return of_two_towers(models, num_items)
+
+
+def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> Recommender:
+  """Models in evaluation mode, one a seed."""
   return Recommender([_scorer(_two_tower_scores, model, num_items) for model in models])
 
 

@@ -1,0 +1,92 @@
+"""Labels of items, such as genre or news category, and texts that do not tell them.
+
+The text of an item is joined from all of its columns, that of the label too: a model that read it
+would have nothing to predict.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from rec_jax.data import columns, ids, sources, table_files, tables
+from rec_jax.data.columns import shown
+from rec_jax.data.config import DataConfig
+from rec_jax.types import InputError
+
+GENRE = 'genre'
+# Between the labels of one cell of text.
+_SEPARATOR = '|'
+
+
+class ItemLabels(NamedTuple):
+  """What items say of themselves, and how they are labelled.
+
+  Attributes:
+    text: [N] strings without the label.
+    labels: [N], those of each item: none where its cell is empty, or several.
+  """
+
+  text: list[str]
+  labels: list[tuple[str, ...]]
+
+
+def read(config: DataConfig, column: str, item_ids: Sequence[str]) -> ItemLabels:
+  """Labels and texts of the items of a data set.
+
+  Args:
+    config: of the data; of MovieLens there are genres.
+    column: of the item table. A cell holds one label, or several parted by '|', or a list.
+    item_ids: [N] of the data set.
+
+  Raises:
+    InputError: there is no such column, no text beside it, or the file is not the one that was
+      prepared.
+  """
+  found = _genres(column) if config.source == 'movielens' else _of_tables(config, column)
+  wanted = pl.DataFrame({'item_id': list(item_ids)}, schema={'item_id': pl.String})
+  joined = wanted.join(found, on='item_id', how='left', maintain_order='left')
+  if joined['text'].null_count():
+    missing = joined.filter(pl.col('text').is_null())['item_id'][0]
+    raise InputError(
+      f'{config.items} has no item "{shown(missing)}" any more: give the file that was prepared'
+    )
+  labels = [tuple(dict.fromkeys(cell)) for cell in joined['labels'].to_list()]
+  return ItemLabels(joined['text'].to_list(), labels)
+
+
+def _genres(column: str) -> pl.DataFrame:
+  if column != GENRE:
+    raise InputError(f'--column is "{column}"; of MovieLens there is {GENRE}')
+  return sources.movielens_genres()
+
+
+def _of_tables(config: DataConfig, column: str) -> pl.DataFrame:
+  """The columns item_id, text and labels."""
+  table = table_files.scan(config.items, 'config.data.items')
+  if column not in table.columns:
+    raise InputError(
+      f'{config.items}: no column "{shown(column)}" among {shown(*table.columns)}; '
+      'name the one that labels items with --column=COLUMN'
+    )
+  _, chosen = tables.read_items(config)
+  rest = [name for name in chosen if name != column]
+  if not rest:
+    raise InputError(
+      f'{config.items}: column "{shown(column)}" is all the text that items have: nothing is left '
+      'to tell it from'
+    )
+  items, _ = tables.read_items(dataclasses.replace(config, text_columns=','.join(rest)))
+  raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
+  labels = _labels(raw[column], config.items).alias('labels')
+  item_ids = ids.read(raw[config.item_column], config.items).alias('item_id')
+  return items.join(pl.DataFrame([item_ids, labels]), on='item_id')
+
+
+def _labels(series: pl.Series, path: str) -> pl.Series:
+  """Lists of labels, without empty ones."""
+  if series.dtype != pl.List(pl.String):
+    series = columns.texts(series, path).fill_null('').str.split(_SEPARATOR)
+  stripped = pl.element().str.strip_chars()
+  return series.fill_null([]).list.eval(stripped.filter(stripped != ''))

@@ -1,0 +1,70 @@
+"""Heads of classes on what the chain has: a text encoder, and the two towers.
+
+A sequence is a text or a history, and has one set of classes; a token is an event of a history, and
+has its own. Logits are of classes, exclusive or not.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from rec_jax.models.linear_path import Buffer
+from rec_jax.models.text_encoder import TextEncoder
+from rec_jax.models.two_tower import TwoTower, last_user_vector
+
+
+class TextClassifier(nnx.Module):
+  """A text by its text vector, on an encoder whose lower blocks have been passed."""
+
+  def __init__(self, encoder: TextEncoder, depth: int, num_classes: int, *, rngs: nnx.Rngs):
+    self.encoder, self.depth = encoder, depth
+    self.head = nnx.Linear(encoder.token.features, num_classes, rngs=rngs)
+
+  def __call__(self, lower: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
+    """Logits [B, C] of texts [B, L, H] after `depth` blocks, mask [B, L]."""
+    hidden = self.encoder.upper(lower, mask, self.depth, rngs)
+    # Text vectors have length 1; a head learns from numbers of about 1.
+    vectors = self.encoder.pool(hidden, mask) * self.encoder.token.features**0.5
+    return self.head(vectors)
+
+
+class HistoryClassifier(nnx.Module):
+  """A user by the user vector after the whole history, and by features beside it."""
+
+  def __init__(self, towers: TwoTower, features: ArrayLike, num_classes: int, *, rngs: nnx.Rngs):
+    """Features [n, F] of others say what is the mean and the spread of each."""
+    self.towers = towers
+    features = jnp.asarray(features)
+    self.mean, self.spread = Buffer(features.mean(0)), Buffer(features.std(0) + 1e-6)
+    self.head = nnx.Linear(towers.items.dim + features.shape[1], num_classes, rngs=rngs)
+
+  def __call__(
+    self,
+    history: jax.Array,
+    rewards: jax.Array,
+    features: jax.Array,
+    rngs: nnx.Rngs | None = None,
+  ) -> jax.Array:
+    """Logits [B, C] of histories [B, L] with rewards [B, L], as in `UserTower`, and [B, F]."""
+    users = self.towers.users(self.towers.items(rngs=rngs), history, rewards, rngs)
+    scaled = (features - self.mean[...]) / self.spread[...]
+    return self.head(jnp.concatenate([last_user_vector(users, history), scaled], axis=1))
+
+
+class EventClassifier(nnx.Module):
+  """Each event by its item and by the user vector after the events before it."""
+
+  def __init__(self, towers: TwoTower, num_classes: int, *, rngs: nnx.Rngs):
+    self.towers = towers
+    self.head = nnx.Linear(3 * towers.items.dim, num_classes, rngs=rngs)
+
+  def __call__(
+    self, history: jax.Array, rewards: jax.Array, rngs: nnx.Rngs | None = None
+  ) -> jax.Array:
+    """Logits [B, L + 1, C] of the events of histories [B, L + 1]; of its own reward none knows."""
+    items = self.towers.items(rngs=rngs)
+    users = self.towers.users(items, history[:, :-1], rewards[:, :-1], rngs)
+    events = items[jnp.maximum(history - 1, 0)]
+    # Their product is the inner product by which the towers rank, before it is summed.
+    return self.head(jnp.concatenate([users, events, users * events], axis=-1))
