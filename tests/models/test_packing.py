@@ -34,6 +34,7 @@ def test_packed_vectors_are_those_of_texts_alone(name):
   np.testing.assert_allclose(found[mask > 0], alone[mask > 0], atol=2e-5)
   assert not found[mask == 0].any()
   # Texts that see each other are far off.
-  wrong = packing.take(ids, packed), packed >= 0
-  seen = np.asarray(encoder(*wrong))[packed >= 0]
-  assert np.abs(seen - alone.reshape(-1, seen.shape[-1])[packed[packed >= 0]]).max() > 0.1
+  positions = np.maximum(packed, 0) % ids.shape[1]
+  seen = np.asarray(encoder(packing.take(ids, packed), packed >= 0, None, positions))
+  found, expected = seen[packed >= 0], alone.reshape(-1, seen.shape[-1])[packed[packed >= 0]]
+  assert np.abs(found - expected).max() > 0.1

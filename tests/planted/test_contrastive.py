@@ -71,6 +71,7 @@ def test_what_users_chose_teaches_which_words_matter(planted, tmp_path, kind):
   assert judgement.judge(encoder, after, data, Config()).takes_continued
 
 
+@pytest.mark.soak
 def test_items_of_other_users_teach_nothing(planted, tmp_path):
   """The same items as often, but dealt out at random."""
   truth, data, encoder, before = planted
@@ -89,6 +90,7 @@ def keeps_texts_apart(before, after):
   assert after['same topic'] > before['same topic'] - 0.05, (before, after)
 
 
+@pytest.mark.soak
 def test_two_readings_of_a_text_teach_that_texts_differ(planted, tmp_path, monkeypatch):
   truth, data, encoder, before = planted
   after = trained(encoder, data, tmp_path / 'a', 'contrastive', temperature=0.05, num_steps=60)

@@ -10,6 +10,7 @@ from rec_jax.data import corpus
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.stages.pretrain import stage as pretrain
+from rec_jax.tasks import text_encoders
 from rec_jax.types import InputError
 from tests.helpers import small
 
@@ -46,10 +47,9 @@ def test_a_corpus_is_counted_and_read_once(config, tmp_path, monkeypatch, caplog
   (losses,) = {row['n'] for row in reported if row['metric'] == 'masked_lm_loss'}
   assert losses == 12
   assert 'corpus: 6 of 24 texts have more than data.text_length=8 tokens' in caplog.text
-  # What is on disk serves a run that is resumed, and what judges checkpoints.
+  # What is on disk serves a run that is resumed.
   (tmp_path / 'a.txt').unlink()
   monkeypatch.setattr(corpus, 'paths', lambda *_: pytest.fail('the corpus was read again'))
-  assert pretrain.evaluate_checkpoints(config, workdir) == reported
   (workdir / 'pretrain/metrics.json').unlink()
   pretrain.run(config, workdir)
   assert runs.read_metrics(workdir, 'pretrain') == reported
@@ -69,4 +69,4 @@ def test_tokens_are_within_the_vocabulary(config, tmp_path):
   )
   ids = texts.train.read(np.arange(texts.train.size)).input_ids
   assert ids.min() >= 0
-  assert ids.max() < 200
+  assert ids.max() < text_encoders.vocabulary(config.data).size
