@@ -148,7 +148,7 @@ _LIMITS = {
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
-  'pretrain.temperature': _POSITIVE_FACTOR,
+  'pretrain.temperature': _FACTOR,
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),

@@ -25,7 +25,8 @@ class PretrainConfig:
       the data set, 'pairs' tells the next item of a user by the one before it, 'next_item' by those
       before it, and 'masked_item' by those around it, all read as one text.
     history_items: of the last two, items that are read as one text.
-    temperature: of the cosines that 'contrastive' and what follows it compare.
+    temperature: of the cosines that 'contrastive' and what follows it compare; 0 follows from the
+      objective, see `tasks.contrastive`.
     layout: how batches are laid out, one of `text_batches.LAYOUTS`.
     num_steps: of each variant.
     batch_size: texts a step.
@@ -50,7 +51,7 @@ class PretrainConfig:
   init: str = 'published'
   objective: str = 'language'
   history_items: int = 4
-  temperature: float = 0.05
+  temperature: float = 0.0
   layout: str = 'padded'
   num_steps: int = 24
   batch_size: int = 32

@@ -17,6 +17,10 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.tasks.pretraining import Objective
 from rec_jax.types import InputError
 
+# Usual temperatures: that of SimCSE between a text and itself; and one of items, of which the next
+# is mostly chance, so that at a low one every pair that looks unlike would be a large error.
+OF_TEXTS, OF_ITEMS = 0.05, 1.0
+
 
 class ContrastiveModel(nnx.Module):
   """The encoder alone."""

@@ -58,15 +58,13 @@ def lifts_retrieval(before, after):
   assert after['same topic'] > before['same topic'] + 0.12, (before, after)
 
 
-# Which item is next is mostly chance: at a low temperature every pair of two topics would be a
-# large error, and all texts would be drawn together.
 @pytest.mark.parametrize(
   'kind',
   ['pairs', *(pytest.param(kind, marks=pytest.mark.soak) for kind in ('next_item', 'masked_item'))],
 )
 def test_what_users_chose_teaches_which_words_matter(planted, tmp_path, kind):
   truth, data, encoder, before = planted
-  after = trained(encoder, data, tmp_path, kind, temperature=1.0, num_steps=60)
+  after = trained(encoder, data, tmp_path, kind, contrastive.OF_ITEMS, num_steps=120)
   lifts_retrieval(before, measures(truth, data, after))
   assert judgement.judge(encoder, after, data, Config()).takes_continued
 
@@ -79,7 +77,7 @@ def test_items_of_other_users_teach_nothing(planted, tmp_path):
   item = data.interactions.item.copy()
   item[trained_on] = np.random.default_rng(0).permutation(item[trained_on])
   dealt = dataclasses.replace(data, interactions=dataclasses.replace(data.interactions, item=item))
-  after = trained(encoder, dealt, tmp_path, 'pairs', temperature=1.0, num_steps=60)
+  after = trained(encoder, dealt, tmp_path, 'pairs', contrastive.OF_ITEMS, num_steps=120)
   with pytest.raises(AssertionError):
     lifts_retrieval(before, measures(truth, data, after))
 
@@ -93,11 +91,11 @@ def keeps_texts_apart(before, after):
 @pytest.mark.soak
 def test_two_readings_of_a_text_teach_that_texts_differ(planted, tmp_path, monkeypatch):
   truth, data, encoder, before = planted
-  after = trained(encoder, data, tmp_path / 'a', 'contrastive', temperature=0.05, num_steps=60)
+  after = trained(encoder, data, tmp_path / 'a', 'contrastive', contrastive.OF_TEXTS, num_steps=60)
   keeps_texts_apart(before, measures(truth, data, after))
   # Without negatives there is nothing to tell a text from.
   alone = lambda one, other, temperature, same: 1 - (one * other).sum(-1)  # noqa: E731
   monkeypatch.setattr(contrastive, 'info_nce', alone)
-  after = trained(encoder, data, tmp_path / 'b', 'contrastive', temperature=0.05, num_steps=60)
+  after = trained(encoder, data, tmp_path / 'b', 'contrastive', contrastive.OF_TEXTS, num_steps=60)
   with pytest.raises(AssertionError):
     keeps_texts_apart(before, measures(truth, data, after))

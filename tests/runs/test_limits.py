@@ -73,7 +73,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ),
     ({'pretrain__layout': 'dense'}, 'pretrain.layout is "dense"; .* padded or buckets or packed'),
     ({'pretrain__dtype': 'float16'}, 'pretrain.dtype is "float16"; .* float32 or bfloat16'),
-    ({'pretrain__temperature': 0.0}, 'pretrain.temperature is 0.0; .* more than 0'),
+    ({'pretrain__temperature': -1.0}, 'pretrain.temperature is -1.0; .* 0'),
     (
       {'pretrain__micro_batches': 5},
       'pretrain.micro_batches is 5, which does not divide pretrain.batch_size=32',

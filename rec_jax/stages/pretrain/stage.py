@@ -99,9 +99,11 @@ def _initial(config: Config) -> TextEncoder:
 def _objective(config: Config) -> Objective:
   settings = config.pretrain
   if settings.objective == 'contrastive':
-    return contrastive.of_texts(settings.temperature)
+    return contrastive.of_texts(settings.temperature or contrastive.OF_TEXTS)
   if settings.objective in item_pairs.KINDS:
-    return contrastive.of_pairs(settings.temperature, item_pairs.KINDS[settings.objective])
+    return contrastive.of_pairs(
+      settings.temperature or contrastive.OF_ITEMS, item_pairs.KINDS[settings.objective]
+    )
   if sizes(config.data).transformer.causal:
     matrix = text_encoders.output_matrix(settings.init, config.data)
     return causal_language_modelling.objective(matrix)

@@ -31,7 +31,7 @@ def test_page_holds_every_part_of_a_run(tmp_path):
     'rec_jax on Made up',
     'What to conclude',
     'What not to conclude',
-    'Loss on held-out text',
+    'Loss on what was held out',
     'Ranking the next item',
     'Items never seen in training',
     'Cost of teacher and student',
