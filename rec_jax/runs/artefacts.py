@@ -121,7 +121,7 @@ def load_student(
     lambda: distillation.new_student(
       config.distil,
       num_items,
-      _encoder_like(config, seed).token.num_embeddings,
+      _encoder_like(config, seed).token.embedding.shape,
       config.data.text_length,
       config.finetune.history_length,
       item_to_item.rank('teacher', config.finetune, num_items),

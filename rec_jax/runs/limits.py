@@ -120,8 +120,6 @@ def _of_encoder(sizes: TextEncoderConfig) -> dict[str, _Limit]:
     'finetune.encoder_blocks': _Limit(1, blocks.num_layers),
     # The update of a matrix has no more ranks than the matrix; the others have no use for more.
     'finetune.encoder_rank': _Limit(1, min(blocks.hidden_dim, values)),
-    # Principal directions of the encoder's token vectors.
-    'distil.token_dim': _Limit(1, blocks.hidden_dim),
   }
 
 

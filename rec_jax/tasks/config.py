@@ -172,7 +172,7 @@ class DistilConfig:
 
   Attributes:
     dim: D, width of user and item vectors; also the number of candidate features in exploration.
-    token_dim: width of a token vector.
+    token_dim: width of a token vector, at most that of the encoder's.
     text_dim: width of the text tower.
     num_heads: attention heads of either tower.
     num_steps: at most; 0 follows from the number of training events, see `events.num_steps`.

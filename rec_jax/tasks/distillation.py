@@ -57,20 +57,31 @@ class Lesson:
 def new_student(
   config: DistilConfig,
   num_items: int,
-  vocab_size: int,
+  tokens: tuple[int, ...],
   text_length: int,
   history_length: int,
   linear_rank: int,
   seed: int,
 ) -> Student:
-  """A student with random weights."""
+  """A student with random weights.
+
+  Args:
+    config: its sizes.
+    num_items: N.
+    tokens: V and H of the teacher's token vectors, of which the student has principal directions.
+    text_length: L.
+    history_length: events that its user tower sees.
+    linear_rank: R, directions of the linear path.
+    seed: of the weights.
+  """
+  vocab_size, width = tokens
   return Student(
     StudentConfig(
       num_items=num_items,
       vocab_size=vocab_size,
       text_length=text_length,
       dim=config.dim,
-      token_dim=config.token_dim,
+      token_dim=min(config.token_dim, width),
       text_dim=config.text_dim,
       num_heads=config.num_heads,
       history_length=history_length,
@@ -211,7 +222,7 @@ def _untrained(
   student = new_student(
     config,
     num_items,
-    len(embedding),
+    embedding.shape,
     text_length,
     finetune.history_length,
     teacher.towers.items.linear.sought.shape[1],
@@ -221,7 +232,7 @@ def _untrained(
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
   student.new = nnx.clone(teacher.towers.items.new)
-  student.token.embedding[...] = principal_token_vectors(embedding, config.token_dim)
+  student.token.embedding[...] = principal_token_vectors(embedding, student.token.features)
   return student
 
 

@@ -20,7 +20,7 @@ def test_the_teacher_ends_above_popularity(tmp_path):
     data=data,
     finetune=dataclasses.replace(training.FINETUNE, encoder_start=20, encoder_steps=20),
     # As many directions as the token vectors of the small encoder have.
-    distil=dataclasses.replace(training.DISTIL, token_dim=8),
+    distil=training.DISTIL,
   )
   test_end_to_end.run('pipeline', config, tmp_path / 'run')
   lead = ranking_comparison.difference_name(recommenders.TEACHER, recommenders.POPULARITY)

@@ -1,5 +1,7 @@
 """The loss of the student is at its minimum where the student is the teacher."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,3 +87,12 @@ def test_away_from_the_teacher_the_loss_is_higher(lesson, place):
 
   other = jax.tree_util.tree_map_with_path(moved, params)
   assert float(loss(other)[0]) > float(loss(params)[0]) + 1e-5
+
+
+@pytest.mark.parametrize(('width', 'expected'), [(5, 5), (400, 128)])
+def test_token_vectors_are_no_wider_than_those_of_the_encoder(width, expected):
+  make = functools.partial(
+    distillation.new_student, DistilConfig(), 6, (50, width), 8, history_length=4, seed=0
+  )
+  student = nnx.eval_shape(lambda: make(linear_rank=0))
+  assert student.token.embedding.shape == (50, expected)

@@ -98,7 +98,7 @@ def save_models(config, workdir, dataset):
       artefacts.save_two_tower(config, place, model, 1, text_encoders.initial('random', None, 0))
     student = modules.random(
       lambda: distillation.new_student(
-        config.distil, num_items, 30_522, config.data.text_length, 8, rank('teacher'), 0
+        config.distil, num_items, (30_522, 8), config.data.text_length, 8, rank('teacher'), 0
       ),
       seed,
     )
