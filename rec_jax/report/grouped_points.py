@@ -11,7 +11,7 @@ from rec_jax.report import style
 
 # Of the room of a group.
 _FILLED = 0.84
-_LEGEND_COLUMNS = 3
+_LEGEND_COLUMNS = 2
 
 
 class Look(NamedTuple):
