@@ -80,9 +80,10 @@ def _step(case: Case) -> Callable[[], float]:
   task = pretraining.task(
     'continued', TextEncoder(sizes, rngs=nnx.Rngs(0)), texts, objective, config, 0
   )
+  model = nnx.view(task.model, deterministic=True)
   shapes = jax.eval_shape(
     lambda: objective.losses(
-      task.model, jax.random.key(0), TextBatch(jnp.asarray(ids[:1]), jnp.asarray(mask[:1])), None
+      model, jax.random.key(0), TextBatch(jnp.asarray(ids[:1]), jnp.asarray(mask[:1])), None
     )
   )
   flops = step_flops(case, sizes, shapes[0].shape[1])
