@@ -161,7 +161,7 @@ def _of_share(
     """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
     return asked.user, full_ranking.rank_targets(
-      lambda part: _score(model, part.history, part.rewards),
+      lambda part: _score(model, part.history, part.rewards, times=part.times),
       asked,
       np.ones(dataset.items.num_items, bool),
     )

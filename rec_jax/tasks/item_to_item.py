@@ -90,7 +90,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   for start in range(0, len(asked), _CHUNK):
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     part = asked.take(rows)
-    learnt = _score(model, part.history, part.rewards)
+    learnt = _score(model, part.history, part.rewards, times=part.times)
     open_ = part.unseen(num_items) & known
     ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
     parts.append(np.asarray(ranks)[..., : len(asked) - start])

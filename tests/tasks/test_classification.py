@@ -218,7 +218,7 @@ def test_users_are_told_at_times_whose_horizon_ends_before_the_cut(returning, bo
   def rows_of(part):
     for row, user in enumerate(part.units):
       history = part.inputs[0][row]
-      age = round(float(np.expm1(part.inputs[2][row, 0])))
+      age = round(float(np.expm1(part.inputs[3][row, 0])))
       yield int(user), history[history > 0].tolist(), bool(part.labels[row, 1]), age
 
   assert list(rows_of(bought.test)) == at(cut)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.student import Student, StudentConfig
-from rec_jax.models.two_tower import TwoTower, TwoTowerConfig
+from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import distillation
 from rec_jax.tasks.config import DistilConfig
 from tests.models import modules

@@ -54,12 +54,12 @@ def ranking_rows(
   """How the models rank the test event of each ranked user in the whole catalogue."""
   data, num_items = config.data, dataset.items.num_items
   asked = _queries(config, dataset, dataset.split.test_event)
-  everything = np.ones(num_items, bool)
+  everything, excluded = np.ones(num_items, bool), full_ranking.excluded(dataset.interactions)
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
   coverage = {name: _coverage(values['top'], num_items) for name, values in ranked.items()}
   protocol = (
     f'{NEXT_ITEM}: the {_EVENT[data.split]} the cut at {data.cut:.0%} of each user with at least '
-    f'{data.min_events} before it, among all {num_items:,} items less those of the user, models '
+    f'{data.min_events} before it, among all {num_items:,} items, {excluded}, models '
     f'fitted on training events alone, of which {splits.younger_share(dataset.split):.0%} are '
     f'younger than the event to predict, {_average(config)}, 95 % bootstrap over users'
   )
@@ -88,6 +88,7 @@ def unseen_rows(
     '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
     two_way.BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
   }
+  excluded = full_ranking.excluded(dataset.interactions)
   key, most = jax.random.key(config.seed), two_way.share_of_most_frequent(asked.target, 5)
   rows = []
   for label, candidates in _unseen_protocols(dataset):
@@ -95,7 +96,7 @@ def unseen_rows(
     protocol = (
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
       f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
-      f'within each item), ranked among {int(candidates.sum()):,} items less those of the user, '
+      f'within each item), ranked among {int(candidates.sum()):,} items, {excluded}, '
       f'history is all before the event, {_average(config)}, 95 % two-way bootstrap over users and '
       'items'
     )
