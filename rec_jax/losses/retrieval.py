@@ -67,7 +67,7 @@ def corrected(logits: jax.Array, log_expected: ArrayLike, is_negative: ArrayLike
   return jnp.concatenate([logits[..., :1], drawn], axis=-1)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=0)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _log_partition(chunk: int, users: jax.Array, items: jax.Array, mask: jax.Array) -> jax.Array:
   """[B], log Σ_j exp(u·M̂(j)) over the items of the mask, in chunks."""
 

@@ -70,8 +70,8 @@ class EventClassifier(nnx.Module):
   ) -> jax.Array:
     """Logits [B, L + 1, C] of the events of histories [B, L + 1]; of its own reward none knows."""
     items = self.towers.items(rngs=rngs)
-    before = (each[:, :-1] for each in (history, rewards, times))
-    users = self.towers.users(items, *before, rngs)
+    before, liked, when = (each[:, :-1] for each in (history, rewards, times))
+    users = self.towers.users(items, before, liked, when, rngs)
     events = items[jnp.maximum(history - 1, 0)]
     # Their product is the inner product by which the towers rank, before it is summed.
     return self.head(jnp.concatenate([users, events, users * events], axis=-1))

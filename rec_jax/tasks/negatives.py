@@ -88,13 +88,14 @@ def sampler(
   shape = len(target), num_negatives
   if name == 'hard':
     return _hardest(key, target, catalogue.known, num_negatives, hard_factor)
+  known, counts = catalogue.known, catalogue.counts
   if name == 'uniform':
-    drawn = uniform(key, catalogue.known, shape)
-    drawn = Drawn(drawn, drawn != target[:, None], _evenly(num_negatives, catalogue.known))
+    items = uniform(key, known, shape)
+    drawn = Drawn(items, items != target[:, None], _evenly(num_negatives, known))
   elif name == 'popularity':
-    drawn = _of_events(key, catalogue.counts, shape)
-    share = catalogue.counts / catalogue.counts.sum()
-    drawn = Drawn(drawn, drawn != target[:, None], _offset(num_negatives * share, catalogue))
+    items = _of_events(key, counts, shape)
+    offset = _offset(num_negatives * (counts / counts.sum()), catalogue)
+    drawn = Drawn(items, items != target[:, None], offset)
   else:
     drawn = _of_steps(name, key, target, is_event, catalogue, recent, num_negatives)
   return lambda vectors: drawn

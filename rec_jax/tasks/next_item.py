@@ -143,6 +143,11 @@ def score(
   return items.new(users @ item_vectors.T, items.has_id[...], history, met)
 
 
+def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
+  """`score` [Q, N] of queries, compiled."""
+  return _score(model, asked.history, asked.rewards, times=asked.times)
+
+
 def task(
   variant: str,
   encoder: TextEncoder,
@@ -179,10 +184,7 @@ def task(
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)
     _place_cold(model.towers.items)
-
-    def score(part: Queries) -> jax.Array:
-      return _score(model, part.history, part.rewards, times=part.times)
-
+    score = functools.partial(answer, model)
     return events.ranking_metrics(score, asked, dataset.items.num_items)
 
   def refresh_text(step: int, state: TrainState, parts: ModelParts) -> TrainState:

@@ -54,7 +54,8 @@ def choose(
       vectors = tower.at_hidden(item_vectors, *read[:2], hidden, rngs)
     else:
       # Position t has seen t events and predicts event t, the last one included.
-      vectors = tower(item_vectors, *(each[:, :-1] for each in read), rngs)
+      history, rewards, times = (each[:, :-1] for each in read)
+      vectors = tower(item_vectors, history, rewards, times, rngs)
     return events.rows_of(vectors, positions)
 
   return Predicted(asked.reshape(-1)[positions], users)

@@ -131,7 +131,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'finetune__user_tower': 'lstm'}, 'finetune.user_tower is "lstm"; .* transformer or mean or'),
     (
       {'finetune__negatives': 'all'},
-      'finetune.negatives is "all"; .* uniform or popularity or in_',
+      'finetune.negatives is "all"; .* uniform or popularity or',
     ),
     ({'finetune__calibration': 1.5}, 'finetune.calibration is 1.5; .* at most 1$'),
     ({'finetune__mask_rate': 0.0}, 'finetune.mask_rate is 0.0; .* more than 0 and at most 1$'),

@@ -69,8 +69,9 @@ def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   queries = full_ranking.queries(again, own[-1:], L, THRESHOLD)
   assert queries.unseen(N).all() and queries.take(np.array([0, 0])).repeats
   # The answer is an item of the history, and is found.
-  scores = jnp.asarray(np.eye(N)[queries.target])
-  ranked = full_ranking.rank_targets(lambda part: scores[:1], queries, np.ones(N, bool), (1,))
+  ranked = full_ranking.rank_targets(
+    lambda part: jnp.eye(N)[part.target], queries, np.ones(N, bool), (1,)
+  )
   assert ranked['recall@1'].tolist() == [1]
 
 

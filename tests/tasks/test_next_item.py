@@ -200,9 +200,8 @@ def test_padding_stays_finite_and_a_memory_holds_the_items_of_the_step(setting):
   data = setting.dataset
   data.split.trained_items[0] = False
   try:
-    task = make_task(
-      types.SimpleNamespace(config=config, dataset=data, text=setting.text), 'id_only'
-    )
+    changed = types.SimpleNamespace(config=config, dataset=data, text=setting.text)
+    task = make_task(changed, 'id_only')
     batch = next(iter(task.batches))
     batch['items'] = np.where(batch['items'] == 1, 2, batch['items'])
     state, parts = loop.start(task, jax.random.key(0))
