@@ -146,13 +146,13 @@ def test_events_are_learnt_from_before_the_cut_and_judged_after_it(setting, like
 def test_an_event_is_told_from_what_was_before_it(liked):
   """Neither its own reward nor what follows changes its logits; its item and earlier ones do."""
   model = nnx.view(liked.model, deterministic=True)
-  items, rewards = (each[:1] for each in liked.train.inputs)
+  items, rewards, times = (each[:1] for each in liked.train.inputs)
   place = 4
   assert items[0, place + 1] > 0
 
   @nnx.jit
   def of(model, items, rewards):
-    return model(items, rewards)[0, place]
+    return model(items, rewards, times)[0, place]
 
   def moved(changed_items=None, changed_reward=None):
     one, other = items.copy(), rewards.copy()

@@ -54,7 +54,8 @@ def lesson():
   )
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
   rewards = rng.integers(0, 2, history.shape) * (history > 0)
-  batch = {'items': history, 'history': history, 'rewards': rewards}
+  times = np.zeros_like(history)
+  batch = {'items': history, 'history': history, 'rewards': rewards, 'times': times}
   batch = jax.tree.map(jnp.asarray, batch)
   # What the student does not see it cannot match.
   config = DistilConfig(num_predictions=B * L, num_texts=5)

@@ -72,7 +72,7 @@ def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   ranked = full_ranking.rank_targets(
     lambda part: jnp.eye(N)[part.target], queries, np.ones(N, bool), (1,)
   )
-  assert ranked['recall@1'].tolist() == [1]
+  assert best['recall@1'].tolist() == [1]
 
 
 def test_without_ratings_every_event_is_liked(dataset):
