@@ -33,6 +33,8 @@ _MODULES = {
   'five_arms': 'experiments.reproductions.five_arms',
   'bake_off': 'experiments.reproductions.bake_off',
   'neural_testbed': 'experiments.reproductions.neural_testbed',
+  'tfrs_retrieval': 'experiments.reproductions.tfrs_retrieval',
+  'recbole_bpr': 'experiments.reproductions.recbole_bpr',
   'linear_thompson': 'experiments.benchmarks.linear_thompson',
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
