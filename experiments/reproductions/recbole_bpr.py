@@ -28,11 +28,11 @@ _TITLE = 'BPR-MF on MovieLens-100k by the quick start of RecBole'
 _SETUP = (
   f'MovieLens-100k, all ratings positive; of each user 8:1:1 at random; {DIM} dimensions, Adam at '
   f'{RATE}, batches of {BATCH:,}, at most {MOST_EPOCHS} epochs, stopped by MRR@10 of the '
-  f'validation tenth after more than {PATIENCE} epochs without a new best; full ranking '
-  'without the items of the other nine tenths; {num_seeds} runs, a division each. Numbers of the quick start in the '
-  'README of github.com/RUCAIBox/RecBole, from one run, whose division and draws are those of '
-  f'PyTorch and NumPy under its seed and are not repeated here: tolerance of {TOLERANCE:.0%} for '
-  'recall and NDCG; published beside the others: ' + _OTHERS
+  f'validation tenth after more than {PATIENCE} epochs without a new best; full ranking without '
+  'the items of the other nine tenths; {num_seeds} runs, a division each. Numbers of the quick '
+  'start in the README of github.com/RUCAIBox/RecBole, from one run, whose division and draws are '
+  'those of PyTorch and NumPy under its seed and are not repeated here: tolerance of '
+  f'{TOLERANCE:.0%} for recall and NDCG; published beside the others: {_OTHERS}'
 )
 
 

@@ -13,6 +13,7 @@ _MODULES = {
   'ranking_objectives': 'experiments.studies.ranking_objectives',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
+  'baselines': 'experiments.studies.baselines',
   'new_items': 'experiments.studies.new_items',
   'when_text_pays': 'experiments.studies.when_text_pays',
   'overfitting': 'experiments.studies.overfitting',
@@ -48,6 +49,7 @@ _MODULES = {
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
+  'matrix_models': 'experiments.benchmarks.matrix_models',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

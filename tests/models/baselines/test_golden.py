@@ -39,7 +39,7 @@ def test_ease(golden, events):
 
 
 def is_clear(seen):
-  """Rows whose K-th neighbour is nearer than the next: of equals either side takes which it likes."""
+  """Rows whose K-th neighbour is nearer than the next: of equals either side takes any."""
   norm = np.sqrt(seen.sum(1))
   similarity = seen @ seen.T / (np.outer(norm, norm) + SHRINK)
   np.fill_diagonal(similarity, 0)
