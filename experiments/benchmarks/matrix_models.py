@@ -4,6 +4,7 @@ import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,10 +26,10 @@ def get_study() -> Study:
   return benchmark(
     'iALS beside implicit, EASE beside NumPy',
     f'iALS: iterations/s of {DIM} factors, {NUM_ITERATIONS} iterations from events to factors with '
-    'what is laid out for them, implicit by its 3 steps of conjugate gradients with a thread a core; '
+    'what is laid out for them, implicit by its 3 conjugate gradient steps with a thread a core; '
     f'NDCG@10 of the last tenth of the events of each user of {SMALL} after as many iterations, '
     f'alpha {ALPHA:g} and penalty {RIDGE:g} on either side, a start a repeat; EASE: fits/s from '
-    'events to weights, float64 on either side',
+    'events to weights, float64 and a thread a core on either side',
     _cases,
     {'implicit 0.7.3': _implicit, 'NumPy': _numpy},
   )
@@ -94,7 +95,12 @@ def _cases() -> Cases:
 def _implicit(python: str) -> Mapping[str, float]:
   found = {}
   for data in (SMALL, LARGE):
-    sizes = {'dim': DIM, 'alpha': ALPHA, 'regularisation': RIDGE, 'num_iterations': NUM_ITERATIONS}
+    sizes: dict[str, Any] = {
+      'dim': DIM,
+      'alpha': ALPHA,
+      'regularisation': RIDGE,
+      'num_iterations': NUM_ITERATIONS,
+    }
     with tempfile.TemporaryDirectory() as directory:
       sizes |= {'events': _written(directory, data), 'factors': f'{directory}/factors.npz'}
       seed = int(np.random.default_rng().integers(2**31))
