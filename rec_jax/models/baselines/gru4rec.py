@@ -13,7 +13,6 @@ import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
-from rec_jax.losses import retrieval
 from rec_jax.models.baselines import descent
 from rec_jax.models.baselines.events import Events
 
@@ -118,10 +117,10 @@ def loss(params: Network, key: jax.Array, rows: jax.Array, data: Data) -> jax.Ar
   state = states(params, windows[:, :-1])
   own = (state * params.outputs[target]).sum(-1) + params.item_bias[target]
   others = state @ params.outputs[drawn].T + params.item_bias[drawn]
+  # Each other item is drawn with a probability of count / N, and stands for as many as are not.
+  others = jnp.where(drawn != target[..., None], others - jnp.log(count / num_items), -jnp.inf)
   logits = jnp.concatenate([own[..., None], others], axis=-1)
-  # Each other item is drawn with a probability of count / N.
-  log_expected = jnp.log(count / num_items)
-  value = retrieval.sampled_softmax(logits, log_expected, drawn != target[..., None])
+  value = jax.nn.logsumexp(logits, axis=-1) - own
   valid = windows[:, 1:] > 0
   return jnp.where(valid, value, 0).sum() / jnp.maximum(valid.sum(), 1)
 

@@ -1,11 +1,11 @@
 """iALS: weighted matrix factorisation of implicit feedback by alternating least squares.
 
-Hu, Koren & Volinsky (2008), Collaborative Filtering for Implicit Feedback Datasets, with the solver
-by blocks of coordinates of Rendle et al. (2021), iALS++, arXiv:2110.14044.
+Hu, Koren & Volinsky (2008), Collaborative Filtering for Implicit Feedback Datasets. Rows are solved
+by a few steps of conjugate gradients from where they stand (Takács, Pilászy & Tikk 2011), or by
+blocks of coordinates (Rendle et al. 2021, iALS++, arXiv:2110.14044).
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from rec_jax.models.baselines.events import Bucket, Events
 # Numbers of a chunk of rows with the vectors of their entries: 1 MB, so that it stays in a cache.
 _CHUNK = 2**18
 _START = 0.1
+# Of conjugate gradients, for a row in an iteration: those of the next one go on from there.
+_STEPS, _TINY = 3, 1e-30
 
 
 @struct.dataclass
@@ -47,7 +49,7 @@ def fit(
   alpha: float,
   regularisation: float,
   num_iterations: int = 16,
-  block: int = 16,
+  block: int = 0,
 ) -> Factors:
   """Minimises equation 3 of Hu et al. by turns over users and items.
 
@@ -61,14 +63,14 @@ def fit(
     alpha: positive.
     regularisation: positive.
     num_iterations: turns over users and then items.
-    block: coordinates that are solved at once; of one that does not divide `dim` the largest
-      common divisor. `dim` itself is plain ALS.
+    block: coordinates that are solved at once, a divisor of `dim`; `dim` itself is plain ALS. 0
+      takes steps of conjugate gradients instead, a fraction of the work on CPUs, where the small
+      matrices of blocks cost more than the reading of the vectors.
 
   Raises:
     ValueError: if a setting is out of range.
   """
   start = jax.random.normal(key, (events.num_items, dim)) * (_START / dim**0.5)
-  block = math.gcd(block, dim)
   return alternate(start, events, alpha, regularisation, num_iterations, block)
 
 
@@ -82,10 +84,10 @@ def alternate(
 ) -> Factors:
   """As `fit`, from given item factors [N, D]."""
   dim = items.shape[1]
-  if not (alpha > 0 and regularisation > 0 and 0 < block <= dim and dim % block == 0):
+  if not (alpha > 0 and regularisation > 0 and (block == 0 or (block > 0 and dim % block == 0))):
     raise ValueError(
-      f'alpha={alpha} and regularisation={regularisation} must be positive and block={block} must '
-      f'divide dim={dim}'
+      f'alpha={alpha} and regularisation={regularisation} must be positive and block={block} 0 or '
+      f'a divisor of dim={dim}'
     )
   sides = [_chunks(matrix, dim) for matrix in (events.matrix, events.matrix.T.tocsr())]
   users = jnp.zeros((events.num_users, dim))
@@ -147,6 +149,8 @@ def _alternate(
     def of_chunk(chunk: Bucket) -> jax.Array:
       start = side.at[chunk.row].get(mode='clip')
       columns = jnp.asarray(chunk.columns)
+      if not block:
+        return _stepped(start, padded, columns, gram, alpha, regularisation)
       return _solved(start, padded, columns, gram, alpha, regularisation, block)
 
     # Rows without an entry are 0 at the optimum.
@@ -214,3 +218,35 @@ def _solved(
 
   predicted = jnp.einsum('rlb,rb->rl', vectors, start)
   return jax.lax.fori_loop(0, start.shape[1] // block, of_block, (start, predicted))[0]
+
+
+def _stepped(
+  start: jax.Array,
+  padded: jax.Array,
+  columns: jax.Array,
+  gram: jax.Array,
+  alpha: ArrayLike,
+  regularisation: ArrayLike,
+) -> jax.Array:
+  """Steps of conjugate gradients instead; arguments as in `_solved`."""
+  vectors = padded[columns]
+
+  def product(rows: jax.Array, weight: jax.Array) -> jax.Array:
+    return rows @ gram + regularisation * rows + jnp.einsum('rld,rl->rd', vectors, weight)
+
+  def of_events(rows: jax.Array) -> jax.Array:
+    return alpha * jnp.einsum('rld,rd->rl', vectors, rows)
+
+  def step(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    rows, residual, direction, square = carry
+    image = product(direction, of_events(direction))
+    # At the solution all of them are 0.
+    length = square / jnp.maximum((direction * image).sum(1, keepdims=True), _TINY)
+    residual = residual - length * image
+    after = (residual**2).sum(1, keepdims=True)
+    turned = residual + after / jnp.maximum(square, _TINY) * direction
+    return rows + length * direction, residual, turned, after
+
+  residual = -product(start, of_events(start) - (1 + alpha))
+  square = (residual**2).sum(1, keepdims=True)
+  return jax.lax.fori_loop(0, _STEPS, step, (start, residual, residual, square))[0]

@@ -9,8 +9,8 @@ from jax.typing import ArrayLike
 from rec_jax.models.baselines import ease
 from rec_jax.models.baselines.events import Events
 
-# Items whose similarities to all others are held at once on the host.
-_ROWS = 256
+# Similarities that are held at once on the host: with their order 0.5 GB.
+_MOST = 2**24
 
 
 @struct.dataclass
@@ -29,7 +29,7 @@ class Neighbours:
 def fit(events: Events, *, k: int, shrink: float = 0.0) -> Neighbours:
   """Cosines of the columns of the event matrix, shrunk: n_ij / (sqrt(n_i n_j) + shrink).
 
-  Computed in rows of the sparse product, so that no matrix of N^2 is ever held: 1 kB an item.
+  Computed some rows of the sparse product at a time, so that no matrix of N^2 is ever held.
 
   Args:
     events: to count.
@@ -46,8 +46,9 @@ def fit(events: Events, *, k: int, shrink: float = 0.0) -> Neighbours:
   k = min(k, events.num_items)
   near = np.zeros((events.num_items, k), np.int32)
   similarity = np.zeros((events.num_items, k), np.float32)
-  for start in range(0, events.num_items, _ROWS):
-    common = (by_item[start : start + _ROWS] @ events.matrix).toarray()
+  height = max(1, _MOST // events.num_items)
+  for start in range(0, events.num_items, height):
+    common = (by_item[start : start + height] @ events.matrix).toarray()
     rows = np.arange(len(common))
     common[rows, start + rows] = 0
     cosine = common / np.maximum(norm[start + rows, None] * norm + shrink, 1e-9)

@@ -107,3 +107,10 @@ def test_buckets_hold_every_event_once():
 def test_histories_end_with_the_latest_events():
   events = Events(np.array([0, 1, 0, 0]), np.array([3, 1, 2, 0]), np.arange(4), 3, 4)
   np.testing.assert_array_equal(events.histories(2), [[3, 1], [2, 0], [0, 0]])
+
+
+def test_neighbours_are_the_same_however_many_rows_are_held(monkeypatch):
+  events = random_events()
+  whole = item_knn.fit(events, k=4)
+  monkeypatch.setattr(item_knn, '_MOST', 30)
+  np.testing.assert_array_equal(item_knn.fit(events, k=4).item, whole.item)
