@@ -249,4 +249,5 @@ def _stepped(
 
   residual = -product(start, of_events(start) - (1 + alpha))
   square = (residual**2).sum(1, keepdims=True)
-  return jax.lax.fori_loop(0, _STEPS, step, (start, residual, residual, square))[0]
+  begin: tuple[jax.Array, ...] = (start, residual, residual, square)
+  return jax.lax.fori_loop(0, _STEPS, step, begin)[0]
