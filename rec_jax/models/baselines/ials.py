@@ -232,10 +232,10 @@ def _stepped(
   vectors = padded[columns]
 
   def product(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    return rows @ gram + regularisation * rows + jnp.einsum('rld,rl->rd', vectors, weight)
+    return rows @ gram + rows * regularisation + jnp.einsum('rld,rl->rd', vectors, weight)
 
   def of_events(rows: jax.Array) -> jax.Array:
-    return alpha * jnp.einsum('rld,rd->rl', vectors, rows)
+    return jnp.einsum('rld,rd->rl', vectors, rows) * alpha
 
   def step(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
     rows, residual, direction, square = carry
