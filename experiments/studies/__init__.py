@@ -13,6 +13,7 @@ _MODULES = {
   'ranking_objectives': 'experiments.studies.ranking_objectives',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
+  'baselines': 'experiments.studies.baselines',
   'new_items': 'experiments.studies.new_items',
   'when_text_pays': 'experiments.studies.when_text_pays',
   'overfitting': 'experiments.studies.overfitting',
@@ -33,6 +34,8 @@ _MODULES = {
   'five_arms': 'experiments.reproductions.five_arms',
   'bake_off': 'experiments.reproductions.bake_off',
   'neural_testbed': 'experiments.reproductions.neural_testbed',
+  'tfrs_retrieval': 'experiments.reproductions.tfrs_retrieval',
+  'recbole_bpr': 'experiments.reproductions.recbole_bpr',
   'linear_thompson': 'experiments.benchmarks.linear_thompson',
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
@@ -46,6 +49,7 @@ _MODULES = {
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
+  'matrix_models': 'experiments.benchmarks.matrix_models',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

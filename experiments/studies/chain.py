@@ -28,10 +28,7 @@ _TRAINED = ('prepare', 'pretrain', 'finetune')
 
 def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   """Trains the one variant of `finetune.variants` and ranks the next item and unseen items."""
-  workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
-    config, workdir, config.finetune.variants, dataset.items.num_items
-  )
+  dataset, model = two_tower(config, root)
   return ranking_comparison.next_item_per_query(
     config, dataset, model
   ) | ranking_comparison.unseen_per_query(config, dataset, model)
@@ -85,7 +82,23 @@ def _over_cuts(
   per_query: Callable[[Config, Dataset, Recommender], Mapping[str, Values]],
   root: Path,
 ) -> Mapping[str, Values]:
-  """What `per_query` says of the model at each cut, one after another.
+  """What `per_query` says of the model at each cut; raises as `over_cuts`."""
+
+  def at_cut(settings: Config) -> Mapping[str, Values]:
+    if config.model:
+      dataset = prepared(settings, root)
+      model = recommenders.baselines(settings, dataset)[config.model]
+    else:
+      dataset, model = two_tower(settings, root)
+    return per_query(settings, dataset, model)
+
+  return over_cuts(config, at_cut)
+
+
+def over_cuts(
+  config: CutsConfig, at_cut: Callable[[Config], Mapping[str, Values]]
+) -> Mapping[str, Values]:
+  """What `at_cut` measures under the settings of each cut, one after another.
 
   Raises:
     InputError: the cuts are no shares, or a setting of the chain is the study's own to set.
@@ -96,16 +109,22 @@ def _over_cuts(
   found: dict[str, list[Values]] = {}
   for cut in _shares(config.cuts):
     settings = override(config.chain, {'seed': config.seed, 'data.cut': cut})
-    workdir, dataset = _run(settings, _TRAINED[:1] if config.model else _TRAINED, root)
-    if config.model:
-      model = recommenders.baselines(settings, dataset)[config.model]
-    else:
-      model = recommenders.two_towers(
-        settings, workdir, settings.finetune.variants, dataset.items.num_items
-      )
-    for metric, values in per_query(settings, dataset, model).items():
+    for metric, values in at_cut(settings).items():
       found.setdefault(metric, []).append(values)
   return {metric: _joined(parts) for metric, parts in found.items()}
+
+
+def prepared(config: Config, root: Path) -> Dataset:
+  """The data of a run, prepared once for all parts."""
+  return _run(config, _TRAINED[:1], root)[1]
+
+
+def two_tower(config: Config, root: Path) -> tuple[Dataset, Recommender]:
+  """The data of a run and its model of the one variant of `finetune.variants`, trained once."""
+  workdir, dataset = _run(config, _TRAINED, root)
+  return dataset, recommenders.two_towers(
+    config, workdir, config.finetune.variants, dataset.items.num_items
+  )
 
 
 def _joined(parts: Sequence[Values]) -> Values:

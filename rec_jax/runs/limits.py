@@ -190,7 +190,7 @@ _LIMITS = {
   'spread': _FACTOR,
   # Bytes: up to a petabyte.
   'memory_bound': _Limit(0, 1e15, open_low=True),
-  **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),
+  **dict.fromkeys(('num_rounds', 'num_points', 'num_trials', 'two_tower_trials'), _COUNT),
   # Of a single one nothing is to be learnt.
   'num_arms': _Limit(2, 2**20),
   'slate_size': _Limit(1, 2**20),
