@@ -14,8 +14,8 @@ from rec_jax.runs import artefacts, shared_stages
 from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values, override
-from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate import by_events, compared_models, ranking_comparison
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import item_to_item, next_item
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
@@ -29,7 +29,7 @@ _TRAINED = ('prepare', 'pretrain', 'finetune')
 def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   """Trains the one variant of `finetune.variants` and ranks the next item and unseen items."""
   workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
+  model = compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
   return ranking_comparison.next_item_per_query(
@@ -40,7 +40,7 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
 def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
   """Ranks the next item and items by their training events, and says what tuning costs."""
   workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
+  model = compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
   found = ranking_comparison.next_item_per_query(config, dataset, model)
@@ -73,7 +73,7 @@ def next_item_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
   """Likewise, and of the events after the cut by what is known of their item."""
 
-  def both(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  def both(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
     next_item = ranking_comparison.next_item_per_query(config, dataset, model)
     return next_item | by_events.per_query(config, dataset, model)
 
@@ -82,7 +82,7 @@ def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 
 def _over_cuts(
   config: CutsConfig,
-  per_query: Callable[[Config, Dataset, Recommender], Mapping[str, Values]],
+  per_query: Callable[[Config, Dataset, ComparedModel], Mapping[str, Values]],
   root: Path,
 ) -> Mapping[str, Values]:
   """What `per_query` says of the model at each cut, one after another.
@@ -98,9 +98,9 @@ def _over_cuts(
     settings = override(config.chain, {'seed': config.seed, 'data.cut': cut})
     workdir, dataset = _run(settings, _TRAINED[:1] if config.model else _TRAINED, root)
     if config.model:
-      model = recommenders.baselines(settings, dataset)[config.model]
+      model = compared_models.baselines(settings, dataset)[config.model]
     else:
-      model = recommenders.two_towers(
+      model = compared_models.two_towers(
         settings, workdir, settings.finetune.variants, dataset.items.num_items
       )
     for metric, values in per_query(settings, dataset, model).items():

@@ -60,6 +60,25 @@ def movielens_genres() -> pl.DataFrame:
   )
 
 
+def movielens_attributes() -> pl.DataFrame:
+  """Films by item_id, and of each the lists genre, year, director and country.
+
+  Raises:
+    InputError: as in `movielens`.
+  """
+  known, _ = _known_films()
+  columns = {
+    'genre': [film.genres for film in known.values()],
+    'year': [(str(film.year),) if film.year else () for film in known.values()],
+    'director': [film.directors for film in known.values()],
+    'country': [film.countries for film in known.values()],
+  }
+  lists = {name: [list(each) for each in column] for name, column in columns.items()}
+  return pl.DataFrame(
+    {'item_id': list(known)} | lists, schema_overrides=dict.fromkeys(lists, pl.List(pl.String))
+  )
+
+
 def film_corpus(last_year: int, excluded: Iterable[str] = ()) -> list[str]:
   """Descriptions of all films of the Open Movie Database up to a year, for unlabelled training.
 
