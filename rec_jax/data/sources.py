@@ -67,13 +67,12 @@ def movielens_attributes() -> pl.DataFrame:
     InputError: as in `movielens`.
   """
   known, _ = _known_films()
-  columns = {
-    'genre': [film.genres for film in known.values()],
-    'year': [(str(film.year),) if film.year else () for film in known.values()],
-    'director': [film.directors for film in known.values()],
-    'country': [film.countries for film in known.values()],
+  lists = {
+    'genre': [list(film.genres) for film in known.values()],
+    'year': [[str(film.year)] if film.year else [] for film in known.values()],
+    'director': [list(film.directors) for film in known.values()],
+    'country': [list(film.countries) for film in known.values()],
   }
-  lists = {name: [list(each) for each in column] for name, column in columns.items()}
   return pl.DataFrame(
     {'item_id': list(known)} | lists, schema_overrides=dict.fromkeys(lists, pl.List(pl.String))
   )

@@ -1,0 +1,120 @@
+"""Where an item of which only the text is known stands: its vector, and its prior."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rec_jax.data.tokenizer import Tokens
+from rec_jax.models import encoding
+from rec_jax.models.student import Student
+from rec_jax.models.two_tower import ItemTower
+from rec_jax.runs import artefacts
+from rec_jax.runs.config import Config
+from rec_jax.tasks import next_item, text_encoders
+from rec_jax.tasks.next_item import TwoTowerModel
+
+# Texts of a student are encoded so many at a time.
+_BATCH = 16
+
+
+class Placed(NamedTuple):
+  """Items by their text.
+
+  Attributes:
+    vectors: [n, D + R].
+    bias: [n], what is added to their logits.
+  """
+
+  vectors: np.ndarray
+  bias: np.ndarray
+
+
+Place = Callable[[Sequence[str]], Placed]
+
+
+def place(
+  model: Student | TwoTowerModel,
+  teacher: Callable[[], TwoTowerModel],
+  tokenize: Callable[[Sequence[str]], Tokens],
+) -> Place:
+  """The function that places texts as `model` places the new items of its catalogue.
+
+  Args:
+    model: in evaluation mode.
+    teacher: loads it; only it tells from a text how popular an item will be.
+    tokenize: texts to tokens.
+  """
+
+  def placed(texts: Sequence[str]) -> Placed:
+    tokens = tokenize(texts)
+    if isinstance(model, Student) and _is_constant(model.new.bias[...]):
+      constant = np.asarray(model.new.bias[...])[:1]
+      return Placed(_by_student(model, tokens), np.repeat(constant, len(texts)))
+    items, encoder = teacher().towers.items, next_item.text_encoder(teacher())
+    text = encoding.text_vectors(encoder, tokens.input_ids, tokens.attention_mask)
+    weight, bias = prior_of(items)
+    popularity = np.asarray(items.regressed(jnp.asarray(text)))[:, -1]
+    if isinstance(model, Student):
+      vectors = _by_student(model, tokens)
+    else:
+      vectors = np.asarray(items.from_text(jnp.asarray(text)))
+    return Placed(vectors, (bias + weight * popularity).astype(np.float32))
+
+  return placed
+
+
+def from_run(
+  config: Config, workdir: str | os.PathLike[str], model: Student | TwoTowerModel, num_items: int
+) -> Place:
+  """`place` of a run; encoder, teacher and tokenizer are loaded when a text comes."""
+
+  @functools.cache
+  def teacher() -> TwoTowerModel:
+    if isinstance(model, TwoTowerModel):
+      return model
+    return artefacts.load_two_tower(config, workdir, 'teacher', config.seed, num_items)
+
+  def tokenize(texts: Sequence[str]) -> Tokens:
+    artefacts.check_text_model(config, workdir)
+    return text_encoders.encode(config.data, texts)
+
+  return place(model, teacher, tokenize)
+
+
+def prior_of(items: ItemTower) -> tuple[float, float]:
+  """(weight, bias): the prior of new items is bias + weight * popularity, as `choose_prior` set it.
+
+  The prior of each item of the catalogue is kept, so the two are a straight line through them.
+  """
+  popularity = np.asarray(items.new_popularity(), np.float64)
+  prior = np.asarray(items.new.bias[...], np.float64)
+  centred = popularity - popularity.mean()
+  spread = centred @ centred
+  weight = float(centred @ prior / spread) if spread > 1e-12 else 0.0
+  return weight, float(prior.mean() - weight * popularity.mean())
+
+
+def _is_constant(bias: jax.Array) -> bool:
+  """Whether the prior is the same whatever the text: then no teacher has to be asked."""
+  return bool(np.ptp(np.asarray(bias)) < 1e-6)
+
+
+def _by_student(student: Student, tokens: Tokens) -> np.ndarray:
+  """[n, D + R]; the last batch is padded by repetition, so that nothing is compiled twice."""
+  number, parts = len(tokens.input_ids), []
+  for start in range(0, number, _BATCH):
+    rows = np.minimum(np.arange(start, start + _BATCH), number - 1)
+    texts = (jnp.asarray(each[rows]) for each in (tokens.input_ids, tokens.attention_mask))
+    parts.append(_from_tokens(student, *texts))
+  return np.concatenate(parts)[:number]
+
+
+@nnx.jit
+def _from_tokens(student: Student, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
+  return student.from_tokens(input_ids, mask)
