@@ -71,8 +71,8 @@ def table(answer: Answer, reasons: Sequence[Reason]) -> str:
   rows: list[list[str | int]] = []
   for place, (item, reason) in enumerate(zip(answer.items, reasons, strict=True), 1):
     chance = [] if item.propensity is None else [f'{item.propensity:.4f}']
-    row = [place, item.title, item.id, f'{item.score:.3f}', *chance]
-    rows.append([*row, 'cold' if item.is_cold else '', *_why(reason)])
+    cells = [item.title, item.id, f'{item.score:.3f}', *chance, 'cold' if item.is_cold else '']
+    rows.append([place, *cells, *_why(reason)])
   if not answer.from_prior:
     columns += ['most of it from', 'adds', 'most alike', 'cosine']
   return terminal.table(columns, rows)

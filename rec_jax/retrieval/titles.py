@@ -12,6 +12,8 @@ from rec_jax.data import films
 _MOST_COMMAS = 6
 _LONGEST_TITLE = 120
 _ARTICLE = re.compile(r"(the|an?|les?|la|l'|il|el|los|las|der|die|das|o)( \(.*\))?", re.IGNORECASE)
+# Not behind what is short for a word of a name.
+_SENTENCE_END = re.compile(r'(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)\. ')
 _YEAR = re.compile(r'\s*\((\d{4})\)$')
 
 
@@ -24,7 +26,7 @@ def title_of(text: str) -> str:
   'red old thing 7'
   """
   by_year = re.match(r'(.+? \(\d{4}\))(?=\. |$)', text[:_LONGEST_TITLE])
-  return by_year[1] if by_year else text.partition('. ')[0]
+  return by_year[1] if by_year else _SENTENCE_END.split(text, maxsplit=1)[0]
 
 
 def key(title: str) -> str:
