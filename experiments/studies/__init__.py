@@ -46,6 +46,7 @@ _MODULES = {
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
+  'recommend': 'experiments.benchmarks.recommend',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

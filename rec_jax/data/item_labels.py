@@ -68,11 +68,11 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
     InputError: there is no such column.
   """
   if config.source == 'movielens':
-    found = sources.movielens_attributes()
-    known = [name for name in found.columns if name != 'item_id']
+    of_films = sources.movielens_attributes()
+    known = next(iter(of_films.values()))
     if column not in known:
       raise InputError(f'no attribute "{shown(column)}" of items: there are {", ".join(known)}')
-    found = found.select('item_id', pl.col(column).alias('labels'))
+    by_id = {item: values[column] for item, values in of_films.items()}
   else:
     table = table_files.scan(config.items, 'config.data.items')
     if column not in table.columns:
@@ -80,9 +80,8 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
         f'no attribute "{shown(column)}" of items: {config.items} has {shown(*table.columns)}'
       )
     raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
-    labels = _labels(raw[column], config.items).alias('labels')
-    found = pl.DataFrame([ids.read(raw[config.item_column], config.items).alias('item_id'), labels])
-  by_id = dict(found.iter_rows())
+    labels = _labels(raw[column], config.items)
+    by_id = dict(zip(ids.read(raw[config.item_column], config.items), labels, strict=True))
   return [tuple(dict.fromkeys(by_id.get(each, ()))) for each in item_ids]
 
 

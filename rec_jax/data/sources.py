@@ -60,22 +60,9 @@ def movielens_genres() -> pl.DataFrame:
   )
 
 
-def movielens_attributes() -> pl.DataFrame:
-  """Films by item_id, and of each the lists genre, year, director and country.
-
-  Raises:
-    InputError: as in `movielens`.
-  """
-  known, _ = _known_films()
-  lists = {
-    'genre': [list(film.genres) for film in known.values()],
-    'year': [[str(film.year)] if film.year else [] for film in known.values()],
-    'director': [list(film.directors) for film in known.values()],
-    'country': [list(film.countries) for film in known.values()],
-  }
-  return pl.DataFrame(
-    {'item_id': list(known)} | lists, schema_overrides=dict.fromkeys(lists, pl.List(pl.String))
-  )
+def movielens_attributes() -> dict[str, dict[str, list[str]]]:
+  """`films.attributes` of each film by item_id; errors as of `movielens`."""
+  return {item: films.attributes(film) for item, film in _known_films()[0].items()}
 
 
 def film_corpus(last_year: int, excluded: Iterable[str] = ()) -> list[str]:

@@ -14,13 +14,11 @@ from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding
 from rec_jax.models.student import Student
 from rec_jax.models.two_tower import ItemTower
+from rec_jax.retrieval import padding
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.tasks import next_item, text_encoders
 from rec_jax.tasks.next_item import TwoTowerModel
-
-# Texts of a student are encoded so many at a time.
-_BATCH = 16
 
 
 class Placed(NamedTuple):
@@ -55,16 +53,16 @@ def place(
     tokens = tokenize(texts)
     if isinstance(model, Student) and _is_constant(model.new.bias[...]):
       constant = np.asarray(model.new.bias[...])[:1]
-      return Placed(_by_student(model, tokens), np.repeat(constant, len(texts)))
+      return Placed(by_student(model, *tokens[:2]), np.repeat(constant, len(texts)))
     items, encoder = teacher().towers.items, next_item.text_encoder(teacher())
     text = encoding.text_vectors(encoder, tokens.input_ids, tokens.attention_mask)
-    weight, bias = prior_of(items)
+    weight, constant = prior_of(items)
     popularity = np.asarray(items.regressed(jnp.asarray(text)))[:, -1]
     if isinstance(model, Student):
-      vectors = _by_student(model, tokens)
+      vectors = by_student(model, *tokens[:2])
     else:
       vectors = np.asarray(items.from_text(jnp.asarray(text)))
-    return Placed(vectors, (bias + weight * popularity).astype(np.float32))
+    return Placed(vectors, (constant + weight * popularity).astype(np.float32))
 
   return placed
 
@@ -87,6 +85,15 @@ def from_run(
   return place(model, teacher, tokenize)
 
 
+def by_student(student: Student, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+  """[n, D + R] of texts [n, L] by a student."""
+  parts = []
+  for part in padding.chunks(np.arange(len(input_ids))):
+    texts = (jnp.asarray(each[part.rows]) for each in (input_ids, mask))
+    parts.append(np.asarray(_from_tokens(student, *texts))[: part.number])
+  return np.concatenate(parts)
+
+
 def prior_of(items: ItemTower) -> tuple[float, float]:
   """(weight, bias): the prior of new items is bias + weight * popularity, as `choose_prior` set it.
 
@@ -103,16 +110,6 @@ def prior_of(items: ItemTower) -> tuple[float, float]:
 def _is_constant(bias: jax.Array) -> bool:
   """Whether the prior is the same whatever the text: then no teacher has to be asked."""
   return bool(np.ptp(np.asarray(bias)) < 1e-6)
-
-
-def _by_student(student: Student, tokens: Tokens) -> np.ndarray:
-  """[n, D + R]; the last batch is padded by repetition, so that nothing is compiled twice."""
-  number, parts = len(tokens.input_ids), []
-  for start in range(0, number, _BATCH):
-    rows = np.minimum(np.arange(start, start + _BATCH), number - 1)
-    texts = (jnp.asarray(each[rows]) for each in (tokens.input_ids, tokens.attention_mask))
-    parts.append(_from_tokens(student, *texts))
-  return np.concatenate(parts)[:number]
 
 
 @nnx.jit

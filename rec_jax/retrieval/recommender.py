@@ -211,8 +211,10 @@ class Recommender:
   ) -> list[Answer]:
     name, given, seed = policy
     settings = exploration.settings_of(name, given)
-    sizes = tuple(sorted((key, value) for key, value in settings.items() if type(value) is int))
-    numbers = {key: jnp.float32(value) for key, value in settings.items() if type(value) is float}
+    sizes = tuple(sorted(item for item in settings.items() if not isinstance(item[1], float)))
+    numbers = {
+      key: jnp.float32(value) for key, value in settings.items() if isinstance(value, float)
+    }
     known = self._known_arms()
     if exploration.reads_model(name):
       known = dataclasses.replace(known, features=self._model.vectors[...])

@@ -17,6 +17,7 @@ from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.new_items import NewItems
 from rec_jax.models.student import Student
 from rec_jax.models.two_tower import UserTower, last_user_vector
+from rec_jax.retrieval import placement
 from rec_jax.tasks.next_item import TwoTowerModel
 
 Model = Student | TwoTowerModel
@@ -211,9 +212,15 @@ def _put(table: jax.Array, rows: ArrayLike, values: ArrayLike) -> jax.Array:
   return table.at[jnp.asarray(rows)].set(jnp.asarray(values), mode='drop')
 
 
-@nnx.jit
 def _student_vectors(model: Student) -> jax.Array:
-  return model.item_vectors()
+  """`Student.item_vectors`, but that no text of an item with an id is encoded."""
+  known = [np.asarray(each) for each in (model.id.embedding[...], model.linear.sought[...])]
+  vectors = np.concatenate(known, axis=1)
+  rows = np.flatnonzero(~np.asarray(model.has_id[...]))
+  if len(rows):
+    texts = (np.asarray(each[...])[rows] for each in (model.input_ids, model.mask))
+    vectors[rows] = placement.by_student(model, *texts)
+  return jnp.asarray(vectors)
 
 
 @nnx.jit

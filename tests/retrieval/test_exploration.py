@@ -20,7 +20,7 @@ def recommender():
 
 
 def test_propensities_are_frequencies(recommender, optimised):
-  """4,000 answers to one user: how often each item comes first, beside what was said of it."""
+  """3,000 answers to one user: how often each item comes first, beside what was said of it."""
   known = recommender._known_arms()
   query = np.zeros(4, np.float32)
   rows = np.array([IDS.index(each) for each, _ in HISTORY])
@@ -32,11 +32,11 @@ def test_propensities_are_frequencies(recommender, optimised):
     settings = {'lambda_': 2.0, 'scale': 1.0}
     arguments = known, query, rows + 1, rewards, mask
     return exploration.choose(
-      'per_user_lin_ts', (('num_samples', 64),), 2, key, settings, *arguments
+      'per_user_lin_ts', (('num_samples', 32),), 2, key, settings, *arguments
     )
 
   # In parts small enough for draws of all of them.
-  found = [one(jax.random.split(jax.random.key(seed), 1000)) for seed in range(4)]
+  found = [one(jax.random.split(jax.random.key(seed), 1000)) for seed in range(3)]
   chosen, said = (np.concatenate([np.asarray(part[i]) for part in found]) for i in range(2))
   assert mask[chosen].all() and (chosen[:, 0] != chosen[:, 1]).all()
   frequency = np.bincount(chosen[:, 0], minlength=len(mask)) / len(chosen)

@@ -39,7 +39,7 @@ def titles():
     # The one that more people met, unless the year says another.
     ('Sabrina', [4], []),
     ('Sabrina (1954)', [3], []),
-    ('Seven, Se7en', [6, 6], []),
+    ('Seven; Se7en', [6, 6], []),
     ('dr strangelove', [7], []),
     ('Haine, La', [8], []),
     ('Secrets and Lies', [10], []),
