@@ -104,7 +104,7 @@ def recommender(num_items: int, rank: int) -> Recommender:
 def _floor(peers_python: str) -> Mapping[str, float]:
   del peers_python
   bytes_a_second = bandwidth()
-  floors = {}
+  floors: dict[str, float] = {}
   for num_items, rank in SIZES:
     rate = bytes_a_second / (4 * num_items * (DIM + rank))
     floors |= {_labels((num_items, rank))[name]: rate for name in QUANTILES}

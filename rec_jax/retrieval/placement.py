@@ -52,17 +52,15 @@ def place(
   def placed(texts: Sequence[str]) -> Placed:
     tokens = tokenize(texts)
     if isinstance(model, Student) and _is_constant(model.new.bias[...]):
-      constant = np.asarray(model.new.bias[...])[:1]
-      return Placed(by_student(model, *tokens[:2]), np.repeat(constant, len(texts)))
+      bias = np.repeat(np.asarray(model.new.bias[...])[:1], len(texts))
+      return Placed(by_student(model, *tokens[:2]), bias)
     items, encoder = teacher().towers.items, next_item.text_encoder(teacher())
-    text = encoding.text_vectors(encoder, tokens.input_ids, tokens.attention_mask)
+    text = jnp.asarray(encoding.text_vectors(encoder, *tokens[:2]))
     weight, constant = prior_of(items)
-    popularity = np.asarray(items.regressed(jnp.asarray(text)))[:, -1]
+    bias = constant + weight * np.asarray(items.regressed(text))[:, -1]
     if isinstance(model, Student):
-      vectors = by_student(model, *tokens[:2])
-    else:
-      vectors = np.asarray(items.from_text(jnp.asarray(text)))
-    return Placed(vectors, (constant + weight * popularity).astype(np.float32))
+      return Placed(by_student(model, *tokens[:2]), bias)
+    return Placed(np.asarray(items.from_text(text)), bias)
 
   return placed
 

@@ -24,7 +24,7 @@ _PAGE = Path(__file__).parent / 'templates/playground.html'
 _MOST_FOUND, _MOST_ITEMS, _MOST_EVENTS = 8, 50, 1000
 # What the page offers: a policy, its strength of exploration, and how far that goes.
 POLICIES = {
-  'per_user_lin_ts': ('scale', 2.0),
+  'per_user_lin_ts': ('scale', 1.0),
   'per_user_lin_ucb': ('alpha', 5.0),
   'epsilon_greedy': ('epsilon', 1.0),
   'two_tower_softmax': ('temperature', 5.0),

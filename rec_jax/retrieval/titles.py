@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from rec_jax.data import films
 
-# Commas within one title.
-_MOST_COMMAS = 6
+# Of one title, between commas.
+_MOST_PARTS = 6
 _LONGEST_TITLE = 120
 _ARTICLE = re.compile(r"(the|an?|les?|la|l'|il|el|los|las|der|die|das|o)( \(.*\))?", re.IGNORECASE)
 # Not behind what is short for a word of a name.
@@ -111,12 +111,12 @@ def parse(text: str, titles: Titles, rows: Mapping[str, int]) -> Wanted:
     titles: of the catalogue.
     rows: by id, which is tried first.
   """
-  separator = ';' if ';' in text else ','
+  separator, most = (';', 1) if ';' in text else (',', _MOST_PARTS)
   parts = [part.strip() for part in text.split(separator) if part.strip()]
   found, unknown, start = list[int](), list[str](), 0
   while start < len(parts):
     row, end = None, start
-    for end in range(min(len(parts), start + _MOST_COMMAS), start, -1):
+    for end in range(min(len(parts), start + most), start, -1):
       name = ', '.join(parts[start:end])
       row = rows.get(name, titles.find(name))
       if row is not None:
