@@ -19,7 +19,10 @@ from rec_jax.types import ItemTable
 from tests.helpers import small
 
 LENGTH, RANK, NUM_COLD = 10, 4, 6
-FINETUNE = FinetuneConfig(dim=8, num_heads=2, history_length=LENGTH, encoder_blocks=1)
+# Towers of the same sizes as the student's, so that what serves both is compiled once.
+FINETUNE = FinetuneConfig(
+  dim=8, num_heads=2, history_length=LENGTH, encoder_blocks=1, dropout_rate=0.0
+)
 DISTIL = DistilConfig(dim=8, token_dim=8, text_dim=8, num_heads=2)
 KINDS = ('red', 'blue', 'green')
 

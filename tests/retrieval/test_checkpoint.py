@@ -71,9 +71,9 @@ def test_the_student_serves_unless_the_teacher_is_asked_for(run):
   assert all(int(item.id[1:]) % 3 < 2 for item in red.items)
   with pytest.raises(InputError, match='no attribute "gnre"'):
     recommender.recommend([[]], 1, allowed={'gnre': 'red'})
+  recommender.add_items(['new'], ['a red thing'])
+  assert np.isfinite(recommender.score([(['i3', 'i5'], 'new')])).all()
   other = Recommender.from_checkpoint(workdir, 'teacher')
-  other.add_items(['new'], ['a red thing'])
-  assert np.isfinite(other.score([(['i3'], 'new')])).all()
   assert other.recommend([['i3']], 3) != recommender.recommend([['i3']], 3)
   assert sorted(workdir.rglob('*')) == before
 
