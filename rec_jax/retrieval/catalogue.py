@@ -54,9 +54,11 @@ class Catalogue:
 
   def check_new(self, ids: Sequence[str]) -> None:
     """Raises InputError unless no item has one of these ids, and none stands there twice."""
-    for place, each in enumerate(ids):
-      if each in self.rows or each in ids[:place]:
+    seen: set[str] = set()
+    for each in ids:
+      if each in self.rows or each in seen:
         raise InputError(f'there is an item "{each}" already: give new items ids of their own')
+      seen.add(each)
 
   def add(
     self,

@@ -83,7 +83,7 @@ def read(histories: Sequence[Sequence[Event]], find: Find) -> Histories:
   for history in histories:
     if isinstance(history, str):
       raise InputError(f'a history is a list of ids, not a text: give [{history[:20]!r}] for one')
-    pairs = [(each, True) if isinstance(each, str) else each for each in history]
+    pairs = [each if isinstance(each, tuple) else (str(each), True) for each in history]
     rows, missing = find([name for name, _ in pairs])
     gone = set(missing)
     made.rows.append(np.array(rows, np.int32))

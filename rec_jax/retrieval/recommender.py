@@ -58,12 +58,12 @@ class Recommender:
     """
     self.catalogue = catalogue
     number = len(catalogue)
-    self._model = served_model.serve(model, number + number // _SPARE + _LEAST_SPARE)
+    self._model = served_model.serve(model, number, number + number // _SPARE + _LEAST_SPARE)
     check_finite(self._model.vectors[...])
     self._prior, self._place = prior, place
     self._length, self._num_features = history_length, num_features
     self._arms: exploration.Arms | None = None
-    self._everything = self._mask(None, None)
+    self._everything = np.arange(len(self._model.has_id[...])) < number
 
   @classmethod
   def from_checkpoint(cls, workdir: str | os.PathLike[str], model: str | None = None) -> Self:
@@ -199,7 +199,7 @@ class Recommender:
       taken = part.rows - len(self.catalogue)
       served_model.write(self._model, part.rows, placed.vectors[taken], placed.bias[taken])
     self.catalogue.add(ids, texts, attributes)
-    self._everything, self._arms = self._mask(None, None, capacity), None
+    self._everything, self._arms = np.arange(capacity) < number, None
 
   def _explored(
     self,
@@ -232,6 +232,8 @@ class Recommender:
         name, sizes, k, key, numbers, known, query, history[0], rewards[0], open_
       )
       chosen = np.asarray(rows)
+      if (chosen < 0).any():
+        raise InputError(f'{name} expects no finite reward of {k} items: give it other settings')
       scores = self._scores(one, chosen[None], mask, exclude_seen)[0]
       answers.append(
         dataclasses.replace(
@@ -265,14 +267,12 @@ class Recommender:
   def _read(self, histories: Sequence[Sequence[Event]], unknown: str) -> Histories:
     return padding.read(histories, functools.partial(self.catalogue.find, unknown=unknown))
 
-  def _mask(
-    self, allowed: Selection | None, blocked: Selection | None, capacity: int | None = None
-  ) -> np.ndarray:
+  def _mask(self, allowed: Selection | None, blocked: Selection | None) -> np.ndarray:
     """[C] bool, False at spare rows."""
-    if allowed is None and blocked is None and capacity is None and hasattr(self, '_everything'):
+    if allowed is None and blocked is None:
       return self._everything
     mask = self.catalogue.allowed(allowed, blocked)
-    return np.pad(mask, (0, (capacity or len(self._model.has_id[...])) - len(mask)))
+    return np.pad(mask, (0, len(self._everything) - len(mask)))
 
   def _answer(
     self,

@@ -19,6 +19,7 @@ from rec_jax.models.student import Student
 from rec_jax.models.two_tower import UserTower, last_user_vector
 from rec_jax.retrieval import placement
 from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.types import InputError
 
 Model = Student | TwoTowerModel
 
@@ -63,12 +64,16 @@ class ServedModel(nnx.Module):
     return self.new(logits, self.has_id[...], history, met)
 
 
-def serve(model: Model, capacity: int) -> ServedModel:
+def serve(model: Model, number: int, capacity: int) -> ServedModel:
   """The same model with C = `capacity` rows.
 
   Args:
     model: in evaluation mode.
-    capacity: at least the number of its items.
+    number: N, of its items.
+    capacity: at least N.
+
+  Raises:
+    InputError: the model has another number of items.
   """
   if isinstance(model, Student):
     users, linear, new, has_id = model.users, model.linear, model.new, model.has_id[...]
@@ -77,7 +82,11 @@ def serve(model: Model, capacity: int) -> ServedModel:
     towers = model.towers
     users, linear, new = towers.users, towers.items.linear, towers.items.new
     vectors, has_id = _tower_vectors(model), towers.items.has_id[...]
-  return grow(ServedModel(users, nnx.clone(linear), nnx.clone(new), vectors, has_id), capacity)
+  if len(vectors) != number:
+    raise InputError(
+      f'the model knows {len(vectors)} items and the catalogue has {number}: give those of one run'
+    )
+  return grow(ServedModel(users, linear, new, vectors, has_id), capacity)
 
 
 def grow(model: ServedModel, capacity: int) -> ServedModel:

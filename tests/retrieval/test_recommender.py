@@ -250,8 +250,10 @@ def test_what_cannot_be_added_changes_nothing(both):
   recommender.add_items([], [])
 
 
-def test_a_damaged_model_is_not_served(models):
+def test_a_damaged_model_or_that_of_another_catalogue_is_not_served(models):
   taught = models['teacher']
+  with pytest.raises(InputError, match=f'knows {N} items and the catalogue has {N - 1}'):
+    served.recommender(taught, taught, DATA, N - 1)
   broken = served.first_items(taught, DATA, N)
   broken.towers.items.id.embedding[...] = broken.towers.items.id.embedding[...].at[0, 0].set(np.nan)
   with pytest.raises(InputError, match='not all finite'):
