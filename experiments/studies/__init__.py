@@ -50,6 +50,7 @@ _MODULES = {
   'encoding': 'experiments.benchmarks.encoding',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
   'matrix_models': 'experiments.benchmarks.matrix_models',
+  'recommend': 'experiments.benchmarks.recommend',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

@@ -13,7 +13,7 @@ from rec_jax.models.baselines.registry import Range, Settings
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study, Values, override
 from rec_jax.stages.evaluate import ranking_comparison
-from rec_jax.stages.evaluate.recommenders import ID_ONLY, TEACHER, Recommender
+from rec_jax.stages.evaluate.compared_models import ID_ONLY, TEACHER, ComparedModel
 from rec_jax.tasks import baselines, events, random_search
 from rec_jax.tasks.random_search import Trial
 
@@ -88,22 +88,22 @@ def measure(config: BaselinesConfig, root: Path) -> Mapping[str, Values]:
 
 def _baseline(
   config: BaselinesConfig, settings: Config, dataset: Dataset
-) -> tuple[Recommender, list[Trial]]:
+) -> tuple[ComparedModel, list[Trial]]:
   validation = events.validation_queries(
     dataset, settings.finetune, settings.data.positive_rating, settings.seed
   )
   trials = baselines.tune(config.model, dataset, validation, config.num_trials, settings.seed)
   best = trials[0].settings
   known = baselines.training_events(dataset)
-  return Recommender([baselines.fit(config.model, known, best, settings.seed)], best), trials
+  return ComparedModel([baselines.fit(config.model, known, best, settings.seed)], best), trials
 
 
 def _two_tower(
   config: BaselinesConfig, settings: Config, root: Path
-) -> tuple[Dataset, Recommender, list[Trial]]:
+) -> tuple[Dataset, ComparedModel, list[Trial]]:
   """The two-tower model of the best trial; a trial is a run of the stage `finetune`."""
 
-  def trained(chosen: Settings) -> tuple[Dataset, Recommender]:
+  def trained(chosen: Settings) -> tuple[Dataset, ComparedModel]:
     fields = {'finetune.variants': config.model, **chosen}
     return chain.two_tower(override(settings, fields), root)
 

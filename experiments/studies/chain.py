@@ -14,8 +14,8 @@ from rec_jax.runs import artefacts, shared_stages
 from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values, override
-from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate import by_events, compared_models, ranking_comparison
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import item_to_item, next_item
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
@@ -37,7 +37,7 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
 def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
   """Ranks the next item and items by their training events, and says what tuning costs."""
   workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
+  model = compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
   found = ranking_comparison.next_item_per_query(config, dataset, model)
@@ -70,7 +70,7 @@ def next_item_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
   """Likewise, and of the events after the cut by what is known of their item."""
 
-  def both(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  def both(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
     next_item = ranking_comparison.next_item_per_query(config, dataset, model)
     return next_item | by_events.per_query(config, dataset, model)
 
@@ -79,7 +79,7 @@ def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 
 def _over_cuts(
   config: CutsConfig,
-  per_query: Callable[[Config, Dataset, Recommender], Mapping[str, Values]],
+  per_query: Callable[[Config, Dataset, ComparedModel], Mapping[str, Values]],
   root: Path,
 ) -> Mapping[str, Values]:
   """What `per_query` says of the model at each cut; raises as `over_cuts`."""
@@ -87,7 +87,7 @@ def _over_cuts(
   def at_cut(settings: Config) -> Mapping[str, Values]:
     if config.model:
       dataset = prepared(settings, root)
-      model = recommenders.baselines(settings, dataset)[config.model]
+      model = compared_models.baselines(settings, dataset)[config.model]
     else:
       dataset, model = two_tower(settings, root)
     return per_query(settings, dataset, model)
@@ -119,10 +119,10 @@ def prepared(config: Config, root: Path) -> Dataset:
   return _run(config, _TRAINED[:1], root)[1]
 
 
-def two_tower(config: Config, root: Path) -> tuple[Dataset, Recommender]:
+def two_tower(config: Config, root: Path) -> tuple[Dataset, ComparedModel]:
   """The data of a run and its model of the one variant of `finetune.variants`, trained once."""
   workdir, dataset = _run(config, _TRAINED, root)
-  return dataset, recommenders.two_towers(
+  return dataset, compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
 

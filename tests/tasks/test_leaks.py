@@ -6,7 +6,7 @@ import pytest
 
 from rec_jax.data import splits
 from rec_jax.runs.config import Config
-from rec_jax.stages.evaluate import recommenders
+from rec_jax.stages.evaluate import compared_models
 from rec_jax.tasks import events
 from tests.stages.evaluate.test_ranking_comparison import dataset
 
@@ -15,7 +15,7 @@ from tests.stages.evaluate.test_ranking_comparison import dataset
   'fit',
   [
     lambda data: events.training_batches(data, Config().finetune, 4.0, 4, seed=0),
-    lambda data: recommenders.baselines(Config(), data),
+    lambda data: compared_models.baselines(Config(), data),
   ],
   ids=['two-tower models and the student', 'baselines'],
 )

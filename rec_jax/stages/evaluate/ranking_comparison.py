@@ -14,14 +14,14 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate.recommenders import (
+from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
   STUDENT,
   TEACHER,
   ZERO_SHOT,
-  Recommender,
+  ComparedModel,
 )
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries
@@ -49,7 +49,7 @@ PerQueryMetrics = dict[str, np.ndarray]
 
 
 def ranking_rows(
-  config: Config, dataset: Dataset, models: Mapping[str, Recommender]
+  config: Config, dataset: Dataset, models: Mapping[str, ComparedModel]
 ) -> list[dict[str, Any]]:
   """How the models rank the test event of each ranked user in the whole catalogue."""
   data, num_items = config.data, dataset.items.num_items
@@ -75,7 +75,7 @@ def ranking_rows(
 
 
 def unseen_rows(
-  config: Config, dataset: Dataset, models: Mapping[str, Recommender]
+  config: Config, dataset: Dataset, models: Mapping[str, ComparedModel]
 ) -> list[dict[str, Any]]:
   """How the models rank events after the cut on items without any event before it."""
   split = dataset.split
@@ -111,7 +111,9 @@ def unseen_rows(
   return rows
 
 
-def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+def next_item_per_query(
+  config: Config, dataset: Dataset, model: ComparedModel
+) -> dict[str, Values]:
   """What `ranking_rows` averages, for studies: a value a user, mean over the seeds of the model."""
   asked = _queries(config, dataset, dataset.split.test_event)
   ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
@@ -121,7 +123,7 @@ def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) ->
   }
 
 
-def unseen_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+def unseen_per_query(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
   """What `unseen_rows` averages, likewise; empty where there is no event on an unseen item."""
   split = dataset.split
   events = np.flatnonzero(split.cold_items[dataset.interactions.item])
@@ -166,7 +168,7 @@ def _average(config: Config) -> str:
 
 
 def _rank(
-  model: Recommender, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
+  model: ComparedModel, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
 ) -> PerQueryMetrics:
   """Metric -> [S, Q], and the recommended items under 'top'."""
   seeds = [full_ranking.rank_targets(score, asked, candidates, cutoffs) for score in model.scores]
@@ -258,7 +260,7 @@ def _no_interval(value: float, n: int) -> Estimate:
   return Estimate(value, float('nan'), float('nan'), n)
 
 
-def _tuning_rows(name: str, model: Recommender) -> list[dict[str, Any]]:
+def _tuning_rows(name: str, model: ComparedModel) -> list[dict[str, Any]]:
   return [
     runs.estimate_row('evaluate', name, setting, _no_interval(value, 1), f'{TUNING} by NDCG@10')
     for setting, value in model.tuned.items()

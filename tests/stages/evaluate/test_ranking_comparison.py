@@ -10,7 +10,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation.intervals import RESAMPLES, Estimate
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import ranking_comparison
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.types import Interactions, ItemTable
 
 NUM_USERS, NUM_ITEMS = 25, 60
@@ -43,7 +43,7 @@ def dataset(num_items=NUM_ITEMS, late_items=6, seed=0):
 def contender(num_items, *seeds):
   """Scores that depend on the user and the seed alone."""
   tables = [np.random.default_rng(seed).normal(size=(NUM_USERS, num_items)) for seed in seeds]
-  return Recommender(
+  return ComparedModel(
     [lambda asked, table=table: table[asked.user].astype(np.float32) for table in tables]
   )
 
@@ -138,7 +138,7 @@ def test_intervals_on_unseen_items_know_that_a_few_items_decide():
   one_item = np.zeros((NUM_USERS, NUM_ITEMS), np.float32)
   # Always first with two of the six unseen items, always last with the others.
   one_item[:, -2:], one_item[:, -6:-2] = 1, -1
-  models = {'teacher': Recommender([lambda asked: one_item[asked.user]])}
+  models = {'teacher': ComparedModel([lambda asked: one_item[asked.user]])}
   rows = ranking_comparison.unseen_rows(Config(), data, models)
   row = values(rows, ranking_comparison.UNSEEN_IN_ALL)['teacher', 'recall@10']
   # Of six items two are found: with other six it could have been none or four.

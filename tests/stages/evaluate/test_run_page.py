@@ -8,7 +8,7 @@ import pytest
 
 from rec_jax.report import page
 from rec_jax.stages.evaluate import conclusions, model_sections, ranking_comparison, run_page
-from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
+from rec_jax.stages.evaluate.compared_models import STUDENT, TEACHER
 from rec_jax.stages.explore import exploration_sections
 from rec_jax.stages.finetune import new_items_figure
 from rec_jax.stages.pretrain import encoder_section

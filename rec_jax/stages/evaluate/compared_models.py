@@ -29,7 +29,7 @@ ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
 
 
 @dataclasses.dataclass(frozen=True)
-class Recommender:
+class ComparedModel:
   """A kind of model.
 
   Attributes:
@@ -41,7 +41,7 @@ class Recommender:
   tuned: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
+def baselines(config: Config, dataset: Dataset) -> dict[str, ComparedModel]:
   """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
   interactions = dataset.interactions
   train = splits.training_events(interactions, dataset.split)
@@ -60,7 +60,7 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
   by_text = functools.partial(_by_text, _published(config, dataset))
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     return {
-      POPULARITY: Recommender([lambda asked: popularity.scores(counts, asked.history)]),
+      POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
       EASE: _tuned(linear_models(), validation, num_items, advance),
       ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
     }
@@ -68,7 +68,7 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
 
 def two_towers(
   config: Config, workdir: str | os.PathLike[str], variant: str, num_items: int
-) -> Recommender:
+) -> ComparedModel:
   """The models of one variant of the stage `finetune`."""
   models = (
     artefacts.load_two_tower(config, workdir, variant, seed, num_items)
@@ -77,17 +77,17 @@ def two_towers(
   return of_two_towers(models, num_items)
 
 
-def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> Recommender:
+def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
-  return Recommender([_scorer(_two_tower_scores, model, num_items) for model in models])
+  return ComparedModel([_scorer(_two_tower_scores, model, num_items) for model in models])
 
 
-def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> Recommender:
+def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> ComparedModel:
   """The models of the stage `distil`."""
   models = (
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
   )
-  return Recommender([_scorer(_student_scores, model, num_items) for model in models])
+  return ComparedModel([_scorer(_student_scores, model, num_items) for model in models])
 
 
 def _published(config: Config, dataset: Dataset) -> jax.Array:
@@ -103,7 +103,7 @@ _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 _text_scores = jax.jit(zero_shot.scores)
 
-# A recency decay to the recommender that has it.
+# A recency decay to the model that has it.
 OfDecay = Callable[[float], Score]
 
 
@@ -119,16 +119,16 @@ def _tuned(
   validation: Queries,
   num_items: int,
   advance: tracking.Advance,
-) -> Recommender:
+) -> ComparedModel:
   """The model and the decay that are best in NDCG@10 on `validation`."""
   everything = np.ones(num_items, bool)
 
-  def trials() -> Iterator[tuple[float, Recommender]]:
+  def trials() -> Iterator[tuple[float, ComparedModel]]:
     for settings, of_decay in models:
       for decay in DECAYS:
         score = of_decay(decay)
         ranked = full_ranking.rank_targets(score, validation, everything)
-        yield float(ranked['ndcg@10'].mean()), Recommender([score], settings | {'decay': decay})
+        yield float(ranked['ndcg@10'].mean()), ComparedModel([score], settings | {'decay': decay})
       advance()
 
   return max(trials(), key=lambda trial: trial[0])[1]
