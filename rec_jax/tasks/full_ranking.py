@@ -10,6 +10,7 @@ import numpy as np
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.splits import gather_windows, histories
 from rec_jax.evaluation import ranking
+from rec_jax.evaluation.ranking import Places
 
 # Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
 _CHUNK = 256
@@ -107,7 +108,8 @@ def rank_targets(
     cutoffs: values of k.
 
   Returns:
-    {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff.
+    {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff,
+    of equals those of lower index.
   """
   parts = []
   for start in range(0, len(asked), _CHUNK):
@@ -115,16 +117,17 @@ def rank_targets(
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     chunk = asked.take(rows)
     mask = chunk.unseen(len(candidates)) & candidates
-    ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], tuple(cutoffs))
+    ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], max(cutoffs))
     kept = min(_CHUNK, len(asked) - start)
-    parts.append({name: np.asarray(values)[:kept] for name, values in ranked.items()})
-  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parts.append(jax.tree.map(lambda values, kept=kept: np.asarray(values)[:kept], ranked))
+  where, top = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+  return ranking.evaluate(where, cutoffs) | {'top': top}
 
 
-@functools.partial(jax.jit, static_argnames='cutoffs')
+@functools.partial(jax.jit, static_argnames='cutoff')
 def _rank_chunk(
-  scores: jax.Array, mask: jax.Array, target: jax.Array, cutoffs: tuple[int, ...]
-) -> dict[str, jax.Array]:
-  metrics = jax.vmap(lambda s, m, t: ranking.evaluate(s, m, t, cutoffs))(scores, mask, target)
-  k = min(max(cutoffs), scores.shape[1])
-  return metrics | {'top': jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)}
+  scores: jax.Array, mask: jax.Array, target: jax.Array, cutoff: int
+) -> tuple[Places, jax.Array]:
+  k = min(cutoff, scores.shape[1])
+  top = jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)
+  return jax.vmap(ranking.places)(scores, mask, target), top
