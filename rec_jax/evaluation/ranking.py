@@ -65,9 +65,7 @@ def places(scores: ArrayLike, mask: ArrayLike, targets: ArrayLike) -> Places:
   tied = mask & (scores == own) & (is_target | ~is_nan)
   valid = targets >= 0
   found = valid & mask[targets]
-  return Places(
-    jnp.where(found, better.sum(-1), 0), jnp.where(found, tied.sum(-1), 0), valid
-  )
+  return Places(jnp.where(found, better.sum(-1), 0), jnp.where(found, tied.sum(-1), 0), valid)
 
 
 def evaluate(where: Places, cutoffs: Sequence[int] = (10,)) -> dict[str, np.ndarray]:
@@ -83,9 +81,7 @@ def evaluate(where: Places, cutoffs: Sequence[int] = (10,)) -> dict[str, np.ndar
   """
   blocks = _blocks(where)
   with np.errstate(invalid='ignore', divide='ignore'):
-    values = {
-      f'{name}@{k}': metric(blocks, k) for name, metric in METRICS.items() for k in cutoffs
-    }
+    values = {f'{name}@{k}': metric(blocks, k) for name, metric in METRICS.items() for k in cutoffs}
     values |= {'mrr': _mrr(blocks, math.inf)}
   has_target = blocks.number > 0
   return {name: np.where(has_target, value, np.nan) for name, value in values.items()}

@@ -21,7 +21,9 @@ _CHUNK_SIZE = 1 << 22
 def paired_permutation(
   key: jax.Array, differences: ArrayLike, *, resamples: int = RESAMPLES
 ) -> np.ndarray:
-  """Two-sided p-values of the mean differences being 0 (Fisher 1935, The Design of Experiments, 21).
+  """Two-sided p-values of the mean differences being 0.
+
+  The test of Fisher (1935), The Design of Experiments, section 21.
 
   Under the null hypothesis each difference is as likely with the other sign. All 2^n signs are
   tried where these are no more than the resamples; otherwise the p-value of a sample is
