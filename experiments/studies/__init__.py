@@ -45,6 +45,7 @@ _MODULES = {
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
+  'full_ranking': 'experiments.benchmarks.full_ranking',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
   'compile': 'experiments.benchmarks.compile',
 }

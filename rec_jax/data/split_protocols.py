@@ -81,7 +81,9 @@ def _random_ratio(interactions: Interactions, cut: float, min_events: int) -> Pa
   place = np.arange(len(user)) - (past.end - past.count)[user]
   number = np.where(past.count >= min_events, np.maximum(_share(past.count), 1), 0)[user]
   tests, validates = place < number, (place >= number) & (place < 2 * number)
-  return _parts(interactions, past, *(past.events[np.sort(order[held])] for held in (validates, tests)))
+  return _parts(
+    interactions, past, *(past.events[np.sort(order[held])] for held in (validates, tests))
+  )
 
 
 def _cold_user(interactions: Interactions, cut: float, min_events: int) -> Parts:

@@ -19,6 +19,7 @@ from rec_jax.data.split_protocols import (
 )
 from rec_jax.types import InputError, Interactions
 
+
 @dataclasses.dataclass(frozen=True)
 class Split:
   """The parts of E events of U users and N items.
