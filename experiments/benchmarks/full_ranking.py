@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.benchmarks import Cases, Peer, ask_peer, benchmark, rate
-from rec_jax.evaluation import catalogue_ranking, ranking
+from rec_jax.evaluation import catalogue_ranking
 from rec_jax.runs.study import Study
 
 DIM, TARGETS, SEEN, CUTOFF = 64, 5, 30, 10
@@ -39,8 +39,8 @@ def get_study() -> Study:
     'Full-ranking metrics of a catalogue, beside NumPy and libraries of metrics',
     f'users/s; dot products of {DIM} dimensions, {SEEN} seen items and {TARGETS} targets a user; '
     'from vectors to recall, precision, NDCG, MRR, MAP and hit at 10 of each user; the peers get '
-    'the ten best by a matrix product of NumPy, a thread a core, and argpartition over parts of 256 '
-    'users',
+    'the ten best by a matrix product of NumPy, a thread a core, and argpartition over parts of '
+    '256 users',
     _cases,
     {label: _peer(peer) for label, peer in PEERS.items()},
   )
@@ -61,8 +61,8 @@ def evaluate(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
   """What is measured: all metrics of each user."""
   users, items, targets, seen = (arrays[name] for name in ('users', 'items', 'targets', 'seen'))
   offsets = np.arange(len(users) + 1) * SEEN
-  found = catalogue_ranking.rank(users, items, targets, offsets, seen.ravel(), CUTOFF)
-  return ranking.evaluate(found.places, (CUTOFF,))
+  ranked = catalogue_ranking.rank(users, items, targets, offsets, seen.ravel(), (CUTOFF,))
+  return ranked.metrics
 
 
 def made_up(size: Size) -> dict[str, np.ndarray]:
@@ -84,7 +84,14 @@ def _peer(peer: str) -> Peer:
     for label, size in CASES.items():
       with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / 'arrays.npz'
-        np.savez(path, **made_up(size))
+        arrays = made_up(size)
+        np.savez(
+          path,
+          users=arrays['users'],
+          items=arrays['items'],
+          targets=arrays['targets'],
+          seen=arrays['seen'],
+        )
         found[label] = float(
           ask_peer(python, 'full_ranking.py', peer=peer, arrays=str(path), cutoff=CUTOFF)['rate']
         )

@@ -16,10 +16,10 @@ training event is as young as an event to predict, and a user may be judged in o
 random_ratio: the cut as in leave_last. Of every user with at least `min_events` events before it a
 tenth at random, one at least, tests, and as many validate. Most training events may be younger.
 
-cold_user: the cut as in leave_last. Of the users with at least `min_events` events before it a tenth
-at random tests, and as many validate: none of their events is trained on, and the last one before
-the cut is to be predicted from the others. (Users without any event before the cut are something
-else: they are in the stream.)
+cold_user: the cut as in leave_last. Of the users with at least `min_events` events before it a
+tenth at random tests, and as many validate: none of their events is trained on, and the last one
+before the cut is to be predicted from the others. (Users without any event before the cut are
+something else: they are in the stream.)
 
 cold_item: the cut as in leave_last. A tenth of the items with events before it, at random, tests,
 and as many validate: none of their events is trained on. Of every user with at least `min_events`
@@ -78,8 +78,8 @@ def _random_ratio(interactions: Interactions, cut: float, min_events: int) -> Pa
   user = interactions.user[past.events]
   # A random order within each user, who keeps a place in the order of users.
   order = np.lexsort([_generator().random(len(user)), user])
-  place = np.arange(len(user)) - (past.end - past.count)[user]
-  number = np.where(past.count >= min_events, np.maximum(_share(past.count), 1), 0)[user]
+  place = np.arange(len(user)) - (past.end - past.number)[user]
+  number = np.where(past.number >= min_events, np.maximum(_share(past.number), 1), 0)[user]
   tests, validates = place < number, (place >= number) & (place < 2 * number)
   return _parts(
     interactions, past, *(past.events[np.sort(order[held])] for held in (validates, tests))
@@ -100,7 +100,7 @@ def _cold_item(interactions: Interactions, cut: float, min_events: int) -> Parts
   item, user = interactions.item[past.events], interactions.user[past.events]
   judged = []
   for group in groups:
-    place = np.flatnonzero(np.isin(item, group) & (past.count[user] >= min_events))
+    place = np.flatnonzero(np.isin(item, group) & (past.number[user] >= min_events))
     # Events are by user and time, so that the last of a user stands before the next user's first.
     is_last = np.diff(user[place], append=-1) != 0
     judged.append(past.events[place[is_last]])
@@ -123,14 +123,14 @@ class _Past(NamedTuple):
   Attributes:
     num_before: their number.
     events: [num_before] int64, by user and time.
-    count: [U] events of each user.
+    number: [U] events of each user.
     end: [U] end of each user's events within `events`.
     users: users with at least `min_events` events, one or more.
   """
 
   num_before: int
   events: np.ndarray
-  count: np.ndarray
+  number: np.ndarray
   end: np.ndarray
   users: np.ndarray
 

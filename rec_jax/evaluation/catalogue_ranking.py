@@ -8,6 +8,7 @@ many blocks kept as make it exact.)
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rec_jax.evaluation import ranking
 from rec_jax.evaluation.ranking import Places
 
-# Scores held at once: 2^24 take 64 MiB, unless eight users have more.
-_NUM_SCORES = 1 << 24
+# Scores held at once: 2^22 take 16 MiB, which caches hold in part, unless eight users have more.
+_NUM_SCORES = 1 << 22
 _FEWEST_USERS, _MOST_USERS = 8, 1024
 _BLOCK = 64
 # Blocks kept beyond k: where more items than these tie with a target, all scores are counted.
@@ -29,12 +31,13 @@ class Ranked(NamedTuple):
   """Of U users.
 
   Attributes:
-    places: [U, R] of the targets, exact for those that may be among the first k; where at least k
-      items are better, `better` may be any number from k to that of these.
-    top: [U, k] int32 items, best first, of equals the lower index first; -1 where none is left.
+    metrics: as `ranking.evaluate` returns them, {'recall@10': [U], ...}, without those that have no
+      cutoff.
+    top: [U, k] int32 items of the largest cutoff k, best first, of equals the lower index first; -1
+      where none is left.
   """
 
-  places: Places
+  metrics: dict[str, np.ndarray]
   top: np.ndarray
 
 
@@ -44,12 +47,12 @@ def rank(
   targets: ArrayLike,
   seen_offsets: ArrayLike,
   seen_items: ArrayLike,
-  k: int = 10,
+  cutoffs: Sequence[int] = (10,),
 ) -> Ranked:
   """Ranks the catalogue for every user and looks where the targets stand.
 
-  The memory beside the arguments and the results is that of the scores of a part of the users:
-  64 MiB, or those of eight users where one has more than two million items.
+  The memory beside the arguments and the results is some times that of the scores of a part of the
+  users: 16 MiB, or those of eight users where there are more than half a million items.
 
   Args:
     users: [U, D] float32 vectors.
@@ -57,45 +60,48 @@ def rank(
     targets: [U, R] int item indices in [0, N), different within a user, padded with -1.
     seen_offsets: [U + 1] int, user u is not recommended seen_items[offsets[u] : offsets[u + 1]].
     seen_items: int item indices.
-    k: the largest cutoff that the places will be used with, at most N.
+    cutoffs: values of k, at most N.
 
   Returns:
-    What `ranking.evaluate` turns into metrics at cutoffs up to k ('mrr' without one is not among
-    them), and the lists.
+    The metrics and the lists.
 
   Raises:
-    ValueError: shapes do not fit, k is out of range, or a vector is not finite.
+    ValueError: shapes do not fit, a cutoff is out of range, or a vector is not finite.
   """
   users, items = np.asarray(users, np.float32), np.asarray(items, np.float32)
   targets, offsets = np.asarray(targets, np.int32), np.asarray(seen_offsets)
+  k = max(cutoffs)
   _check(users, items, targets, offsets, k)
   num_items = len(items)
   padded = jnp.asarray(np.pad(items, ((0, -num_items % _BLOCK), (0, 0))))
   size = int(np.clip(_NUM_SCORES // len(padded), _FEWEST_USERS, _MOST_USERS))
-  parts = []
+  better: list[np.ndarray] = []
+  tied: list[np.ndarray] = []
+  top: list[np.ndarray] = []
   for start in range(0, len(users), size):
     # The last part is padded by repeating a user, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + size), len(users) - 1)
     seen = _padded_seen(offsets, np.asarray(seen_items), rows)
-    parts.append(_rank_part(users[rows], padded, targets[rows], seen, num_items, k))
-  better, tied, top = (
-    np.concatenate([np.asarray(part) for part in each])[: len(users)]
-    for each in zip(*parts, strict=True)
-  )
-  return Ranked(Places(better, tied, targets >= 0), top)
+    part = users[rows], padded, targets[rows], seen, num_items
+    *places, best, lacks = _rank_part(*part, k)
+    if lacks:
+      places = _count_all(*part)
+    for whole, each in zip((better, tied, top), (*places, best), strict=True):
+      whole.append(np.asarray(each))
+  num_better, num_tied = (np.concatenate(each)[: len(users)] for each in (better, tied))
+  metrics = ranking.evaluate(Places(num_better, num_tied, targets >= 0), cutoffs)
+  # What stands before a target beyond the first k is not counted to its end.
+  del metrics['mrr']
+  return Ranked(metrics, np.concatenate(top)[: len(users)])
 
 
 @functools.partial(jax.jit, static_argnames=('num_items', 'k'))
 def _rank_part(
   users: jax.Array, items: jax.Array, targets: jax.Array, seen: jax.Array, num_items: int, k: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """better [B, R], tied [B, R] and top [B, k] of B users."""
+) -> tuple[jax.Array, ...]:
+  """better [B, R], tied [B, R] and top [B, k] of B users, and whether there are too many ties."""
   size, width = len(users), len(items)
-  scores = jnp.matmul(users, items.T, precision=jax.lax.Precision.HIGHEST)
-  scores = scores.at[:, num_items:].set(-jnp.inf)
-  scores = scores.at[jnp.arange(size)[:, None], seen].set(-jnp.inf, mode='drop')
-  own = jnp.take_along_axis(scores, jnp.maximum(targets, 0), axis=1)
-  found = (targets >= 0) & (own > -jnp.inf)
+  scores, own, found = _scores(users, items, targets, seen, num_items)
   blocks = scores.reshape(size, width // _BLOCK, _BLOCK)
   largest, chosen = jax.lax.top_k(blocks.max(-1), min(k + _SPARE_BLOCKS, width // _BLOCK))
   # In the order of the catalogue, so that of equals the lower index is met first.
@@ -103,22 +109,43 @@ def _rank_part(
   kept = jnp.take_along_axis(blocks, chosen[..., None], axis=1).reshape(size, -1)
   better = (kept[:, None] > own[..., None]).sum(-1)
   tied = (kept[:, None] == own[..., None]).sum(-1)
+  values, place = jax.lax.top_k(kept, k)
+  item = jnp.take_along_axis(chosen, place // _BLOCK, axis=1) * _BLOCK + place % _BLOCK
+  top = jnp.where(values > -jnp.inf, item, -1).astype(jnp.int32)
   # Items at least as good as a target may lie elsewhere if all kept blocks have such items. They
   # matter unless k items are better.
   lacks = found & (largest[:, -1:] >= own) & (better < k)
+  return jnp.where(found, better, 0), jnp.where(found, tied, 0), top, lacks.any()
+
+
+@functools.partial(jax.jit, static_argnames='num_items')
+def _count_all(
+  users: jax.Array, items: jax.Array, targets: jax.Array, seen: jax.Array, num_items: int
+) -> tuple[jax.Array, jax.Array]:
+  """better [B, R] and tied [B, R] by all scores."""
+  scores, own, found = _scores(users, items, targets, seen, num_items)
 
   def count(target: jax.Array) -> tuple[jax.Array, jax.Array]:
     return (scores > target[:, None]).sum(-1), (scores == target[:, None]).sum(-1)
 
-  better, tied = jax.lax.cond(
-    lacks.any(),
-    lambda: jax.tree.map(jnp.transpose, jax.lax.map(count, own.T)),
-    lambda: (better, tied),
+  # One target after another, so that no more than the scores are held.
+  better, tied = jax.lax.map(count, own.T)
+  return jnp.where(found, better.T, 0), jnp.where(found, tied.T, 0)
+
+
+def _scores(
+  users: jax.Array, items: jax.Array, targets: jax.Array, seen: jax.Array, num_items: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Scores [B, N], -inf where not recommended, those of targets [B, R], and which can be found."""
+  scores = jnp.matmul(users, items.T, precision=jax.lax.Precision.HIGHEST)
+  padding = jnp.broadcast_to(
+    jnp.arange(num_items, len(items)), (len(users), len(items) - num_items)
   )
-  values, place = jax.lax.top_k(kept, k)
-  item = jnp.take_along_axis(chosen, place // _BLOCK, axis=1) * _BLOCK + place % _BLOCK
-  top = jnp.where(values > -jnp.inf, item, -1).astype(jnp.int32)
-  return jnp.where(found, better, 0), jnp.where(found, tied, 0), top
+  left_out = jnp.concatenate([seen, padding.astype(seen.dtype)], axis=1)
+  # One scatter, which XLA does in place, where two would copy the scores.
+  scores = scores.at[jnp.arange(len(users))[:, None], left_out].set(-jnp.inf, mode='drop')
+  own = jnp.take_along_axis(scores, jnp.maximum(targets, 0), axis=1)
+  return scores, own, (targets >= 0) & (own > -jnp.inf)
 
 
 def _padded_seen(offsets: np.ndarray, seen_items: np.ndarray, rows: np.ndarray) -> np.ndarray:

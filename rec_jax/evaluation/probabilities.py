@@ -13,12 +13,12 @@ class Reliability(NamedTuple):
   Attributes:
     predicted: [bins] mean predicted probability of each bin, NaN where it is empty.
     observed: [bins] share of ones in each bin, likewise.
-    count: [bins] int, predictions in each bin.
+    size: [bins] int, predictions in each bin.
   """
 
   predicted: np.ndarray
   observed: np.ndarray
-  count: np.ndarray
+  size: np.ndarray
 
 
 def auc(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -94,7 +94,7 @@ def expected_calibration_error(
   """
   diagram = reliability(probabilities, labels, bins)
   gap = np.abs(diagram.predicted - diagram.observed)
-  return float(np.nansum(diagram.count * gap) / diagram.count.sum())
+  return float(np.nansum(diagram.size * gap) / diagram.size.sum())
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

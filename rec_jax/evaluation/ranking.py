@@ -170,10 +170,10 @@ def _mrr(blocks: _Blocks, k: float) -> np.ndarray:
   The first of m targets in the best block stands at place j of it with probability
   C(size - j, m - 1) / C(size, m), which is m / size for j = 1.
   """
-  first = tuple(x[..., 0] for x in (blocks.better, blocks.size, blocks.among))
-  cases, place = np.unique(np.stack(first, -1).reshape(-1, 3), axis=0, return_inverse=True)
-  values = np.array([_first_of_block(*case, k) for case in cases])
-  return np.where(blocks.found[..., 0], values[place.reshape(first[0].shape)], 0.0)
+  first = np.stack([x[..., 0] for x in (blocks.better, blocks.size, blocks.among)], axis=-1)
+  cases, place = np.unique(first.reshape(-1, 3), axis=0, return_inverse=True)
+  values = np.array([_first_of_block(b, s, m, k) for b, s, m in cases.tolist()])
+  return np.where(blocks.found[..., 0], values[place.reshape(first.shape[:-1])], 0.0)
 
 
 def _first_of_block(better: float, size: float, among: float, k: float) -> float:

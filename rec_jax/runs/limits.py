@@ -147,6 +147,7 @@ _LIMITS = {
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
   'pretrain.temperature': _FACTOR,
+  'num_sampled_negatives': _COUNT_OR_NONE,
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),

@@ -41,14 +41,15 @@ def test_blocks_tell_what_all_scores_tell(levels, monkeypatch):
   monkeypatch.setattr(catalogue_ranking, '_FEWEST_USERS', 5)
   monkeypatch.setattr(catalogue_ranking, '_NUM_SCORES', 1)
   *given, scores = problem(levels=levels)
-  found = catalogue_ranking.rank(*given, k=K)
+  found = catalogue_ranking.rank(*given, cutoffs=(1, K))
   expected, top = at_once(*given[2:], scores, K)
   np.testing.assert_array_equal(found.top, top)
-  ours, theirs = ranking.evaluate(found.places, (1, K)), ranking.evaluate(expected, (1, K))
-  for name in set(ours) - {'mrr'}:
-    np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+  ours, theirs = found.metrics, ranking.evaluate(expected, (1, K))
+  assert set(theirs) - set(ours) == {'mrr'}
+  for name, values in ours.items():
+    np.testing.assert_array_equal(values, theirs[name], err_msg=name)
   assert ours[f'recall@{K}'].mean() > (0.005 if levels else 0.1)
-  if levels:
+  if levels == 1:
     # Ties beyond the blocks that are kept, which only counting all scores can tell.
     assert np.asarray(expected.tied).max() > 64 * (K + catalogue_ranking._SPARE_BLOCKS) / 2
 
@@ -56,18 +57,18 @@ def test_blocks_tell_what_all_scores_tell(levels, monkeypatch):
 @pytest.mark.parametrize('num_items', [5, 64, 65])
 def test_small_catalogues(num_items):
   users, items, targets, offsets, seen, scores = problem(3, num_items, seed=1)
-  found = catalogue_ranking.rank(users, items, targets, offsets, seen, k=K)
+  found = catalogue_ranking.rank(users, items, targets, offsets, seen, (K,))
   expected, top = at_once(targets, offsets, seen, scores, K)
   np.testing.assert_array_equal(found.top, top)
-  for ours, theirs in zip(found.places, expected, strict=True):
-    np.testing.assert_array_equal(ours, theirs)
+  for name, values in found.metrics.items():
+    np.testing.assert_array_equal(values, ranking.evaluate(expected, (K,))[name], err_msg=name)
 
 
 def test_nothing_left_to_recommend():
   users, items = np.ones((1, 2)), np.ones((6, 2))
-  found = catalogue_ranking.rank(users, items, [[2]], [0, 6], np.arange(6), k=3)
+  found = catalogue_ranking.rank(users, items, [[2]], [0, 6], np.arange(6), (3,))
   np.testing.assert_array_equal(found.top, [[-1, -1, -1]])
-  assert ranking.evaluate(found.places, (3,))['recall@3'] == 0
+  assert found.metrics['recall@3'] == 0
 
 
 def test_wrong_input_is_named():
@@ -75,6 +76,6 @@ def test_wrong_input_is_named():
   with pytest.raises(ValueError, match=r'got \(3, 4\), \(20, 3\)'):
     catalogue_ranking.rank(users, items[:, :3], targets, offsets, seen)
   with pytest.raises(ValueError, match='k=21 is not in 1..20'):
-    catalogue_ranking.rank(users, items, targets, offsets, seen, k=21)
+    catalogue_ranking.rank(users, items, targets, offsets, seen, (21,))
   with pytest.raises(ValueError, match='not finite'):
     catalogue_ranking.rank(users * np.nan, items, targets, offsets, seen)

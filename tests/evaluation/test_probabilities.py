@@ -37,12 +37,12 @@ def test_calibration_equals_a_loop_over_bins(bins):
   for i in range(bins):
     low, high = np.linspace(0, 1, bins + 1)[i : i + 2]
     inside = (p > low) & (p <= high) | ((p == 0) & (i == 0))
-    assert diagram.count[i] == inside.sum()
+    assert diagram.size[i] == inside.sum()
     if inside.any():
       assert diagram.predicted[i] == pytest.approx(p[inside].mean())
       assert diagram.observed[i] == pytest.approx(y[inside].mean())
       error += inside.mean() * abs(p[inside].mean() - y[inside].mean())
-  assert diagram.count.sum() == len(p)
+  assert diagram.size.sum() == len(p)
   found = probabilities.expected_calibration_error(p, y, bins)
   assert found == pytest.approx(error, abs=1e-12)
 

@@ -34,6 +34,7 @@ def best() -> tuple[np.ndarray, np.ndarray]:
 
 
 def rectools() -> dict[str, float]:
+  """By tables of pandas."""
   import pandas as pd
   from rectools import Columns, metrics
 
@@ -61,10 +62,10 @@ def rectools() -> dict[str, float]:
 
 
 def ranx() -> dict[str, float]:
+  """By lists of strings, which numba sorts."""
   import ranx as library
 
   top, values = best()
-  # Arrays of strings are the way in that makes no dictionary of each user.
   ids = [str(user) for user in range(num_users)]
   qrels = library.Qrels()
   qrels.add_multi(ids, targets.astype(str).tolist(), np.ones(targets.shape, int).tolist())
@@ -76,6 +77,7 @@ def ranx() -> dict[str, float]:
 
 
 def pytrec_eval() -> dict[str, float]:
+  """By a dictionary a user."""
   import pytrec_eval as library
 
   top, values = best()

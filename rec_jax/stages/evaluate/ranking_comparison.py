@@ -7,14 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from rec_jax.data import split_protocols, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation import intervals, significance, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate import recommended_lists
+from rec_jax.stages.evaluate import judged_events, recommended_lists, sampled_negatives
 from rec_jax.stages.evaluate.recommenders import (
   EASE,
   ID_ONLY,
@@ -36,18 +35,6 @@ TUNING = 'tuned on the validation events'
 
 # Ends the name of a metric that is a p-value: of the difference to the model that is best in it.
 AGAINST_BEST = ', p against the best'
-
-# What a protocol of `data.split_protocols` has models predict, around the cut.
-_JUDGED = {
-  split_protocols.LEAVE_LAST: ('the last event before', ''),
-  split_protocols.GLOBAL_TIME: ('the first event after', ''),
-  split_protocols.RANDOM_RATIO: (
-    'a tenth, drawn at random, of the events before',
-    ', averaged within each user',
-  ),
-  split_protocols.COLD_USER: ('the last event before', ', for users with no event trained on'),
-  split_protocols.COLD_ITEM: ('the last event before', ', of those on items held out of training'),
-}
 
 PAIRS = (
   (TEACHER, ID_ONLY),
@@ -75,27 +62,21 @@ def ranking_rows(
     models: by name.
     directions: [N, D] of the items' text; without them no diversity is told.
   """
-  data, num_items = config.data, dataset.items.num_items
+  num_items = dataset.items.num_items
   asked = _queries(config, dataset, dataset.split.test_event)
   everything = np.ones(num_items, bool)
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
   lists = {name: values.pop('top') for name, values in ranked.items()}
   ranked = {
-    name: {metric: _per_user(each, asked.user) for metric, each in values.items()}
+    name: {metric: asked.per_user(each) for metric, each in values.items()}
     for name, values in ranked.items()
   }
-  event, condition = _JUDGED[data.split]
-  protocol = (
-    f'{NEXT_ITEM}: {event} the cut at {data.cut:.0%} of each user with at least '
-    f'{data.min_events} before it{condition} (split {data.split}), among all {num_items:,} items '
-    'less those of the user, models fitted on training events alone, of which '
-    f'{splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
-    f'{_average(config)}, 95 % bootstrap over users'
-  )
+  protocol = f'{NEXT_ITEM}: {judged_events.described(config, dataset)}'
   key = jax.random.key(config.seed)
   estimate = functools.partial(intervals.user_means, key)
   rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(np.unique(asked.user))), estimate)
   rows += _against_best(key, ranked, protocol, num_items)
+  rows += sampled_negatives.rows(config, asked, models, num_items, protocol)
   if num_items > 10:
     rows += recommended_lists.rows(key, dataset, asked, lists, protocol, directions)
   return rows + [row for name, model in models.items() for row in _tuning_rows(name, model)]
@@ -123,8 +104,8 @@ def unseen_rows(
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
       f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
       f'within each item), ranked among {int(candidates.sum()):,} items less those of the user, '
-      f'history is all before the event, {_average(config)}, 95 % two-way bootstrap over users and '
-      'items'
+      f'history is all before the event, {judged_events.average(config)}, 95 % two-way bootstrap '
+      'over users and items'
     )
     for suffix, unit in (('', asked.user), (two_way.BY_ITEM, asked.target)):
       rows += _estimate_rows(
@@ -188,10 +169,6 @@ def _unseen_protocols(dataset: Dataset) -> tuple[tuple[str, np.ndarray], ...]:
   return (UNSEEN_IN_ALL, everything), (UNSEEN_ALONE, dataset.split.cold_items)
 
 
-def _average(config: Config) -> str:
-  return f'mean over {config.num_seeds} seeds' if config.num_seeds > 1 else 'one seed'
-
-
 def _rank(
   model: Recommender, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
 ) -> PerQueryMetrics:
@@ -205,13 +182,6 @@ def _one_each(unit: np.ndarray) -> np.ndarray:
   """[Q] weights with which each user, or each item, counts alike."""
   _, place, count = np.unique(unit, return_inverse=True, return_counts=True)
   return 1 / count[place]
-
-
-def _per_user(values: np.ndarray, user: np.ndarray) -> np.ndarray:
-  """[S, Q] -> [S, U], the mean within each user."""
-  place = np.unique(user, return_inverse=True)[1]
-  count = np.bincount(place)
-  return np.stack([np.bincount(place, row) / count for row in values])
 
 
 def _against_best(

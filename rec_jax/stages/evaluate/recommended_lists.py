@@ -41,7 +41,6 @@ def rows(
     directions: [N, D] of the items' text, for diversity; without them it is left out.
   """
   num_items = dataset.items.num_items
-  place = np.unique(asked.user, return_inverse=True)[1]
   of_list = _of_list(dataset, asked, directions)
   found = []
   for model, items in lists.items():
@@ -49,10 +48,7 @@ def rows(
       values = [of_counts(beyond_accuracy.exposure_counts(one, num_items)) for one in items]
       value = float(np.mean(values))
       found.append(runs.count_row('evaluate', model, metric, value, len(asked), protocol))
-    table = {
-      metric: np.bincount(place, of(items).mean(0)) / np.bincount(place)
-      for metric, of in of_list.items()
-    }
+    table = {metric: asked.per_user(of(items)) for metric, of in of_list.items()}
     for metric, estimate in intervals.user_means(key, table).items():
       found.append(runs.estimate_row('evaluate', model, metric, estimate, protocol))
   return found

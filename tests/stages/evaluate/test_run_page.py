@@ -150,12 +150,23 @@ def test_an_environment_without_cold_items_does_not_speak_of_them():
   assert len(section.figures[0].panels) == 1
 
 
+def test_first_the_usual_metrics_then_what_is_recommended_and_to_whom():
+  ranking = next(model_sections.sections(made_up.results()))
+  first, lists, groups = ranking.tables
+  assert first.columns[:3] == ['model', 'recall@10', 'NDCG@10'] and 'p, recall' in first.columns
+  by_model = {row[0]: dict(zip(first.columns, row, strict=True)) for row in first.rows}
+  assert by_model['EASE']['p, recall'] == 0.04 and by_model['teacher']['p, recall'] is None
+  # Serendipity was not measured in this run.
+  assert 'Gini' in lists.columns and 'serendipity' not in lists.columns
+  assert groups.columns == ['model', 'known users', 'new users', 'known items', 'new items']
+
+
 def test_every_table_has_a_caption_that_explains_it():
   found = made_up.results()
   sections = [encoder_section.section(found), *model_sections.sections(found)]
   sections += exploration_sections.sections(found)
   tables = [table for section in sections for table in section.tables]
-  assert len(tables) == 12
+  assert len(tables) == 14
   assert all(isinstance(table, page.Table) and len(table.note) > 60 for table in tables)
 
 
