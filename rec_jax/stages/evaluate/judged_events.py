@@ -5,7 +5,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.runs.config import Config
 
 # What a protocol of `data.split_protocols` has models predict, around the cut.
-_JUDGED = {
+JUDGED = {
   split_protocols.LEAVE_LAST: ('the last event before', ''),
   split_protocols.GLOBAL_TIME: ('the first event after', ''),
   split_protocols.RANDOM_RATIO: (
@@ -19,7 +19,7 @@ _JUDGED = {
 
 def described(config: Config, dataset: Dataset) -> str:
   """The test events of a split, who competes with their items, and how means are made."""
-  data, (event, condition) = config.data, _JUDGED[config.data.split]
+  data, (event, condition) = config.data, JUDGED[config.data.split]
   return (
     f'{event} the cut at {data.cut:.0%} of each user with at least {data.min_events} before '
     f'it{condition} (split {data.split}), among all {dataset.items.num_items:,} items less those '
