@@ -35,7 +35,8 @@ test: $(READY)
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
-	@$(RUN) pytest -n auto --cov --cov-report=term:skip-covered
+	@$(RUN) slipcover --source=rec_jax --json --out=.coverage -m pytest -n auto
+	@$(RUN) slipcover --merge .coverage --out=.coverage --skip-covered --fail-under=95
 
 soak: $(READY)
 	@$(RUN) pytest -m soak -n auto

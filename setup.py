@@ -48,10 +48,10 @@ setup(
       'hypothesis',
       'mypy',
       'pytest',
-      'pytest-cov',
       'pytest-xdist',
       'ruff',
       'scikit-learn',
+      'slipcover>=1.1',
     ],
   },
 )

@@ -1,6 +1,8 @@
 """What may import what, and what no file may name."""
 
 import ast
+import functools
+import os
 import pathlib
 import re
 
@@ -28,12 +30,19 @@ DECLARED = sorted((ROOT / 'experiments').glob('*/**/*.py'))
 
 def imports(path):
   """Full names of the modules that a file imports anywhere in it."""
-  for node in ast.walk(ast.parse(path.read_text())):
+  return imports_of(path.read_text())
+
+
+@functools.cache
+def imports_of(source):
+  found = []
+  for node in ast.walk(ast.parse(source)):
     if isinstance(node, ast.Import):
-      yield from (alias.name for alias in node.names)
+      found += [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-      assert node.level == 0, f'{path}:{node.lineno} has a relative import'
-      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+      assert node.level == 0, f'line {node.lineno} has a relative import:\n{source}'
+      found += [f'{node.module}.{alias.name}' for alias in node.names]
+  return found
 
 
 def unit(parts):
@@ -137,15 +146,27 @@ def test_scripts_are_wiring():
 
 
 def text_files():
-  for path in sorted(ROOT.rglob('*')):
-    parts = path.relative_to(ROOT).parts
-    made = any(part.startswith('.') and part != '.ci' for part in parts)
-    made = made or parts[0] in ('runs', 'build', 'dist') or '__pycache__' in parts
-    if path.is_file() and not made:
+  for directory, inner, names in os.walk(ROOT):
+    directory = pathlib.Path(directory)
+    # Environments hold a hundred times as many files, so they are not entered.
+    inner[:] = [name for name in inner if not is_made(directory / name)]
+    for path in (directory / name for name in names if not is_made(directory / name)):
       try:
         yield path, path.read_text()
       except UnicodeDecodeError:
         continue
+
+
+def is_made(path):
+  parts = path.relative_to(ROOT).parts
+  hidden = parts[-1].startswith('.') and parts[-1] != '.ci'
+  return hidden or parts[-1] == '__pycache__' or parts in (('runs',), ('build',), ('dist',))
+
+
+def test_all_of_the_package_is_searched_and_nothing_that_was_made():
+  found = {path for path, _ in text_files()}
+  assert {*PACKAGE, ROOT / '.ci/run', ROOT / 'README.md'} <= found
+  assert not [path for path in found if '.venv' in path.parts]
 
 
 @pytest.mark.parametrize(

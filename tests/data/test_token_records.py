@@ -112,15 +112,19 @@ def test_batches_resume_where_they_were(tmp_path):
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
   monkeypatch.setattr(corpus, 'PIECE', 1 << 9)
-  peaks = []
-  for count in (2000, 8000):
+
+  def peak(count):
     tracemalloc.start()
     found = write_stream(tmp_path, count)
     next(iter(text_batches.batches(found.train, 8, 0)))
-    peaks.append(tracemalloc.get_traced_memory()[1])
+    assert found.train.size == count - 3
+    used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-  assert found.train.size == 8000 - 3
-  assert peaks[1] < 1.2 * peaks[0]
+    return used
+
+  # The least of three: what measures the coverage of lines allocates too, now and then.
+  few, many = (min(peak(count) for _ in range(3)) for count in (2000, 8000))
+  assert many < 1.2 * few
 
 
 def write_stream(directory, count):

@@ -22,6 +22,7 @@ def first_run(name, workdir):
   return {metric: float(values.value[0]) for metric, values in measured.items()}
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(
   importlib.util.find_spec('obp') is None, reason='data-requirements.txt is not fully installed'
 )
