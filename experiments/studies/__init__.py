@@ -48,6 +48,7 @@ _MODULES = {
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
+  'full_ranking': 'experiments.benchmarks.full_ranking',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
   'matrix_models': 'experiments.benchmarks.matrix_models',
   'recommend': 'experiments.benchmarks.recommend',

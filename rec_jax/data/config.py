@@ -29,7 +29,8 @@ class DataConfig:
       before the cut of another run is where choices can be made that this other run then judges.
     cut: share of the used events, in time order, that lies before the global cut.
     split: which events models train on and have to predict: 'leave_last' holds out the last two of
-      each user before the cut, 'global_time' the first after a cut for all; see `data.splits`.
+      each user before the cut, 'global_time' the first after a cut for all, 'random_ratio' some of
+      each user, 'cold_user' and 'cold_item' whole users and items; see `data.split_protocols`.
     min_events: users with fewer events before the cut are not ranked.
     drop_duplicates: keep the first of duplicate rows instead of stopping at them.
   """

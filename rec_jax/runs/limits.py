@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rec_jax.data.splits import PROTOCOLS
+from rec_jax.data.split_protocols import PROTOCOLS
 from rec_jax.data.text_augmentation import VARIANTS
 from rec_jax.data.text_batches import LAYOUTS
 from rec_jax.losses.adversarial import METHODS
@@ -147,6 +147,7 @@ _LIMITS = {
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
   'pretrain.temperature': _FACTOR,
+  'num_sampled_negatives': _COUNT_OR_NONE,
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),
@@ -210,7 +211,7 @@ _LIMITS = {
 _TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
   'data.source': ('movielens', 'tables'),
-  'data.split': PROTOCOLS,
+  'data.split': tuple(PROTOCOLS),
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),

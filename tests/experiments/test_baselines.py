@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rec_jax.stages.evaluate.recommenders import Recommender
 
 from experiments.reproductions import recbole_bpr, tfrs_retrieval
 from experiments.studies import baselines, chain
 from rec_jax.models.baselines import registry
 from rec_jax.runs.study import override
+from rec_jax.stages.evaluate.compared_models import Recommender
 from tests.helpers import small
 
 

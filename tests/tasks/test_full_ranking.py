@@ -99,6 +99,29 @@ def test_more_queries_than_a_chunk_are_judged_like_a_loop(asked):
   assert len(judged['mrr']) == len(queries)
 
 
+def test_sampled_negatives_are_labelled_and_as_many_as_there_are_give_the_full_ranking(asked):
+  _, queries = asked
+  table = np.random.default_rng(3).normal(size=(U, N)).astype(np.float32)
+  everything = np.ones(N, bool)
+
+  def rank(**options):
+    return full_ranking.rank_targets(lambda part: table[part.user], queries, everything, **options)
+
+  full, some, all_of_them = rank(), rank(num_negatives=4), rank(num_negatives=N)
+  assert all(name.endswith(' among 4 sampled') for name in set(some) - {'top'})
+  for name in set(full) - {'top'}:
+    np.testing.assert_array_equal(all_of_them[f'{name} among 25 sampled'], full[name])
+  # At most five compete, the target among them.
+  assert ((some['top'] >= 0).sum(1) <= 5).all() and (some['mrr among 4 sampled'] >= 1 / 5).all()
+  # A rank r among n negatives is r' with 1 + (r - 1) 4 / n on average.
+  number = queries.unseen(N).sum(1) - 1
+  expected = 1 + (1 / full['mrr'] - 1) * np.minimum(4 / np.maximum(number, 1), 1)
+  assert (1 / some['mrr among 4 sampled']).mean() == pytest.approx(expected.mean(), abs=0.2)
+  again, other = rank(num_negatives=4), rank(num_negatives=4, seed=1)
+  np.testing.assert_array_equal(again['top'], some['top'])
+  assert (other['top'] != some['top']).any()
+
+
 def test_fewer_items_than_the_cutoff(dataset):
   queries = full_ranking.queries(dataset, np.arange(100, 110), L, THRESHOLD)
   few = dataclasses.replace(

@@ -41,8 +41,16 @@ class ComparedModel:
   tuned: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def baselines(config: Config, dataset: Dataset) -> dict[str, ComparedModel]:
-  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
+def baselines(
+  config: Config, dataset: Dataset, directions: jax.Array | None = None
+) -> dict[str, ComparedModel]:
+  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained.
+
+  Args:
+    config: of the run.
+    dataset: of the stage `prepare`.
+    directions: what `text_directions` says, where it is known.
+  """
   interactions = dataset.interactions
   train = splits.training_events(interactions, dataset.split)
   user, item = interactions.user[train], interactions.item[train]
@@ -57,13 +65,22 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, ComparedModel]:
       weights = ease.fit(user, item, num_items, lambda_=lambda_)
       yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
 
-  by_text = functools.partial(_by_text, _published(config, dataset))
+  if directions is None:
+    directions = text_directions(config, dataset)
+  by_text = functools.partial(_by_text, directions)
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     return {
       POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
       EASE: _tuned(linear_models(), validation, num_items, advance),
       ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
     }
+
+
+def text_directions(config: Config, dataset: Dataset) -> jax.Array:
+  """[N, H] directions of the published text vectors of items."""
+  encoder = text_encoders.published(config.data)
+  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
+  return zero_shot.directions(vectors, ~dataset.split.cold_items)
 
 
 def two_towers(
@@ -88,13 +105,6 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
   )
   return ComparedModel([_scorer(_student_scores, model, num_items) for model in models])
-
-
-def _published(config: Config, dataset: Dataset) -> jax.Array:
-  """[N, H] directions of the published text vectors of items."""
-  encoder = text_encoders.published(config.data)
-  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
-  return zero_shot.directions(vectors, ~dataset.split.cold_items)
 
 
 # Compiled once for all seeds: the model is an argument.
