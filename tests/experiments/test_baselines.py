@@ -11,7 +11,7 @@ from experiments.reproductions import recbole_bpr, tfrs_retrieval
 from experiments.studies import baselines, chain
 from rec_jax.models.baselines import registry
 from rec_jax.runs.study import override
-from rec_jax.stages.evaluate.compared_models import Recommender
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from tests.helpers import small
 
 
@@ -64,7 +64,7 @@ def test_a_trial_of_a_two_tower_model_trains_one(prepared, monkeypatch, tmp_path
       known = jnp.stack([rows[user] for user in asked.user.tolist()])
       return known if better else -known
 
-    return prepared, Recommender([score])
+    return prepared, ComparedModel([score])
 
   users = prepared.interactions.user[prepared.split.validation_event].tolist()
   monkeypatch.setattr(chain, 'two_tower', two_tower)

@@ -223,7 +223,8 @@ def test_a_checkpoint_gives_the_numbers_of_its_run(evaluated, stage, subject, me
     for row in runs.read_metrics(workdir, source)
     if (row['subject'], row['metric']) == (subject, metric)
   ]
-  (line,) = [
+  # The first of each is of the ranking of all items; the parts of it follow.
+  line, *_ = [
     line
     for line in capsys.readouterr().out.splitlines()
     if line.startswith(subject + '  ') and metric in line
