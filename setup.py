@@ -15,7 +15,7 @@ setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   packages=find_packages(include=['rec_jax', 'rec_jax.*']),
-  package_data={'rec_jax.report': ['templates/*']},
+  package_data={'rec_jax.report': ['templates/*'], 'rec_jax.retrieval': ['templates/*']},
   python_requires='>=3.11',
   install_requires=[
     'absl-py',
@@ -42,9 +42,12 @@ setup(
     'gymnasium': ['gymnasium>=1.0'],
     # What `make mutants` takes faults from is no public interface of it.
     'mutants': ['mutmut>=3.8,<3.9'],
+    'playground': ['starlette>=1.0', 'uvicorn'],
     'reproduce': ['scikit-learn'],
     'dev': [
       'gymnasium>=1.0',
+      # What Starlette's own client for tests is made of.
+      'httpx2',
       'hypothesis',
       'mypy',
       'pytest',
@@ -52,6 +55,8 @@ setup(
       'ruff',
       'scikit-learn',
       'slipcover>=1.1',
+      'starlette>=1.0',
+      'uvicorn',
     ],
   },
 )

@@ -16,9 +16,9 @@ LAYERS = (
   ('checkpoint',),
   ('data', 'models', 'losses', 'bandits', 'evaluation', 'privacy'),
   ('training', 'environments'),
-  ('tasks', 'retrieval', 'report'),
+  ('tasks', 'report'),
   ('runs',),
-  ('studies',),
+  ('retrieval', 'studies'),
   ('stages',),
 )
 LAYER = {unit: number for number, layer in enumerate(LAYERS) for unit in layer}

@@ -14,6 +14,7 @@ _MODULES = {
   'user_towers': 'experiments.studies.user_towers',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
+  'baselines': 'experiments.studies.baselines',
   'new_items': 'experiments.studies.new_items',
   'when_text_pays': 'experiments.studies.when_text_pays',
   'overfitting': 'experiments.studies.overfitting',
@@ -34,6 +35,8 @@ _MODULES = {
   'five_arms': 'experiments.reproductions.five_arms',
   'bake_off': 'experiments.reproductions.bake_off',
   'neural_testbed': 'experiments.reproductions.neural_testbed',
+  'tfrs_retrieval': 'experiments.reproductions.tfrs_retrieval',
+  'recbole_bpr': 'experiments.reproductions.recbole_bpr',
   'linear_thompson': 'experiments.benchmarks.linear_thompson',
   'linear_ucb': 'experiments.benchmarks.linear_ucb',
   'squarecb': 'experiments.benchmarks.squarecb',
@@ -46,7 +49,10 @@ _MODULES = {
   'scaling': 'experiments.benchmarks.scaling',
   'catalogue': 'experiments.benchmarks.catalogue',
   'encoding': 'experiments.benchmarks.encoding',
+  'full_ranking': 'experiments.benchmarks.full_ranking',
   'pretraining_step': 'experiments.benchmarks.pretraining_step',
+  'matrix_models': 'experiments.benchmarks.matrix_models',
+  'recommend': 'experiments.benchmarks.recommend',
   'compile': 'experiments.benchmarks.compile',
 }
 NAMES = tuple(_MODULES)

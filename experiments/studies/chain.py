@@ -14,8 +14,8 @@ from rec_jax.runs import artefacts, shared_stages
 from rec_jax.runs import workdir as workdirs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values, override
-from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate import by_events, compared_models, ranking_comparison
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import item_to_item, next_item
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
@@ -28,10 +28,7 @@ _TRAINED = ('prepare', 'pretrain', 'finetune')
 
 def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   """Trains the one variant of `finetune.variants` and ranks the next item and unseen items."""
-  workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
-    config, workdir, config.finetune.variants, dataset.items.num_items
-  )
+  dataset, model = two_tower(config, root)
   return ranking_comparison.next_item_per_query(
     config, dataset, model
   ) | ranking_comparison.unseen_per_query(config, dataset, model)
@@ -39,17 +36,14 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
 
 def next_item_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   """Trains the one variant of `finetune.variants` and ranks the next item."""
-  workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
-    config, workdir, config.finetune.variants, dataset.items.num_items
-  )
+  dataset, model = two_tower(config, root)
   return ranking_comparison.next_item_per_query(config, dataset, model)
 
 
 def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
   """Ranks the next item and items by their training events, and says what tuning costs."""
   workdir, dataset = _run(config, _TRAINED, root)
-  model = recommenders.two_towers(
+  model = compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
   found = ranking_comparison.next_item_per_query(config, dataset, model)
@@ -82,7 +76,7 @@ def next_item_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
   """Likewise, and of the events after the cut by what is known of their item."""
 
-  def both(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+  def both(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
     next_item = ranking_comparison.next_item_per_query(config, dataset, model)
     return next_item | by_events.per_query(config, dataset, model)
 
@@ -91,10 +85,26 @@ def by_events_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:
 
 def _over_cuts(
   config: CutsConfig,
-  per_query: Callable[[Config, Dataset, Recommender], Mapping[str, Values]],
+  per_query: Callable[[Config, Dataset, ComparedModel], Mapping[str, Values]],
   root: Path,
 ) -> Mapping[str, Values]:
-  """What `per_query` says of the model at each cut, one after another.
+  """What `per_query` says of the model at each cut; raises as `over_cuts`."""
+
+  def at_cut(settings: Config) -> Mapping[str, Values]:
+    if config.model:
+      dataset = prepared(settings, root)
+      model = compared_models.baselines(settings, dataset)[config.model]
+    else:
+      dataset, model = two_tower(settings, root)
+    return per_query(settings, dataset, model)
+
+  return over_cuts(config, at_cut)
+
+
+def over_cuts(
+  config: CutsConfig, at_cut: Callable[[Config], Mapping[str, Values]]
+) -> Mapping[str, Values]:
+  """What `at_cut` measures under the settings of each cut, one after another.
 
   Raises:
     InputError: the cuts are no shares, or a setting of the chain is the study's own to set.
@@ -105,16 +115,22 @@ def _over_cuts(
   found: dict[str, list[Values]] = {}
   for cut in _shares(config.cuts):
     settings = override(config.chain, {'seed': config.seed, 'data.cut': cut})
-    workdir, dataset = _run(settings, _TRAINED[:1] if config.model else _TRAINED, root)
-    if config.model:
-      model = recommenders.baselines(settings, dataset)[config.model]
-    else:
-      model = recommenders.two_towers(
-        settings, workdir, settings.finetune.variants, dataset.items.num_items
-      )
-    for metric, values in per_query(settings, dataset, model).items():
+    for metric, values in at_cut(settings).items():
       found.setdefault(metric, []).append(values)
   return {metric: _joined(parts) for metric, parts in found.items()}
+
+
+def prepared(config: Config, root: Path) -> Dataset:
+  """The data of a run, prepared once for all parts."""
+  return _run(config, _TRAINED[:1], root)[1]
+
+
+def two_tower(config: Config, root: Path) -> tuple[Dataset, ComparedModel]:
+  """The data of a run and its model of the one variant of `finetune.variants`, trained once."""
+  workdir, dataset = _run(config, _TRAINED, root)
+  return dataset, compared_models.two_towers(
+    config, workdir, config.finetune.variants, dataset.items.num_items
+  )
 
 
 def _joined(parts: Sequence[Values]) -> Values:

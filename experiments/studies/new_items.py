@@ -2,7 +2,7 @@
 
 from experiments.studies import chain
 from rec_jax.runs.study import Study
-from rec_jax.stages.evaluate.recommenders import EASE, ID_ONLY, TEACHER, ZERO_SHOT
+from rec_jax.stages.evaluate.compared_models import EASE, ID_ONLY, TEACHER, ZERO_SHOT
 
 
 def get_study() -> Study:

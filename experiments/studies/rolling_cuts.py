@@ -4,7 +4,7 @@ from experiments.studies import chain
 from rec_jax.data.config import DataConfig
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
-from rec_jax.stages.evaluate.recommenders import EASE, ID_ONLY, POPULARITY, TEACHER, ZERO_SHOT
+from rec_jax.stages.evaluate.compared_models import EASE, ID_ONLY, POPULARITY, TEACHER, ZERO_SHOT
 
 
 def get_study() -> Study:

@@ -18,7 +18,7 @@ from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config, FinetuneConfig
 from rec_jax.runs.study import Study, Values, override
 from rec_jax.runs.study_results import Result
-from rec_jax.stages.evaluate import by_events, ranking_comparison, recommenders
+from rec_jax.stages.evaluate import by_events, compared_models, ranking_comparison
 from rec_jax.stages.finetune import fit
 from rec_jax.tasks import next_item, text_encoders
 from rec_jax.tasks.catalogue_text import CatalogueText
@@ -100,7 +100,7 @@ def measure(config: WhenTextPaysConfig, root: Path) -> Mapping[str, Values]:
     common = fit.shared(settings, thinned, encoder, text)
     with tempfile.TemporaryDirectory() as directory:
       model = fit.fit(settings.finetune.variants, common, settings, config.seed, directory).model
-    ranks = recommenders.of_two_towers([model], dataset.items.num_items)
+    ranks = compared_models.of_two_towers([model], dataset.items.num_items)
     measured = ranking_comparison.next_item_per_query(settings, thinned, ranks)
     measured |= by_events.per_query(settings, thinned, ranks)
     found |= {f'{label}, {metric}': values for metric, values in measured.items()}

@@ -29,7 +29,8 @@ class DataConfig:
       before the cut of another run is where choices can be made that this other run then judges.
     cut: share of the used events, in time order, that lies before the global cut.
     split: which events models train on and have to predict: 'leave_last' holds out the last two of
-      each user before the cut, 'global_time' the first after a cut for all; see `data.splits`.
+      each user before the cut, 'global_time' the first after a cut for all, 'random_ratio' some of
+      each user, 'cold_user' and 'cold_item' whole users and items; see `data.split_protocols`.
     min_events: users with fewer events before the cut are not ranked.
     repeats: keep events with an item that the user met before; models then learn to recommend it
       again, and are judged with all items as candidates. Without, the first of them stays.

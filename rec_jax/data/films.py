@@ -138,6 +138,16 @@ def describe(film: Film) -> str:
   return '. '.join(field for field in fields if field)
 
 
+def attributes(film: Film) -> dict[str, list[str]]:
+  """What a film can be chosen by: genre, year, director and country, each with its values."""
+  return {
+    'genre': list(film.genres),
+    'year': [str(film.year)] if film.year else [],
+    'director': list(film.directors),
+    'country': list(film.countries),
+  }
+
+
 _FAME_UNTIL = 1997
 _CAST_SHOWN = 8
 _ARTICLES = "The|An|A|Les|Le|La|L'|Il|El|Los|Las|Der|Die|Das|O"

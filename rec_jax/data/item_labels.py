@@ -56,6 +56,35 @@ def read(config: DataConfig, column: str, item_ids: Sequence[str]) -> ItemLabels
   return ItemLabels(joined['text'].to_list(), labels)
 
 
+def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[tuple[str, ...]]:
+  """[N], what a column says of the items of a data set, whether or not they have other text.
+
+  Args:
+    config: of the data; of MovieLens there are genre, year, director and country.
+    column: as in `read`.
+    item_ids: [N]; one that the table does not have has no value.
+
+  Raises:
+    InputError: there is no such column.
+  """
+  if config.source == 'movielens':
+    of_films = sources.movielens_attributes()
+    known = next(iter(of_films.values()))
+    if column not in known:
+      raise InputError(f'no attribute "{shown(column)}" of items: there are {", ".join(known)}')
+    by_id = {item: values[column] for item, values in of_films.items()}
+  else:
+    table = table_files.scan(config.items, 'config.data.items')
+    if column not in table.columns:
+      raise InputError(
+        f'no attribute "{shown(column)}" of items: {config.items} has {shown(*table.columns)}'
+      )
+    raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
+    labels = _labels(raw[column], config.items)
+    by_id = dict(zip(ids.read(raw[config.item_column], config.items), labels, strict=True))
+  return [tuple(dict.fromkeys(by_id.get(each, ()))) for each in item_ids]
+
+
 def _genres(column: str) -> pl.DataFrame:
   if column != GENRE:
     raise InputError(f'--column is "{column}"; of MovieLens there is {GENRE}')

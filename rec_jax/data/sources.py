@@ -60,6 +60,11 @@ def movielens_genres() -> pl.DataFrame:
   )
 
 
+def movielens_attributes() -> dict[str, dict[str, list[str]]]:
+  """`films.attributes` of each film by item_id; errors as of `movielens`."""
+  return {item: films.attributes(film) for item, film in _known_films()[0].items()}
+
+
 def film_corpus(last_year: int, excluded: Iterable[str] = ()) -> list[str]:
   """Descriptions of all films of the Open Movie Database up to a year, for unlabelled training.
 

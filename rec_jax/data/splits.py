@@ -2,30 +2,22 @@
 
 Events are in the order of (timestamp, source row). Events from the cut on are the exploration
 stream. Users and items that do not occur before the cut are cold. What models are trained on and
-which events they have to predict is one of two protocols:
-
-leave_last: the cut is at event int(cut * E). Of every user with at least `min_events` events before
-it the last two are held out: the last but one validates, the last tests. Other users' training
-events may be younger than a test event; `younger_share` says how many.
-
-global_time: the cut is at the first event of the second in which event int(cut * E) lies, and a
-second cut, for validation, likewise at nine tenths of the events before it. Training events lie
-before the validation cut. The first event of a user between the two validates, the first one after
-the cut tests, for users with at least `min_events` events before the one cut or the other. So no
-training event is as young as an event to predict, and a user may be judged in one of the two alone.
+which events they have to predict is one of the protocols of `data.split_protocols`.
 """
 
 import dataclasses
 
 import numpy as np
 
+from rec_jax.data.split_protocols import (
+  COLD_ITEM,
+  COLD_USER,
+  GLOBAL_TIME,
+  LEAVE_LAST,
+  PROTOCOLS,
+  Parts,
+)
 from rec_jax.types import InputError, Interactions
-
-LEAVE_LAST, GLOBAL_TIME = 'leave_last', 'global_time'
-PROTOCOLS = (LEAVE_LAST, GLOBAL_TIME)
-# Of the events before the cut those before the validation cut. Trained on less, models would know
-# less than they could; validated on less, hardly a user comes back: 72 of MovieLens-100k at 70 %.
-_TRAINED_SHARE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +25,7 @@ class Split:
   """The parts of E events of U users and N items.
 
   Attributes:
-    protocol: one of `PROTOCOLS`.
+    protocol: one of `split_protocols.PROTOCOLS`.
     num_before: events [0, num_before) lie before the cut, the others are the stream.
     train_mask: [E] bool, events to train on; consumers take them from `training_events`.
     validation_event: [V] int64, events to predict when tuning, by user.
@@ -51,6 +43,11 @@ class Split:
   cold_users: np.ndarray
   cold_items: np.ndarray
   trained_items: np.ndarray
+
+  @property
+  def new_items(self) -> np.ndarray:
+    """[N] bool, items of which no model may read: cold ones, and those that cold_item holds out."""
+    return ~self.trained_items if self.protocol == COLD_ITEM else self.cold_items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +77,7 @@ def split(
   min_events: int,
   protocol: str = LEAVE_LAST,
 ) -> Split:
-  """Divides the events by a protocol of this module.
+  """Divides the events by a protocol.
 
   An earlier cut for tuning is a split of `take_before(interactions, n)`.
 
@@ -89,10 +86,10 @@ def split(
     num_items: N.
     cut: share of the events before the cut, in (0, 1).
     min_events: at least 3, so that a ranked user keeps a training event.
-    protocol: one of `PROTOCOLS`.
+    protocol: one of `split_protocols.PROTOCOLS`.
 
   Raises:
-    InputError: a parameter out of range, or nobody can be ranked.
+    InputError: a parameter out of range, nobody can be ranked, or a part is empty.
   """
   if not 0 < cut < 1:
     raise InputError(f'cut is {cut}; set --config.data.cut between 0 and 1, such as 0.7')
@@ -101,8 +98,11 @@ def split(
       f'min_events is {min_events}; set --config.data.min_events to 3 or more: '
       'one event to train on, one to validate, one to test'
     )
-  divide = {LEAVE_LAST: _leave_last, GLOBAL_TIME: _global_time}[protocol]
-  num_before, train_mask, validation_event, test_event = divide(interactions, cut, min_events)
+  if not interactions.num_events:
+    raise InputError('there are no events to split: give some')
+  parts = PROTOCOLS[protocol](interactions, cut, min_events)
+  _refuse_empty(parts, protocol)
+  num_before, train_mask, validation_event, test_event = parts
   user, item = interactions.user[:num_before], interactions.item[:num_before]
   trained = np.bincount(interactions.item[train_mask], minlength=num_items) > 0
   return Split(
@@ -122,13 +122,17 @@ def training_events(interactions: Interactions, split: Split) -> np.ndarray:
 
   Raises:
     ValueError: a training event is to be predicted itself, lies after the cut, or, where the
-      protocol promises that there is none, is not older than an event to predict.
+      protocol promises that there is none, is not older than an event to predict, or of a user or
+      an item that is judged.
   """
   events = np.flatnonzero(split.train_mask)
   judged = np.concatenate([split.validation_event, split.test_event])
   leaks = np.isin(events, judged) | (events >= split.num_before)
   if split.protocol == GLOBAL_TIME:
     leaks |= interactions.timestamp[events] >= interactions.timestamp[judged].min()
+  held_out = {COLD_USER: interactions.user, COLD_ITEM: interactions.item}.get(split.protocol)
+  if held_out is not None:
+    leaks |= np.isin(held_out[events], held_out[judged])
   if leaks.any():
     event = events[leaks][0]
     raise ValueError(
@@ -180,10 +184,14 @@ def take_before(interactions: Interactions, num_events: int) -> Interactions:
   )
 
 
+def first_of_pairs(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+  """Positions in users [E] and items [E] at which a pair of both comes first, in their order."""
+  return np.sort(np.unique(np.stack([user, item]), axis=1, return_index=True)[1])
+
+
 def first_meetings(interactions: Interactions, num_before: int) -> tuple[Interactions, int]:
   """First events of each user and item, and how many of them are among the first `num_before`."""
-  pair = np.stack([interactions.user, interactions.item])
-  kept = np.sort(np.unique(pair, axis=1, return_index=True)[1])
+  kept = first_of_pairs(interactions.user, interactions.item)
   rating = interactions.rating
   first = dataclasses.replace(
     interactions,
@@ -231,51 +239,16 @@ def gather_times(times: np.ndarray, start: np.ndarray, end: np.ndarray, length: 
   return since_first(times[position], np.minimum(end - start, length))
 
 
-# Number of events before the cut, training mask [E], validation events [V], test events [R].
-_Parts = tuple[int, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _leave_last(interactions: Interactions, cut: float, min_events: int) -> _Parts:
-  num_before = int(cut * interactions.num_events)
-  before = np.arange(interactions.num_events) < num_before
-  past = histories(interactions, before)
-  ranked_users = np.flatnonzero(past.lengths >= min_events)
-  if not len(ranked_users):
-    raise InputError(
-      f'no user has {min_events} events among the {num_before} before the cut (the most is '
-      f'{past.lengths.max(initial=0)}); lower --config.data.min_events or give more events'
-    )
-  end = past.offsets[ranked_users + 1]
-  validation_event, test_event = past.events[end - 2], past.events[end - 1]
-  train_mask = before.copy()
-  train_mask[validation_event] = False
-  train_mask[test_event] = False
-  return num_before, train_mask, validation_event, test_event
-
-
-def _global_time(interactions: Interactions, cut: float, min_events: int) -> _Parts:
-  num_events = interactions.num_events
-  num_before = _begin_of_second(interactions, int(cut * num_events))
-  num_trained = _begin_of_second(interactions, int(_TRAINED_SHARE * num_before))
-  validation_event = _first_events(interactions, num_trained, num_before, min_events)
-  test_event = _first_events(interactions, num_before, num_events, min_events)
-  return num_before, np.arange(num_events) < num_trained, validation_event, test_event
-
-
-def _begin_of_second(interactions: Interactions, event: int) -> int:
-  """The first event of the same second: a cut between equals in time would leak."""
-  time = interactions.timestamp
-  return int(np.searchsorted(time, time[event]))
-
-
-def _first_events(interactions: Interactions, begin: int, end: int, min_events: int) -> np.ndarray:
-  """[R], the first event in [begin, end) of each user with enough before `begin`, by user."""
-  known = np.bincount(interactions.user[:begin], minlength=interactions.num_users) >= min_events
-  users, first = np.unique(interactions.user[begin:end], return_index=True)
-  if not known[users].any():
-    raise InputError(
-      f'no user with {min_events} events among the first {begin} has one in the {end - begin} that '
-      'follow; lower --config.data.min_events, move --config.data.cut or set --config.data.split '
-      f'to {LEAVE_LAST}'
-    )
-  return begin + first[known[users]]
+def _refuse_empty(parts: Parts, protocol: str) -> None:
+  sizes = {
+    'to train on': int(parts.train_mask.sum()),
+    'to validate on': len(parts.validation_event),
+    'to test on': len(parts.test_event),
+  }
+  for purpose, size in sizes.items():
+    if not size:
+      raise InputError(
+        f'the split {protocol} leaves no event {purpose}, of {parts.num_before} before the cut; '
+        f'lower --config.data.min_events, set --config.data.split to {LEAVE_LAST} or give more '
+        'events'
+      )

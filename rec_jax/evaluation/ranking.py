@@ -1,52 +1,46 @@
-"""Ranking metrics of one list over the whole catalogue; the caller vmaps over users.
+"""Ranking metrics of lists over the whole catalogue, exact in float64.
 
 A list is given as full scores [N] with a mask of the items that may be recommended (what the user
-has seen is excluded) and the held-out targets [R], padded with -1. `target_ranks` turns them into
-ranks once; every metric is a short function of the ranks.
+has seen is excluded) and the held-out targets [R], padded with -1. `places` counts, on the device,
+how many items stand before each target and how many share its score; `evaluate` turns these whole
+numbers into metrics on the host, in float64.
 
-Ties are counted pessimistically: an item that is not a target and scores the same stands before
-the target. A model that gives every item one score therefore gets the last ranks, and no metric
-depends on the order of the items. NaN scores rank behind everything else.
+Ties: each metric is its mean over all orders of items of equal score, in closed form (the metrics
+of McSherry & Najork 2008, "Computing information retrieval performance measures efficiently in the
+presence of tied scores", and the same for MRR and hit). So no metric depends on the order of the
+items, and a model that gives every item one score gets what chance gets. The worst of the orders
+would do so as well, but counts scores against a model for being whole numbers, such as popularity.
+NaN is no score: a target with it stands behind all other items, those with NaN included.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
-Metric = Callable[[jax.Array, jax.Array, float], jax.Array]
 
+class Places(NamedTuple):
+  """Where R targets stand in lists, of any leading shape.
 
-def evaluate(
-  scores: ArrayLike, mask: ArrayLike, targets: ArrayLike, cutoffs: Sequence[int] = (10,)
-) -> dict[str, jax.Array]:
-  """Every metric at every cutoff, for one user.
-
-  Args:
-    scores: [N] higher is better.
-    mask: [N] bool, False for items that are not recommended (already seen).
-    targets: [R] int item indices in [0, N), padded with -1.
-    cutoffs: the values of k.
-
-  Returns:
-    {'recall@10': [], ...} for all `METRICS` and cutoffs, and 'mrr' without a cutoff. All are NaN
-    for a user without targets, who has to be left out.
+  Attributes:
+    better: [..., R] int, allowed items with a higher score.
+    tied: [..., R] int, allowed items with the score of the target, itself included: it takes one of
+      the ranks better + 1 to better + tied, each alike; 0 where the mask excludes the target, which
+      is then never found.
+    valid: [..., R] bool, False for padding.
   """
-  ranks = target_ranks(scores, mask, targets)
-  valid = jnp.asarray(targets) >= 0
-  values = {
-    f'{name}@{k}': metric(ranks, valid, k) for name, metric in METRICS.items() for k in cutoffs
-  }
-  return values | {'mrr': mrr(ranks, valid)}
+
+  better: ArrayLike
+  tied: ArrayLike
+  valid: ArrayLike
 
 
-def target_ranks(scores: ArrayLike, mask: ArrayLike, targets: ArrayLike) -> jax.Array:
-  """Ranks of the targets in the list of allowed items, from 1, ties counted pessimistically.
-
-  Targets of one score follow the other items of that score and stand in their given order, which
-  is one of the orders that a sort could yield, and the worst of them.
+def places(scores: ArrayLike, mask: ArrayLike, targets: ArrayLike) -> Places:
+  """Counts what stands before the targets of one list; the caller vmaps over users.
 
   Args:
     scores: [N] higher is better; NaN is worst.
@@ -54,7 +48,7 @@ def target_ranks(scores: ArrayLike, mask: ArrayLike, targets: ArrayLike) -> jax.
     targets: [R] int item indices in [0, N), all different, padded with -1.
 
   Returns:
-    [R] float32 ranks; inf for padding and for targets that the mask excludes.
+    The places of the targets, [R] each.
   """
   scores, mask, targets = jnp.asarray(scores), jnp.asarray(mask), jnp.asarray(targets)
   if scores.ndim != 1 or scores.shape != mask.shape or targets.ndim != 1:
@@ -63,14 +57,34 @@ def target_ranks(scores: ArrayLike, mask: ArrayLike, targets: ArrayLike) -> jax.
       f'{targets.shape}; vmap over users'
     )
   num_items = scores.shape[0]
-  # Every comparison with NaN is false, so that a NaN target would win; -inf makes it lose.
-  scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+  scores = _without_nan(scores)
   is_target = jnp.zeros(num_items, bool).at[_or_dropped(targets, num_items)].set(True, mode='drop')
   own = scores[targets][:, None]
-  before = mask & ((scores > own) | ((scores == own) & ~is_target))
-  tied_targets = jnp.tril(own == own.T, -1) & mask[targets] & (targets >= 0)
-  rank = 1 + before.sum(-1) + tied_targets.sum(-1)
-  return jnp.where((targets >= 0) & mask[targets], rank.astype(jnp.float32), jnp.inf)
+  is_nan = own == -jnp.inf
+  better = mask & ((scores > own) | (is_nan & ~is_target))
+  tied = mask & (scores == own) & (is_target | ~is_nan)
+  valid = targets >= 0
+  found = valid & mask[targets]
+  return Places(jnp.where(found, better.sum(-1), 0), jnp.where(found, tied.sum(-1), 0), valid)
+
+
+def evaluate(where: Places, cutoffs: Sequence[int] = (10,)) -> dict[str, np.ndarray]:
+  """Every metric at every cutoff.
+
+  Args:
+    where: places of R targets in lists of any leading shape [...].
+    cutoffs: the values of k.
+
+  Returns:
+    {'recall@10': [...], ...} float64 for all `METRICS` and cutoffs, and 'mrr' without a cutoff. All
+    are NaN for a list without targets, which has to be left out.
+  """
+  blocks = _blocks(where)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    values = {f'{name}@{k}': metric(blocks, k) for name, metric in METRICS.items() for k in cutoffs}
+    values |= {'mrr': _mrr(blocks, math.inf)}
+  has_target = blocks.number > 0
+  return {name: np.where(has_target, value, np.nan) for name, value in values.items()}
 
 
 def top_k(scores: ArrayLike, mask: ArrayLike, k: int) -> tuple[jax.Array, jax.Array]:
@@ -94,74 +108,160 @@ def top_k(scores: ArrayLike, mask: ArrayLike, k: int) -> tuple[jax.Array, jax.Ar
   return values, jnp.where(values > -jnp.inf, items, -1).astype(jnp.int32)
 
 
-def recall(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
-  """Share of the targets within the first k; the denominator is their number, not min(k, R).
+class _Blocks(NamedTuple):
+  """Targets from the best to the worst, with the block of equal scores that each is in.
 
-  Args:
-    ranks: [R] from `target_ranks`.
-    valid: [R] bool, False for padding; a target that was excluded stays valid and is a miss.
-    k: cutoff.
-
-  Returns:
-    [] in [0, 1], NaN without a valid target, as for all metrics here.
+  Attributes:
+    better: [..., R] float64, items before the block.
+    size: [..., R] float64, items of the block.
+    found: [..., R] bool, False for padding and for targets that are never found; these come last.
+    above: [..., R] float64, targets before the block.
+    among: [..., R] float64, targets of the block.
+    number: [...] int, all targets, found or not.
   """
-  return _hits(ranks, valid, k).sum() / jnp.sum(valid)
+
+  better: np.ndarray
+  size: np.ndarray
+  found: np.ndarray
+  above: np.ndarray
+  among: np.ndarray
+  number: np.ndarray
 
 
-def precision(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
-  """Share of the first k that are targets; arguments as in `recall`."""
-  return _nan_without_targets(_hits(ranks, valid, k).sum() / k, valid)
+def _recall(blocks: _Blocks, k: float) -> np.ndarray:
+  """Share of the targets within the first k; the denominator is their number, not min(k, R)."""
+  return _hits(blocks, k).sum(-1) / blocks.number
 
 
-def hit(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
-  """1 if any target is within the first k, else 0; arguments as in `recall`."""
-  return _nan_without_targets(_hits(ranks, valid, k).any().astype(jnp.float32), valid)
+def _precision(blocks: _Blocks, k: float) -> np.ndarray:
+  """Share of the first k that are targets; the denominator is k, however short the list is."""
+  return _hits(blocks, k).sum(-1) / k
 
 
-def ndcg(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
+def _hit(blocks: _Blocks, k: float) -> np.ndarray:
+  """1 if any target is within the first k, else 0.
+
+  Of the best block with a target the first n = k - better are within: none of its m targets is
+  among them with the hypergeometric probability C(size - n, m) / C(size, m).
+  """
+  better, size, among, found = (x[..., 0] for x in (*blocks[:2], blocks.among, blocks.found))
+  within = np.clip(k - better, 0, size)
+  missed = np.ones_like(better)
+  for drawn in range(int(among.max(initial=0))):
+    chance = np.maximum(size - within - drawn, 0) / (size - drawn)
+    missed = np.where(drawn < among, missed * chance, missed)
+  return np.where(found, 1 - missed, 0.0)
+
+
+def _ndcg(blocks: _Blocks, k: float) -> np.ndarray:
   """Normalised discounted cumulative gain with binary relevance (Järvelin & Kekäläinen 2002).
 
-  The ideal list holds min(k, R) targets at its top; arguments as in `recall`.
+  The ideal list holds min(k, R) targets at its top.
   """
-  gains = jnp.where(_hits(ranks, valid, k), 1 / jnp.log2(1 + jnp.asarray(ranks)), 0)
-  place = jnp.arange(1, jnp.size(ranks) + 1)
-  in_ideal = place <= jnp.minimum(k, jnp.sum(valid))
-  return gains.sum() / jnp.where(in_ideal, 1 / jnp.log2(1 + place), 0).sum()
+  discounts = _cumulative(blocks, lambda rank: 1 / np.log2(1 + rank))
+  begin, end = _within(blocks, k)
+  gains = np.where(blocks.found, (discounts[end] - discounts[begin]) / blocks.size, 0)
+  return gains.sum(-1) / discounts[np.minimum(k, blocks.number).astype(int)]
 
 
-def mrr(ranks: ArrayLike, valid: ArrayLike, k: float = math.inf) -> jax.Array:
-  """Reciprocal rank of the first target, 0 beyond k; arguments as in `recall`."""
-  first = jnp.where(_hits(ranks, valid, k), ranks, jnp.inf).min()
-  return _nan_without_targets(1 / first, valid)
+def _mrr(blocks: _Blocks, k: float) -> np.ndarray:
+  """Reciprocal rank of the first target, 0 beyond k.
+
+  The first of m targets in the best block stands at place j of it with probability
+  C(size - j, m - 1) / C(size, m), which is m / size for j = 1.
+  """
+  first = np.stack([x[..., 0] for x in (blocks.better, blocks.size, blocks.among)], axis=-1)
+  cases, place = np.unique(first.reshape(-1, 3), axis=0, return_inverse=True)
+  values = np.array([_first_of_block(b, s, m, k) for b, s, m in cases.tolist()])
+  return np.where(blocks.found[..., 0], values[place.reshape(first.shape[:-1])], 0.0)
 
 
-def average_precision(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
+def _first_of_block(better: float, size: float, among: float, k: float) -> float:
+  last = int(min(size - among + 1, k - better))
+  if among == 0 or last < 1:
+    return 0.0
+  j = np.arange(1, last + 1)
+  following = (size - j - among + 1)[:-1] / (size - j)[:-1]
+  chance = among / size * np.cumprod(np.concatenate([[1.0], following]))
+  return float((chance / (better + j)).sum())
+
+
+def _average_precision(blocks: _Blocks, k: float) -> np.ndarray:
   """Mean over targets of the precision at each one's rank; its mean over users is MAP@k.
 
-  The denominator is min(k, R), so that a perfect list gives 1; arguments as in `recall`.
+  The denominator is min(k, R), so that a perfect list gives 1. A target at rank r has before it all
+  targets of better blocks, and of the m - 1 others of its own block (r - better - 1) / (size - 1)
+  on average; summed over r it takes harmonic numbers alone.
   """
-  hits = _hits(ranks, valid, k)
-  ordered = jnp.sort(jnp.where(hits, ranks, jnp.inf))
-  precisions = jnp.arange(1, jnp.size(ranks) + 1) / ordered
-  return precisions.sum() / jnp.minimum(k, jnp.sum(valid))
+  harmonic = _cumulative(blocks, lambda rank: 1 / rank)
+  begin, end = _within(blocks, k)
+  inverse = harmonic[end] - harmonic[begin]
+  others = (blocks.among - 1) / np.maximum(blocks.size - 1, 1)
+  precision = (blocks.above + 1) * inverse
+  precision += others * ((end - begin) - (blocks.better + 1) * inverse)
+  found = np.where(blocks.found, precision / blocks.size, 0)
+  return found.sum(-1) / np.minimum(k, blocks.number)
 
 
-METRICS: dict[str, Metric] = {
-  'recall': recall,
-  'ndcg': ndcg,
-  'mrr': mrr,
-  'hit': hit,
-  'map': average_precision,
-  'precision': precision,
+METRICS: dict[str, Callable[[_Blocks, float], np.ndarray]] = {
+  'recall': _recall,
+  'ndcg': _ndcg,
+  'mrr': _mrr,
+  'hit': _hit,
+  'map': _average_precision,
+  'precision': _precision,
 }
 
 
-def _hits(ranks: ArrayLike, valid: ArrayLike, k: float) -> jax.Array:
-  return jnp.asarray(valid) & (jnp.asarray(ranks) <= k) & jnp.isfinite(ranks)
+def _blocks(where: Places) -> _Blocks:
+  better, tied, valid = (np.asarray(x) for x in where)
+  found = valid & (tied > 0)
+  # What is never found comes last; a block begins where the number of better items changes.
+  order = np.argsort(np.where(found, better, np.inf), axis=-1, kind='stable')
+  better, tied, found = (np.take_along_axis(x, order, -1) for x in (better, tied, found))
+  index = np.broadcast_to(np.arange(better.shape[-1]), better.shape)
+  is_new = np.ones(better.shape, bool)
+  is_new[..., 1:] = (better[..., 1:] != better[..., :-1]) | ~found[..., 1:]
+  begin = np.maximum.accumulate(np.where(is_new, index, 0), axis=-1)
+  is_last = np.ones(better.shape, bool)
+  is_last[..., :-1] = is_new[..., 1:]
+  last = np.where(is_last, index, better.shape[-1])[..., ::-1]
+  end = np.minimum.accumulate(last, axis=-1)[..., ::-1]
+  among = np.where(found, end - begin + 1, 0)
+  return _Blocks(
+    better.astype(np.float64),
+    tied.astype(np.float64),
+    found,
+    begin.astype(np.float64),
+    among.astype(np.float64),
+    valid.sum(-1),
+  )
 
 
-def _nan_without_targets(value: jax.Array, valid: ArrayLike) -> jax.Array:
-  return jnp.where(jnp.any(valid), value, jnp.nan)
+def _hits(blocks: _Blocks, k: float) -> np.ndarray:
+  """[..., R], the probability that each target is within the first k."""
+  within = np.clip(k - blocks.better, 0, blocks.size)
+  return np.where(blocks.found, within / blocks.size, 0)
+
+
+def _within(blocks: _Blocks, k: float) -> tuple[np.ndarray, np.ndarray]:
+  """The ranks (begin, end] of each block that are within the first k."""
+  begin = np.minimum(blocks.better, k).astype(int)
+  return begin, np.minimum(blocks.better + blocks.size, k).astype(int)
+
+
+def _cumulative(blocks: _Blocks, of_rank: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+  """Sums of a function of the ranks 1 to n for every n that may be asked for, 0 included."""
+  last = max((blocks.better + blocks.size).max(initial=0), blocks.number.max(initial=0))
+  return np.concatenate([[0.0], np.cumsum(of_rank(np.arange(1, int(last) + 1)))])
+
+
+def _without_nan(scores: jax.Array) -> jax.Array:
+  """Every comparison with NaN is false, so that it would win; as -inf, below all others, it loses.
+
+  Other infinitely low scores are raised to the lowest that is finite.
+  """
+  return jnp.where(jnp.isnan(scores), -jnp.inf, jnp.maximum(scores, jnp.finfo(scores.dtype).min))
 
 
 def _or_dropped(index: jax.Array, size: int) -> jax.Array:

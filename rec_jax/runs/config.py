@@ -60,12 +60,15 @@ class Config:
     seed: every random stream of the run derives from it.
     num_seeds: models of each kind that are trained, with the seeds seed, seed + 1, ...; numbers
       are averaged over them, and exploration uses the first.
+    num_sampled_negatives: the stage `evaluate` also ranks each item among so many sampled ones, as
+      some published tables do; with 0 in the whole catalogue alone.
     vectors: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N] (NaN where
       unknown): the stage `explore` then runs on them alone. Their scale does not matter.
   """
 
   seed: int = 0
   num_seeds: int = 1
+  num_sampled_negatives: int = 0
   vectors: str = ''
   data: DataConfig = dataclasses.field(default_factory=DataConfig)
   pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)

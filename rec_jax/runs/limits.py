@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rec_jax.data.splits import PROTOCOLS
+from rec_jax.data.split_protocols import PROTOCOLS
 from rec_jax.data.text_augmentation import VARIANTS
 from rec_jax.data.text_batches import LAYOUTS
 from rec_jax.losses.adversarial import METHODS
@@ -149,6 +149,7 @@ _LIMITS = {
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
   **dict.fromkeys(('pretrain.temperature', 'finetune.temperature'), _FACTOR),
+  'num_sampled_negatives': _COUNT_OR_NONE,
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),
@@ -189,7 +190,7 @@ _LIMITS = {
   'spread': _FACTOR,
   # Bytes: up to a petabyte.
   'memory_bound': _Limit(0, 1e15, open_low=True),
-  **dict.fromkeys(('num_rounds', 'num_points'), _COUNT),
+  **dict.fromkeys(('num_rounds', 'num_points', 'num_trials', 'two_tower_trials'), _COUNT),
   # Of a single one nothing is to be learnt.
   'num_arms': _Limit(2, 2**20),
   'slate_size': _Limit(1, 2**20),
@@ -209,7 +210,7 @@ _LIMITS = {
 _TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
   'data.source': ('movielens', 'tables'),
-  'data.split': PROTOCOLS,
+  'data.split': tuple(PROTOCOLS),
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),
   'pretrain.take': ('better', 'continued'),

@@ -10,6 +10,7 @@ import numpy as np
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.splits import gather_times, gather_windows, histories
 from rec_jax.evaluation import ranking
+from rec_jax.evaluation.ranking import Places
 from rec_jax.types import Interactions
 
 # Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
@@ -57,6 +58,12 @@ class Queries:
       np.concatenate(seen),
       self.repeats,
     )
+
+  def per_user(self, values: np.ndarray) -> np.ndarray:
+    """[S, Q] -> [S, U], the mean within each user who asks, in the order of their labels."""
+    place = np.unique(self.user, return_inverse=True)[1]
+    count = np.bincount(place)
+    return np.stack([np.bincount(place, row) / count for row in values])
 
   def unseen(self, num_items: int) -> np.ndarray:
     """[Q, N] bool, the candidates of each query: what the user has no event with so far.
@@ -116,6 +123,9 @@ def rank_targets(
   asked: Queries,
   candidates: np.ndarray,
   cutoffs: Sequence[int] = (10,),
+  *,
+  num_negatives: int | None = None,
+  seed: int = 0,
 ) -> dict[str, np.ndarray]:
   """Ranks the candidates that are open to the user and looks where the target stands.
 
@@ -124,26 +134,60 @@ def rank_targets(
     asked: Q queries.
     candidates: [N] bool, items that compete.
     cutoffs: values of k.
+    num_negatives: rank the target among so many of these candidates alone, drawn for each query
+      without replacement. Such metrics are of another quantity, and may order models otherwise
+      (Krichene & Rendle 2020), so that their names say so: see `sampled_name`.
+    seed: of these; the same one draws the same for every model.
 
   Returns:
-    {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff.
+    {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff,
+    of equals those of lower index.
   """
-  parts = []
+  parts, rng = [], np.random.default_rng(seed)
   for start in range(0, len(asked), _CHUNK):
     # The last chunk is padded by repeating queries, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     chunk = asked.take(rows)
     mask = chunk.unseen(len(candidates)) & candidates
-    ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], tuple(cutoffs))
+    if num_negatives is not None:
+      mask = _with_sampled_negatives(rng, mask, chunk.target, num_negatives)
+    ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], max(cutoffs))
     kept = min(_CHUNK, len(asked) - start)
-    parts.append({name: np.asarray(values)[:kept] for name, values in ranked.items()})
-  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parts.append(jax.tree.map(lambda values, kept=kept: np.asarray(values)[:kept], ranked))
+  where, top = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+  metrics = ranking.evaluate(where, cutoffs)
+  if num_negatives is not None:
+    metrics = {sampled_name(name, num_negatives): values for name, values in metrics.items()}
+  return metrics | {'top': top}
 
 
-@functools.partial(jax.jit, static_argnames='cutoffs')
+def sampled_name(metric: str, num_negatives: int) -> str:
+  """The name of a metric among sampled negatives.
+
+  >>> sampled_name('recall@10', 100)
+  'recall@10 among 100 sampled'
+  """
+  return f'{metric} among {num_negatives} sampled'
+
+
+def _with_sampled_negatives(
+  rng: np.random.Generator, mask: np.ndarray, target: np.ndarray, number: int
+) -> np.ndarray:
+  """[Q, N] bool: the target, if it is allowed, and a sample of the other allowed items."""
+  row = np.arange(len(mask))
+  order = np.where(mask, rng.random(mask.shape, np.float32), np.inf)
+  order[row, target] = np.inf
+  drawn = np.argsort(order, axis=1)[:, :number]
+  sampled = np.zeros_like(mask)
+  sampled[row[:, None], drawn] = order[row[:, None], drawn] < np.inf
+  sampled[row, target] = mask[row, target]
+  return sampled
+
+
+@functools.partial(jax.jit, static_argnames='cutoff')
 def _rank_chunk(
-  scores: jax.Array, mask: jax.Array, target: jax.Array, cutoffs: tuple[int, ...]
-) -> dict[str, jax.Array]:
-  metrics = jax.vmap(lambda s, m, t: ranking.evaluate(s, m, t, cutoffs))(scores, mask, target)
-  k = min(max(cutoffs), scores.shape[1])
-  return metrics | {'top': jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)}
+  scores: jax.Array, mask: jax.Array, target: jax.Array, cutoff: int
+) -> tuple[Places, jax.Array]:
+  k = min(cutoff, scores.shape[1])
+  top = jax.vmap(lambda s, m: ranking.top_k(s, m, k)[1])(scores, mask)
+  return jax.vmap(ranking.places)(scores, mask, target), top

@@ -145,10 +145,12 @@ def test_beta_bernoulli_counts(gamma):
     per_user(linear()),
   ],
 )
-def test_a_batch_equals_its_rows_in_order(belief):
+def test_a_batch_equals_its_rows_in_order_and_padding_makes_none_forget(belief):
   feedback = problems.feedback(2, 9)
   update = problems.compiled(belief.update)
   batch = update(KEY, belief.init(KEY, SPEC), feedback)
+  padding = dataclasses.replace(feedback, weight=jnp.zeros(9))
+  assert problems.same_bits(batch, update(KEY, batch, padding))
   state = belief.init(KEY, SPEC)
   for row in range(9):
     state = update(KEY, state, rows(feedback, slice(row, row + 1)))

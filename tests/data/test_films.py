@@ -95,3 +95,14 @@ def test_cast_is_ordered_by_films_before_the_events(tmp_path):
   read = films.read_films(path)
   assert read[0].cast == ('Zoe', 'Anna')
   assert read[1] == Film('Two', 1991, ('Drama', 'War'), ('Di', 'Do'), (), ('Zoe', 'Bob'))
+
+
+def test_a_film_is_chosen_by_what_its_description_says():
+  film = Film('Haine, La', 1995, ('Drama',), ('M. Kassovitz',), ('France',), ('V. Cassel',))
+  assert films.attributes(film) == {
+    'genre': ['Drama'],
+    'year': ['1995'],
+    'director': ['M. Kassovitz'],
+    'country': ['France'],
+  }
+  assert not any(films.attributes(Film('Nothing Known', 0, ())).values())

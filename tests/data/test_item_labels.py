@@ -75,3 +75,21 @@ def test_genres_of_films_stand_beside_a_text_without_them():
   assert found.labels[2] == ()
   with pytest.raises(InputError, match='--column is "year"; of MovieLens there is genre'):
     item_labels.read(DataConfig(), 'year', ['50'])
+
+
+def test_an_attribute_needs_no_other_text(tmp_path):
+  data = config(tmp_path, TABLE.select('item_id', 'section').with_columns(year=pl.Series(range(4))))
+  found = item_labels.attribute(data, 'section', ['d', 'b', 'gone', 'c'])
+  assert found == [('world',), ('world', 'sport'), (), ()]
+  assert item_labels.attribute(data, 'year', ['c']) == [('2',)]
+  with pytest.raises(InputError, match=r'no attribute "genre" of items: .*section.*year'):
+    item_labels.attribute(data, 'genre', ['a'])
+
+
+def test_of_films_there_are_those_of_the_description(monkeypatch):
+  films = {'7': {'genre': ['Drama', 'War'], 'year': []}}
+  monkeypatch.setattr(item_labels.sources, 'movielens_attributes', lambda: films)
+  data = DataConfig(source='movielens')
+  assert item_labels.attribute(data, 'genre', ['7']) == [('Drama', 'War')]
+  with pytest.raises(InputError, match=r'no attribute "colour" of items: there are genre, year'):
+    item_labels.attribute(data, 'colour', ['7'])

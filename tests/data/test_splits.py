@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rec_jax.data import splits
+from rec_jax.data import split_protocols, splits
 from rec_jax.types import InputError, Interactions
 
 
@@ -108,7 +108,7 @@ def test_younger_share_against_a_loop():
   assert splits.younger_share(split) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize('protocol', splits.PROTOCOLS)
+@pytest.mark.parametrize('protocol', split_protocols.PROTOCOLS)
 @pytest.mark.parametrize('leak', ['validation', 'test', 'after the cut'])
 def test_a_training_event_that_leaks_stops_the_run(protocol, leak):
   interactions = _random()
@@ -124,9 +124,109 @@ def test_a_training_event_that_leaks_stops_the_run(protocol, leak):
     splits.training_events(interactions, split)
 
 
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('protocol', split_protocols.PROTOCOLS)
+def test_contract_of_a_protocol(protocol, seed):
+  interactions = _random(seed, num_events=400)
+  split = splits.split(interactions, 40, 0.7, 4, protocol)
+  assert split.protocol == protocol
+  train = np.flatnonzero(splits.training_events(interactions, split))
+  validation, test = split.validation_event, split.test_event
+  assert len(train) and len(validation) and len(test)
+  # No event is in two parts, or twice in one.
+  everything = np.concatenate([train, validation, test])
+  assert len(np.unique(everything)) == len(everything)
+  assert train.max() < split.num_before
+  # The parts of all but global_time lie before the cut; all are by user, then time.
+  assert (protocol == 'global_time') == (test.max() >= split.num_before)
+  for part in (validation, test):
+    assert (np.diff(interactions.user[part] * 10_000 + part) > 0).all()
+  # Who is judged had enough events before the cut, and the same draw comes again.
+  past = np.bincount(interactions.user[: split.num_before], minlength=interactions.num_users)
+  assert past[interactions.user[test]].min() >= 4
+  again = splits.split(interactions, 40, 0.7, 4, protocol)
+  for field in ('train_mask', 'validation_event', 'test_event'):
+    np.testing.assert_array_equal(getattr(again, field), getattr(split, field))
+
+
+@pytest.mark.parametrize('protocol', split_protocols.PROTOCOLS)
+def test_from_one_row_up_a_split_is_whole_or_refused_in_one_line(protocol):
+  made, refused = 0, 0
+  for num_events in [*range(1, 30), 60, 120]:
+    interactions = _random(1, num_events, num_users=4, num_items=40)
+    try:
+      split = splits.split(interactions, 40, 0.7, 3, protocol)
+    except InputError as error:
+      assert '--config.data.' in str(error) and '\n' not in str(error)
+      refused += 1
+      continue
+    made += 1
+    assert splits.training_events(interactions, split).any()
+    assert len(split.validation_event) and len(split.test_event)
+  assert made and refused
+  nobody = splits.take_before(_random(), 0)
+  with pytest.raises(InputError, match='no events'):
+    splits.split(nobody, 40, 0.7, 3, protocol)
+
+
+def test_random_ratio_holds_out_a_tenth_of_each_user():
+  interactions = _random(num_events=700)
+  split = splits.split(interactions, 40, 0.8, 5, 'random_ratio')
+  past = np.bincount(interactions.user[: split.num_before], minlength=interactions.num_users)
+  expected = np.where(past >= 5, np.maximum(np.round(past / 10 + 1e-9), 1), 0)
+  assert (past < 5).sum() + (expected > 1).sum() > 1
+  for part in (split.validation_event, split.test_event):
+    number = np.bincount(interactions.user[part], minlength=interactions.num_users)
+    np.testing.assert_array_equal(number, expected)
+  # At random: not the last ones, as leave_last takes them.
+  last = splits.split(interactions, 40, 0.8, 5).test_event
+  assert np.isin(last, split.test_event).mean() < 0.5
+  assert splits.younger_share(split) > 0.25
+
+
+def test_cold_users_are_held_out_whole():
+  interactions = _random(num_events=500)
+  split = splits.split(interactions, 40, 0.8, 5, 'cold_user')
+  user = interactions.user
+  judged = [user[part] for part in (split.validation_event, split.test_event)]
+  assert [len(set(group)) for group in judged] == [len(group) for group in judged] == [3, 3]
+  for event in np.concatenate([split.validation_event, split.test_event]):
+    mine = np.flatnonzero(user[: split.num_before] == user[event])
+    assert event == mine[-1] and len(mine) >= 5
+  expected = ~np.isin(user, np.concatenate(judged))
+  expected[split.num_before :] = False
+  np.testing.assert_array_equal(split.train_mask, expected)
+
+
+def test_cold_items_are_held_out_whole():
+  interactions = _random(num_events=500)
+  split = splits.split(interactions, 40, 0.8, 5, 'cold_item')
+  user, item = interactions.user[: split.num_before], interactions.item[: split.num_before]
+  held_out = np.unique(item[~split.train_mask[: split.num_before]])
+  assert len(held_out) == 8 and not split.trained_items[held_out].any()
+  judged = [set(item[part]) for part in (split.validation_event, split.test_event)]
+  assert not judged[0] & judged[1] and max(map(len, judged)) <= 4
+  assert split.new_items.tolist() == (~split.trained_items).tolist()
+  for event in split.test_event:
+    mine = np.flatnonzero((user == user[event]) & np.isin(item, list(judged[1])))
+    assert event == mine[-1]
+
+
+@pytest.mark.parametrize(('protocol', 'field'), [('cold_user', 'user'), ('cold_item', 'item')])
+def test_an_event_of_what_is_held_out_leaks(protocol, field):
+  interactions = _random(num_events=500)
+  split = splits.split(interactions, 40, 0.8, 5, protocol)
+  labels = getattr(interactions, field)[: split.num_before]
+  same = np.flatnonzero(labels == labels[split.test_event[0]])
+  event = same[~np.isin(same, split.test_event)][0]
+  split.train_mask[event] = True
+  with pytest.raises(ValueError, match=f'training event {event} of time .* leaks'):
+    splits.training_events(interactions, split)
+
+
 def test_another_users_later_event_leaks_by_global_time_alone():
   interactions = _random()
-  for protocol, leaks in (('leave_last', False), ('global_time', True)):
+  for protocol, leaks in (('leave_last', False), ('random_ratio', False), ('global_time', True)):
     split = splits.split(interactions, 40, 0.6, 4, protocol)
     judged = {*split.validation_event.tolist(), *split.test_event.tolist()}
     event = max(set(range(split.num_before)) - judged)

@@ -1,6 +1,7 @@
-"""Ranking metrics against brute-force Python."""
+"""Ranking metrics against the mean over all orders of equal items, by brute force."""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -9,13 +10,6 @@ import numpy as np
 import pytest
 
 from rec_jax.evaluation import ranking
-
-
-def brute_force_order(scores, mask, targets):
-  """Allowed items, best first; of equal ones the targets last, in their given order."""
-  place = {int(t): i for i, t in enumerate(targets) if t >= 0}
-  allowed = [i for i in range(len(scores)) if mask[i]]
-  return sorted(allowed, key=lambda i: (-scores[i], place.get(i, -1)))
 
 
 def brute_force(name, order, targets, k):
@@ -32,41 +26,66 @@ def brute_force(name, order, targets, k):
   }[name]
 
 
+def orders(scores, mask):
+  """All orders of the allowed items that a sort could yield."""
+  allowed = [i for i in range(len(scores)) if mask[i]]
+  levels = sorted({scores[i] for i in allowed}, reverse=True)
+  blocks = [[i for i in allowed if scores[i] == level] for level in levels]
+  for parts in itertools.product(*(itertools.permutations(block) for block in blocks)):
+    yield [item for part in parts for item in part]
+
+
 # Compiled whole rather than operation by operation.
-evaluate = jax.jit(ranking.evaluate, static_argnums=3)
-target_ranks = jax.jit(ranking.target_ranks)
+many_places = jax.jit(jax.vmap(ranking.places))
+places = jax.jit(ranking.places)
 top_k = jax.jit(ranking.top_k, static_argnums=2)
+
+
+def evaluate(scores, mask, targets, cutoffs=(10,)):
+  return ranking.evaluate(places(scores, mask, targets), cutoffs)
+
+
+def random_lists(levels, num_items=6):
+  """20 lists; few levels mean many ties."""
+  rng = np.random.default_rng(levels)
+  scores = rng.integers(0, levels, (20, num_items)).astype(np.float32)
+  mask = rng.random((20, num_items)) < 0.8
+  targets = np.full((20, 4), -1)
+  for row in targets:
+    count = rng.integers(1, 5)
+    row[rng.permutation(4)[:count]] = rng.permutation(num_items)[:count]
+  return scores, mask, targets
 
 
 @functools.cache
 def evaluated(levels):
-  """All metrics of the random lists, compiled once."""
-  evaluate = jax.jit(jax.vmap(lambda *row: ranking.evaluate(*row, (1, 3, 10))))
-  return evaluate(*random_lists(levels))
+  return ranking.evaluate(many_places(*random_lists(levels)), (1, 3, 10))
 
 
-def random_lists(levels):
-  """40 lists over 12 items; few levels mean many ties."""
-  rng = np.random.default_rng(levels)
-  scores = rng.integers(0, levels, (40, 12)).astype(np.float32)
-  mask = rng.random((40, 12)) < 0.7
-  targets = np.full((40, 4), -1)
-  for row in targets:
-    count = rng.integers(1, 5)
-    row[rng.permutation(4)[:count]] = rng.permutation(12)[:count]
-  return scores, mask, targets
+@functools.cache
+def by_all_orders(levels):
+  """(name, k) -> the mean of each list over all orders of equal items."""
+  found = {(name, k): [] for name in ranking.METRICS for k in (1, 3, 10)}
+  for scores, mask, targets in zip(*random_lists(levels), strict=True):
+    possible = list(orders(scores, mask))
+    for (name, k), values in found.items():
+      values.append(np.mean([brute_force(name, order, targets, k) for order in possible]))
+  return found
 
 
-@pytest.mark.parametrize('levels', [2, 4, 1000])
+@pytest.mark.parametrize('levels', [1, 2, 3, 1000])
 @pytest.mark.parametrize('name', ranking.METRICS)
-def test_metric_equals_brute_force(name, levels):
-  scores, mask, targets = random_lists(levels)
+def test_metric_is_the_mean_over_all_orders_of_ties(name, levels):
   for k in (1, 3, 10):
-    expected = [
-      brute_force(name, brute_force_order(*row), row[2], k)
-      for row in zip(scores, mask, targets, strict=True)
+    expected = by_all_orders(levels)[name, k]
+    np.testing.assert_allclose(evaluated(levels)[f'{name}@{k}'], expected, atol=1e-12)
+  if levels == 2 and name != 'mrr':
+    # Ties matter in these lists.
+    worst = [
+      min(brute_force(name, order, targets, 3) for order in orders(scores, mask))
+      for scores, mask, targets in zip(*random_lists(levels), strict=True)
     ]
-    np.testing.assert_allclose(evaluated(levels)[f'{name}@{k}'], expected, atol=1e-6)
+    assert np.mean(evaluated(levels)[f'{name}@3']) > np.mean(worst) + 0.01
 
 
 def test_mrr_without_cutoff_reaches_the_end_of_the_list():
@@ -75,36 +94,65 @@ def test_mrr_without_cutoff_reaches_the_end_of_the_list():
   assert values['mrr@10'] == 0
 
 
-def test_constant_scores_get_the_last_rank():
-  ranks = target_ranks(jnp.zeros(100), jnp.ones(100, bool), jnp.array([0, 57]))
-  np.testing.assert_array_equal(ranks, [99, 100])
+def test_constant_scores_get_what_chance_gets():
+  values = evaluate(jnp.zeros(100), jnp.ones(100, bool), jnp.array([0, 57]))
+  assert values['recall@10'] == pytest.approx(0.1, abs=1e-15)
+  assert values['precision@10'] == pytest.approx(0.02, abs=1e-15)
+  assert values['hit@10'] == pytest.approx(1 - 90 * 89 / (100 * 99), abs=1e-15)
+  one = evaluate(jnp.zeros(100), jnp.ones(100, bool), jnp.array([57]))
+  assert one['mrr'] == pytest.approx(sum(1 / r for r in range(1, 101)) / 100, abs=1e-15)
 
 
-@pytest.mark.parametrize('value', [np.nan, -np.inf])
-def test_scores_that_are_not_finite_get_the_last_rank(value):
-  scores = jnp.arange(10.0).at[3].set(value)
-  np.testing.assert_array_equal(target_ranks(scores, jnp.ones(10, bool), jnp.array([3])), [10])
-  everywhere = jnp.full(10, value)
-  np.testing.assert_array_equal(target_ranks(everywhere, jnp.ones(10, bool), jnp.array([3])), [10])
+def test_many_targets_in_large_blocks_keep_their_precision():
+  """A million items of one score: the probabilities are products of many factors."""
+  rng = np.random.default_rng(0)
+  where = ranking.Places(np.zeros((1, 50), int), np.full((1, 50), 10**6), np.ones((1, 50), bool))
+  values = ranking.evaluate(where, (1000,))
+  assert values['recall@1000'] == pytest.approx(1e-3, rel=1e-12)
+  exact = 1 - math.comb(10**6 - 1000, 50) / math.comb(10**6, 50)
+  assert values['hit@1000'] == pytest.approx(exact, rel=1e-9)
+  # The first of 50 targets among a million, by chance: 200,000 draws.
+  first = np.sort(rng.integers(1, 10**6 + 1, (200_000, 50)))[:, 0]
+  drawn = 1 / first
+  assert values['mrr'] == pytest.approx(drawn.mean(), abs=5 * drawn.std() / np.sqrt(len(drawn)))
+
+
+def test_minus_infinity_is_a_score_and_nan_is_none():
+  everywhere, one = jnp.ones(10, bool), jnp.array([3])
+  scores = jnp.arange(10.0)
+  assert evaluate(scores.at[3].set(jnp.nan), everywhere, one)['mrr'] == pytest.approx(0.1)
+  assert evaluate(scores.at[3].set(-jnp.inf), everywhere, one)['mrr'] == pytest.approx(0.1)
+  by_chance = sum(1 / r for r in range(1, 11)) / 10
+  assert evaluate(jnp.full(10, -jnp.inf), everywhere, one)['mrr'] == pytest.approx(by_chance)
+  # A model that has failed gets nothing by chance.
+  assert evaluate(jnp.full(10, jnp.nan), everywhere, one)['mrr'] == pytest.approx(0.1)
+  both = evaluate(jnp.full(10, jnp.nan), everywhere, jnp.array([3, 4]), (9,))
+  assert both['recall@9'] == pytest.approx(0.5)
+  # An item with NaN does not stand before one with the lowest score.
+  mixed = jnp.full(10, jnp.nan).at[3].set(-jnp.inf)
+  assert evaluate(mixed, everywhere, one)['mrr'] == 1
 
 
 def test_excluded_items_do_not_count_and_an_excluded_target_is_a_miss():
   scores, mask = jnp.array([5.0, 4.0, 3.0, 2.0]), jnp.array([False, True, False, True])
-  ranks = target_ranks(scores, mask, jnp.array([3, 0, -1]))
-  np.testing.assert_array_equal(ranks, [2, np.inf, np.inf])
+  where = places(scores, mask, jnp.array([3, 0, -1]))
+  np.testing.assert_array_equal(where.better, [1, 0, 0])
+  np.testing.assert_array_equal(where.tied, [1, 0, 0])
+  np.testing.assert_array_equal(where.valid, [True, True, False])
   values = evaluate(scores, mask, jnp.array([3, 0, -1]))
   assert values['recall@10'] == 0.5
 
 
 def test_order_of_items_plays_no_part():
   scores, mask, targets = random_lists(3)
-  order = np.random.default_rng(0).permutation(12)
-  inverse = np.argsort(order)
-  ranks = jax.vmap(ranking.target_ranks)
-  moved = np.where(targets >= 0, inverse[targets], -1)
-  np.testing.assert_array_equal(
-    ranks(scores, mask, targets), ranks(scores[:, order], mask[:, order], moved)
-  )
+  order = np.random.default_rng(0).permutation(scores.shape[1])
+  moved = np.where(targets >= 0, np.argsort(order)[targets], -1)
+  for before, after in zip(
+    many_places(scores, mask, targets),
+    many_places(scores[:, order], mask[:, order], moved),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(before, after)
 
 
 def test_every_metric_is_nan_without_targets():
@@ -129,15 +177,17 @@ def test_top_k_leaves_out_excluded_items_and_pads():
   np.testing.assert_array_equal(top_k(scores, mask, 2)[1], [4, 0])
 
 
-def test_top_k_agrees_with_the_ranks_where_nothing_ties():
+def test_top_k_agrees_with_the_places_where_nothing_ties():
   scores = jax.random.normal(jax.random.key(0), (30,))
   mask = jnp.arange(30) % 3 > 0
   items = top_k(scores, mask, 10)[1]
-  np.testing.assert_array_equal(target_ranks(scores, mask, items), np.arange(1, 11))
+  where = places(scores, mask, items)
+  np.testing.assert_array_equal(where.better, np.arange(10))
+  np.testing.assert_array_equal(where.tied, 1)
 
 
 def test_misshapen_input_is_named():
   with pytest.raises(ValueError, match=r'\(2, 5\)'):
-    ranking.target_ranks(jnp.zeros((2, 5)), jnp.ones((2, 5), bool), jnp.zeros((2, 1), int))
+    ranking.places(jnp.zeros((2, 5)), jnp.ones((2, 5), bool), jnp.zeros((2, 1), int))
   with pytest.raises(ValueError, match='k=6 is not in'):
     ranking.top_k(jnp.zeros(5), jnp.ones(5, bool), 6)

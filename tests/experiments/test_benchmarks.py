@@ -10,7 +10,7 @@ import pytest
 
 from experiments import benchmarks
 from experiments.benchmarks import compile as compile_times
-from experiments.benchmarks import pretraining_step, quality, scaling, streams
+from experiments.benchmarks import pretraining_step, quality, recommend, scaling, streams
 from rec_jax import bandits
 from rec_jax.bandits.base import Belief, Explorer
 from rec_jax.models.config import TextEncoderConfig, TransformerConfig
@@ -113,3 +113,12 @@ def test_a_side_without_a_policy_of_those_asked_for_says_so(tmp_path):
   config = quality.Quality(side=quality.VOWPAL, policies='ucb1')
   with pytest.raises(InputError, match='ucb1, of which vowpal.* has none.*lin_squarecb, lin_cover'):
     quality.measure(config, tmp_path)
+
+
+def test_the_floor_of_an_answer_is_one_read_of_the_vectors(monkeypatch):
+  monkeypatch.setattr(recommend, 'bandwidth', lambda: 1e9)
+  floors = recommend._floor('')
+  assert floors['N=100,000, R=512, p99'] == pytest.approx(1e9 / (4 * 100_000 * 544))
+  assert len(floors) == 2 * len(recommend.SIZES)
+  [answer] = recommend.recommender(40, 3).recommend([['3', '5']], recommend.K)
+  assert len({item.title for item in answer.items} - {'item 3', 'item 5'}) == recommend.K

@@ -12,18 +12,24 @@ from rec_jax.report.figures import Curve
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.runs.run_results import Results
-from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders
+from rec_jax.stages.evaluate import (
+  compared_models,
+  cost,
+  known_and_new,
+  ranking_comparison,
+  recommended_lists,
+)
 from rec_jax.stages.explore.off_policy_check import ESTIMATORS
 from rec_jax.stages.finetune import new_items
 from rec_jax.stages.pretrain import judgement
 
 MODELS = (
-  recommenders.POPULARITY,
-  recommenders.EASE,
-  recommenders.ID_ONLY,
-  recommenders.ZERO_SHOT,
-  recommenders.TEACHER,
-  recommenders.STUDENT,
+  compared_models.POPULARITY,
+  compared_models.EASE,
+  compared_models.ID_ONLY,
+  compared_models.ZERO_SHOT,
+  compared_models.TEACHER,
+  compared_models.STUDENT,
 )
 BY_ITEM = f'recall@10{two_way.BY_ITEM}'
 
@@ -159,14 +165,20 @@ def rows(teacher_lead=0.05, half=0.01):
         row(ranking_comparison.difference_name(a, b), metric, teacher_lead, half, protocol)
         for a, b in ranking_comparison.PAIRS
       ]
-      ratio = ranking_comparison.ratio_name(recommenders.STUDENT, recommenders.TEACHER)
+      ratio = ranking_comparison.ratio_name(compared_models.STUDENT, compared_models.TEACHER)
       found.append(row(ratio, metric, 0.97, protocol=protocol))
-  found += [row(name, 'coverage@10', 0.3, None) for name in MODELS]
+  for name in MODELS:
+    found += [row(name, metric, 0.3, None) for metric in recommended_lists.OF_CATALOGUE]
+    found += [row(name, metric, 2.0) for metric in ('popularity@10', 'novelty@10', 'diversity@10')]
+    for group in known_and_new.GROUPS:
+      found += [row(name, metric, 0.1, protocol=group) for metric in known_and_new.METRICS]
+    if name != compared_models.TEACHER:
+      found.append(row(name, f'recall@10{ranking_comparison.AGAINST_BEST}', 0.04, None))
   found += [
     row(name, cost.PARAMETERS, 1000, None, 'trained and frozen', n=1)
-    for name in (recommenders.TEACHER, recommenders.STUDENT)
+    for name in (compared_models.TEACHER, compared_models.STUDENT)
   ]
-  return [*found, row(recommenders.EASE, 'decay', 0.6, None, ranking_comparison.TUNING, n=1)]
+  return [*found, row(compared_models.EASE, 'decay', 0.6, None, ranking_comparison.TUNING, n=1)]
 
 
 def results(**changes):
@@ -214,8 +226,8 @@ def results(**changes):
     'timings': {
       'prepare': {'total': 3.0},
       'evaluate': {
-        cost.timing_name(recommenders.TEACHER): 0.2,
-        cost.timing_name(recommenders.STUDENT): 0.001,
+        cost.timing_name(compared_models.TEACHER): 0.2,
+        cost.timing_name(compared_models.STUDENT): 0.001,
       },
     },
     'exploration': exploration(),

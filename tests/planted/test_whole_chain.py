@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rec_jax.stages.evaluate import ranking_comparison, recommenders
+from rec_jax.stages.evaluate import compared_models, ranking_comparison
 from tests import test_end_to_end
 from tests.helpers import small
 from tests.planted import training, world
@@ -23,7 +23,7 @@ def test_the_teacher_ends_above_popularity(tmp_path):
     distil=training.DISTIL,
   )
   test_end_to_end.run('pipeline', config, tmp_path / 'run')
-  lead = ranking_comparison.difference_name(recommenders.TEACHER, recommenders.POPULARITY)
+  lead = ranking_comparison.difference_name(compared_models.TEACHER, compared_models.POPULARITY)
   rows = [
     row
     for row in json.loads((tmp_path / 'run/metrics.json').read_text())

@@ -69,7 +69,7 @@ def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   queries = full_ranking.queries(again, own[-1:], L, THRESHOLD)
   assert queries.unseen(N).all() and queries.take(np.array([0, 0])).repeats
   # The answer is an item of the history, and is found.
-  ranked = full_ranking.rank_targets(
+  best = full_ranking.rank_targets(
     lambda part: jnp.eye(N)[part.target], queries, np.ones(N, bool), (1,)
   )
   assert best['recall@1'].tolist() == [1]
@@ -118,6 +118,29 @@ def test_more_queries_than_a_chunk_are_judged_like_a_loop(asked):
     assert judged['top'][row][: len(top)].tolist() == top
   # The repeated queries of the last chunk are not counted.
   assert len(judged['mrr']) == len(queries)
+
+
+def test_sampled_negatives_are_labelled_and_as_many_as_there_are_give_the_full_ranking(asked):
+  _, queries = asked
+  table = np.random.default_rng(3).normal(size=(U, N)).astype(np.float32)
+  everything = np.ones(N, bool)
+
+  def rank(**options):
+    return full_ranking.rank_targets(lambda part: table[part.user], queries, everything, **options)
+
+  full, some, all_of_them = rank(), rank(num_negatives=4), rank(num_negatives=N)
+  assert all(name.endswith(' among 4 sampled') for name in set(some) - {'top'})
+  for name in set(full) - {'top'}:
+    np.testing.assert_array_equal(all_of_them[f'{name} among 25 sampled'], full[name])
+  # At most five compete, the target among them.
+  assert ((some['top'] >= 0).sum(1) <= 5).all() and (some['mrr among 4 sampled'] >= 1 / 5).all()
+  # A rank r among n negatives is r' with 1 + (r - 1) 4 / n on average.
+  number = queries.unseen(N).sum(1) - 1
+  expected = 1 + (1 / full['mrr'] - 1) * np.minimum(4 / np.maximum(number, 1), 1)
+  assert (1 / some['mrr among 4 sampled']).mean() == pytest.approx(expected.mean(), abs=0.2)
+  again, other = rank(num_negatives=4), rank(num_negatives=4, seed=1)
+  np.testing.assert_array_equal(again['top'], some['top'])
+  assert (other['top'] != some['top']).any()
 
 
 def test_fewer_items_than_the_cutoff(dataset):

@@ -6,7 +6,7 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import full_ranking
 
 # Label -> the fewest and the most training events of an item of the group.
@@ -20,7 +20,7 @@ GROUPS = {
 _MOST_QUERIES = 2000
 
 
-def per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+def per_query(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
   """recall@10 and NDCG@10 of the events after the cut, by what is known of their item.
 
   Args:

@@ -10,7 +10,7 @@ from rec_jax.report.page import Headline, Summary
 from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.evaluate import cost, ranking_comparison
-from rec_jax.stages.evaluate.recommenders import (
+from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,

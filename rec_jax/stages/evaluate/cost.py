@@ -16,7 +16,7 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
+from rec_jax.stages.evaluate.compared_models import STUDENT, TEACHER
 from rec_jax.tasks.next_item import TwoTowerModel
 
 NUM_TEXTS = 64

@@ -11,8 +11,13 @@ from rec_jax.report.page import Section, Table
 from rec_jax.report.style import Figure
 from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
-from rec_jax.stages.evaluate import cost, ranking_comparison
-from rec_jax.stages.evaluate.recommenders import (
+from rec_jax.stages.evaluate import (
+  cost,
+  known_and_new,
+  ranking_comparison,
+  recommended_lists,
+)
+from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
@@ -41,26 +46,76 @@ def sections(found: Results) -> Iterator[Section]:
 
 
 def _ranking(found: Results) -> Section:
-  metrics = {
-    'recall@10': 'recall@10',
-    'ndcg@10': 'NDCG@10',
-    'mrr': 'MRR',
-    'coverage@10': 'coverage',
+  against_best = {
+    f'{metric}{ranking_comparison.AGAINST_BEST}': f'p, {heading}'
+    for metric, heading in (('recall@10', 'recall'), ('ndcg@10', 'NDCG'))
   }
+  metrics = {'recall@10': 'recall@10', 'ndcg@10': 'NDCG@10', 'mrr': 'MRR'}
   note = (
     'For each user one held-out item, the next one after the history, has to be found among all '
     'items. recall@10: how often it is among the first ten; NDCG@10 counts it more the higher it '
-    "stands; MRR is the mean of 1 / rank; coverage: the share of the catalogue in anyone's ten. "
+    'stands; MRR is the mean of 1 / rank; items of equal score count with the mean over their '
+    'orders. p: how likely chance alone would part a model as far from the best of the column, by '
+    'signs given to the differences of users at random, corrected for all pairs (Holm). '
   )
+  lists = {
+    recommended_lists.COVERAGE: 'coverage',
+    recommended_lists.GINI: 'Gini',
+    recommended_lists.ENTROPY: 'entropy, nats',
+    recommended_lists.POPULARITY: 'popularity',
+    recommended_lists.NOVELTY: 'novelty, bits',
+    recommended_lists.DIVERSITY: 'diversity',
+    recommended_lists.SERENDIPITY: 'serendipity',
+  }
+  lists_note = (
+    "Coverage: the share of the catalogue in anyone's ten; Gini: from 0, all items shown alike, to "
+    '1, one alone; entropy likewise, the more the wider; popularity: mean number of training '
+    'events of what is shown; novelty: mean of -log2 of the share of users who know it; '
+    'diversity: mean cosine distance of the texts within a ten; serendipity: how much higher than '
+    'by popularity '
+    'what was found stands. '
+  )
+  protocol, models = ranking_comparison.NEXT_ITEM, list(MODELS)
+  # Their names say that they are of another quantity.
+  sampled = {
+    row['metric']: row['metric'].replace('ndcg', 'NDCG')
+    for row in found.rows
+    if row['stage'] == 'evaluate' and row['metric'].endswith(' sampled')
+  }
   return Section(
     'Ranking the next item',
-    _missing(found, ranking_comparison.NEXT_ITEM, list(metrics)),
+    _missing(found, protocol, [*metrics, recommended_lists.COVERAGE]),
     [
+      _metric_table(found, 'Models and baselines', protocol, metrics | against_best, models, note),
       _metric_table(
-        found, 'Models and baselines', ranking_comparison.NEXT_ITEM, metrics, list(MODELS), note
-      )
+        found, 'What they recommend, right or not', protocol, lists | sampled, models, lists_note
+      ),
+      *_known_and_new(found),
     ],
-    [*_differences(found, ranking_comparison.NEXT_ITEM, metrics), *_learning(found)],
+    [*_differences(found, protocol, metrics), *_learning(found)],
+  )
+
+
+def _known_and_new(found: Results) -> Iterator[Table]:
+  """NDCG@10 after the cut, a column a group of users or items."""
+  groups = {
+    group: group.rpartition(', ')[2]
+    for group in known_and_new.GROUPS
+    if run_results.protocol_of(found, 'evaluate', group)
+  }
+  if not groups:
+    return
+  rows: list[list[Cell]] = [
+    [model] + [run_results.find(found, 'evaluate', model, 'ndcg@10', group) for group in groups]
+    for model in MODELS
+  ]
+  protocols = [run_results.protocol_of(found, 'evaluate', group) for group in groups]
+  yield Table(
+    'NDCG@10 after the cut, by whom and what models know',
+    ['model', *groups.values()],
+    rows,
+    'Known: with an event before the cut. A model meets new users by their events since then '
+    'alone, and new items by their text alone. ' + ' '.join(map(wording.sentence, protocols)),
   )
 
 
@@ -130,7 +185,7 @@ def _metric_table(
   columns = {
     metric: heading
     for metric, heading in metrics.items()
-    if run_results.find(found, 'evaluate', models[-1], metric, protocol)
+    if any(run_results.find(found, 'evaluate', model, metric, protocol) for model in models)
   }
   rows: list[list[Cell]] = []
   for model in models:

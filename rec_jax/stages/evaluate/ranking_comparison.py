@@ -7,21 +7,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import beyond_accuracy, intervals, two_way
+from rec_jax.evaluation import intervals, significance, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate.recommenders import (
+from rec_jax.stages.evaluate import judged_events, recommended_lists, sampled_negatives
+from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
   STUDENT,
   TEACHER,
   ZERO_SHOT,
-  Recommender,
+  ComparedModel,
 )
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries
@@ -33,8 +33,8 @@ UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
 
-# Which event a protocol of `data.splits` has models predict.
-_EVENT = {splits.LEAVE_LAST: 'last event before', splits.GLOBAL_TIME: 'first event after'}
+# Ends the name of a metric that is a p-value: of the difference to the model that is best in it.
+AGAINST_BEST = ', p against the best'
 
 PAIRS = (
   (TEACHER, ID_ONLY),
@@ -49,33 +49,41 @@ PerQueryMetrics = dict[str, np.ndarray]
 
 
 def ranking_rows(
-  config: Config, dataset: Dataset, models: Mapping[str, Recommender]
+  config: Config,
+  dataset: Dataset,
+  models: Mapping[str, ComparedModel],
+  directions: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-  """How the models rank the test event of each ranked user in the whole catalogue."""
-  data, num_items = config.data, dataset.items.num_items
+  """How the models rank the test events of each ranked user in the whole catalogue.
+
+  Args:
+    config: of the run.
+    dataset: of the stage `prepare`.
+    models: by name.
+    directions: [N, D] of the items' text; without them no diversity is told.
+  """
+  num_items = dataset.items.num_items
   asked = _queries(config, dataset, dataset.split.test_event)
-  everything, excluded = np.ones(num_items, bool), full_ranking.excluded(dataset.interactions)
+  everything = np.ones(num_items, bool)
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
-  coverage = {name: _coverage(values['top'], num_items) for name, values in ranked.items()}
-  protocol = (
-    f'{NEXT_ITEM}: the {_EVENT[data.split]} the cut at {data.cut:.0%} of each user with at least '
-    f'{data.min_events} before it, among all {num_items:,} items, {excluded}, models '
-    f'fitted on training events alone, of which {splits.younger_share(dataset.split):.0%} are '
-    f'younger than the event to predict, {_average(config)}, 95 % bootstrap over users'
-  )
+  lists = {name: values.pop('top') for name, values in ranked.items()}
+  ranked = {
+    name: {metric: asked.per_user(each) for metric, each in values.items()}
+    for name, values in ranked.items()
+  }
+  protocol = f'{NEXT_ITEM}: {judged_events.described(config, dataset)}'
   key = jax.random.key(config.seed)
   estimate = functools.partial(intervals.user_means, key)
-  rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(asked)), estimate)
+  rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(np.unique(asked.user))), estimate)
+  rows += _against_best(key, ranked, protocol, num_items)
+  rows += sampled_negatives.rows(config, asked, models, num_items, protocol)
   if num_items > 10:
-    rows += [
-      runs.estimate_row('evaluate', name, 'coverage@10', _no_interval(share, len(asked)), protocol)
-      for name, share in coverage.items()
-    ]
+    rows += recommended_lists.rows(key, dataset, asked, lists, protocol, directions)
   return rows + [row for name, model in models.items() for row in _tuning_rows(name, model)]
 
 
 def unseen_rows(
-  config: Config, dataset: Dataset, models: Mapping[str, Recommender]
+  config: Config, dataset: Dataset, models: Mapping[str, ComparedModel]
 ) -> list[dict[str, Any]]:
   """How the models rank events after the cut on items without any event before it."""
   split = dataset.split
@@ -97,8 +105,8 @@ def unseen_rows(
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
       f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
       f'within each item), ranked among {int(candidates.sum()):,} items, {excluded}, '
-      f'history is all before the event, {_average(config)}, 95 % two-way bootstrap over users and '
-      'items'
+      f'history is all before the event, {judged_events.average(config)}, 95 % two-way bootstrap '
+      'over users and items'
     )
     for suffix, unit in (('', asked.user), (two_way.BY_ITEM, asked.target)):
       rows += _estimate_rows(
@@ -112,7 +120,9 @@ def unseen_rows(
   return rows
 
 
-def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+def next_item_per_query(
+  config: Config, dataset: Dataset, model: ComparedModel
+) -> dict[str, Values]:
   """What `ranking_rows` averages, for studies: a value a user, mean over the seeds of the model."""
   asked = _queries(config, dataset, dataset.split.test_event)
   ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
@@ -122,7 +132,7 @@ def next_item_per_query(config: Config, dataset: Dataset, model: Recommender) ->
   }
 
 
-def unseen_per_query(config: Config, dataset: Dataset, model: Recommender) -> dict[str, Values]:
+def unseen_per_query(config: Config, dataset: Dataset, model: ComparedModel) -> dict[str, Values]:
   """What `unseen_rows` averages, likewise; empty where there is no event on an unseen item."""
   split = dataset.split
   events = np.flatnonzero(split.cold_items[dataset.interactions.item])
@@ -162,12 +172,8 @@ def _unseen_protocols(dataset: Dataset) -> tuple[tuple[str, np.ndarray], ...]:
   return (UNSEEN_IN_ALL, everything), (UNSEEN_ALONE, dataset.split.cold_items)
 
 
-def _average(config: Config) -> str:
-  return f'mean over {config.num_seeds} seeds' if config.num_seeds > 1 else 'one seed'
-
-
 def _rank(
-  model: Recommender, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
+  model: ComparedModel, asked: Queries, candidates: np.ndarray, cutoffs: Sequence[int]
 ) -> PerQueryMetrics:
   """Metric -> [S, Q], and the recommended items under 'top'."""
   seeds = [full_ranking.rank_targets(score, asked, candidates, cutoffs) for score in model.scores]
@@ -181,10 +187,21 @@ def _one_each(unit: np.ndarray) -> np.ndarray:
   return 1 / count[place]
 
 
-def _coverage(top: np.ndarray, num_items: int) -> float:
-  """Share of the catalogue in anyone's list [S, Q, k], mean over seeds."""
-  counts = [beyond_accuracy.exposure_counts(items, num_items) for items in top]
-  return float(np.mean([beyond_accuracy.item_coverage(count) for count in counts]))
+def _against_best(
+  key: jax.Array, ranked: Mapping[str, PerQueryMetrics], protocol: str, num_candidates: int
+) -> list[dict[str, Any]]:
+  """P-values of a paired permutation test of each model against the one that is best."""
+  rows = []
+  for metric in ('recall@10', 'ndcg@10'):
+    if metric.startswith('recall') and num_candidates <= 10:
+      continue
+    table = {name: values[metric].mean(0) for name, values in ranked.items()}
+    _, p_values = significance.permutation_against_best(key, table)
+    rows += [
+      runs.count_row('evaluate', name, metric + AGAINST_BEST, value, len(table[name]), protocol)
+      for name, value in p_values.items()
+    ]
+  return rows
 
 
 def _estimate_rows(
@@ -259,7 +276,7 @@ def _no_interval(value: float, n: int) -> Estimate:
   return Estimate(value, float('nan'), float('nan'), n)
 
 
-def _tuning_rows(name: str, model: Recommender) -> list[dict[str, Any]]:
+def _tuning_rows(name: str, model: ComparedModel) -> list[dict[str, Any]]:
   return [
     runs.estimate_row('evaluate', name, setting, _no_interval(value, 1), f'{TUNING} by NDCG@10')
     for setting, value in model.tuned.items()

@@ -9,13 +9,21 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from rec_jax import files
 from rec_jax.report import terminal
 from rec_jax.runs import artefacts, run_results
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import STAGES, Config
-from rec_jax.stages.evaluate import cost, ranking_comparison, recommenders, run_page
-from rec_jax.stages.evaluate.recommenders import ID_ONLY, STUDENT, TEACHER, ZERO_SHOT
+from rec_jax.stages.evaluate import (
+  compared_models,
+  cost,
+  known_and_new,
+  ranking_comparison,
+  run_page,
+)
+from rec_jax.stages.evaluate.compared_models import ID_ONLY, STUDENT, TEACHER, ZERO_SHOT
 from rec_jax.stages.pretrain import stage as pretrain
 from rec_jax.types import InputError
 
@@ -66,12 +74,14 @@ def _measure(
   """The rows of the stage, and measured seconds by name."""
   dataset = artefacts.load_dataset(workdir)
   num_items = dataset.items.num_items
-  models = recommenders.baselines(config, dataset) | {
-    ID_ONLY: recommenders.two_towers(config, workdir, 'id_only', num_items),
-    TEACHER: recommenders.two_towers(config, workdir, 'teacher', num_items),
-    STUDENT: recommenders.students(config, workdir, num_items),
+  directions = compared_models.text_directions(config, dataset)
+  models = compared_models.baselines(config, dataset, directions) | {
+    ID_ONLY: compared_models.two_towers(config, workdir, 'id_only', num_items),
+    TEACHER: compared_models.two_towers(config, workdir, 'teacher', num_items),
+    STUDENT: compared_models.students(config, workdir, num_items),
   }
-  rows = ranking_comparison.ranking_rows(config, dataset, models)
+  rows = ranking_comparison.ranking_rows(config, dataset, models, np.asarray(directions))
+  rows += known_and_new.rows(config, dataset, models)
   text_models = {name: models[name] for name in (ZERO_SHOT, TEACHER, STUDENT)}
   rows += ranking_comparison.unseen_rows(config, dataset, text_models)
   parameters, seconds = cost.measure(config, workdir, dataset)
@@ -87,7 +97,7 @@ def _add_timings(stage_dir: pathlib.Path, seconds: dict[str, float]) -> None:
 def _finetune_rows(config: Config, workdir: pathlib.Path) -> list[dict[str, Any]]:
   dataset = artefacts.load_dataset(workdir)
   models = {
-    name: recommenders.two_towers(config, workdir, variant, dataset.items.num_items)
+    name: compared_models.two_towers(config, workdir, variant, dataset.items.num_items)
     for name, variant in ((ID_ONLY, 'id_only'), (TEACHER, 'teacher'))
   }
   return ranking_comparison.ranking_rows(config, dataset, models)
@@ -95,7 +105,7 @@ def _finetune_rows(config: Config, workdir: pathlib.Path) -> list[dict[str, Any]
 
 def _distil_rows(config: Config, workdir: pathlib.Path) -> list[dict[str, Any]]:
   dataset = artefacts.load_dataset(workdir)
-  models = {STUDENT: recommenders.students(config, workdir, dataset.items.num_items)}
+  models = {STUDENT: compared_models.students(config, workdir, dataset.items.num_items)}
   return ranking_comparison.ranking_rows(config, dataset, models)
 
 

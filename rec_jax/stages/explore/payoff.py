@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rec_jax.bandits.item_prior import NOISE_VARIANCE
 from rec_jax.environments.rollout import Trajectory, rollout
 from rec_jax.evaluation import intervals
 from rec_jax.runs.config import Config
@@ -134,7 +135,7 @@ def _updated(
   residual = reward - (a0 / (a0 + b0))[arm]
   features = np.asarray(world.data.features, np.float64)
   # The same ridge as the linear belief: precision times noise variance, for users and for items.
-  ridge = setting['lambda_'] * policies.NOISE_VARIANCE
+  ridge = setting['lambda_'] * NOISE_VARIANCE
   num_users = len(world.is_new)
   weights = refit_items(
     np.zeros((num_users, features.shape[1])), user, features[arm], residual, ridge

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from rec_jax import bandits
+from rec_jax.bandits import item_prior
 from rec_jax.bandits.base import Policy
 from rec_jax.environments.rollout import Trajectory, rollout, side_by_side
 from rec_jax.stages.explore import rollout_metrics
@@ -18,9 +18,6 @@ from rec_jax.stages.explore.worlds import World
 
 Hyperparameters = dict[str, float]
 
-# Rewards are 0 or 1 with a mean of some 0.3: their variance is about 0.2. Only the product with
-# the prior precision matters to the mean, so that one is tuned and this one is not.
-NOISE_VARIANCE = 0.2
 _PRECISIONS = (10.0, 20.0, 40.0, 80.0)
 
 
@@ -153,31 +150,19 @@ def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Pol
   Rollouts are compiled once for each factory: keep it to use it again.
   """
   known = bandits.hyperparameters(entry.name)
-  fixed = {'a0': world.a0, 'b0': world.b0, 'noise_variance': NOISE_VARIANCE}
+  fixed = {'a0': world.a0, 'b0': world.b0, 'noise_variance': item_prior.NOISE_VARIANCE}
   fixed = {name: value for name, value in fixed.items() if name in known}
 
   def make(settings: Hyperparameters) -> Policy:
     values = dict(settings)
     if 'item_variance' in known:
-      values |= doubt_of_items(world, values.get('lambda_', known['lambda_']))
+      lambda_ = values.get('lambda_', known['lambda_'])
+      values |= item_prior.doubt(world.data.features, world.num_events, lambda_)
     if entry is EPSILON_GREEDY and 'epsilon' in values:
       values['epsilon'] = _decaying(values['epsilon'], world.num_rounds)
     return bandits.make(entry.name, **(fixed | values))
 
   return make
-
-
-def doubt_of_items(world: World, lambda_: Any) -> dict[str, Any]:
-  """How much of an item's reward neither its popularity nor its features tell.
-
-  Features of items that are little known are shrunk towards the mean, and a posterior of tastes
-  takes short features for certain rewards. Before any event an item is as doubtful as the one of
-  the longest features; an event before the cut tells of it what one in the rollout does, to which
-  the tastes of users are noise.
-  """
-  longest = jnp.max(jnp.sum(world.data.features**2, axis=1)) / lambda_
-  precision = 1 / longest + world.num_events / (NOISE_VARIANCE + longest)
-  return {'item_variance': 1 / precision, 'item_noise': longest}
 
 
 def _decaying(epsilon: Any, num_rounds: int) -> optax.Schedule:

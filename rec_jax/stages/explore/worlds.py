@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rec_jax.bandits import item_prior
 from rec_jax.environments.base import Environment
 from rec_jax.environments.catalogue import catalogue_data
 from rec_jax.environments.rated import rated_data
@@ -96,10 +97,10 @@ def build(
   reward = interactions.reward(threshold)
   is_explicit = interactions.rating is not None
   before = slice(num_before)
-  positives = np.bincount(interactions.item[before], reward[before], minlength=num_items)
   seen_users = np.unique(interactions.user[before])
-  num_events = np.bincount(interactions.item[before], minlength=num_items)
-  is_cold = num_events == 0
+  prior = item_prior.of_events(
+    interactions.item[before], reward[before], len(seen_users), num_items
+  )
   min_events = settings.min_events_catalogue if name == CATALOGUE else settings.min_events_rated
   kept, sampled = _sample_visitors(interactions.user, num_before, min_events, max_visitors, seed)
   columns = (interactions.user[kept], interactions.item[kept], reward[kept], num_before, features)
@@ -116,25 +117,20 @@ def build(
       seed=seed,
       history_length=length,
     )
+  b0 = prior.b0
   if name == RATED and is_explicit:
-    a0, b0 = (
-      1 + positives,
-      1 + np.bincount(interactions.item[before], 1 - reward[before], num_items),
-    )
-  else:
-    # Nobody has passed over an item that was not there yet.
-    a0, b0 = 1 + positives, 9 + np.where(is_cold, 0, len(seen_users) - positives)
+    b0 = 1 + np.bincount(interactions.item[before], 1 - reward[before], num_items)
   return World(
     name=name,
     protocol=_protocol(name, is_explicit, threshold, settings, sampled),
     baseline='mean-rating greedy' if name == RATED and is_explicit else 'popularity greedy',
     data=jax.tree.map(jnp.asarray, data),
     environment=visit_environment(),
-    a0=jnp.asarray(a0, jnp.float32),
+    a0=jnp.asarray(prior.a0, jnp.float32),
     b0=jnp.asarray(b0, jnp.float32),
-    num_events=jnp.asarray(num_events, jnp.float32),
+    num_events=jnp.asarray(prior.num_events, jnp.float32),
     is_new=~np.isin(data.users, seen_users),
-    is_cold=is_cold,
+    is_cold=prior.num_events == 0,
   )
 
 

@@ -1,23 +1,44 @@
 """The data and the protocol, as a section of the page."""
 
-from rec_jax.data import splits
+from rec_jax.data import split_protocols
 from rec_jax.report.page import Section, Table
 from rec_jax.runs.run_results import Results
 
 # Of each protocol: what the training events are, and who is judged by what.
 _PARTS = {
-  splits.LEAVE_LAST: (
+  split_protocols.LEAVE_LAST: (
     'what models are fitted on: the former without the held-out events',
     {
       'validation': 'their last event but one before the cut validates',
       'test': 'their last event before the cut is the test',
     },
   ),
-  splits.GLOBAL_TIME: (
+  split_protocols.GLOBAL_TIME: (
     'what models are fitted on: those before a cut for validation, which lies before the cut',
     {
       'validation': 'their first event after the cut for validation validates',
       'test': 'their first event after the cut is the test',
+    },
+  ),
+  split_protocols.RANDOM_RATIO: (
+    'what models are fitted on: the former without the held-out events',
+    {
+      'validation': 'a tenth of their events before the cut, at random, validates',
+      'test': 'another tenth of their events before the cut is the test',
+    },
+  ),
+  split_protocols.COLD_USER: (
+    'what models are fitted on: the former without all events of held-out users',
+    {
+      'validation': 'held out; the last event before the cut of each validates',
+      'test': 'others held out; the last event before the cut of each is the test',
+    },
+  ),
+  split_protocols.COLD_ITEM: (
+    'what models are fitted on: the former without all events on held-out items',
+    {
+      'validation': 'their last event before the cut on an item held out for it validates',
+      'test': 'their last event before the cut on another held-out item is the test',
     },
   ),
 }

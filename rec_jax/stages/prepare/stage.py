@@ -116,8 +116,8 @@ def _corpus(config: DataConfig, items: ItemTable, split: Split, last_year: int) 
   Films are dated by year alone, so those of the year of the cut are left out with the later ones.
   """
   if config.source == 'movielens':
-    return sources.film_corpus(last_year, items.ids[split.cold_items].tolist())
-  return items.text[~split.cold_items].tolist()
+    return sources.film_corpus(last_year, items.ids[split.new_items].tolist())
+  return items.text[~split.new_items].tolist()
 
 
 def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[str, int]:
@@ -129,8 +129,8 @@ def _counts(interactions: Interactions, items: ItemTable, split: Split) -> dict[
     'items': items.num_items,
     'events_before_cut': split.num_before,
     'users_before_cut': int((~split.cold_users).sum()),
-    'validation_users': len(split.validation_event),
-    'ranked_users': len(split.test_event),
+    'validation_users': len(np.unique(interactions.user[split.validation_event])),
+    'ranked_users': len(np.unique(interactions.user[split.test_event])),
     'training_events': int(split.train_mask.sum()),
     'users_after_cut': len(late_user),
     'known_users_after_cut': int((~split.cold_users[late_user]).sum()),

@@ -16,6 +16,7 @@ import scipy.stats
 
 from rec_jax import files
 from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.evaluation import significance
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
@@ -66,28 +67,20 @@ def rank(
   common = {name: _on(result, rows) for name, result in results.items()}
   gains = {name: evaluation.difference(log, each, None, level) for name, each in common.items()}
   names = sorted(common, key=lambda name: -gains[name].value)
-  pairs = [(left, right) for place, left in enumerate(names) for right in names[place + 1 :]]
-  raw = [_p_value(log, common[left], common[right]) for left, right in pairs]
-  corrected = dict(zip(pairs, holm(raw), strict=True))
+  corrected = significance.holm_against_best(
+    names, lambda left, right: _p_value(log, common[left], common[right])
+  )
   best = names[0]
   return [
     Ranked(
       name,
       gains[name],
       None if name == best else evaluation.difference(log, common[name], common[best], level),
-      1.0 if name == best else corrected[best, name],
+      1.0 if name == best else corrected[name],
       results[name].truth,
     )
     for name in names
   ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-  """P-values that hold for all hypotheses at once (Holm 1979), in the order given."""
-  order = np.argsort(p_values, kind='stable')
-  factors = len(p_values) - np.arange(len(p_values))
-  stepped = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1)
-  return np.asarray(stepped)[np.argsort(order)].tolist()
 
 
 def selection(truth: Sequence[float]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs import config as configs
 from rec_jax.runs import workdir as runs
-from rec_jax.stages.evaluate import cost, recommenders
+from rec_jax.stages.evaluate import compared_models, cost
 from rec_jax.stages.evaluate import stage as evaluate
 from rec_jax.stages.prepare import stage as prepare
 from rec_jax.tasks import distillation, item_to_item, next_item, saved_models, text_encoders
@@ -36,8 +36,8 @@ def small():
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(text_encoders, 'initial', small_encoder)
     patched.setattr(text_encoders, 'published', small_encoder)
-    patched.setattr(recommenders, 'LAMBDAS', (10.0,))
-    patched.setattr(recommenders, 'DECAYS', (0.5, 1.0))
+    patched.setattr(compared_models, 'LAMBDAS', (10.0,))
+    patched.setattr(compared_models, 'DECAYS', (0.5, 1.0))
     yield
 
 
@@ -155,7 +155,7 @@ def test_every_model_is_judged_under_every_protocol(evaluated):
   names = {(row['subject'], row['protocol'].partition(':')[0]) for row in rows}
   for model in made_up.MODELS:
     assert (model, 'next item') in names
-  for model in (recommenders.ZERO_SHOT, recommenders.TEACHER, recommenders.STUDENT):
+  for model in (compared_models.ZERO_SHOT, compared_models.TEACHER, compared_models.STUDENT):
     assert (model, 'unseen items in the whole catalogue') in names
   for pair in ('teacher minus id-only', 'teacher minus popularity', 'teacher minus EASE'):
     assert (f'{pair}, paired', 'next item') in names
@@ -223,7 +223,8 @@ def test_a_checkpoint_gives_the_numbers_of_its_run(evaluated, stage, subject, me
     for row in runs.read_metrics(workdir, source)
     if (row['subject'], row['metric']) == (subject, metric)
   ]
-  (line,) = [
+  # The first of each is of the ranking of all items; the parts of it follow.
+  line, *_ = [
     line
     for line in capsys.readouterr().out.splitlines()
     if line.startswith(subject + '  ') and metric in line

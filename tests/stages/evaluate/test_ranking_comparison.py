@@ -9,8 +9,8 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation.intervals import RESAMPLES, Estimate
 from rec_jax.runs.config import Config
-from rec_jax.stages.evaluate import ranking_comparison
-from rec_jax.stages.evaluate.recommenders import Recommender
+from rec_jax.stages.evaluate import known_and_new, ranking_comparison
+from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.types import Interactions, ItemTable
 
 NUM_USERS, NUM_ITEMS = 25, 60
@@ -43,7 +43,7 @@ def dataset(num_items=NUM_ITEMS, late_items=6, seed=0):
 def contender(num_items, *seeds):
   """Scores that depend on the user and the seed alone."""
   tables = [np.random.default_rng(seed).normal(size=(NUM_USERS, num_items)) for seed in seeds]
-  return Recommender(
+  return ComparedModel(
     [lambda asked, table=table: table[asked.user].astype(np.float32) for table in tables]
   )
 
@@ -110,6 +110,121 @@ def test_coverage_counts_items_of_any_list():
   assert row['low'] is None
 
 
+def test_lists_are_judged_beyond_accuracy():
+  data = dataset()
+  directions = np.random.default_rng(9).normal(size=(NUM_ITEMS, 3))
+  rows = ranking_comparison.ranking_rows(
+    Config(), data, {'popularity': contender(NUM_ITEMS, 3)}, directions
+  )
+  found = values(rows, ranking_comparison.NEXT_ITEM)
+  user, item = data.interactions.user, data.interactions.item
+  events = np.bincount(item[data.split.train_mask], minlength=NUM_ITEMS)
+  popularity, novelty, diversity, counts = [], [], [], np.zeros(NUM_ITEMS)
+  for event in data.split.test_event:
+    met = set(item[:event][user[:event] == user[event]])
+    order = np.argsort(-table_of(3, NUM_ITEMS)[user[event]])
+    top = [i for i in order if i not in met][:10]
+    counts[top] += 1
+    popularity.append(events[top].mean())
+    novelty.append(np.mean([np.log2(NUM_USERS / max(events[i], 1)) for i in top]))
+    unit = directions[top] / np.linalg.norm(directions[top], axis=1, keepdims=True)
+    diversity.append(1 - (unit @ unit.T)[np.triu_indices(10, 1)].mean())
+  expected = {
+    'gini@10': np.abs(counts[:, None] - counts).mean() / (2 * counts.mean()),
+    'entropy@10': -sum(c / counts.sum() * np.log(c / counts.sum()) for c in counts if c),
+    'popularity@10': np.mean(popularity),
+    'novelty@10': np.mean(novelty),
+    'diversity@10': np.mean(diversity),
+  }
+  for metric, value in expected.items():
+    assert found['popularity', metric]['value'] == pytest.approx(value), metric
+  assert 0 <= found['popularity', 'serendipity@10']['value'] < 1
+  assert found['popularity', 'novelty@10']['low'] < expected['novelty@10']
+
+
+def test_models_are_tested_against_the_best():
+  data = dataset()
+  # Knows the answers.
+  test = data.split.test_event
+  right = np.zeros((NUM_USERS, NUM_ITEMS), np.float32)
+  right[data.interactions.user[test], data.interactions.item[test]] = 1
+  oracle = ComparedModel([lambda asked: right[asked.user]])
+  models = {
+    'teacher': oracle,
+    'popularity': contender(NUM_ITEMS, 3),
+    'EASE': contender(NUM_ITEMS, 4),
+  }
+  rows = values(
+    ranking_comparison.ranking_rows(Config(), data, models), ranking_comparison.NEXT_ITEM
+  )
+  name = f'ndcg@10{ranking_comparison.AGAINST_BEST}'
+  assert ('teacher', name) not in rows
+  for other in ('popularity', 'EASE'):
+    # Corrected for three pairs; the least is one in ten thousand.
+    assert rows[other, name]['value'] == pytest.approx(3e-4)
+    assert rows[other, name]['low'] is None
+
+
+def test_several_events_of_a_user_are_averaged_first():
+  data, config = dataset(), Config()
+  config.data.split = 'random_ratio'
+  split = splits.split(data.interactions, NUM_ITEMS, 0.55, 5, 'random_ratio')
+  # The first user is asked about three events, the others about one.
+  more = np.flatnonzero(data.interactions.user == data.interactions.user[split.test_event[0]])[1:4]
+  events = np.concatenate([more, split.test_event[1:]])
+  train_mask = split.train_mask & ~np.isin(np.arange(len(split.train_mask)), events)
+  split = dataclasses.replace(split, test_event=events, train_mask=train_mask)
+  data = dataclasses.replace(data, split=split)
+  models = {'teacher': contender(NUM_ITEMS, 1)}
+  row = values(ranking_comparison.ranking_rows(config, data, models), 'next item: a tenth')[
+    'teacher', 'mrr'
+  ]
+  reciprocal = 1 / ranks(data, events, 1, np.ones(NUM_ITEMS, bool))
+  expected = np.mean([reciprocal[:3].mean(), *reciprocal[3:]])
+  assert row['value'] == pytest.approx(expected) and row['n'] == NUM_USERS
+  assert '(split random_ratio)' in row['protocol'] and 'within each user' in row['protocol']
+
+
+def test_sampled_metrics_are_labelled_and_only_where_asked_for():
+  data, models = dataset(), {'teacher': contender(NUM_ITEMS, 1)}
+  config = Config(num_sampled_negatives=20)
+  rows = ranking_comparison.ranking_rows(config, data, models)
+  found = {row['metric']: row for row in rows}
+  sampled, full = found['recall@10 among 20 sampled'], found['recall@10']
+  # Ten of twenty-one are found by chance.
+  assert sampled['value'] > full['value'] + 0.1
+  assert 'among the item and a sample of the others' in sampled['protocol']
+  assert not any(
+    'sampled' in row['metric'] for row in ranking_comparison.ranking_rows(Config(), data, models)
+  )
+
+
+def test_known_and_new_users_and_items_apart():
+  data, config = dataset(), Config()
+  # One of the users comes after the cut alone.
+  is_new = np.zeros(NUM_USERS, bool)
+  is_new[3] = True
+  data = dataclasses.replace(data, split=dataclasses.replace(data.split, cold_users=is_new))
+  rows = known_and_new.rows(config, data, {'teacher': contender(NUM_ITEMS, 1)})
+  after = np.arange(data.split.num_before, data.interactions.num_events)
+  user, item = data.interactions.user[after], data.interactions.item[after]
+  cold = data.split.cold_items[item]
+  for group, chosen in (
+    ('known users', user != 3),
+    ('new users', user == 3),
+    ('known items', ~cold),
+    ('new items', cold),
+  ):
+    found = values(rows, f'after the cut, {group}')
+    if not chosen.any():
+      assert not found
+      continue
+    rank = ranks(data, after[chosen], 1, np.ones(NUM_ITEMS, bool))
+    gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0)
+    expected = np.mean([gain[user[chosen] == u].mean() for u in np.unique(user[chosen])])
+    assert found['teacher', 'ndcg@10']['value'] == pytest.approx(expected), group
+
+
 def test_unseen_items_are_averaged_within_each_user_first():
   data = dataset()
   rows = ranking_comparison.unseen_rows(Config(), data, {'teacher': contender(NUM_ITEMS, 1)})
@@ -138,7 +253,7 @@ def test_intervals_on_unseen_items_know_that_a_few_items_decide():
   one_item = np.zeros((NUM_USERS, NUM_ITEMS), np.float32)
   # Always first with two of the six unseen items, always last with the others.
   one_item[:, -2:], one_item[:, -6:-2] = 1, -1
-  models = {'teacher': Recommender([lambda asked: one_item[asked.user]])}
+  models = {'teacher': ComparedModel([lambda asked: one_item[asked.user]])}
   rows = ranking_comparison.unseen_rows(Config(), data, models)
   row = values(rows, ranking_comparison.UNSEEN_IN_ALL)['teacher', 'recall@10']
   # Of six items two are found: with other six it could have been none or four.

@@ -6,11 +6,19 @@ import re
 
 import pytest
 
+from rec_jax.data import split_protocols
 from rec_jax.report import page
-from rec_jax.stages.evaluate import conclusions, model_sections, ranking_comparison, run_page
-from rec_jax.stages.evaluate.recommenders import STUDENT, TEACHER
+from rec_jax.stages.evaluate import (
+  conclusions,
+  judged_events,
+  model_sections,
+  ranking_comparison,
+  run_page,
+)
+from rec_jax.stages.evaluate.compared_models import STUDENT, TEACHER
 from rec_jax.stages.explore import exploration_sections
 from rec_jax.stages.finetune import new_items_figure
+from rec_jax.stages.prepare import data_section
 from rec_jax.stages.pretrain import encoder_section
 from tests.helpers import made_up
 
@@ -150,12 +158,32 @@ def test_an_environment_without_cold_items_does_not_speak_of_them():
   assert len(section.figures[0].panels) == 1
 
 
+def test_first_the_usual_metrics_then_what_is_recommended_and_to_whom():
+  ranking = next(model_sections.sections(made_up.results()))
+  first, lists, groups = ranking.tables
+  assert first.columns[:3] == ['model', 'recall@10', 'NDCG@10'] and 'p, recall' in first.columns
+  by_model = {row[0]: dict(zip(first.columns, row, strict=True)) for row in first.rows}
+  assert by_model['EASE']['p, recall'] == 0.04 and by_model['teacher']['p, recall'] is None
+  # Serendipity was not measured in this run.
+  assert 'Gini' in lists.columns and 'serendipity' not in lists.columns
+  assert groups.columns == ['model', 'known users', 'new users', 'known items', 'new items']
+
+
+@pytest.mark.parametrize('protocol', split_protocols.PROTOCOLS)
+def test_every_split_is_told_of(protocol):
+  results = made_up.results()
+  results = dataclasses.replace(results, dataset={**results.dataset, 'split': protocol})
+  meaning = {row[0]: row[2] for row in data_section.section(results).tables[0].rows}
+  assert 'test' in meaning['ranked users'] and 'fitted on' in meaning['training events']
+  assert protocol in judged_events.JUDGED
+
+
 def test_every_table_has_a_caption_that_explains_it():
   found = made_up.results()
   sections = [encoder_section.section(found), *model_sections.sections(found)]
   sections += exploration_sections.sections(found)
   tables = [table for section in sections for table in section.tables]
-  assert len(tables) == 12
+  assert len(tables) == 14
   assert all(isinstance(table, page.Table) and len(table.note) > 60 for table in tables)
 
 

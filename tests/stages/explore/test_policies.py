@@ -71,14 +71,3 @@ def test_every_candidate_is_a_policy_that_its_settings_fit():
     if entry.frontier:
       assert entry.strength in entry.grid
       assert len(entry.frontier) == 8
-
-
-def test_an_item_nobody_knows_is_as_doubtful_as_the_one_of_the_longest_features():
-  world = types.SimpleNamespace(
-    num_events=np.array([0.0, 0.0, 50.0]),
-    data=types.SimpleNamespace(features=np.array([[0.5, 0.0], [0.0, 1.0], [2.0, 0.0]])),
-  )
-  doubt = policies.doubt_of_items(world, 20.0)
-  # 2^2 / 20 before any event; 50 events of variance 0.2 + 0.2 leave 1 / (5 + 125).
-  np.testing.assert_allclose(doubt['item_variance'], [0.2, 0.2, 1 / 130], rtol=1e-5)
-  assert doubt['item_noise'] == pytest.approx(0.2)

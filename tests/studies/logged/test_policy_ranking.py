@@ -63,12 +63,6 @@ def test_the_best_is_first_and_ties_are_not_told_apart():
   assert pair.low < 0.5 < pair.high
 
 
-def test_holm_by_hand():
-  # Sorted .01 .02 .03 .5 times 4 3 2 1 is .04 .06 .06 .5: the third may not be below the second.
-  assert policy_ranking.holm([0.03, 0.5, 0.01, 0.02]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
-  assert policy_ranking.holm([0.6, 0.7]) == [1.0, 1.0]
-
-
 def test_selection_by_hand():
   assert policy_ranking.selection([3.0, 2.0, 1.0]) == pytest.approx((0.0, 1.0))
   # Ranks 1 2 3 against 2 1 3: 1 - 6 * 2 / (3 * 8) = .5.

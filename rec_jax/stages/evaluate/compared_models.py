@@ -30,7 +30,7 @@ ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
 
 
 @dataclasses.dataclass(frozen=True)
-class Recommender:
+class ComparedModel:
   """A kind of model.
 
   Attributes:
@@ -42,8 +42,16 @@ class Recommender:
   tuned: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
-  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained."""
+def baselines(
+  config: Config, dataset: Dataset, directions: jax.Array | None = None
+) -> dict[str, ComparedModel]:
+  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained.
+
+  Args:
+    config: of the run.
+    dataset: of the stage `prepare`.
+    directions: what `text_directions` says, where it is known.
+  """
   interactions = dataset.interactions
   train = splits.training_events(interactions, dataset.split)
   # All of them count users, each once however often they come back.
@@ -59,18 +67,27 @@ def baselines(config: Config, dataset: Dataset) -> dict[str, Recommender]:
       weights = ease.fit(user, item, num_items, lambda_=lambda_)
       yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
 
-  by_text = functools.partial(_by_text, _published(config, dataset))
+  if directions is None:
+    directions = text_directions(config, dataset)
+  by_text = functools.partial(_by_text, directions)
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     return {
-      POPULARITY: Recommender([lambda asked: popularity.scores(counts, asked.history)]),
+      POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
       EASE: _tuned(linear_models(), validation, num_items, advance),
       ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
     }
 
 
+def text_directions(config: Config, dataset: Dataset) -> jax.Array:
+  """[N, H] directions of the published text vectors of items."""
+  encoder = text_encoders.published(config.data)
+  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
+  return zero_shot.directions(vectors, ~dataset.split.cold_items)
+
+
 def two_towers(
   config: Config, workdir: str | os.PathLike[str], variant: str, num_items: int
-) -> Recommender:
+) -> ComparedModel:
   """The models of one variant of the stage `finetune`."""
   models = (
     artefacts.load_two_tower(config, workdir, variant, seed, num_items)
@@ -79,17 +96,17 @@ def two_towers(
   return of_two_towers(models, num_items)
 
 
-def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> Recommender:
+def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
 
   def scores(model: next_item.TwoTowerModel, asked: Queries) -> jax.Array:
     met = ~asked.unseen(num_items)
     return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times)
 
-  return Recommender([functools.partial(scores, model) for model in models])
+  return ComparedModel([functools.partial(scores, model) for model in models])
 
 
-def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> Recommender:
+def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> ComparedModel:
   """The models of the stage `distil`."""
   models = (
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
@@ -98,14 +115,7 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   def scores(model: Student, asked: Queries) -> jax.Array:
     return _student_scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
 
-  return Recommender([functools.partial(scores, model) for model in models])
-
-
-def _published(config: Config, dataset: Dataset) -> jax.Array:
-  """[N, H] directions of the published text vectors of items."""
-  encoder = text_encoders.published(config.data)
-  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
-  return zero_shot.directions(vectors, ~dataset.split.cold_items)
+  return ComparedModel([functools.partial(scores, model) for model in models])
 
 
 # Compiled once for all seeds: the model is an argument.
@@ -114,7 +124,7 @@ _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 _text_scores = jax.jit(zero_shot.scores)
 
-# A recency decay to the recommender that has it.
+# A recency decay to the model that has it.
 OfDecay = Callable[[float], Score]
 
 
@@ -123,16 +133,16 @@ def _tuned(
   validation: Queries,
   num_items: int,
   advance: tracking.Advance,
-) -> Recommender:
+) -> ComparedModel:
   """The model and the decay that are best in NDCG@10 on `validation`."""
   everything = np.ones(num_items, bool)
 
-  def trials() -> Iterator[tuple[float, Recommender]]:
+  def trials() -> Iterator[tuple[float, ComparedModel]]:
     for settings, of_decay in models:
       for decay in DECAYS:
         score = of_decay(decay)
         ranked = full_ranking.rank_targets(score, validation, everything)
-        yield float(ranked['ndcg@10'].mean()), Recommender([score], settings | {'decay': decay})
+        yield float(ranked['ndcg@10'].mean()), ComparedModel([score], settings | {'decay': decay})
       advance()
 
   return max(trials(), key=lambda trial: trial[0])[1]

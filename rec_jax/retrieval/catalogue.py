@@ -1,0 +1,171 @@
+"""The items of a recommender on the host: ids, titles, attributes, and what a user may be shown."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from rec_jax.retrieval.titles import Titles, parse, title_of
+from rec_jax.types import InputError, ItemTable
+
+# Ids, or values of attributes: {'genre': ['Comedy', 'Drama'], 'year': '1995'}.
+Selection = Collection[str] | Mapping[str, str | Collection[str]]
+# The name of an attribute to its values of each item.
+Attributes = Callable[[str], Sequence[tuple[str, ...]]]
+REFUSE, SKIP = 'refuse', 'skip'
+
+
+class Catalogue:
+  """N items, to which others are added.
+
+  Attributes:
+    ids: [N].
+    titles: [N], what their texts begin with.
+    rows: id -> position.
+    is_cold: [N], whether nobody had met it before the cut.
+  """
+
+  def __init__(
+    self,
+    items: ItemTable,
+    num_events: np.ndarray,
+    is_cold: np.ndarray,
+    attributes: Attributes | None = None,
+  ):
+    """The items of a run.
+
+    Args:
+      items: N.
+      num_events: [N] before the cut; of items with one title the most frequent is meant.
+      is_cold: [N] bool.
+      attributes: reads one; asked once a name.
+    """
+    self.ids = [str(each) for each in items.ids]
+    self.titles = [title_of(str(text)) for text in items.text]
+    self.rows = {each: row for row, each in enumerate(self.ids)}
+    self.is_cold = is_cold.tolist()
+    self._titles = Titles(self.titles, num_events.tolist())
+    self._read = attributes
+    self._attributes: dict[str, list[tuple[str, ...]]] = {}
+    self._own: list[Mapping[str, tuple[str, ...]]] = []
+
+  def __len__(self) -> int:
+    return len(self.ids)
+
+  def check_new(self, ids: Sequence[str]) -> None:
+    """Raises InputError unless no item has one of these ids, and none stands there twice."""
+    seen: set[str] = set()
+    for each in ids:
+      if each in self.rows or each in seen:
+        raise InputError(f'there is an item "{each}" already: give new items ids of their own')
+      seen.add(each)
+
+  def add(
+    self,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    attributes: Mapping[str, Sequence[str | Collection[str]]],
+  ) -> None:
+    """Items behind all others; `attributes` has a value, or several, for each of them."""
+    for place, (each, text) in enumerate(zip(ids, texts, strict=True)):
+      own = {name: _values(values[place]) for name, values in attributes.items()}
+      for name, known in self._attributes.items():
+        known.append(own.get(name, ()))
+      self._own.append(own)
+      self.rows[each] = len(self.ids)
+      self.ids.append(each)
+      self.titles.append(title_of(text))
+      self.is_cold.append(True)
+      self._titles.add(self.titles[-1], 0.0)
+
+  def find(self, names: Sequence[str], unknown: str = REFUSE) -> tuple[list[int], list[str]]:
+    """Rows of ids, and what was skipped.
+
+    Args:
+      names: ids.
+      unknown: 'refuse' or 'skip' what no item is called.
+
+    Raises:
+      InputError: an id is unknown and is to be refused; names those that are near.
+    """
+    found = [(name, self.rows.get(str(name))) for name in names]
+    return self._known(
+      [row for _, row in found if row is not None], [str(n) for n, r in found if r is None], unknown
+    )
+
+  def parse(self, text: str, unknown: str = REFUSE) -> tuple[list[int], list[str]]:
+    """Rows of a list of titles and ids, see `titles.parse`, and what was skipped.
+
+    Raises:
+      InputError: as in `find`.
+    """
+    wanted = parse(text, self._titles, self.rows)
+    return self._known(wanted.rows, wanted.unknown, unknown)
+
+  def nearest(self, text: str, number: int = 3) -> list[int]:
+    """Rows of the items that a text is nearest to, by id or title."""
+    by_id = [self.rows[text]] if text in self.rows else []
+    return list(dict.fromkeys([*by_id, *self._titles.nearest(text, number)]))[:number]
+
+  def attribute(self, name: str) -> list[tuple[str, ...]]:
+    """[N], the values of each item.
+
+    Raises:
+      InputError: items have no such attribute.
+    """
+    if name not in self._attributes:
+      added = [own.get(name, ()) for own in self._own]
+      if self._read is None and not any(added):
+        raise InputError(f'no attribute "{name}" of items: none is known')
+      first = len(self) - len(added)
+      read = [()] * first if self._read is None else list(self._read(name))
+      self._attributes[name] = [*read, *added]
+    return self._attributes[name]
+
+  def allowed(self, allowed: Selection | None, blocked: Selection | None) -> np.ndarray:
+    """[N] bool, the items that anybody may be shown.
+
+    Args:
+      allowed: ids, or attributes of which an item must have one value each; None for all.
+      blocked: ids, or attributes of which it must have no value; None for none.
+
+    Raises:
+      InputError: an id, an attribute or a value is unknown.
+    """
+    mask = np.ones(len(self), bool)
+    if isinstance(allowed, Mapping):
+      for name, values in allowed.items():
+        mask &= self._having(name, values)
+    elif allowed is not None:
+      mask[:] = False
+      mask[self.find(_values(allowed))[0]] = True
+    if isinstance(blocked, Mapping):
+      for name, values in blocked.items():
+        mask &= ~self._having(name, values)
+    elif blocked is not None:
+      mask[self.find(_values(blocked))[0]] = False
+    return mask
+
+  def _having(self, name: str, values: str | Collection[str]) -> np.ndarray:
+    of_items, wanted = self.attribute(name), set(_values(values))
+    known = {value for each in of_items for value in each}
+    for value in sorted(wanted - known):
+      near = get_close_matches(value, known, 3) or sorted(known)[:5]
+      raise InputError(f'no item has {name} "{value}": there is {", ".join(near) or "none"}')
+    return np.array([not wanted.isdisjoint(each) for each in of_items])
+
+  def _known(
+    self, rows: list[int], missing: list[str], unknown: str
+  ) -> tuple[list[int], list[str]]:
+    if missing and unknown == REFUSE:
+      raise InputError('; '.join(map(self._hint, missing)))
+    return rows, missing
+
+  def _hint(self, name: str) -> str:
+    near = ' or '.join(f'"{self.titles[row]}"' for row in self.nearest(name))
+    return f'no item "{name}" in the catalogue' + (f': did you mean {near}?' if near else '')
+
+
+def _values(values: str | Collection[str]) -> tuple[str, ...]:
+  """A single value is a collection of one."""
+  return (values,) if isinstance(values, str) else tuple(map(str, values))
