@@ -75,6 +75,7 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
   Raises:
     InputError: the model has another number of items, or its user tower reads times.
   """
+  users: UserTower
   if isinstance(model, Student):
     users, linear, new, has_id = model.users, model.linear, model.new, model.has_id[...]
     vectors = _student_vectors(model)

@@ -24,8 +24,8 @@ def described(config: Config, dataset: Dataset) -> str:
   return (
     f'{event} the cut at {data.cut:.0%} of each user with at least {data.min_events} before '
     f'it{condition} (split {data.split}), among all {dataset.items.num_items:,} items, '
-    f'{full_ranking.excluded(dataset.interactions)}, models fitted on training events alone, of which '
-    f'{splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
+    f'{full_ranking.excluded(dataset.interactions)}, models fitted on training events alone, of '
+    f'which {splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
     f'{average(config)}, 95 % bootstrap over users'
   )
 
