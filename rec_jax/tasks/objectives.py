@@ -13,9 +13,10 @@ binary_cross_entropy, squared_error: the pair of user and target has the label 1
   log odds beside those of an item by chance (as in noise-contrastive estimation, Gutmann &
   Hyvarinen 2012, eq. 8-11, whose negatives may be the target). A learnt offset would add nothing:
   neither the softmax nor a ranking sees one.
-gbce: binary cross-entropy of σ(u·M̂(i)) whose label 1 counts β times (Petrov & Macdonald 2023). At
-  its optimum, with full calibration, u·M̂(i) = log(P / (1 - P)); with less of it logits of items
-  that are likely are higher than that.
+gbce: binary cross-entropy of σ(u·M̂(i) - log N) whose label 1 counts β times (Petrov & Macdonald
+  2023). At its optimum, with full calibration, u·M̂(i) = log(N P / (1 - P)) as well; with less of it
+  logits of items that are likely are higher than that. Without the log N, which they do not have,
+  known items would stand below all that nobody has met, whose vectors are near zero.
 
 Which negatives these are, and how often each is drawn, is `rec_jax.tasks.negatives`.
 """
@@ -131,7 +132,7 @@ def _calibrated(
   """gBCE, the sum over the pairs of an event."""
 
   def logits(vectors: Vectors, drawn: Drawn) -> jax.Array:
-    return _logits(vectors, target, drawn)
+    return _logits(vectors, target, drawn) - jnp.log(known.sum())
 
   def losses(vectors: Vectors) -> jax.Array:
     drawn = sample(vectors)

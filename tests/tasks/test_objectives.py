@@ -63,8 +63,8 @@ def test_a_loss_is_that_of_a_loop_over_what_was_drawn(name, law):
         - logit[goal],
         'squared_error': (1 - p[goal]) ** 2 + sum(p[i] ** 2 for i in others),
         'binary_cross_entropy': -np.log(p[goal]) - sum(np.log(1 - p[i]) for i in others),
-        'gbce': beta * np.log(1 + np.exp(-logit[goal]))
-        + sum(np.log(1 + np.exp(logit[i])) for i in others),
+        'gbce': beta * np.log(1 + size * np.exp(-logit[goal]))
+        + sum(np.log(1 + np.exp(logit[i]) / size) for i in others),
       }[name]
     )
   found = make(name, negatives=law, calibration=0.75).losses(VECTORS)

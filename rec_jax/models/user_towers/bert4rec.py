@@ -20,7 +20,8 @@ class BERT4Rec(UserTower):
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     super().__init__(config, rngs=rngs)
-    init = nnx.initializers.normal(0.02)
+    # As long as an item vector, beside which a shorter one would not be seen.
+    init = nnx.initializers.normal(config.dim**-0.5)
     self.place = nnx.Embed(config.history_length + 1, config.dim, embedding_init=init, rngs=rngs)
     self.transformer = Transformer(
       TransformerConfig(
