@@ -98,7 +98,8 @@ class FinetuneConfig:
     num_negatives: K, items that are drawn for each of them, or for all by 'mixed'.
     hard_factor: of how many times K draws 'hard' takes the K with the highest logits.
     memory_size: events of earlier steps whose items 'memory' compares with.
-    calibration: t of 'gbce', from 0, plain binary cross-entropy, to 1, where its probabilities are right.
+    calibration: t of 'gbce', from 0, plain binary cross-entropy, to 1, where its probabilities are
+      right.
     softmax_chunk: items that 'softmax' sums over at a time, so that a large catalogue takes less
       memory; 0 for all.
     optimizer: one of `optimizers.OPTIMIZERS`.

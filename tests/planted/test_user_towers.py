@@ -28,7 +28,7 @@ def follows(planted, directory, **fields):
   checks.follows_the_order(truth, asked, top)
 
 
-# BERT4Rec has not learnt it in so few steps: its places are vectors, whose distances it has to find.
+# BERT4Rec is left out: it has not learnt this order in 250 to 800 steps.
 SLOW = ['transformer', 'hstu']
 
 
@@ -49,3 +49,9 @@ def test_a_tower_reads_the_order_of_events_if_it_can(planted, tmp_path, name):
 def test_negatives_of_any_law_teach_it(planted, tmp_path, name):
   fields = {'negatives': name, 'num_negatives': 20, 'hard_factor': 3, 'memory_size': 200}
   follows(planted, tmp_path, objective='sampled_softmax', **fields)
+
+
+@pytest.mark.soak
+def test_gbce_with_a_learnt_temperature_teaches_it(planted, tmp_path):
+  fields = {'num_negatives': 20, 'temperature': 0.0, 'num_steps': 400, 'validate_every': 200}
+  follows(planted, tmp_path, objective='gbce', **fields)
