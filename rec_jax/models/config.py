@@ -7,7 +7,7 @@ from rec_jax.types import InputError
 # Ways to fine-tune the text encoder, see `rec_jax.models.peft`.
 TUNING_METHODS = ('frozen', 'lora', 'dora', 'adapter', 'prefix', 'prompt', 'bias', 'full')
 # What a user tower makes of a history, see `rec_jax.models.user_towers`.
-USER_TOWERS = ('transformer', 'mean', 'gru', 'hstu', 'bert4rec')
+USER_TOWERS = ('transformer', 'mean', 'gru', 'hstu')
 # How the token vectors of a text become one, see `rec_jax.models.text_encoder`.
 POOLINGS = ('mean', 'first', 'last')
 

@@ -145,7 +145,7 @@ _LIMITS = {
   # One event to train on, one to validate, one to test.
   'data.min_events': _Limit(3, _LARGE),
   'finetune.max_warm_loss': _Limit(0, 1),
-  **dict.fromkeys(('pretrain.mask_rate', 'finetune.mask_rate'), _Limit(0, 1, open_low=True)),
+  'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
   **dict.fromkeys(('pretrain.temperature', 'finetune.temperature'), _FACTOR),

@@ -79,10 +79,9 @@ class FinetuneConfig:
       'id_only' and 'text_only' by one of them. Later stages build on the teacher.
     dim: D, width of user and item vectors.
     user_tower: what reads the events of a history, one of `USER_TOWERS` of `rec_jax.models.config`:
-      'transformer' (causal, SASRec), 'mean', 'gru' (GRU4Rec), 'hstu', 'bert4rec' (bidirectional).
+      'transformer' (causal, SASRec), 'mean', 'gru' (GRU4Rec), 'hstu'.
     num_layers: blocks of the user tower, or layers of 'gru'; 'mean' has none.
     num_heads: attention heads of the user tower.
-    mask_rate: share of the events of a history that 'bert4rec' has to fill in.
     temperature: τ of the softmax, exp(u·M̂(i)) with u divided by τ; 0 learns it, from 1 on.
     history_length: L, events that the user tower sees.
     linear_rank: R, directions of the linear path from item to item that is put beside what was
@@ -142,7 +141,6 @@ class FinetuneConfig:
   user_tower: str = 'transformer'
   num_layers: int = 1
   num_heads: int = 4
-  mask_rate: float = 0.2
   temperature: float = 1.0
   history_length: int = 50
   linear_rank: int = 512

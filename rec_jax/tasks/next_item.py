@@ -23,7 +23,7 @@ from rec_jax.models.linear_path import Buffer, Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower
-from rec_jax.tasks import events, negatives, objectives, predicted_events, remedies
+from rec_jax.tasks import events, negatives, objectives, remedies
 from rec_jax.tasks import two_tower_optimizer as optimizers
 from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
 from rec_jax.tasks.config import FinetuneConfig
@@ -282,16 +282,20 @@ def _losses(
   if len(text.shifts) and model.encoder is not None:
     dropout, draw = jax.random.split(dropout)
     text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
-  predicted = predicted_events.choose(pick, model.towers.users, batch, config)
+  positions = events.choose_positions(pick, batch['items'], config.num_predictions)
+  # Position t has seen t events and predicts event t, the last one included.
+  history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
 
   def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     rngs = nnx.Rngs(dropout=key)
     item_vectors = tower(text_vectors, rngs) + shift
-    return predicted.users(item_vectors, rngs), item_vectors
+    users = model.towers.users(item_vectors, history, rewards, times, rngs)
+    return events.rows_of(users, positions), item_vectors
 
-  is_event, known = predicted.target > 0, tower.has_id[...]
+  sought, known = batch['items'].reshape(-1)[positions], tower.has_id[...]
+  is_event = sought > 0
   # Padding is given a known item, for the loss of another one is infinite, even at a weight of 0.
-  target = jnp.where(is_event, predicted.target - 1, jnp.argmax(known))
+  target = jnp.where(is_event, sought - 1, jnp.argmax(known))
   recent = None if model.recent is None else model.recent[...]
   objective = objectives.make(config, of_negatives, target, is_event, catalogue, recent)
   if model.recent is not None:

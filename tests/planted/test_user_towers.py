@@ -28,7 +28,6 @@ def follows(planted, directory, **fields):
   checks.follows_the_order(truth, asked, top)
 
 
-# BERT4Rec is left out: it has not learnt this order in 250 to 800 steps.
 SLOW = ['transformer', 'hstu']
 
 

@@ -134,7 +134,6 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       'finetune.negatives is "all"; .* uniform or popularity or',
     ),
     ({'finetune__calibration': 1.5}, 'finetune.calibration is 1.5; .* at most 1$'),
-    ({'finetune__mask_rate': 0.0}, 'finetune.mask_rate is 0.0; .* more than 0 and at most 1$'),
     ({'finetune__temperature': -1.0}, 'finetune.temperature is -1.0; .* 0 or more'),
     ({'finetune__softmax_chunk': -1}, 'finetune.softmax_chunk is -1; .* 0 or more'),
     ({'finetune__hard_factor': 0}, 'finetune.hard_factor is 0; .* 1 or more'),

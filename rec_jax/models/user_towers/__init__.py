@@ -5,7 +5,6 @@ from flax import nnx
 
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.user_towers.base import UserTower, last_user_vector
-from rec_jax.models.user_towers.bert4rec import BERT4Rec
 from rec_jax.models.user_towers.gru import GRU
 from rec_jax.models.user_towers.hstu import HSTU
 from rec_jax.models.user_towers.mean import Mean
@@ -17,7 +16,6 @@ TOWERS: dict[str, type[UserTower]] = {
   'mean': Mean,
   'gru': GRU,
   'hstu': HSTU,
-  'bert4rec': BERT4Rec,
 }
 
 
@@ -34,6 +32,4 @@ def after_whole(
   times: jax.Array | None = None,
 ) -> jax.Array:
   """[B, D], the user vectors after the whole of each history; arguments as of `UserTower`."""
-  if isinstance(tower, BERT4Rec):
-    return tower.after_whole(item_vectors, history, rewards)
   return last_user_vector(tower(item_vectors, history, rewards, times), history)

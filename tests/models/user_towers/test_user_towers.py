@@ -10,7 +10,6 @@ from flax import nnx
 
 from rec_jax.models import user_towers
 from rec_jax.models.config import USER_TOWERS, TwoTowerConfig
-from rec_jax.models.user_towers.bert4rec import BERT4Rec
 from tests.models import modules
 
 N, D, L, B = 7, 4, 5, 2
@@ -102,7 +101,6 @@ def test_the_vector_after_the_whole_is_that_after_the_last_event(name):
 
 @every
 def test_who_reads_order_and_times(name):
-  # Further back places are one to BERT4Rec, beyond histories of training.
   order = [0, 1, 2, 4, 3]
   swapped = of(name, HISTORY[:, order], REWARDS[:, order])
   moved = np.abs(swapped - of(name))[0, -1].max()
@@ -225,34 +223,6 @@ def test_an_event_that_is_hidden_moves_no_state():
   found, expected = of('gru', gap), of('gru', shut, REWARDS[:, [0, 2, 3, 4, 1]])
   np.testing.assert_allclose(found[0, [1, 3, 4]], expected[0, [1, 2, 3]], atol=1e-6)
   np.testing.assert_array_equal(found[0, 2], found[0, 1])
-
-
-@jax.jit
-def at_hidden(tower, history, rewards, hidden):
-  return tower.at_hidden(ITEMS, history, rewards, hidden)
-
-
-def test_what_bert4rec_fills_in_last_is_what_it_recommends():
-  """In training the last event is hidden, in use a mask is put behind it."""
-  model, whole = tower('bert4rec'), of('bert4rec')
-  assert isinstance(model, BERT4Rec)
-  for t in range(L):
-    kept = np.arange(L) <= t
-    found = at_hidden(model, HISTORY * kept, REWARDS, np.arange(L)[None] == t)
-    np.testing.assert_allclose(found[0, t], whole[0, t], atol=1e-5)
-
-
-def test_what_bert4rec_fills_in_it_reads_from_both_sides_but_not_itself():
-  hidden = np.arange(L)[None] == [[1], [1]]
-  before = np.asarray(at_hidden(tower('bert4rec'), HISTORY, REWARDS, hidden))[0, 1]
-  for place in range(L):
-    other = np.where(np.arange(L) == place, 7, HISTORY)
-    after = np.asarray(at_hidden(tower('bert4rec'), other, REWARDS, hidden))[0, 1]
-    assert (np.abs(after - before).max() > 1e-5) == (place != 1)
-  # Its reward would tell what the user thought of it.
-  told = at_hidden(tower('bert4rec'), HISTORY, 1 - REWARDS * hidden, hidden)
-  untold = at_hidden(tower('bert4rec'), HISTORY, 1 - REWARDS * 0 * hidden, hidden)
-  np.testing.assert_allclose(told[0, 1], untold[0, 1], atol=1e-6)
 
 
 @every
