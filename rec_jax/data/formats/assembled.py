@@ -84,7 +84,8 @@ def tables(
   """
   text = pl.col('text').str.replace_all(r'\s+', ' ').str.strip_chars()
   text = text.str.slice(0, _CHARACTERS_PER_TOKEN * config.text_length)
-  occurring = interactions.select('item_id').unique(maintain_order=True)
+  # Not in the order of events: an index tells nothing of time.
+  occurring = interactions.select('item_id').unique().sort('item_id')
   with reading(Path(config.folder), of):
     found = (
       items.join(occurring.lazy(), on='item_id', how='semi')
