@@ -88,7 +88,7 @@ def tables(
   occurring = interactions.select('item_id').unique().sort('item_id')
   with reading(Path(config.folder), of):
     found = (
-      items.join(occurring.lazy(), on='item_id', how='semi')
+      items.join(occurring.lazy(), on='item_id', how='semi', maintain_order='left')
       .with_columns(text=text)
       .collect(engine='streaming')
       .unique('item_id', keep='first', maintain_order=True)

@@ -133,15 +133,15 @@ def mind(folder: pathlib.Path) -> None:
       '1\tU13740\t11/11/2019 9:05:58 AM\tN1 N9\tN2-1 N10-0\n'
       '2\tU91836\t11/12/2019 12:11:30 PM\t\tN2-0 N10-1 N3-1\n'
       '3\tU91836\t11/12/2019 12:00:00 AM\t\tN1-0 N11-0\n',
-      'N2\tnews\tnewsworld\tThe "Ice\tAn abstract\thttps://x\t[]\t[]\n'
+      'N2\tnews\tnewsworld\tOf train\tAn abstract\thttps://x\t[]\t[]\n'
       'N10\tsports\tfootball_nfl\tGame over?\t\thttps://y\t[]\t[]\n'
       'N11\tsports\tgolf\tNobody\tclicked\thttps://y\t[]\t[]\n',
     ),
     'MINDsmall_dev': (
       '1\tU13740\t11/15/2019 12:00:01 AM\tN1 N9\tN3-1 N2-1\n'
       '2\tU5\t11/15/2019 1:00:00 PM\tN1\tN3 N2\n',
-      # Again, and otherwise: the first row counts.
-      'N2\tnews\tnewsworld\tAnother title\t\thttps://x\t[]\t[]\n'
+      # As in train but for the title: of the parts by the alphabet, the first one counts.
+      'N2\tnews\tnewsworld\tThe "Ice\tAn abstract\thttps://x\t[]\t[]\n'
       'N10\tsports\tfootball_nfl\tGame over?\t\thttps://y\t[]\t[]\n',
     ),
   }
