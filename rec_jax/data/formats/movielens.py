@@ -79,8 +79,8 @@ _NUM_TAGS = 5
 def _events(rows: pl.LazyFrame) -> pl.LazyFrame:
   return rows.select(
     'source_row',
-    pl.col('userId').cast(pl.Int64, strict=False).alias('user_id'),
-    pl.col('movieId').cast(pl.Int64, strict=False).alias('item_id'),
+    pl.col('userId').cast(pl.UInt32, strict=False).alias('user_id'),
+    pl.col('movieId').cast(pl.UInt32, strict=False).alias('item_id'),
     pl.col('timestamp').cast(pl.Int64, strict=False).mul(1_000_000).alias('time'),
     pl.col('rating').cast(pl.Float32, strict=False),
   )

@@ -88,9 +88,25 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
 
 
 def _tables(config: DataConfig) -> Tables:
+  _require_fitting_files(config)
   if config.source == 'movielens':
     return sources.movielens()
   return FORMATS.get(config.source, read_tables)(config)
+
+
+def _require_fitting_files(config: DataConfig) -> None:
+  """Files that the source does not read would else be passed over without a word."""
+  published = config.source in FORMATS
+  if config.folder and not published:
+    raise InputError(
+      f'data.folder is given, which data.source={config.source} does not read; set '
+      f'--config.data.source to {" or ".join(FORMATS)}'
+    )
+  if config.items and published:
+    raise InputError(
+      f'data.items is given, but data.source={config.source} finds its items in data.folder; leave '
+      '--config.data.items out'
+    )
 
 
 def _check_ratings(interactions: Interactions, split: Split, threshold: float) -> None:

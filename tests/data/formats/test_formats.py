@@ -178,6 +178,16 @@ def test_yambda_likes_are_implicit(tmp_path):
     _read('yambda', tmp_path, interactions='dislikes.parquet')
 
 
+def test_one_of_several_sizes_of_yambda_is_named_by_its_path(tmp_path):
+  examples.yambda(tmp_path)
+  shutil.copytree(tmp_path / 'flat/50m', tmp_path / 'flat/500m')
+  names = 'flat/500m/listens.parquet, flat/50m/listens.parquet'
+  with pytest.raises(InputError, match=f'several files of events: {names}; name one by --config'):
+    _read('yambda', tmp_path)
+  tables = _read('yambda', tmp_path, interactions='flat/50m/listens.parquet')
+  assert len(tables.interactions) == 4
+
+
 def test_yambda_without_artists_and_albums_warns(tmp_path, caplog):
   examples.yambda(tmp_path)
   (tmp_path / 'artist_item_mapping.parquet').unlink()
