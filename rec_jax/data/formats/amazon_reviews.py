@@ -27,7 +27,7 @@ def read(config: DataConfig) -> Tables:
   Raises:
     InputError: a file is missing, not as published, or one of several categories to be chosen.
   """
-  path = published_files.find_events(config, _PUBLISHED, _PATTERNS, _REVIEWS)
+  path = published_files.find_event_file(config, _PUBLISHED, _PATTERNS, _REVIEWS)
   category = path.name.partition('.')[0]
   of = _PUBLISHED._replace(name=f'{_PUBLISHED.name} ({category})')
   meta = _meta(config, category, of)

@@ -31,11 +31,9 @@ def read(config: DataConfig) -> Tables:
   Raises:
     InputError: a file is missing, not as published, or no impression has a click.
   """
-  paths = published_files.find_all(config, _PUBLISHED, [_BEHAVIORS])
-  if not paths:
-    raise published_files.missing(Path(config.folder), _BEHAVIORS, _PUBLISHED)
+  paths = published_files.find_events(config, _PUBLISHED, [_BEHAVIORS], _BEHAVIORS)
   parts, news, num_unlabelled = [], [], 0
-  for path in map(published_files.opened, paths):
+  for path in paths:
     rows = published_files.scan_tsv(path, _PUBLISHED, _BEHAVIOR_COLUMNS)
     news.append(_described(published_files.beside(path, 'news.tsv', _PUBLISHED)))
     with published_files.reading(path, _PUBLISHED):

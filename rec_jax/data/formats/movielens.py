@@ -25,7 +25,7 @@ def read_1m(config: DataConfig) -> Tables:
   Raises:
     InputError: a file is missing, or not as published.
   """
-  path = published_files.find_events(config, _1M, ['ratings.dat'], 'ratings.dat')
+  path = published_files.find_event_file(config, _1M, ['ratings.dat'], 'ratings.dat')
   movies = published_files.beside(path, 'movies.dat', _1M)
   fields = pl.col('line').str.strip_chars().str.split('::')
   # No field of a line with another number of them is to be trusted.
@@ -46,7 +46,7 @@ def read_25m(config: DataConfig) -> Tables:
   Raises:
     InputError: a file is missing, or not as published.
   """
-  path = published_files.find_events(config, _25M, ['ratings.csv'], 'ratings.csv')
+  path = published_files.find_event_file(config, _25M, ['ratings.csv'], 'ratings.csv')
   movies = published_files.beside(path, 'movies.csv', _25M)
   rows = published_files.scan_csv(path, _25M, _CSV_RATINGS)
   interactions, notes = assembled.events(_25M, [Part(path, _events(rows))])

@@ -50,17 +50,19 @@ def find_all(config: DataConfig, of: Published, patterns: Sequence[str]) -> list
   return sorted(path for path in found if not path.name.startswith('.'))
 
 
-def find_events(config: DataConfig, of: Published, patterns: Sequence[str], what: str) -> Path:
-  """The one file of events, or that of several which `config.interactions` names.
+def find_events(
+  config: DataConfig, of: Published, patterns: Sequence[str], what: str
+) -> list[Path]:
+  """Files of events, or of several that one which `config.interactions` names.
 
   Args:
     config: names the folder.
     of: the data set.
     patterns: of names.
-    what: the file is called in an error.
+    what: the files are called in an error.
 
   Raises:
-    InputError: there is none, or more than one to choose from, or it is empty.
+    InputError: there is none, or one is empty.
   """
   found = find_all(config, of, patterns)
   folder, chosen = Path(config.folder), config.interactions
@@ -69,12 +71,23 @@ def find_events(config: DataConfig, of: Published, patterns: Sequence[str], what
     found = exact or [path for path in found if path.name == chosen]
   if not found:
     raise missing(folder, chosen or what, of)
+  return [opened(path) for path in found]
+
+
+def find_event_file(config: DataConfig, of: Published, patterns: Sequence[str], what: str) -> Path:
+  """The same where only one file is read at a time.
+
+  Raises:
+    InputError: as there, or there is more than one to choose from.
+  """
+  found = find_events(config, of, patterns, what)
   if len(found) > 1:
+    folder = Path(config.folder)
     names = shown(*(path.relative_to(folder) for path in found))
     raise InputError(
       f'{folder}: several files of events: {names}; name one by --config.data.interactions=FILE'
     )
-  return opened(found[0])
+  return found[0]
 
 
 def beside(path: Path, name: str, of: Published) -> Path:

@@ -36,7 +36,7 @@ def read(config: DataConfig) -> Tables:
     InputError: a file is missing, not as published, of the sequential layout, or of another event.
   """
   config = config if config.interactions else dataclasses.replace(config, interactions=_LISTENS)
-  path = published_files.find_events(config, _PUBLISHED, list(_RATING), _LISTENS)
+  path = published_files.find_event_file(config, _PUBLISHED, list(_RATING), _LISTENS)
   rating = _RATING[path.name]
   rows = published_files.scan_parquet(path, _PUBLISHED, [*_EVENT, *rating.values()])
   if rows.collect_schema()['item_id'].is_nested():

@@ -221,6 +221,8 @@ def test_mind_clicks_of_all_parts(tmp_path):
   assert tables.notes['repeats_left_out'] == 1
   train = _read('mind', tmp_path / 'MINDsmall_train')
   assert len(train.interactions) == 3
+  chosen = _read('mind', tmp_path, interactions='MINDsmall_train/behaviors.tsv')
+  assert chosen.interactions.equals(train.interactions)
 
 
 def _replace(name, old, new):
