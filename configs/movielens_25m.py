@@ -1,4 +1,4 @@
-"""MovieLens-25M, 32M or latest as published: set --config.data.folder to their folder."""
+"""MovieLens-20M, 25M, 32M or latest as published: set --config.data.folder to their folder."""
 
 from rec_jax.runs.config import Config
 

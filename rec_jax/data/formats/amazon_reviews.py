@@ -29,7 +29,7 @@ def read(config: DataConfig) -> Tables:
   """
   path = published_files.find_event_file(config, _PUBLISHED, _PATTERNS, _REVIEWS)
   category = path.name.partition('.')[0]
-  of = _PUBLISHED._replace(name=f'{_PUBLISHED.name} ({category})')
+  of = published_files.of_part(_PUBLISHED, category)
   meta = _meta(config, category, of)
   if '.csv' in path.suffixes:
     rows = published_files.scan_csv(path, of, list(_REVIEW))

@@ -42,11 +42,12 @@ def read(config: DataConfig) -> Tables:
     parts.append(Part(path, _clicks(rows)))
   interactions, notes = assembled.events(_PUBLISHED, parts)
   notes |= {'impressions_without_labels_left_out': num_unlabelled}
-  return assembled.tables(_PUBLISHED, interactions, pl.concat(news), config, notes)
+  read = published_files.of_part(_PUBLISHED, *(path.resolve().parent.name for path in paths))
+  return assembled.tables(read, interactions, pl.concat(news), config, notes)
 
 
 _PUBLISHED = Published(
-  'MIND (Microsoft News Dataset)',
+  'MIND, the Microsoft News Dataset',
   'https://msnews.github.io',
   'Microsoft Research License Terms: research use, no redistribution',
   'Unknown news article',

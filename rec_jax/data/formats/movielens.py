@@ -1,4 +1,4 @@
-"""MovieLens as GroupLens gives it out: 1M and 10M (`.dat`), 25M, 32M and latest (`.csv`).
+"""MovieLens as GroupLens gives it out: 1M and 10M (`.dat`), 20M, 25M, 32M and latest (`.csv`).
 
 F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015;
 the columns are those of the README in each archive. Ratings are explicit, from 0.5 or 1 to 5 stars.
@@ -35,7 +35,8 @@ def read_1m(config: DataConfig) -> Tables:
     **{name: fields.list.get(index, null_on_oob=True) for index, name in enumerate(_CSV_RATINGS)},
   )
   interactions, notes = assembled.events(_1M, [Part(path, _events(rows))])
-  return assembled.tables(_1M, interactions, _dat_films(movies).lazy(), config, notes)
+  read = _named(_1M, path)
+  return assembled.tables(read, interactions, _dat_films(movies).lazy(), config, notes)
 
 
 def read_25m(config: DataConfig) -> Tables:
@@ -62,7 +63,7 @@ def read_25m(config: DataConfig) -> Tables:
     described = described.join(known, on='item_id', how='left', maintain_order='left').select(
       'item_id', assembled.joined(pl.col('text'), pl.col('tags').list.join(', '))
     )
-  return assembled.tables(_25M, interactions, described.lazy(), config, notes)
+  return assembled.tables(_named(_25M, path), interactions, described.lazy(), config, notes)
 
 
 _HOME = 'https://grouplens.org/datasets/movielens'
@@ -74,6 +75,11 @@ _NUM_FIELDS = len(_CSV_RATINGS)
 _NO_GENRES = '(no genres listed)'
 # Of a film, those of most users.
 _NUM_TAGS = 5
+
+
+def _named(of: Published, path: Path) -> Published:
+  """Called by its folder, for several sizes come in the same files: "MovieLens (ml-32m)"."""
+  return published_files.of_part(of._replace(name='MovieLens'), path.resolve().parent.name)
 
 
 def _events(rows: pl.LazyFrame) -> pl.LazyFrame:

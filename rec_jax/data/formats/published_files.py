@@ -33,6 +33,11 @@ class Published(NamedTuple):
   unnamed: str
 
 
+def of_part(of: Published, *parts: str) -> Published:
+  """The same data set, named with what was read of it, such as its size or a category."""
+  return of._replace(name=f'{of.name} ({", ".join(parts)})')
+
+
 def find_all(config: DataConfig, of: Published, patterns: Sequence[str]) -> list[Path]:
   """The files below the folder whose names match one of the patterns, in alphabetic order.
 
@@ -45,9 +50,7 @@ def find_all(config: DataConfig, of: Published, patterns: Sequence[str]) -> list
   folder = Path(config.folder)
   if not folder.is_dir():
     raise InputError(f'{config.folder}: no such folder; {remedy}')
-  found = {path for pattern in patterns for path in folder.rglob(pattern)}
-  # Archives made on a Mac hold a "._name" beside each file.
-  return sorted(path for path in found if not path.name.startswith('.'))
+  return sorted({path for pattern in patterns for path in folder.rglob(pattern)})
 
 
 def find_events(

@@ -52,7 +52,8 @@ def read(config: DataConfig) -> Tables:
     **{name: pl.col(column).cast(pl.Float32) for name, column in rating.items()},
   )
   interactions, notes = assembled.events(_PUBLISHED, [Part(path, parsed)])
-  return assembled.tables(_PUBLISHED, interactions, _described(config), config, notes)
+  read = published_files.of_part(_PUBLISHED, path.resolve().parent.name, path.stem)
+  return assembled.tables(read, interactions, _described(config), config, notes)
 
 
 _PUBLISHED = Published(

@@ -31,6 +31,16 @@ WRITERS = {
 }
 
 
+# What was read, as reports call it; MovieLens by the name of its folder.
+NAMES = {
+  'movielens_1m': 'MovieLens ({})',
+  'movielens_25m': 'MovieLens ({})',
+  'amazon_reviews': 'Amazon Reviews 2023 (All_Beauty)',
+  'yambda': 'Yambda (50m, listens)',
+  'mind': 'MIND, the Microsoft News Dataset (MINDsmall_dev, MINDsmall_train)',
+}
+
+
 @pytest.mark.parametrize('source', FORMATS)
 def test_every_format_keeps_the_contract_of_tables(source, tmp_path):
   WRITERS[source](tmp_path)
@@ -44,7 +54,7 @@ def test_every_format_keeps_the_contract_of_tables(source, tmp_path):
   assert tables.items['item_id'].is_unique().all()
   assert (tables.items['text'].str.len_chars() > 0).all()
   assert tables.interactions.sort('timestamp', 'row').equals(tables.interactions)
-  assert tables.name
+  assert tables.name == NAMES[source].format(tmp_path.name)
   assert tables.licence
 
 
@@ -130,7 +140,6 @@ def test_amazon_reviews(tmp_path, write, name):
     ('B03', 'Unknown product'),
     ('B04', 'Unknown product'),
   ]
-  assert tables.name == 'Amazon Reviews 2023 (All_Beauty)'
   assert tables.notes == {'events_read': 6, 'repeats_left_out': 1, 'items_without_text': 2}
 
 
@@ -303,7 +312,11 @@ _GROUPLENS = 'MovieLens-1M, from https://grouplens.org/datasets/movielens'
     ('yambda', _drop('listens.parquet', 'uid'), 'no column "uid" among timestamp, item_id'),
     ('yambda', _drop('artist*', 'artist_id'), 'artist_item_mapping.parquet: no column "artist_id"'),
     ('yambda', _sequential, r'the sequential layout\); give that of the folder flat'),
-    ('mind', _unlink('behaviors.tsv'), 'no behaviors.tsv; give .* MIND .*, from https://msnews'),
+    (
+      'mind',
+      _unlink('behaviors.tsv'),
+      'no behaviors.tsv; give .* MIND, the Microsoft News Dataset, from https://msnews',
+    ),
     ('mind', _unlink('news.tsv'), 'no news.tsv; give'),
     ('mind', _replace('news.tsv', b'\t[]', b''), '6 columns set apart by tabs, not 8'),
     ('mind', _replace('behaviors.tsv', b'/2019 1', b'.2019 1'), 'row 2 has no valid time'),
