@@ -8,6 +8,7 @@ once, K candidates, L slate length, F candidate features, D query features, M sa
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +26,7 @@ class InputError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-  """Events in the order of (timestamp, source row), at most one per (user, item).
+  """Events in the order of (timestamp, source row), one per (user, item) unless repeats are kept.
 
   Attributes:
     user: [E] int32, index into `user_ids`.
@@ -48,6 +49,12 @@ class Interactions:
   @property
   def num_users(self) -> int:
     return len(self.user_ids)
+
+  @functools.cached_property
+  def has_repeats(self) -> bool:
+    """Whether a user has several events with an item; what they met is then recommended again."""
+    pair = self.user.astype(np.int64) * (int(self.item.max(initial=0)) + 1) + self.item
+    return len(np.unique(pair)) < len(pair)
 
   def reward(self, threshold: float) -> np.ndarray:
     """[E] float32: 1 where the rating reaches `threshold`, and everywhere without ratings."""

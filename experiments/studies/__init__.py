@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _MODULES = {
   'text_or_id': 'experiments.studies.text_or_id',
   'ranking_objectives': 'experiments.studies.ranking_objectives',
+  'user_towers': 'experiments.studies.user_towers',
   'tuning': 'experiments.studies.tuning',
   'rolling_cuts': 'experiments.studies.rolling_cuts',
   'baselines': 'experiments.studies.baselines',

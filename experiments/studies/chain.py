@@ -34,6 +34,12 @@ def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
   ) | ranking_comparison.unseen_per_query(config, dataset, model)
 
 
+def next_item_ranking(config: Config, root: Path) -> Mapping[str, Values]:
+  """Trains the one variant of `finetune.variants` and ranks the next item."""
+  dataset, model = two_tower(config, root)
+  return ranking_comparison.next_item_per_query(config, dataset, model)
+
+
 def encoder_tuning(config: Config, root: Path) -> Mapping[str, Values]:
   """Ranks the next item and items by their training events, and says what tuning costs."""
   workdir, dataset = _run(config, _TRAINED, root)

@@ -161,7 +161,7 @@ def _of_share(
     """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
     return asked.user, full_ranking.rank_targets(
-      lambda part: _score(model, part.history, part.rewards),
+      functools.partial(next_item.answer, model),
       asked,
       np.ones(dataset.items.num_items, bool),
     )
@@ -208,6 +208,3 @@ def _trained(
   model = nnx.view(parts.merge(*chosen), deterministic=True)
   next_item.complete(model, text)
   return model
-
-
-_score = nnx.jit(next_item.score)

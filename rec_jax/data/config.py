@@ -35,6 +35,8 @@ class DataConfig:
       each user before the cut, 'global_time' the first after a cut for all, 'random_ratio' some of
       each user, 'cold_user' and 'cold_item' whole users and items; see `data.split_protocols`.
     min_events: users with fewer events before the cut are not ranked.
+    repeats: keep events with an item that the user met before; models then learn to recommend it
+      again, and are judged with all items as candidates. Without, the first of them stays.
     drop_duplicates: keep the first of duplicate rows instead of stopping at them.
   """
 
@@ -56,4 +58,5 @@ class DataConfig:
   cut: float = 0.7
   split: str = 'leave_last'
   min_events: int = 5
+  repeats: bool = False
   drop_duplicates: bool = False

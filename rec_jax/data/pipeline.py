@@ -11,7 +11,7 @@ import grain
 import numpy as np
 
 from rec_jax.data.sequence_augmentation import crop, hide, reorder
-from rec_jax.data.splits import Histories
+from rec_jax.data.splits import Histories, since_first
 
 # Examples whose order is a permutation in memory; that of more is computed index by index, which
 # takes a microsecond each.
@@ -70,21 +70,23 @@ def history_batches(
 
   Returns:
     Dictionaries of `items` [B, L + 1] int32 (item index + 1 in order of time, padded with 0 at the
-    end), `rewards` [B, L + 1] int32, and `history` [B, L + 1] int32, `items` with 0 also where an
-    event is hidden from the model that predicts it.
+    end), `rewards` [B, L + 1] int32, `times` [B, L + 1] int32, seconds from the first event of a
+    row to each, and `history` [B, L + 1] int32, `items` with 0 also where an event is hidden from
+    the model that predicts it.
   """
   users = np.flatnonzero(histories.lengths > 0).astype(np.int32)
   time, rewards = timestamp[histories.events], reward[histories.events].astype(np.int32)
 
   def windows(index: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     items = np.zeros((len(index), length), np.int32)
-    liked = np.zeros((len(index), length), np.int32)
+    liked, times = np.zeros_like(items), np.zeros(items.shape, np.int64)
     for row, user in enumerate(users[index]):
       begin, end = histories.offsets[user], histories.offsets[user + 1]
       events = begin + _augmented(rng, time[begin:end], length, augmentation)
       items[row, : len(events)] = histories.items[events] + 1
       liked[row, : len(events)] = rewards[events]
-    return _varied(rng, items, liked, augmentation)
+      times[row, : len(events)] = time[events]
+    return _varied(rng, items, liked, times, augmentation)
 
   return shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(READ)
 
@@ -119,7 +121,11 @@ def shuffled(num_examples: int, batch_size: int, seed: int) -> grain.MapDataset:
 
 
 def _varied(
-  rng: np.random.Generator, items: np.ndarray, rewards: np.ndarray, augmentation: Augmentation
+  rng: np.random.Generator,
+  items: np.ndarray,
+  rewards: np.ndarray,
+  times: np.ndarray,
+  augmentation: Augmentation,
 ) -> dict[str, np.ndarray]:
   """Crops, reorders and hides events of windows [B, L + 1]."""
   width = items.shape[1]
@@ -131,7 +137,14 @@ def _varied(
     for x in (items, rewards)
   )
   hidden = hide(rng, lengths, width, augmentation.max_mask_rate)
-  return {'items': items, 'rewards': rewards, 'history': np.where(hidden, 0, items)}
+  # Events that change places leave their times: those of a row only rise.
+  place = np.minimum(start[:, None] + np.arange(width), width - 1)
+  return {
+    'items': items,
+    'rewards': rewards,
+    'times': since_first(np.take_along_axis(times, place, axis=1), lengths),
+    'history': np.where(hidden, 0, items),
+  }
 
 
 def _augmented(

@@ -184,6 +184,25 @@ def take_before(interactions: Interactions, num_events: int) -> Interactions:
   )
 
 
+def first_of_pairs(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+  """Positions in users [E] and items [E] at which a pair of both comes first, in their order."""
+  return np.sort(np.unique(np.stack([user, item]), axis=1, return_index=True)[1])
+
+
+def first_meetings(interactions: Interactions, num_before: int) -> tuple[Interactions, int]:
+  """First events of each user and item, and how many of them are among the first `num_before`."""
+  kept = first_of_pairs(interactions.user, interactions.item)
+  rating = interactions.rating
+  first = dataclasses.replace(
+    interactions,
+    user=interactions.user[kept],
+    item=interactions.item[kept],
+    timestamp=interactions.timestamp[kept],
+    rating=None if rating is None else rating[kept],
+  )
+  return first, int(np.searchsorted(kept, num_before))
+
+
 def histories(interactions: Interactions, event_mask: np.ndarray) -> Histories:
   """The events of every user for which `event_mask` [E] is True, in order of time."""
   events = np.flatnonzero(event_mask)
@@ -203,6 +222,21 @@ def gather_windows(
   windows = np.zeros(position.shape, np.int32)
   windows[valid] = items[position[valid]] + 1
   return windows
+
+
+def since_first(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+  """[R, L] int32, seconds from the first of `lengths` [R] events to each at `times` [R, L] int64.
+
+  Padding behind them is 0, and more than 2^31 - 1 seconds are as many.
+  """
+  seconds = np.where(np.arange(times.shape[1]) < lengths[:, None], times - times[:, :1], 0)
+  return np.minimum(seconds, np.iinfo(np.int32).max).astype(np.int32)
+
+
+def gather_times(times: np.ndarray, start: np.ndarray, end: np.ndarray, length: int) -> np.ndarray:
+  """[R, L] int32, `since_first` of times[start : end] in each row, as `gather_windows`."""
+  position = np.minimum(start[:, None] + np.arange(length), len(times) - 1)
+  return since_first(times[position], np.minimum(end - start, length))
 
 
 def _refuse_empty(parts: Parts, protocol: str) -> None:

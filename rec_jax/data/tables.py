@@ -23,7 +23,7 @@ class Tables:
     name: what the data set is called in reports.
     interactions: columns user_id and item_id (String), timestamp (Int64, seconds since 1970), row
       (Int64, orders events of the same timestamp) and, where feedback is explicit, rating
-      (Float32); at most one row per (user_id, item_id).
+      (Float32); one row per (user_id, item_id) unless `data.repeats` keeps more.
     items: columns item_id and text (String); text is never empty.
     licence: the terms under which the data may be used.
     notes: what a reader of the numbers must know, such as how many rows were left out.
@@ -66,7 +66,8 @@ def take_first(tables: Tables, share: float) -> Tables:
 def read_tables(config: DataConfig) -> Tables:
   """Reads and checks a user's own tables.
 
-  Of several events of a user with the same item the first one stays; the notes count the others.
+  Of several events of a user with the same item the first one stays and the notes count the
+  others, unless `repeats` keeps them all.
 
   Args:
     config: names the two files and their columns.
@@ -82,18 +83,20 @@ def read_tables(config: DataConfig) -> Tables:
   unique = _without_duplicates(events, config)
   _require_several_users(unique, config)
   _require_known_items(unique, items, config)
-  first = unique.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
-  _warn_of_lost_order(unique, first, config)
+  kept = unique
+  if not config.repeats:
+    kept = unique.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
+  _warn_of_lost_order(unique, kept, config)
   return Tables(
     name=Path(config.interactions).stem,
-    interactions=first.drop('source_row', 'time', 'quantity', strict=False),
+    interactions=kept.drop('source_row', 'time', 'quantity', strict=False),
     items=items,
     licence='as stated by the owner of the files',
     notes={
       'events_read': len(raw),
       'events_without_quantity_left_out': len(raw) - len(events),
       'duplicates_left_out': len(events) - len(unique),
-      'repeats_left_out': len(unique) - len(first),
+      'repeats_left_out': len(unique) - len(kept),
       'text_columns': ', '.join(chosen),
     },
   )
@@ -206,7 +209,8 @@ def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataC
     )
   if 2 * len(first) < len(events):
     logger.warning(
-      '%s: %d of %d events are left out: they repeat an item of the same user (%d users, %d items)',
+      '%s: %d of %d events are left out: they repeat an item of the same user (%d users, %d '
+      'items); --config.data.repeats=True keeps them',
       *(config.interactions, len(events) - len(first), len(events)),
       *(events['user_id'].n_unique(), events['item_id'].n_unique()),
     )

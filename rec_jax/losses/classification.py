@@ -29,6 +29,22 @@ def binary_cross_entropy(
   return holds + (1 - labels) * jax.nn.softplus(logits)
 
 
+def calibration_weight(rate: ArrayLike, calibration: ArrayLike) -> jax.Array:
+  """β, how much a label of 1 counts in gBCE (Petrov & Macdonald 2023, eq. 9 and 12).
+
+  Of the pairs with label 0 a share α is drawn. log σ(logit)^β of a label of 1 is β log σ(logit);
+  with β = α the optimum is σ(logit) = P whatever α, with β = 1 it is P / (P + α (1 - P)), too high.
+
+  Args:
+    rate: [...], α: how often the negatives of a pair bring an item on average.
+    calibration: t in [0, 1], which goes from β = 1 to β = α on a straight line.
+
+  Returns:
+    [...], t (α - 1) + 1.
+  """
+  return jnp.asarray(calibration) * (jnp.asarray(rate) - 1) + 1
+
+
 def squared_error(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
   """(y - σ(logit))², the score of Brier (1950) of one outcome; no likelihood, so no minus sign.
 

@@ -11,7 +11,8 @@ from jax.typing import ArrayLike
 
 from rec_jax.models.linear_path import Buffer
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.models.two_tower import TwoTower, last_user_vector
+from rec_jax.models.two_tower import TwoTower
+from rec_jax.models.user_towers import last_user_vector
 
 
 class TextClassifier(nnx.Module):
@@ -43,11 +44,12 @@ class HistoryClassifier(nnx.Module):
     self,
     history: jax.Array,
     rewards: jax.Array,
+    times: jax.Array,
     features: jax.Array,
     rngs: nnx.Rngs | None = None,
   ) -> jax.Array:
-    """Logits [B, C] of histories [B, L] with rewards [B, L], as in `UserTower`, and [B, F]."""
-    users = self.towers.users(self.towers.items(rngs=rngs), history, rewards, rngs)
+    """Logits [B, C] of histories [B, L] with rewards and times, as in `UserTower`, and [B, F]."""
+    users = self.towers.users(self.towers.items(rngs=rngs), history, rewards, times, rngs)
     scaled = (features - self.mean[...]) / self.spread[...]
     return self.head(jnp.concatenate([last_user_vector(users, history), scaled], axis=1))
 
@@ -60,11 +62,16 @@ class EventClassifier(nnx.Module):
     self.head = nnx.Linear(3 * towers.items.dim, num_classes, rngs=rngs)
 
   def __call__(
-    self, history: jax.Array, rewards: jax.Array, rngs: nnx.Rngs | None = None
+    self,
+    history: jax.Array,
+    rewards: jax.Array,
+    times: jax.Array,
+    rngs: nnx.Rngs | None = None,
   ) -> jax.Array:
     """Logits [B, L + 1, C] of the events of histories [B, L + 1]; of its own reward none knows."""
     items = self.towers.items(rngs=rngs)
-    users = self.towers.users(items, history[:, :-1], rewards[:, :-1], rngs)
+    before, liked, when = (each[:, :-1] for each in (history, rewards, times))
+    users = self.towers.users(items, before, liked, when, rngs)
     events = items[jnp.maximum(history - 1, 0)]
     # Their product is the inner product by which the towers rank, before it is summed.
     return self.head(jnp.concatenate([users, events, users * events], axis=-1))

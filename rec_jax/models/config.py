@@ -6,6 +6,8 @@ from rec_jax.types import InputError
 
 # Ways to fine-tune the text encoder, see `rec_jax.models.peft`.
 TUNING_METHODS = ('frozen', 'lora', 'dora', 'adapter', 'prefix', 'prompt', 'bias', 'full')
+# What a user tower makes of a history, see `rec_jax.models.user_towers`.
+USER_TOWERS = ('transformer', 'mean', 'gru', 'hstu', 'bert4rec')
 # How the token vectors of a text become one, see `rec_jax.models.text_encoder`.
 POOLINGS = ('mean', 'first', 'last')
 
@@ -129,3 +131,38 @@ class TextEncoderConfig:
   transformer: TransformerConfig = TransformerConfig(
     num_layers=6, num_heads=12, hidden_dim=384, mlp_dim=1536
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTowerConfig:
+  """Sizes of the two towers.
+
+  Attributes:
+    num_items: N.
+    text_dim: H, width of the text vectors; 0 leaves the text out (an id-only model).
+    has_ids: whether items have vectors of their own; without, the text alone places them.
+    dim: D, width of user and item vectors.
+    user_tower: one of `USER_TOWERS`.
+    num_layers: blocks of the user tower, or layers of a recurrent one.
+    num_heads: attention heads of the user tower.
+    history_length: L, events that the user tower sees in training; it reads histories of any
+      length.
+    dropout_rate: in the user tower and on its input.
+    id_dropout_rate: share of items whose id vector is withheld in a training step, so that the
+      text alone learns to place an item (as in DropoutNet, Volkovs et al. 2017).
+    linear_rank: R, directions of the linear path from item to item, which is not trained.
+    temperature: τ, by which user vectors are divided; 0 learns it, from 1 on.
+  """
+
+  num_items: int
+  text_dim: int
+  has_ids: bool = True
+  dim: int = 64
+  user_tower: str = 'transformer'
+  num_layers: int = 1
+  num_heads: int = 4
+  history_length: int = 50
+  dropout_rate: float = 0.3
+  id_dropout_rate: float = 0.1
+  linear_rank: int = 0
+  temperature: float = 1.0

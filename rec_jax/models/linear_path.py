@@ -101,7 +101,7 @@ def _rotation(dim: int, seed: int) -> np.ndarray:
 
 
 def spectrum(user: np.ndarray, item: np.ndarray, num_items: int, rank: int, seed: int) -> Spectrum:
-  """Of events of users [E] and items [E], each pair at most once, by subspace iteration.
+  """Of the pairs that events of users [E] and items [E] make, by subspace iteration.
 
   No matrix of items by items is formed; time is O(E R + (U + N) R^2).
 
@@ -115,6 +115,8 @@ def spectrum(user: np.ndarray, item: np.ndarray, num_items: int, rank: int, seed
   users, user = np.unique(user, return_inverse=True)
   shape = (len(users), num_items)
   seen = scipy.sparse.csr_array((np.ones(len(item)), (user, item)), shape=shape)
+  # A pair of several events counts once.
+  seen.data[:] = 1
   size = min(rank + _OVERSAMPLING, *shape)
   basis = seen.T @ np.random.default_rng((seed, 5)).normal(size=(len(users), size))
   for _ in range(_POWERS):

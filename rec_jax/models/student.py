@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rec_jax.models.config import TransformerConfig
+from rec_jax.models.config import TransformerConfig, TwoTowerConfig
 from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.new_items import NewItems
 from rec_jax.models.text_encoder import mean_pool
 from rec_jax.models.transformer import Transformer
-from rec_jax.models.two_tower import TwoTowerConfig, UserTower, last_user_vector
+from rec_jax.models.user_towers import last_user_vector
+from rec_jax.models.user_towers.transformer import CausalTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Student(nnx.Module):
     self.norm = nnx.LayerNorm(config.text_dim, rngs=rngs)
     self.linear = LinearPath(config.num_items, config.linear_rank)
     self.out = nnx.Linear(config.text_dim, config.dim + config.linear_rank, rngs=rngs)
-    self.users = UserTower(
+    self.users = CausalTransformer(
       TwoTowerConfig(
         num_items=config.num_items,
         text_dim=0,

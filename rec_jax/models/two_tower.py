@@ -1,54 +1,20 @@
 """The two-tower softmax model, P(i|u) = exp(u·M̂(i)) / Σ_j exp(u·M̂(j)).
 
 The item tower M̂ adds a projected text vector and a learnt id vector; items without an id are placed
-by a ridge regression from text to such vectors. The user tower is a causal
-Transformer over the item vectors of the user's history (Kang & McAuley 2018), so that one pass
-over a sequence gives the user vector after each of its prefixes. Beside these D learnt directions
-stand R of a linear item-to-item model, fitted in closed form once the others have been trained.
+by a ridge regression from text to such vectors. The user tower reads the item vectors of the user's
+history, see `rec_jax.models.user_towers`. Beside these D learnt directions stand R of a linear
+item-to-item model, fitted in closed form once the others have been trained.
 """
-
-import dataclasses
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rec_jax.models.config import TransformerConfig
+from rec_jax.models import user_towers
+from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.new_items import NewItems
 from rec_jax.models.text_regression import Moments, regression
-from rec_jax.models.transformer import Transformer
-
-
-@dataclasses.dataclass(frozen=True)
-class TwoTowerConfig:
-  """Sizes of the two towers.
-
-  Attributes:
-    num_items: N.
-    text_dim: H, width of the text vectors; 0 leaves the text out (an id-only model).
-    has_ids: whether items have vectors of their own; without, the text alone places them.
-    dim: D, width of user and item vectors.
-    num_layers: blocks of the user tower.
-    num_heads: attention heads of the user tower.
-    history_length: L, events that the user tower sees.
-    dropout_rate: in the user tower and on its input.
-    id_dropout_rate: share of items whose id vector is withheld in a training step, so that the
-      text alone learns to place an item (as in DropoutNet, Volkovs et al. 2017).
-    linear_rank: R, directions of the linear path from item to item, which is not trained.
-  """
-
-  num_items: int
-  text_dim: int
-  has_ids: bool = True
-  dim: int = 64
-  num_layers: int = 1
-  num_heads: int = 4
-  history_length: int = 50
-  dropout_rate: float = 0.3
-  id_dropout_rate: float = 0.1
-  linear_rank: int = 0
-
 
 # Penalty of the regression that places items without an id, in units of the mean eigenvalue of the
 # Gram matrix of the texts, until one is chosen.
@@ -216,66 +182,19 @@ class ItemTower(nnx.Module):
     return (text - self.text_mean[...]) * self.text_scale[...]
 
 
-class UserTower(nnx.Module):
-  """History to user vector."""
-
-  def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
-    init = nnx.initializers.normal(0.02)
-    # As long as an item vector: layer norms of a vector near zero have gradients without bound.
-    self.start = nnx.Param(nnx.initializers.normal(config.dim**-0.5)(rngs.params(), (config.dim,)))
-    self.reward = nnx.Embed(2, config.dim, embedding_init=init, rngs=rngs)
-    self.dropout = nnx.Dropout(config.dropout_rate)
-    self.transformer = Transformer(
-      TransformerConfig(
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        hidden_dim=config.dim,
-        mlp_dim=2 * config.dim,
-        dropout_rate=config.dropout_rate,
-        causal=True,
-        positions='alibi',
-        norm_first=True,
-        norm_epsilon=1e-6,
-      ),
-      rngs=rngs,
-    )
-    self.norm = nnx.LayerNorm(config.dim, rngs=rngs)
-
-  def __call__(
-    self,
-    item_vectors: jax.Array,
-    history: jax.Array,
-    rewards: jax.Array,
-    rngs: nnx.Rngs | None = None,
-  ) -> jax.Array:
-    """User vectors after every prefix of a history.
-
-    Args:
-      item_vectors: [N, D].
-      history: [B, L] int32, item index + 1 in order of time, 0 for padding at the end.
-      rewards: [B, L] int32, 1 where the user liked the item, else 0.
-      rngs: stream `dropout`, needed only in training.
-
-    Returns:
-      [B, L + 1, D]: position 0 is the user of whom nothing is known, position t has seen t items.
-    """
-    events = item_vectors[jnp.maximum(history - 1, 0)] + self.reward(rewards)
-    events = jnp.where(history[..., None] > 0, events, 0.0)
-    start = jnp.broadcast_to(self.start[...], (len(history), 1, events.shape[-1]))
-    x = self.dropout(jnp.concatenate([start, events], axis=1), rngs=rngs)
-    mask = jnp.pad(history > 0, ((0, 0), (1, 0)), constant_values=True)
-    return self.norm(self.transformer(x, mask, rngs))
-
-
 class TwoTower(nnx.Module):
   """Both towers; logits are inner products."""
 
   def __init__(self, config: TwoTowerConfig, *, rngs: nnx.Rngs):
     self.items = ItemTower(config, rngs=rngs)
-    self.users = UserTower(config, rngs=rngs)
+    self.users = user_towers.make(config, rngs=rngs)
 
   def encode_users(
-    self, item_vectors: jax.Array, history: jax.Array, rewards: jax.Array
+    self,
+    item_vectors: jax.Array,
+    history: jax.Array,
+    rewards: jax.Array,
+    times: jax.Array | None = None,
   ) -> jax.Array:
     """User vectors after the whole of each history.
 
@@ -283,17 +202,11 @@ class TwoTower(nnx.Module):
       item_vectors: [N, D + R] of `ItemTower.vectors`.
       history: [B, L] as in `UserTower`.
       rewards: [B, L] likewise.
+      times: [B, L] likewise, for towers that read them.
 
     Returns:
       [B, D + R].
     """
-    learnt = self.users(item_vectors[:, : self.items.dim], history, rewards)
-    return jnp.concatenate(
-      [last_user_vector(learnt, history), self.items.linear.users(history)], axis=1
-    )
-
-
-def last_user_vector(user_vectors: jax.Array, history: jax.Array) -> jax.Array:
-  """[B, D], the vector after the whole of each history [B, L], out of [B, L + 1, D]."""
-  length = (history > 0).sum(1)
-  return jnp.take_along_axis(user_vectors, length[:, None, None], axis=1)[:, 0]
+    learnt = item_vectors[:, : self.items.dim]
+    vectors = user_towers.after_whole(self.users, learnt, history, rewards, times)
+    return jnp.concatenate([vectors, self.items.linear.users(history)], axis=1)

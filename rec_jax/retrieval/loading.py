@@ -8,7 +8,7 @@ import numpy as np
 
 from rec_jax.bandits import item_prior
 from rec_jax.bandits.item_prior import ItemPrior
-from rec_jax.data import item_labels
+from rec_jax.data import item_labels, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.retrieval import placement
 from rec_jax.retrieval.catalogue import Catalogue
@@ -63,7 +63,8 @@ def load(workdir: str | os.PathLike[str], name: str | None) -> Loaded:
 
 def _prior(dataset: Dataset, positive_rating: float) -> ItemPrior:
   """As the stage `explore` has it of the whole catalogue: of the events before the cut."""
-  before, events = slice(dataset.split.num_before), dataset.interactions
+  events, number = splits.first_meetings(dataset.interactions, dataset.split.num_before)
+  before = slice(number)
   reward = events.reward(positive_rating)[before]
   num_users = len(np.unique(events.user[before]))
   return item_prior.of_events(events.item[before], reward, num_users, dataset.items.num_items)

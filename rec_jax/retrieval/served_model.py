@@ -16,7 +16,7 @@ from rec_jax.models.baselines import ease
 from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.new_items import NewItems
 from rec_jax.models.student import Student
-from rec_jax.models.two_tower import UserTower, last_user_vector
+from rec_jax.models.user_towers import UserTower, after_whole
 from rec_jax.retrieval import placement
 from rec_jax.tasks.next_item import TwoTowerModel
 from rec_jax.types import InputError
@@ -49,8 +49,8 @@ class ServedModel(nnx.Module):
     table = self.vectors[...][jnp.maximum(history - 1, 0)][..., : self.dim]
     place = jnp.arange(1, history.size + 1).reshape(history.shape)
     local = jnp.where(history > 0, place, 0)
-    learnt = self.users(table.reshape(-1, self.dim), local, rewards)
-    return jnp.concatenate([last_user_vector(learnt, local), self.linear.users(history)], axis=1)
+    learnt = after_whole(self.users, table.reshape(-1, self.dim), local, rewards)
+    return jnp.concatenate([learnt, self.linear.users(history)], axis=1)
 
   def score(self, history: jax.Array, rewards: jax.Array, met: jax.Array) -> jax.Array:
     """[B, C] logits, as `score` of the task that trained the model gives them.
@@ -75,8 +75,9 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
     capacity: at least N.
 
   Raises:
-    InputError: the model has another number of items.
+    InputError: the model has another number of items, or its user tower reads times.
   """
+  users: UserTower
   if isinstance(model, Student):
     users, linear, new, has_id = model.users, model.linear, model.new, model.has_id[...]
     vectors = _student_vectors(model)
@@ -84,6 +85,11 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
     towers = model.towers
     users, linear, new = towers.users, towers.items.linear, towers.items.new
     vectors, has_id = _tower_vectors(model), towers.items.has_id[...]
+  if users.reads_times:
+    raise InputError(
+      f'the user tower of the model, {type(users).__name__}, reads times, which no request gives: '
+      'serve the student, or a teacher with another --config.finetune.user_tower'
+    )
   if len(vectors) != number:
     raise InputError(
       f'the model knows {len(vectors)} items and the catalogue has {number}: give those of one run'

@@ -11,10 +11,11 @@ from rec_jax.data.text_augmentation import VARIANTS
 from rec_jax.data.text_batches import LAYOUTS
 from rec_jax.losses.adversarial import METHODS
 from rec_jax.models.compute import DTYPES
-from rec_jax.models.config import POOLINGS, TUNING_METHODS, TextEncoderConfig
+from rec_jax.models.config import POOLINGS, TUNING_METHODS, USER_TOWERS, TextEncoderConfig
 from rec_jax.runs.config import Config, flatten
 from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, PRETRAIN_OBJECTIVES
 from rec_jax.tasks.encoder_sizes import sizes
+from rec_jax.tasks.negatives import NEGATIVES
 from rec_jax.tasks.objectives import OBJECTIVES
 from rec_jax.training.optimizers import OPTIMIZERS, SCHEDULES
 from rec_jax.types import InputError
@@ -36,6 +37,7 @@ def check(config: Config) -> None:
   _check_variants(config)
   _check_heads(config)
   _check_encoder_ends(config)
+  _check_chunks(config)
   _check_pretraining(config)
 
 
@@ -144,25 +146,22 @@ _LIMITS = {
   # One event to train on, one to validate, one to test.
   'data.min_events': _Limit(3, _LARGE),
   'finetune.max_warm_loss': _Limit(0, 1),
-  'pretrain.mask_rate': _Limit(0, 1, open_low=True),
+  **dict.fromkeys(('pretrain.mask_rate', 'finetune.mask_rate'), _Limit(0, 1, open_low=True)),
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
-  'pretrain.temperature': _FACTOR,
+  **dict.fromkeys(('pretrain.temperature', 'finetune.temperature'), _FACTOR),
   'num_sampled_negatives': _COUNT_OR_NONE,
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'finetune.num_layers': _Limit(1, 100),
   'finetune.linear_rank': _Limit(0, 10_000),
-  'finetune.dropout_rate': _DROPPED,
-  'finetune.id_dropout_rate': _DROPPED,
-  'finetune.max_drop_rate': _SHARE,
-  'finetune.recent_window_rate': _SHARE,
-  'finetune.max_crop_rate': _SHARE,
-  'finetune.max_mask_rate': _SHARE,
-  'finetune.max_reorder_rate': _SHARE,
+  **dict.fromkeys(('finetune.dropout_rate', 'finetune.id_dropout_rate'), _DROPPED),
+  **dict.fromkeys(('max_drop_rate', 'recent_window_rate', 'max_crop_rate'), _SHARE),
+  **dict.fromkeys(('max_mask_rate', 'max_reorder_rate', 'finetune.calibration'), _SHARE),
   'finetune.consistency_weight': _FACTOR,
   'finetune.adversary_radius': _POSITIVE_FACTOR,
-  'finetune.num_negatives': _ROWS,
+  **dict.fromkeys(('num_negatives', 'hard_factor', 'memory_size'), _ROWS),
+  'finetune.softmax_chunk': _COUNT_OR_NONE,
   'finetune.patience': _COUNT_OR_NONE,
   'finetune.num_validation_users': _COUNT,
   'finetune.encoder_start': _COUNT_OR_NONE,
@@ -220,7 +219,9 @@ _WORDS = {
   'pretrain.layout': LAYOUTS,
   'pretrain.dtype': DTYPES,
   'finetune.encoder_method': TUNING_METHODS,
+  'finetune.user_tower': USER_TOWERS,
   'finetune.objective': OBJECTIVES,
+  'finetune.negatives': NEGATIVES,
   'finetune.adversary': METHODS,
   **dict.fromkeys((f'{stage}.optimizer' for stage in _TRAINED), OPTIMIZERS),
   **dict.fromkeys((f'{stage}.schedule' for stage in _TRAINED), SCHEDULES),
@@ -262,6 +263,14 @@ def _check_encoder_ends(config: Config) -> None:
       f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
       f'finetune.num_steps={num_steps}; lower them, or set '
       '--config.finetune.encoder_method=frozen'
+    )
+
+
+def _check_chunks(config: Config) -> None:
+  if config.finetune.softmax_chunk and config.finetune.consistency_weight:
+    raise InputError(
+      f'finetune.softmax_chunk is {config.finetune.softmax_chunk}, and what R-Drop compares is the '
+      'whole softmax; set --config.finetune.softmax_chunk or consistency_weight to 0'
     )
 
 

@@ -153,10 +153,10 @@ def count_row(
 
 
 def validation_rows(
-  stage: str, subject: str, metric: str, state: TrainState, num_users: int
+  stage: str, subject: str, metric: str, state: TrainState, num_users: int, excluded: str
 ) -> list[dict[str, Any]]:
   """The step that validation chose, and the value of the metric that chose it."""
-  protocol = 'validation event of each ranked user, whole catalogue, seen items excluded'
+  protocol = f'validation event of each ranked user, whole catalogue, {excluded}'
   values = {metric: float(state.best_value), 'best_step': int(state.best_step)}
   return [
     count_row(stage, subject, name, value, num_users, protocol) for name, value in values.items()

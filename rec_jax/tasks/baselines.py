@@ -14,9 +14,10 @@ from rec_jax.tasks.random_search import Trial
 
 
 def training_events(dataset: Dataset) -> Events:
-  """What baselines are fitted to, whatever the protocol of the split."""
-  chosen = splits.training_events(dataset.interactions, dataset.split)
+  """What baselines are fitted to, whatever the protocol of the split: pairs, not their repeats."""
   interactions = dataset.interactions
+  chosen = np.flatnonzero(splits.training_events(interactions, dataset.split))
+  chosen = chosen[splits.first_of_pairs(interactions.user[chosen], interactions.item[chosen])]
   return Events(
     interactions.user[chosen],
     interactions.item[chosen],
@@ -33,7 +34,7 @@ def fit(name: str, events: Events, settings: Settings, seed: int) -> Score:
 
 
 def ndcg(score: Score, asked: Queries, num_items: int) -> float:
-  """Mean NDCG@10 of queries over the whole catalogue, seen items excluded."""
+  """Mean NDCG@10 of queries over the whole catalogue, less what `asked` excludes."""
   ranked = full_ranking.rank_targets(score, asked, np.ones(num_items, bool))
   return float(ranked['ndcg@10'].mean())
 

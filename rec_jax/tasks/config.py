@@ -78,8 +78,12 @@ class FinetuneConfig:
     variants: which models are trained, separated by commas: 'teacher' knows items by text and id,
       'id_only' and 'text_only' by one of them. Later stages build on the teacher.
     dim: D, width of user and item vectors.
-    num_layers: blocks of the user tower.
+    user_tower: what reads the events of a history, one of `USER_TOWERS` of `rec_jax.models.config`:
+      'transformer' (causal, SASRec), 'mean', 'gru' (GRU4Rec), 'hstu', 'bert4rec' (bidirectional).
+    num_layers: blocks of the user tower, or layers of 'gru'; 'mean' has none.
     num_heads: attention heads of the user tower.
+    mask_rate: share of the events of a history that 'bert4rec' has to fill in.
+    temperature: τ of the softmax, exp(u·M̂(i)) with u divided by τ; 0 learns it, from 1 on.
     history_length: L, events that the user tower sees.
     linear_rank: R, directions of the linear path from item to item that is put beside what was
       learnt; 0 leaves it out.
@@ -89,7 +93,15 @@ class FinetuneConfig:
     batch_size: histories a step.
     num_predictions: events a step that are predicted, drawn from the batch.
     objective: what is descended on them, one of `objectives.OBJECTIVES`.
-    num_negatives: K, items that are drawn for each of them; 'softmax' needs none.
+    negatives: which items all objectives but 'softmax' compare them with, one of
+      `negatives.NEGATIVES`: 'uniform', 'popularity', 'in_batch', 'mixed', 'memory' or 'hard'.
+    num_negatives: K, items that are drawn for each of them, or for all by 'mixed'.
+    hard_factor: of how many times K draws 'hard' takes the K with the highest logits.
+    memory_size: events of earlier steps whose items 'memory' compares with.
+    calibration: t of 'gbce', from 0, plain binary cross-entropy, to 1, where its probabilities are
+      right.
+    softmax_chunk: items that 'softmax' sums over at a time, so that a large catalogue takes less
+      memory; 0 for all.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the towers.
@@ -127,8 +139,11 @@ class FinetuneConfig:
 
   variants: str = 'teacher,id_only'
   dim: int = 64
+  user_tower: str = 'transformer'
   num_layers: int = 1
   num_heads: int = 4
+  mask_rate: float = 0.2
+  temperature: float = 1.0
   history_length: int = 50
   linear_rank: int = 512
   dropout_rate: float = 0.3
@@ -137,7 +152,12 @@ class FinetuneConfig:
   batch_size: int = 16
   num_predictions: int = 400
   objective: str = 'softmax'
+  negatives: str = 'uniform'
   num_negatives: int = 100
+  hard_factor: int = 10
+  memory_size: int = 2000
+  calibration: float = 0.75
+  softmax_chunk: int = 0
   optimizer: str = 'adamw'
   schedule: str = 'cosine'
   learning_rate: float = 2e-3

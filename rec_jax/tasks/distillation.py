@@ -129,7 +129,7 @@ def task(
   asked = events.validation_queries(dataset, finetune, positive_rating, seed)
   graphdef, lesson = _lesson(teacher, dataset, config.num_corpus, seed)
   student = _untrained(teacher, dataset, config, finetune, seed)
-  users = _teacher_users(teacher, lesson.item_vectors, asked.history, asked.rewards)
+  users = _teacher_users(teacher, lesson.item_vectors, asked.history, asked.rewards, asked.times)
   width = teacher.towers.items.dim
   learnt = lesson.item_vectors[:, :width], users[:, :width]
   start_from(student, *learnt, lesson.text_vectors, teacher.towers.items.linear)
@@ -170,14 +170,14 @@ def losses(
   del phase
   towers: TwoTower = nnx.view(nnx.merge(teacher, lesson.towers, copy=True), deterministic=True)
   pick, draw = jax.random.split(key)
-  history, rewards = batch['history'][:, :-1], batch['rewards'][:, :-1]
+  history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
   positions = events.choose_positions(pick, batch['items'], config.num_predictions)
   texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
 
   known, linear, dim = student.has_id[...], towers.items.linear, towers.items.dim
   item_vectors, taught_vectors = student.id.embedding[...], lesson.item_vectors[:, :dim]
   users = events.rows_of(student.users(item_vectors, history, rewards), positions)
-  taught = events.rows_of(towers.users(taught_vectors, history, rewards), positions)
+  taught = events.rows_of(towers.users(taught_vectors, history, rewards, times), positions)
   # The linear path is the same for both.
   direct = events.rows_of(linear.users_after_prefixes(history), positions)
   direct_logits = direct @ lesson.item_vectors[:, dim:].T
@@ -199,10 +199,14 @@ def losses(
 
 @nnx.jit
 def _teacher_users(
-  teacher: TwoTowerModel, item_vectors: jax.Array, history: ArrayLike, rewards: ArrayLike
+  teacher: TwoTowerModel,
+  item_vectors: jax.Array,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  times: ArrayLike,
 ) -> jax.Array:
-  history, rewards = jnp.asarray(history), jnp.asarray(rewards)
-  return teacher.towers.encode_users(item_vectors, history, rewards)
+  given = (jnp.asarray(each) for each in (history, rewards, times))
+  return teacher.towers.encode_users(item_vectors, *given)
 
 
 _score = nnx.jit(score)
@@ -262,7 +266,8 @@ def _validation(
 
   Agreement selects the best: it is what is trained, and varies far less than NDCG between steps.
   """
-  taught = jax.nn.log_softmax(_teacher_score(teacher, asked.history, asked.rewards))
+  logits = _teacher_score(teacher, asked.history, asked.rewards, times=asked.times)
+  taught = jax.nn.log_softmax(logits)
 
   @jax.jit
   def agreement(logits: jax.Array) -> jax.Array:
@@ -270,8 +275,12 @@ def _validation(
     return -jnp.mean(jnp.sum(jnp.exp(taught) * (taught - log_prob), axis=1))
 
   def validate(student: Student) -> dict[str, float]:
-    score = functools.partial(_score, nnx.view(student, deterministic=True))
-    logits = score(asked.history, asked.rewards)
+    student = nnx.view(student, deterministic=True)
+
+    def score(part: Queries) -> jax.Array:
+      return _score(student, part.history, part.rewards)
+
+    logits = score(asked)
     ranked = events.ranking_metrics(score, asked, num_items)
     return {'agreement': float(agreement(logits)), **ranked}
 

@@ -1,12 +1,9 @@
 """What tasks on histories share: batches, which events are predicted, and validation by ranking."""
 
-from collections.abc import Callable
-
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
@@ -15,6 +12,7 @@ from rec_jax.data.splits import histories
 from rec_jax.models import new_items
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
+from rec_jax.tasks.negatives import Catalogue
 
 
 def training_batches(
@@ -51,6 +49,24 @@ def log_popularity(dataset: Dataset) -> jax.Array:
   return jnp.asarray(new_items.log_popularity(item, time, dataset.items.num_items))
 
 
+def catalogue(dataset: Dataset, config: FinetuneConfig) -> Catalogue:
+  """What negatives are drawn by.
+
+  A step sees of each history a window of at most L + 1 events, so that an event of a longer one is
+  predicted as much less often; where in a history windows lie is taken for uniform.
+  """
+  chosen = splits.training_events(dataset.interactions, dataset.split)
+  user, item = dataset.interactions.user[chosen], dataset.interactions.item[chosen]
+  length = np.maximum(np.bincount(user, minlength=dataset.interactions.num_users), 1)
+  weight = np.minimum(length, config.history_length + 1) / length
+  seen = np.bincount(item, weight[user], minlength=dataset.items.num_items)
+  return Catalogue(
+    known=jnp.asarray(dataset.split.trained_items),
+    counts=jnp.asarray(np.bincount(item, minlength=dataset.items.num_items), jnp.int32),
+    frequency=jnp.asarray(seen / seen.sum(), jnp.float32),
+  )
+
+
 def choose_positions(key: jax.Array, items: jax.Array, count: int) -> jax.Array:
   """Flat positions [count] of events in a batch [B, L + 1], at random, padding only if need be."""
   order = jax.random.uniform(key, (items.size,)) + (items.reshape(-1) > 0)
@@ -75,16 +91,14 @@ def validation_queries(
 
 
 def ranking_metrics(
-  score: Callable[[ArrayLike, ArrayLike], jax.Array], asked: full_ranking.Queries, num_items: int
+  score: full_ranking.Score, asked: full_ranking.Queries, num_items: int
 ) -> dict[str, float]:
   """Mean NDCG@10 and recall@10 of queries over the whole catalogue.
 
   Args:
-    score: (history [B, L], rewards [B, L]) -> [B, N].
+    score: the model.
     asked: Q queries.
     num_items: N.
   """
-  ranked = full_ranking.rank_targets(
-    lambda part: score(part.history, part.rewards), asked, np.ones(num_items, bool)
-  )
+  ranked = full_ranking.rank_targets(score, asked, np.ones(num_items, bool))
   return {name: float(ranked[name].mean()) for name in ('ndcg@10', 'recall@10')}

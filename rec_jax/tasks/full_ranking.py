@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.data.splits import gather_windows, histories
+from rec_jax.data.splits import gather_times, gather_windows, histories
 from rec_jax.evaluation import ranking
 from rec_jax.evaluation.ranking import Places
+from rec_jax.types import Interactions
 
 # Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
 _CHUNK = 256
@@ -23,18 +24,22 @@ class Queries:
   Attributes:
     history: [Q, L] int32, item index + 1 in order of time, 0 for padding at the end.
     rewards: [Q, L] int32, 1 where the user liked the item.
+    times: [Q, L] int32, seconds from the first event of a history to each.
     target: [Q] int32, the item of the event to predict.
     user: [Q] int32.
     seen_offsets: [Q + 1] int64, into `seen_items`.
     seen_items: items of all events of the user before the one to predict.
+    repeats: whether items that the user met are recommended again.
   """
 
   history: np.ndarray
   rewards: np.ndarray
+  times: np.ndarray
   target: np.ndarray
   user: np.ndarray
   seen_offsets: np.ndarray
   seen_items: np.ndarray
+  repeats: bool = False
 
   def __len__(self) -> int:
     return len(self.target)
@@ -46,10 +51,12 @@ class Queries:
     return Queries(
       self.history[rows],
       self.rewards[rows],
+      self.times[rows],
       self.target[rows],
       self.user[rows],
       np.concatenate([[0], np.cumsum(size)]),
       np.concatenate(seen),
+      self.repeats,
     )
 
   def per_user(self, values: np.ndarray) -> np.ndarray:
@@ -59,8 +66,13 @@ class Queries:
     return np.stack([np.bincount(place, row) / count for row in values])
 
   def unseen(self, num_items: int) -> np.ndarray:
-    """[Q, N] bool, the candidates of each query: what the user has no event with so far."""
+    """[Q, N] bool, the candidates of each query: what the user has no event with so far.
+
+    Where events repeat, these are all items.
+    """
     mask = np.ones((len(self), num_items), bool)
+    if self.repeats:
+      return mask
     row = np.repeat(np.arange(len(self)), np.diff(self.seen_offsets))
     mask[row, self.seen_items] = False
     return mask
@@ -88,11 +100,18 @@ def queries(dataset: Dataset, events: np.ndarray, length: int, threshold: float)
   return Queries(
     history=gather_windows(everything.items, start, end, length),
     rewards=np.maximum(gather_windows(liked, start, end, length) - 1, 0),
+    times=gather_times(interactions.timestamp[everything.events], start, end, length),
     target=interactions.item[events],
     user=user,
     seen_offsets=np.concatenate([[0], np.cumsum(end - begin)]),
     seen_items=everything.items[seen],
+    repeats=interactions.has_repeats,
   )
+
+
+def excluded(interactions: Interactions) -> str:
+  """Whether seen items are candidates, as protocols say it."""
+  return 'seen items included' if interactions.has_repeats else 'seen items excluded'
 
 
 # Queries to scores [Q, N].
@@ -108,7 +127,7 @@ def rank_targets(
   num_negatives: int | None = None,
   seed: int = 0,
 ) -> dict[str, np.ndarray]:
-  """Ranks the candidates that the user has not seen and looks where the target stands.
+  """Ranks the candidates that are open to the user and looks where the target stands.
 
   Args:
     score: the model.

@@ -15,7 +15,7 @@ from flax import nnx
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
-from rec_jax.data.splits import Histories, gather_windows
+from rec_jax.data.splits import Histories, gather_times, gather_windows
 from rec_jax.models import encoding
 from rec_jax.models.classifiers import EventClassifier, HistoryClassifier
 from rec_jax.models.text_encoder import TextEncoder
@@ -103,7 +103,8 @@ def likes(
   user = np.repeat(np.arange(len(number)), number)
   place = np.arange(len(user)) - np.repeat(np.cumsum(number) - number, number)
   start = past.offsets[user] + place * length
-  learnt = _windows(past, reward, user, start, start, length)
+  time = interactions.timestamp
+  learnt = _windows(past, reward, time, user, start, start, length)
   train, held_out = hold_out(_of_both(learnt, LIKES), seed)
   every = splits.histories(interactions, np.ones(interactions.num_events, bool))
   before = np.bincount(interactions.user[: split.num_before], minlength=interactions.num_users)
@@ -119,7 +120,7 @@ def likes(
     trainable=nnx.Param,
     train=train,
     held_out=held_out,
-    test=_windows(every, reward, user, start, first, length),
+    test=_windows(every, reward, time, user, start, first, length),
     protocol=(
       f'ratings from {positive_rating:g} on; the first events of each user from the cut on, in one '
       f'window of {length}, half of which are the events before'
@@ -165,6 +166,7 @@ def _at(dataset: Dataset, length: int, positive_rating: float, time: int, horizo
     inputs=(
       gather_windows(past.items, start, stop, length),
       _rewards(past, interactions.reward(positive_rating), start, stop, length),
+      gather_times(interactions.timestamp[past.events], start, stop, length),
       np.log1p(np.stack([age, past.lengths[user]], axis=1)).astype(np.float32),
     ),
     labels=_one_hot(comes),
@@ -176,6 +178,7 @@ def _at(dataset: Dataset, length: int, positive_rating: float, time: int, horizo
 def _windows(
   past: Histories,
   reward: np.ndarray,
+  time: np.ndarray,
   user: np.ndarray,
   start: np.ndarray,
   first: np.ndarray,
@@ -186,7 +189,9 @@ def _windows(
   items = gather_windows(past.items, start, end, length)
   rewards = _rewards(past, reward, start, end, length)
   is_judged = (items > 0) & (start[:, None] + np.arange(length) >= first[:, None])
-  return Examples((items, rewards), _one_hot(rewards > 0), is_judged.astype(np.float32), user)
+  times = gather_times(time[past.events], start, end, length)
+  inputs = items, rewards, times
+  return Examples(inputs, _one_hot(rewards > 0), is_judged.astype(np.float32), user)
 
 
 def _rewards(

@@ -53,9 +53,8 @@ def texts(dataset: Dataset, config: PretrainConfig, mask_id: int | None, seed: i
   place = np.arange(len(user))
   begin = np.maximum(histories.offsets[user], place - before)
   end = np.minimum(histories.offsets[user + 1], place + 1 + after)
-  known = (
-    np.flatnonzero(end - begin > 1) if kind == 'masked_item' else np.flatnonzero(begin < place)
-  )
+  has_others = end - begin > 1 if kind == 'masked_item' else begin < place
+  known = np.flatnonzero(has_others & ~_is_told(histories.items, begin, end))
 
   def read(index: np.ndarray) -> PairBatch:
     rows = []
@@ -77,6 +76,16 @@ def texts(dataset: Dataset, config: PretrainConfig, mask_id: int | None, seed: i
   # In any order: negatives of a batch are to be of many users.
   held_out = np.random.default_rng((seed, 4)).permutation(np.flatnonzero(is_apart))
   return Texts(source, read(held_out))
+
+
+def _is_told(items: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+  """[E] bool, whether the item of an event is also that of another in its window [begin, end)."""
+  place, told = np.arange(len(items)), np.zeros(len(items), bool)
+  for shift in range(1, int((end - begin).max(initial=1))):
+    for other in (place - shift, place + shift):
+      inside = (other >= begin) & (other < end)
+      told[inside] |= items[other[inside]] == items[inside]
+  return told
 
 
 def _users_apart(user: np.ndarray, num_held_out: int, seed: int) -> np.ndarray:

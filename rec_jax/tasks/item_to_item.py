@@ -90,7 +90,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   for start in range(0, len(asked), _CHUNK):
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     part = asked.take(rows)
-    learnt = _score(model, part.history, part.rewards)
+    learnt = next_item.answer(model, part)
     open_ = part.unseen(num_items) & known
     ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
     parts.append(np.asarray(ranks)[..., : len(asked) - start])
@@ -121,9 +121,6 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
 def _exceeds_error(gain: np.ndarray) -> bool:
   """Whether the mean of paired differences [Q] is more than its standard error; one has none."""
   return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-_score = nnx.jit(next_item.score)
 
 
 @nnx.jit

@@ -12,21 +12,23 @@ from collections.abc import Hashable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding
-from rec_jax.models.linear_path import Spectrum
+from rec_jax.models.config import TwoTowerConfig
+from rec_jax.models.linear_path import Buffer, Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.models.two_tower import ItemTower, TwoTower, TwoTowerConfig
-from rec_jax.tasks import events, objectives, remedies
+from rec_jax.models.two_tower import ItemTower, TwoTower
+from rec_jax.tasks import events, negatives, objectives, predicted_events, remedies
+from rec_jax.tasks import two_tower_optimizer as optimizers
 from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.training import optimizers
+from rec_jax.tasks.full_ranking import Queries
+from rec_jax.tasks.negatives import Catalogue
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
 
@@ -35,11 +37,16 @@ _PASSES = 15.0
 
 
 class TwoTowerModel(nnx.Module):
-  """A two-tower model and, where it reads text, the encoder that made its text vectors."""
+  """A two-tower model and, where it reads text, the encoder that made its text vectors.
 
-  def __init__(self, towers: TwoTower, encoder: TextEncoder | None):
+  Training that compares with the items of earlier steps keeps their numbers in `recent`, see
+  `negatives`.
+  """
+
+  def __init__(self, towers: TwoTower, encoder: TextEncoder | None, memory_size: int = 0):
     self.towers = towers
     self.encoder = encoder
+    self.recent = Buffer(jnp.zeros(memory_size, jnp.int32)) if memory_size else None
 
 
 def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
@@ -82,16 +89,19 @@ def new_model(
       text_dim=encoder.token.features if has_text else 0,
       has_ids=has_id,
       dim=config.dim,
+      user_tower=config.user_tower,
       num_layers=config.num_layers,
       num_heads=config.num_heads,
       history_length=config.history_length,
       dropout_rate=config.dropout_rate,
       id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
       linear_rank=linear_rank,
+      temperature=config.temperature,
     ),
     rngs=rngs,
   )
-  return TwoTowerModel(towers, encoder if has_text else None)
+  memory_size = config.memory_size if config.negatives == 'memory' else 0
+  return TwoTowerModel(towers, encoder if has_text else None, memory_size)
 
 
 def text_encoder(model: TwoTowerModel) -> TextEncoder:
@@ -111,7 +121,11 @@ def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter
 
 
 def score(
-  model: TwoTowerModel, history: ArrayLike, rewards: ArrayLike, met: ArrayLike | None = None
+  model: TwoTowerModel,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  met: ArrayLike | None = None,
+  times: ArrayLike | None = None,
 ) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L].
 
@@ -120,12 +134,18 @@ def score(
     history: [B, L] item index + 1, 0 for padding at the end.
     rewards: [B, L].
     met: [B, N] bool, items that are not recommended again; those of the history if not given.
+    times: [B, L] int32 seconds, for user towers that read them.
   """
-  item_vectors = model.towers.items.vectors()
-  history = jnp.asarray(history)
-  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards))
   items = model.towers.items
+  item_vectors, history = items.vectors(), jnp.asarray(history)
+  times = None if times is None else jnp.asarray(times)
+  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
   return items.new(users @ item_vectors.T, items.has_id[...], history, met)
+
+
+def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
+  """`score` [Q, N] of queries, compiled."""
+  return _score(model, asked.history, asked.rewards, times=asked.times)
 
 
 def task(
@@ -164,7 +184,7 @@ def task(
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)
     _place_cold(model.towers.items)
-    score = functools.partial(_score, model)
+    score = functools.partial(answer, model)
     return events.ranking_metrics(score, asked, dataset.items.num_items)
 
   def refresh_text(step: int, state: TrainState, parts: ModelParts) -> TrainState:
@@ -185,11 +205,11 @@ def task(
     trainable=_trainable(model, config),
     losses=functools.partial(_losses, config=config),
     batches=events.training_batches(dataset, config, positive_rating, config.batch_size, seed),
-    optimizer=_optimizer(config, joint, num_steps, len(encoder.transformer.blocks)),
+    optimizer=optimizers.make(config, joint, num_steps, len(encoder.transformer.blocks)),
     schedule=Schedule(num_steps, config.validate_every, config.patience),
     validate=validate,
     ema_decay=config.ema_decay,
-    data=text,
+    data=(text, events.catalogue(dataset, config)),
     cached=_CACHED,
     phase=lambda step: 'joint' if step in joint else 'towers',
     after_step=refresh_text,
@@ -215,8 +235,10 @@ def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
 
 
 _ENCODER = nnx.PathContains('encoder')
-# The text vectors of the catalogue, which the steps that train the encoder rewrite.
-_CACHED = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
+# The text vectors of the catalogue, which the steps that train the encoder rewrite, and the items
+# of earlier steps.
+_TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
+_CACHED = nnx.Any(_TEXT, nnx.PathContains('recent'))
 _score = nnx.jit(score)
 
 
@@ -238,36 +260,18 @@ def _trainable(model: TwoTowerModel, config: FinetuneConfig) -> nnx.filterlib.Fi
   return nnx.Any(towers, nnx.All(_ENCODER, nnx.Not(frozen(model.encoder, config))))
 
 
-def _optimizer(
-  config: FinetuneConfig, joint: range, num_steps: int, num_layers: int
-) -> optax.GradientTransformation:
-  """Of the towers; for the encoder another whose rate is zero outside of its steps."""
-  make = functools.partial(optimizers.make, optimizer=config.optimizer, schedule=config.schedule)
-  towers = make(config.learning_rate, num_steps, weight_decay=config.weight_decay)
-  encoder = optax.chain(
-    make(config.encoder_learning_rate, joint.stop, start=joint.start, weight_decay=0.0),
-    optimizers.layerwise(config.encoder_layer_decay, num_layers),
-    optax.scale_by_schedule(lambda step: step < joint.stop),
-  )
-
-  def groups(params: nnx.State) -> nnx.State:
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
-
-  return optax.multi_transform({'towers': towers, 'encoder': encoder}, groups)
-
-
 def _losses(
   model: TwoTowerModel,
   key: jax.Array,
   batch: Mapping[str, jax.Array],
-  text: CatalogueText,
+  data: tuple[CatalogueText, Catalogue],
   phase: Hashable,
   *,
   config: FinetuneConfig,
 ) -> tuple[jax.Array, jax.Array, Metrics]:
   """Of the next item [P], over a random part of the events of a batch."""
   dropout, choose, pick, of_negatives = jax.random.split(key, 4)
-  items, tower = batch['items'], model.towers.items
+  items, tower, (text, catalogue) = batch['items'], model.towers.items, data
   if phase == 'joint':
     dropout, of_encoder = jax.random.split(dropout)
     encoder, rngs = text_encoder(model), nnx.Rngs(dropout=of_encoder)
@@ -278,20 +282,19 @@ def _losses(
   if len(text.shifts) and model.encoder is not None:
     dropout, draw = jax.random.split(dropout)
     text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
-  positions = events.choose_positions(pick, items, config.num_predictions)
-  target = items.reshape(-1)[positions]
+  predicted = predicted_events.choose(pick, model.towers.users, batch, config)
 
   def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     rngs = nnx.Rngs(dropout=key)
     item_vectors = tower(text_vectors, rngs) + shift
-    # Position t of the user tower has seen t events and predicts event t, the last one included.
-    history, rewards = batch['history'][:, :-1], batch['rewards'][:, :-1]
-    users = model.towers.users(item_vectors, history, rewards, rngs)
-    return events.rows_of(users, positions), item_vectors
+    return predicted.users(item_vectors, rngs), item_vectors
 
-  weights = (target > 0).astype(jnp.float32)
-  targets = jnp.maximum(target - 1, 0)
-  known = tower.has_id[...]
-  objective = objectives.make(config.objective, of_negatives, targets, known, config.num_negatives)
-  shape = len(known), tower.dim
+  is_event, known = predicted.target > 0, tower.has_id[...]
+  # Padding is given a known item, for the loss of another one is infinite, even at a weight of 0.
+  target = jnp.where(is_event, predicted.target - 1, jnp.argmax(known))
+  recent = None if model.recent is None else model.recent[...]
+  objective = objectives.make(config, of_negatives, target, is_event, catalogue, recent)
+  if model.recent is not None:
+    model.recent[...] = negatives.remember(model.recent[...], target, is_event)
+  weights, shape = is_event.astype(jnp.float32), (len(known), tower.dim)
   return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}

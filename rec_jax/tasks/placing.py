@@ -45,7 +45,7 @@ def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray
 
   def found(ridge: float) -> dict[str, np.ndarray]:
     placed = _placed(items, fold, moments, jnp.float32(ridge))[:, :-1]
-    ranked = folds.rank(lambda part: _scores(model, placed, part.history, part.rewards)[1])
+    ranked = folds.rank(lambda part: _scores(model, placed, part)[1])
     return {name: ranked[name] for name in METRICS}
 
   trials = {ridge: found(ridge) for ridge in RIDGES}
@@ -101,7 +101,7 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
     # Padded by the last query, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
     part = asked.take(rows)
-    known, new = _scores(model, placed[:, :-1], part.history, part.rewards)
+    known, new = _scores(model, placed[:, :-1], part)
     open_ = part.unseen(len(folds.fold))
     prior = jnp.array(WEIGHTS)[:, None] * placed[:, -1]
     rival, places = rivals[:, rows], jnp.array(PLACES)
@@ -152,14 +152,18 @@ def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Arra
   return jnp.where((fold < 0)[:, None], items.regressed(items.text[...]), placed)
 
 
+def _scores(model: TwoTowerModel, placed: jax.Array, asked: Queries) -> tuple[jax.Array, jax.Array]:
+  """[B, N] of items where they are and where others place them."""
+  return _logits(model, placed, asked.history, asked.rewards, asked.times)
+
+
 @nnx.jit
-def _scores(
-  model: TwoTowerModel, placed: jax.Array, history: ArrayLike, rewards: ArrayLike
+def _logits(
+  model: TwoTowerModel, placed: jax.Array, *history: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
-  """[B, N] of items where they are and where others place them, after histories [B, L]."""
-  towers, asked = model.towers, (jnp.asarray(history), jnp.asarray(rewards))
-  vectors = towers.items.vectors()
-  users = towers.encode_users(vectors, *asked)
+  """What `_scores` gives after history, rewards and times [B, L]."""
+  vectors = model.towers.items.vectors()
+  users = model.towers.encode_users(vectors, *map(jnp.asarray, history))
   return users @ vectors.T, users @ placed.T
 
 

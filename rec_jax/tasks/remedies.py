@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from rec_jax.losses import adversarial
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.objectives import Objective, Vectors
+from rec_jax.tasks.negatives import Vectors
+from rec_jax.tasks.objectives import Objective
 
 # (key of dropout, shift [N, D] of the item vectors) -> user vectors [P, D], item vectors [N, D].
 Forward = Callable[[jax.Array, jax.Array], Vectors]

@@ -1,5 +1,6 @@
 """Batches: every example once an epoch, the right windows, exact resumption."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -188,7 +189,7 @@ def test_a_resumed_iterator_continues_exactly(position):
   resumed.set_state(state)
   for batch in expected:
     again = next(resumed)
-    assert again.keys() == batch.keys() == {'items', 'rewards', 'history'}
+    assert again.keys() == batch.keys() == {'items', 'rewards', 'times', 'history'}
     for name in batch:
       np.testing.assert_array_equal(again[name], batch[name])
 
@@ -225,3 +226,20 @@ def test_cropped_and_reordered_windows_keep_their_rewards():
       assert np.ptp(items[:size]) == size - 1
   assert lengths >= {1, 2, 3, 7, 8, 12}
   assert 0.2 < np.mean(is_sorted) < 0.9
+
+
+def test_times_are_seconds_since_the_first_event_of_a_row():
+  size = sum(_LENGTHS)
+  times = 10**9 + np.cumsum(np.random.default_rng(0).integers(0, 5, size))
+  # Further back than 32 bits count.
+  times[0] = -(10**9)
+  time_of = dict(zip(_histories().items.tolist(), times.tolist(), strict=True))
+  varied = Augmentation(True, 0.3, 0.3, max_crop_rate=0.5)
+  for augmentation in (varied, dataclasses.replace(varied, max_reorder_rate=0.9)):
+    for batch in _take(_batches(5, 4, 0, augmentation, None, times), 30):
+      assert batch['times'].dtype == np.int32 and batch['times'].shape == (4, 5)
+      for items, seconds in zip(batch['items'], batch['times'], strict=True):
+        rows = [time_of[item - 1] for item in items[items > 0].tolist()]
+        # Events that change places leave their times behind.
+        since = [min(time - min(rows), 2**31 - 1) for time in sorted(rows)]
+        assert seconds.tolist() == since + [0] * (5 - len(rows))

@@ -258,6 +258,27 @@ def test_an_earlier_cut_never_sees_later_events():
   assert max(split.test_event) < 120
 
 
+def test_first_meetings_are_the_first_event_of_each_pair():
+  rng = np.random.default_rng(0)
+  log = Interactions(
+    user=rng.integers(0, 4, 60).astype(np.int32),
+    item=rng.integers(0, 9, 60).astype(np.int32),
+    timestamp=np.sort(rng.integers(0, 40, 60)),
+    rating=rng.random(60).astype(np.float32),
+    user_ids=np.arange(4).astype(str),
+  )
+  met, kept = set(), []
+  for event, pair in enumerate(zip(log.user.tolist(), log.item.tolist(), strict=True)):
+    if pair not in met:
+      kept.append(event)
+    met.add(pair)
+  first, num_before = splits.first_meetings(log, 20)
+  assert num_before == sum(event < 20 for event in kept) < 20
+  for name in ('user', 'item', 'timestamp', 'rating'):
+    np.testing.assert_array_equal(getattr(first, name), getattr(log, name)[kept])
+  assert log.has_repeats and not first.has_repeats
+
+
 def test_histories_are_ragged_and_in_order_of_time():
   interactions = _interactions([1, 0, 1, 1, 1, 3], [4, 5, 6, 7, 8, 9])
   past = splits.histories(interactions, np.array([True, True, True, False, True, True]))

@@ -52,6 +52,15 @@ def test_csv_keeps_ids_as_they_are_written_and_orders_events_by_time(tmp_path):
   assert tables.notes['text_columns'] == 'title, plot'  # price holds numbers only.
 
 
+def test_repeats_are_left_out_or_kept(tmp_path):
+  again = f'{_EVENTS}ann,7,120,2\n'
+  first = read_tables(_config(tmp_path, events=again))
+  assert first.notes['repeats_left_out'] == 1 and len(first.interactions) == 3
+  kept = read_tables(_config(tmp_path, events=again, repeats=True))
+  assert kept.notes['repeats_left_out'] == 0
+  assert kept.interactions['item_id'].to_list() == ['7', '7', '008', '7']
+
+
 def test_the_first_events_and_their_items(tmp_path):
   tables = read_tables(_config(tmp_path))
   first = take_first(tables, 0.7)

@@ -57,6 +57,39 @@ def test_logits_of_any_size_are_safe(scale):
   assert np.isfinite(grads).all()
 
 
+@pytest.mark.parametrize('chunk', [1, 4, 6, 7])
+def test_a_sum_in_chunks_is_the_same_and_so_are_its_gradients(chunk):
+  users, items = vectors()
+  # The second of two chunks holds nothing of the mask.
+  for mask in (MASK, np.arange(N) < 4):
+    target = np.array([0, 3, 3, 2])
+
+    def both(chunk, mask=mask, target=target):
+      def total(users, items):
+        return (jnp.arange(1, B + 1) * full_softmax(users, items, target, mask, chunk)).sum()
+
+      return jax.value_and_grad(total, argnums=(0, 1))(users, items)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), both(chunk), both(0))
+
+
+def test_a_sum_in_chunks_holds_few_logits_at_once():
+  rows, number, width, chunk = 64, 20_000, 8, 500
+
+  def memory(chunk):
+    def total(users, items):
+      target, mask = jnp.zeros(rows, jnp.int32), jnp.ones(number, bool)
+      return full_softmax(users, items, target, mask, chunk).sum()
+
+    shapes = (jax.ShapeDtypeStruct((n, width), jnp.float32) for n in (rows, number))
+    compiled = jax.jit(jax.grad(total, argnums=(0, 1))).lower(*shapes).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  logits, vectors = 4 * rows * number, 4 * width * number
+  assert memory(0) > logits
+  assert memory(chunk) < 4 * 4 * rows * chunk + 3 * vectors < logits
+
+
 def sampled(logits, target, drawn, q):
   """`sampled_softmax` of whole rows of logits [B, N], items drawn [B, K] with probabilities q."""
   chosen = np.concatenate([target[:, None], drawn], axis=1)

@@ -94,7 +94,7 @@ def student(dataset: Dataset, teacher: TwoTowerModel, directory: Path) -> tuple[
 
 
 def by_model(model: TwoTowerModel) -> Score:
-  return lambda asked: _two_tower_scores(model, asked.history, asked.rewards)
+  return lambda asked: _two_tower_scores(model, asked.history, asked.rewards, times=asked.times)
 
 
 def by_student(model: Student) -> Score:

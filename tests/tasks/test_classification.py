@@ -146,13 +146,13 @@ def test_events_are_learnt_from_before_the_cut_and_judged_after_it(setting, like
 def test_an_event_is_told_from_what_was_before_it(liked):
   """Neither its own reward nor what follows changes its logits; its item and earlier ones do."""
   model = nnx.view(liked.model, deterministic=True)
-  items, rewards = (each[:1] for each in liked.train.inputs)
+  items, rewards, times = (each[:1] for each in liked.train.inputs)
   place = 4
   assert items[0, place + 1] > 0
 
   @nnx.jit
   def of(model, items, rewards):
-    return model(items, rewards)[0, place]
+    return model(items, rewards, times)[0, place]
 
   def moved(changed_items=None, changed_reward=None):
     one, other = items.copy(), rewards.copy()
@@ -218,7 +218,7 @@ def test_users_are_told_at_times_whose_horizon_ends_before_the_cut(returning, bo
   def rows_of(part):
     for row, user in enumerate(part.units):
       history = part.inputs[0][row]
-      age = round(float(np.expm1(part.inputs[2][row, 0])))
+      age = round(float(np.expm1(part.inputs[3][row, 0])))
       yield int(user), history[history > 0].tolist(), bool(part.labels[row, 1]), age
 
   assert list(rows_of(bought.test)) == at(cut)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.student import Student, StudentConfig
-from rec_jax.models.two_tower import TwoTower, TwoTowerConfig
+from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import distillation
 from rec_jax.tasks.config import DistilConfig
 from tests.models import modules
@@ -53,7 +54,8 @@ def lesson():
   )
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
   rewards = rng.integers(0, 2, history.shape) * (history > 0)
-  batch = {'items': history, 'history': history, 'rewards': rewards}
+  times = np.zeros_like(history)
+  batch = {'items': history, 'history': history, 'rewards': rewards, 'times': times}
   batch = jax.tree.map(jnp.asarray, batch)
   # What the student does not see it cannot match.
   config = DistilConfig(num_predictions=B * L, num_texts=5)

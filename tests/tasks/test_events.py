@@ -1,5 +1,7 @@
 """Which events are predicted, and who validates."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,23 @@ def test_steps_follow_from_the_number_of_training_events():
     assert events.num_steps(dataset, num_predictions, passes) == wanted
   assert events.num_steps(dataset, number, 1.0) == FEWEST_STEPS
   assert events.num_steps(dataset, 1, 1e9) == MOST_STEPS
+
+
+def test_what_is_predicted_how_often_is_what_negatives_are_drawn_by():
+  """Against the batches themselves, whose windows cut long histories short."""
+  data, config = small.dataset(num_events=400), FinetuneConfig(history_length=5)
+  found = events.catalogue(data, config)
+  items = data.interactions.item[data.split.train_mask]
+  np.testing.assert_array_equal(found.counts, np.bincount(items, minlength=24))
+  np.testing.assert_array_equal(found.known, found.counts > 0)
+  config.max_drop_rate = config.recent_window_rate = 0.0
+  batches = itertools.islice(events.training_batches(data, config, 4.0, 20, 0), 400)
+  seen = np.concatenate([batch['items'].reshape(-1) for batch in batches])
+  share = np.bincount(seen[seen > 0] - 1, minlength=24) / (seen > 0).sum()
+  # Windows lie anywhere, so that events at the ends of a history are in fewer of them.
+  gap = np.abs(found.frequency - share).sum()
+  assert gap < 0.15
+  assert gap < np.abs(found.counts / found.counts.sum() - share).sum() + 0.01
 
 
 def test_every_event_is_as_likely():

@@ -50,8 +50,29 @@ def test_a_query_knows_what_was_before_its_event(dataset, asked):
     padding = [0] * (L - len(window))
     assert queries.history[row].tolist() == [log.item[e] + 1 for e in window] + padding
     assert queries.rewards[row].tolist() == [int(log.rating[e] >= 4) for e in window] + padding
+    times = [log.timestamp[e] - log.timestamp[window[0]] for e in window]
+    assert queries.times[row].tolist() == times + padding
     assert (queries.user[row], queries.target[row]) == (log.user[event], log.item[event])
     assert set(np.flatnonzero(~unseen[row])) == {log.item[e] for e in before}
+
+
+def test_where_events_repeat_all_items_are_candidates(dataset, asked):
+  log = dataset.interactions
+  assert not log.has_repeats and not asked[1].repeats
+  assert full_ranking.excluded(log) == 'seen items excluded'
+  item = log.item.copy()
+  own = np.flatnonzero(log.user == log.user[0])
+  item[own[-1]] = item[own[0]]
+  again = types.SimpleNamespace(interactions=dataclasses.replace(log, item=item))
+  assert again.interactions.has_repeats
+  assert full_ranking.excluded(again.interactions) == 'seen items included'
+  queries = full_ranking.queries(again, own[-1:], L, THRESHOLD)
+  assert queries.unseen(N).all() and queries.take(np.array([0, 0])).repeats
+  # The answer is an item of the history, and is found.
+  best = full_ranking.rank_targets(
+    lambda part: jnp.eye(N)[part.target], queries, np.ones(N, bool), (1,)
+  )
+  assert best['recall@1'].tolist() == [1]
 
 
 def test_without_ratings_every_event_is_liked(dataset):

@@ -101,3 +101,14 @@ def test_what_cannot_be_is_told():
   lonely = splits.thin(NUMBERED.interactions, NUMBERED.split, 1e-9, 0)
   with pytest.raises(InputError, match='users with two training events are too few'):
     made('pairs', dataset=dataclasses.replace(NUMBERED, split=lonely))
+
+
+@pytest.mark.parametrize('kind', ['pairs', 'next_item', 'masked_item'])
+def test_an_item_is_not_told_by_its_own_text(kind):
+  """Where events repeat, an item may stand among those that are to tell it."""
+  log = NUMBERED.interactions
+  again = dataclasses.replace(log, item=np.where(log.item % 3 == 0, 0, log.item).astype(np.int32))
+  assert again.has_repeats
+  found = whole(kind, dataset=dataclasses.replace(NUMBERED, interactions=again))
+  assert len(found) > 50
+  assert not any(item in read for read, item in found)

@@ -8,8 +8,9 @@ from flax import nnx
 
 from rec_jax.models import linear_path
 from rec_jax.models.baselines import ease
+from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.linear_path import Spectrum
-from rec_jax.models.two_tower import TwoTower, TwoTowerConfig
+from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import full_ranking, item_to_item, next_item
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -54,9 +55,8 @@ def pairs():
   first = 2 * rng.integers(0, (NUM_ITEMS - NUM_NEW) // 2, 50)
   history = np.zeros((50, 6), np.int32)
   history[:, 0] = first + 1
-  asked = Queries(
-    history, np.ones_like(history), first + 1, np.arange(50), np.arange(51), first.astype(np.int32)
-  )
+  ones, seen = np.ones_like(history), first.astype(np.int32)
+  asked = Queries(history, ones, 0 * ones, first + 1, np.arange(50), np.arange(51), seen)
   spectrum = linear_path.spectrum(both[:, 0], both[:, 1], NUM_ITEMS, RANK, seed=0)
   return Pairs(both[:, 0], both[:, 1], spectrum, asked)
 
@@ -90,7 +90,7 @@ def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   seen = ~asked.unseen(NUM_ITEMS)
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   first = np.argmax(np.where(known & ~seen, plain, -np.inf), axis=1)
-  easy = Queries(history, rewards, first, asked.user, asked.seen_offsets, asked.seen_items)
+  easy = dataclasses.replace(asked, target=first)
   assert item_to_item.add(model, spectrum, RANK, easy).settings['gain'] == 0
   logits = np.asarray(next_item.score(model, history, rewards))
   np.testing.assert_allclose(logits[:, known], plain[:, known], rtol=1e-5, atol=1e-6)

@@ -191,3 +191,26 @@ def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(s
     np.testing.assert_allclose(scores - of_student(student, *asked), more[None], atol=1e-5)
   finally:
     data.split.trained_items[:2] = True
+
+
+def test_padding_stays_finite_and_a_memory_holds_the_items_of_the_step(setting):
+  """The first item has no training event, and a step predicts more than there is."""
+  fields = {'objective': 'sampled_softmax', 'negatives': 'memory', 'memory_size': 500}
+  config = dataclasses.replace(setting.config, num_predictions=10**4, **fields)
+  data = setting.dataset
+  data.split.trained_items[0] = False
+  try:
+    changed = types.SimpleNamespace(config=config, dataset=data, text=setting.text)
+    task = make_task(changed, 'id_only')
+    batch = next(iter(task.batches))
+    batch['items'] = np.where(batch['items'] == 1, 2, batch['items'])
+    state, parts = loop.start(task, jax.random.key(0))
+    assert not parts.merge(state.params, state.cache).recent[...].any()
+    step = loop.make_step(task, parts.graphdef, 'towers')
+    state, metrics = step(state, batch, (parts.frozen, task.data))
+  finally:
+    data.split.trained_items[0] = True
+  assert np.isfinite(metrics['loss']) and np.isfinite(metrics['gradient_norm'])
+  recent = np.asarray(parts.merge(state.params, state.cache).recent[...])
+  expected = np.sort(batch['items'][batch['items'] > 0])
+  np.testing.assert_array_equal(np.sort(recent[recent > 0]), expected)

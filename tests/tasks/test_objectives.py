@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from scipy import stats
 
+from rec_jax.losses import classification
 from rec_jax.losses.retrieval import full_softmax
-from rec_jax.tasks import objectives
+from rec_jax.tasks import negatives, objectives
+from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.negatives import Catalogue
 
 N, D, P, K = 6, 3, 4, 5
 KEY = jax.random.key(0)
@@ -23,41 +25,75 @@ VECTORS = (
 PAIRWISE = ('squared_error', 'binary_cross_entropy')
 
 
-def test_negatives_are_uniform_over_the_known_items():
-  drawn = objectives.negatives(KEY, KNOWN, (1000, K))
-  counts = np.bincount(np.ravel(drawn), minlength=N)
-  assert counts[2] == 0
-  assert stats.chisquare(counts[np.asarray(KNOWN)]).pvalue > 1e-3
-  assert stats.chisquare(counts[np.asarray(KNOWN)], 1000 * K * np.arange(1, 6) / 15).pvalue < 1e-9
+CATALOGUE = Catalogue(KNOWN, KNOWN.astype(jnp.int32), KNOWN / KNOWN.sum())
+EVERYBODY = jnp.ones(P, bool)
+
+
+def make(name, **fields):
+  config = FinetuneConfig(objective=name, num_negatives=K, **fields)
+  return objectives.make(config, KEY, TARGET, EVERYBODY, CATALOGUE)
 
 
 def test_softmax_is_that_over_the_known_items():
-  found = objectives.make('softmax', KEY, TARGET, KNOWN, K).losses(VECTORS)
+  found = make('softmax').losses(VECTORS)
   np.testing.assert_array_equal(found, full_softmax(*VECTORS, TARGET, KNOWN))
+  np.testing.assert_allclose(make('softmax', softmax_chunk=4).losses(VECTORS), found, rtol=1e-5)
 
 
+@pytest.mark.parametrize('law', ['uniform', 'in_batch'])
 @pytest.mark.parametrize('name', objectives.OBJECTIVES[1:])
-def test_a_loss_is_that_of_a_loop_over_what_was_drawn(name):
+def test_a_loss_is_that_of_a_loop_over_what_was_drawn(name, law):
   users, items = (np.asarray(x, np.float64) for x in VECTORS)
-  drawn = np.asarray(objectives.negatives(KEY, KNOWN, (P, K)))
-  assert (drawn == np.asarray(TARGET)[:, None]).any()
+  target, size = np.asarray(TARGET), int(KNOWN.sum())
+  drawn, number = np.asarray(negatives.uniform(KEY, KNOWN, (P, K))), K
+  if law == 'in_batch':
+    drawn, number = np.tile(target, (P, 1)), P - 1
+  assert (drawn == target[:, None]).any()
   expected = []
-  for user, goal, others in zip(users, np.asarray(TARGET), drawn, strict=True):
+  for user, goal, others in zip(users, target, drawn, strict=True):
     logit = {i: user @ items[i] for i in (goal, *others)}
     others = [i for i in others if i != goal]
-    p = {i: 1 / (1 + np.exp(np.log(K) - logit[i])) for i in logit}
+    p = {i: 1 / (1 + np.exp(np.log(number) - logit[i])) for i in logit}
+    beta = 0.75 * (number / size - 1) + 1
     expected.append(
       {
         'sampled_softmax': np.log(
-          np.exp(logit[goal]) + sum(np.exp(logit[i]) * KNOWN.sum() / K for i in others)
+          np.exp(logit[goal]) + sum(np.exp(logit[i]) * size / number for i in others)
         )
         - logit[goal],
         'squared_error': (1 - p[goal]) ** 2 + sum(p[i] ** 2 for i in others),
         'binary_cross_entropy': -np.log(p[goal]) - sum(np.log(1 - p[i]) for i in others),
+        'gbce': beta * np.log(1 + size * np.exp(-logit[goal]))
+        + sum(np.log(1 + np.exp(logit[i]) / size) for i in others),
       }[name]
     )
-  found = objectives.make(name, KEY, TARGET, KNOWN, K).losses(VECTORS)
+  found = make(name, negatives=law, calibration=0.75).losses(VECTORS)
   np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize('calibration', [0.0, 0.5, 1.0])
+def test_gbce_is_calibrated_as_is_said(calibration):
+  """At its optimum σ is P at t = 1, and too high with less: β P / (β P + α (1 - P))."""
+  truth, rate = np.array([0.5, 0.3, 0.15, 0.05]), 0.2
+  weight = classification.calibration_weight(rate, calibration)
+
+  @jax.jit
+  @jax.value_and_grad
+  def expected(logits):
+    # Of the events of other items a share α draws this one.
+    taken = classification.binary_cross_entropy(logits, 1.0, weight)
+    left = classification.binary_cross_entropy(logits, 0.0)
+    return (truth * taken + rate * (1 - truth) * left).sum()
+
+  def as_double(logits):
+    value, gradient = expected(jnp.asarray(logits, jnp.float32))
+    return float(value), np.asarray(gradient, np.float64)
+
+  found = scipy.optimize.minimize(as_double, np.zeros(4), jac=True, options={'gtol': 1e-6}).x
+  beta = calibration * (rate - 1) + 1
+  p = beta * truth / (beta * truth + rate * (1 - truth))
+  np.testing.assert_allclose(1 / (1 + np.exp(-found)), p, atol=1e-3)
+  assert (np.abs(p - truth).max() < 1e-9) == (calibration == 1)
 
 
 @pytest.mark.parametrize('name', PAIRWISE)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rec_jax.models.two_tower import RIDGE, TwoTower, TwoTowerConfig
+from rec_jax.models.config import TwoTowerConfig
+from rec_jax.models.two_tower import RIDGE, TwoTower
 from rec_jax.tasks import item_folds, placing
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -39,6 +40,7 @@ def planted(noise, seed=0, num_new=0):
   asked = Queries(
     history=np.stack([last + 1, np.zeros(Q, int)], axis=1).astype(np.int32),
     rewards=np.ones((Q, 2), np.int32),
+    times=np.zeros((Q, 2), np.int32),
     target=np.argmax(closeness, axis=1).astype(np.int32),
     user=np.arange(Q),
     seen_offsets=np.arange(Q + 1),
@@ -48,7 +50,7 @@ def planted(noise, seed=0, num_new=0):
   data = types.SimpleNamespace(split=split, items=types.SimpleNamespace(num_items=N))
   model = TwoTowerModel(towers, None)
   # The user tower stands for one that gives back the last item.
-  model.towers.encode_users = lambda vectors, history, rewards: vectors[history[:, 0] - 1]
+  model.towers.encode_users = lambda vectors, history, *_: vectors[history[:, 0] - 1]
   return model, item_folds.make(data, asked, 0)
 
 

@@ -14,8 +14,16 @@ from scipy import stats
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding
-from rec_jax.tasks import item_to_item, next_item, objectives, remedies
+from rec_jax.tasks import (
+  events,
+  item_to_item,
+  next_item,
+  objectives,
+  remedies,
+  two_tower_optimizer,
+)
 from rec_jax.tasks.config import FinetuneConfig
+from rec_jax.tasks.negatives import Catalogue
 from tests.helpers import small
 
 N, D, P = 6, 3, 4
@@ -33,8 +41,14 @@ def forward(key, shift):
 
 def value(objective='softmax', **fields):
   config = FinetuneConfig(**fields)
-  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
-  return remedies.losses(KEY, forward, chosen, WEIGHTS, (N, D), config)
+  return remedies.losses(KEY, forward, chosen(objective), WEIGHTS, (N, D), config)
+
+
+def chosen(objective, negatives='uniform'):
+  config = FinetuneConfig(objective=objective, negatives=negatives, num_negatives=5)
+  share = KNOWN / KNOWN.sum()
+  catalogue = Catalogue(KNOWN, KNOWN.astype(jnp.int32), share)
+  return objectives.make(config, jax.random.key(3), TARGET, WEIGHTS > 0, catalogue)
 
 
 def plain(key, shift=0.0):
@@ -82,11 +96,11 @@ def test_a_larger_radius_is_a_higher_loss(adversary):
 
 @pytest.mark.parametrize('objective', objectives.OBJECTIVES[1:])
 def test_r_drop_compares_what_the_objective_predicts(objective):
-  chosen = objectives.make(objective, jax.random.key(3), TARGET, KNOWN, 5)
+  made = chosen(objective)
   _, first, second = jax.random.split(KEY, 3)
   one, other = forward(first, 0.0), forward(second, 0.0)
-  assert np.allclose(chosen.divergence(one, one), 0) and (chosen.divergence(one, other) > 0).all()
-  expected = (chosen.losses(one) + chosen.losses(other)) / 2 + chosen.divergence(one, other)
+  assert np.allclose(made.divergence(one, one), 0) and (made.divergence(one, other) > 0).all()
+  expected = (made.losses(one) + made.losses(other)) / 2 + made.divergence(one, other)
   np.testing.assert_allclose(value(objective, consistency_weight=2.0), expected, rtol=1e-5)
 
 
@@ -134,7 +148,8 @@ def test_the_two_towers_are_trained_with_what_is_asked(setting):
   @nnx.jit(static_argnames='adversary')
   def loss(model, batch, text, adversary='none'):
     config = dataclasses.replace(setting.config, adversary=adversary)
-    values, weights, _ = next_item._losses(model, KEY, batch, text, 'towers', config=config)
+    data = text, events.catalogue(setting.dataset, config)
+    values, weights, _ = next_item._losses(model, KEY, batch, data, 'towers', config=config)
     return (values * weights).sum() / weights.sum()
 
   without = loss(task.model, batch, setting.text)
@@ -161,7 +176,7 @@ def test_the_blocks_of_the_encoder_learn_at_rates_that_fall_downwards():
   one = jnp.ones((2, 2))
   blocks = {i: {'kernel': one} for i in range(2)}
   params = {'towers': {'kernel': one}, 'encoder': {'transformer': {'blocks': blocks}}}
-  optimizer = next_item._optimizer(config, range(1, 3), 4, num_layers=2)
+  optimizer = two_tower_optimizer.make(config, range(1, 3), 4, num_layers=2)
   update, state, sizes = jax.jit(optimizer.update), optimizer.init(params), []
   for _ in range(4):
     updates, state = update(params, state, jax.tree.map(jnp.zeros_like, params))

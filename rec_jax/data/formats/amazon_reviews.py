@@ -42,7 +42,7 @@ def read(config: DataConfig) -> Tables:
     pl.col('timestamp').cast(pl.Int64, strict=False).mul(1000).alias('time'),
     pl.col('rating').cast(pl.Float32, strict=False),
   )
-  interactions, notes = assembled.events(of, [Part(path, parsed)])
+  interactions, notes = assembled.events(of, [Part(path, parsed)], config)
   products = published_files.scan_json(meta, of, _PRODUCT)
   return assembled.tables(of, interactions, _described(products), config, notes)
 

@@ -30,12 +30,15 @@ class Part(NamedTuple):
   rows: pl.LazyFrame
 
 
-def events(of: Published, parts: Sequence[Part]) -> tuple[pl.DataFrame, dict[str, int | str]]:
-  """All events, the first of each user with each item, in the order of time.
+def events(
+  of: Published, parts: Sequence[Part], config: DataConfig
+) -> tuple[pl.DataFrame, dict[str, int | str]]:
+  """The events in the order of time: of each user with each item the first one, or all.
 
   Args:
     of: the data set.
     parts: its files of events, of which each is read as a stream.
+    config: with `repeats` all stay but those of the same user, item and time.
 
   Returns:
     The interactions of `Tables`, and notes: how many were read and left out.
@@ -54,8 +57,8 @@ def events(of: Published, parts: Sequence[Part]) -> tuple[pl.DataFrame, dict[str
     )
   num_read = len(found)
   found = in_time_order(found.with_row_index('source_row', offset=1))
-  found = found.drop('source_row', 'time')
-  found = found.unique(['user_id', 'item_id'], keep='first', maintain_order=True)
+  key = ['user_id', 'item_id', *(['time'] if config.repeats else [])]
+  found = found.unique(key, keep='first', maintain_order=True).drop('source_row', 'time')
   notes: dict[str, int | str] = {
     'events_read': num_read,
     'repeats_left_out': num_read - len(found),

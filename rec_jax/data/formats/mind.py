@@ -40,7 +40,7 @@ def read(config: DataConfig) -> Tables:
       unlabelled = rows.select(~pl.col('impressions').str.contains(_LABEL)).sum()
       num_unlabelled += int(unlabelled.collect(engine='streaming').item() or 0)
     parts.append(Part(path, _clicks(rows)))
-  interactions, notes = assembled.events(_PUBLISHED, parts)
+  interactions, notes = assembled.events(_PUBLISHED, parts, config)
   notes |= {'impressions_without_labels_left_out': num_unlabelled}
   read = published_files.of_part(_PUBLISHED, *(path.resolve().parent.name for path in paths))
   return assembled.tables(read, interactions, pl.concat(news), config, notes)

@@ -34,7 +34,7 @@ def read_1m(config: DataConfig) -> Tables:
     'source_row',
     **{name: fields.list.get(index, null_on_oob=True) for index, name in enumerate(_CSV_RATINGS)},
   )
-  interactions, notes = assembled.events(_1M, [Part(path, _events(rows))])
+  interactions, notes = assembled.events(_1M, [Part(path, _events(rows))], config)
   read = _named(_1M, path)
   return assembled.tables(read, interactions, _dat_films(movies).lazy(), config, notes)
 
@@ -50,7 +50,7 @@ def read_25m(config: DataConfig) -> Tables:
   path = published_files.find_event_file(config, _25M, ['ratings.csv'], 'ratings.csv')
   movies = published_files.beside(path, 'movies.csv', _25M)
   rows = published_files.scan_csv(path, _25M, _CSV_RATINGS)
-  interactions, notes = assembled.events(_25M, [Part(path, _events(rows))])
+  interactions, notes = assembled.events(_25M, [Part(path, _events(rows))], config)
   with published_files.reading(movies, _25M):
     rows_of_films = published_files.scan_csv(movies, _25M, ['movieId', 'title', 'genres']).collect()
   described = _described(

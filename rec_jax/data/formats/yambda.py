@@ -29,8 +29,8 @@ def read(config: DataConfig) -> Tables:
 
   The rating of a listen is the share of the track that was played, in percent (more than 100 where
   parts were played again); the paper counts a track as listened to from 50 on (Listen+), which is
-  `config.positive_rating` in configs/yambda.py. The first listen of a user to a track counts. Likes
-  are implicit feedback.
+  `config.positive_rating` in configs/yambda.py. The first listen of a user to a track counts,
+  or all with `config.repeats`. Likes are implicit feedback.
 
   Raises:
     InputError: a file is missing, not as published, of the sequential layout, or of another event.
@@ -51,7 +51,7 @@ def read(config: DataConfig) -> Tables:
     pl.col('timestamp').cast(pl.Int64).mul(1_000_000).alias('time'),
     **{name: pl.col(column).cast(pl.Float32) for name, column in rating.items()},
   )
-  interactions, notes = assembled.events(_PUBLISHED, [Part(path, parsed)])
+  interactions, notes = assembled.events(_PUBLISHED, [Part(path, parsed)], config)
   read = published_files.of_part(_PUBLISHED, path.resolve().parent.name, path.stem)
   return assembled.tables(read, interactions, _described(config), config, notes)
 

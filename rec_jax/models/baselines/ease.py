@@ -16,7 +16,7 @@ def fit(user: np.ndarray, item: np.ndarray, num_items: int, *, lambda_: float) -
 
   Args:
     user: [E] int user indices.
-    item: [E] int item indices in [0, N), each (user, item) at most once.
+    item: [E] int item indices in [0, N); a pair of several events counts once.
     num_items: N.
     lambda_: L2 regularisation, positive; 100 to 1,000 is usual.
 
@@ -30,6 +30,7 @@ def fit(user: np.ndarray, item: np.ndarray, num_items: int, *, lambda_: float) -
     raise ValueError(f'lambda_={lambda_} is not positive')
   shape = (int(np.max(user, initial=-1)) + 1, num_items)
   seen = scipy.sparse.csr_array((np.ones(len(item)), (user, item)), shape=shape)
+  seen.data[:] = 1
   gram = (seen.T @ seen).toarray()
   gram[np.diag_indices(num_items)] += lambda_
   # The transpose, which is the same, lies as LAPACK wants it.

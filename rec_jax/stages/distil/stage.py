@@ -11,7 +11,7 @@ import jax
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, saved_models
+from rec_jax.tasks import distillation, full_ranking, saved_models
 from rec_jax.training import loop
 
 
@@ -38,6 +38,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         dataclasses.asdict(config),
       )
     rows += runs.validation_rows(
-      'distil', f'student seed {seed}', 'agreement', state, len(dataset.split.validation_event)
+      *('distil', f'student seed {seed}', 'agreement', state),
+      *(len(dataset.split.validation_event), full_ranking.excluded(dataset.interactions)),
     )
   runs.finish(stage_dir, rows)

@@ -17,6 +17,7 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
 from rec_jax.models.baselines import ease, popularity
+from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders, zero_shot
@@ -53,7 +54,8 @@ def baselines(
   """
   interactions = dataset.interactions
   train = splits.training_events(interactions, dataset.split)
-  user, item = interactions.user[train], interactions.item[train]
+  # All of them count users, each once however often they come back.
+  user, item = np.unique([interactions.user[train], interactions.item[train]], axis=1)
   num_items = dataset.items.num_items
   counts = popularity.fit(item, np.ones(len(item)), interactions.num_users, num_items)
   validation = events.validation_queries(
@@ -96,7 +98,12 @@ def two_towers(
 
 def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
-  return ComparedModel([_scorer(_two_tower_scores, model, num_items) for model in models])
+
+  def scores(model: next_item.TwoTowerModel, asked: Queries) -> jax.Array:
+    met = ~asked.unseen(num_items)
+    return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times)
+
+  return ComparedModel([functools.partial(scores, model) for model in models])
 
 
 def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> ComparedModel:
@@ -104,7 +111,11 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   models = (
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
   )
-  return ComparedModel([_scorer(_student_scores, model, num_items) for model in models])
+
+  def scores(model: Student, asked: Queries) -> jax.Array:
+    return _student_scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
+
+  return ComparedModel([functools.partial(scores, model) for model in models])
 
 
 # Compiled once for all seeds: the model is an argument.
@@ -115,13 +126,6 @@ _text_scores = jax.jit(zero_shot.scores)
 
 # A recency decay to the model that has it.
 OfDecay = Callable[[float], Score]
-
-
-def _scorer(scores: Callable[..., jax.Array], model: nnx.Module, num_items: int) -> Score:
-  def of_model(asked: Queries) -> jax.Array:
-    return scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
-
-  return of_model
 
 
 def _tuned(

@@ -3,6 +3,7 @@
 from rec_jax.data import split_protocols, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.runs.config import Config
+from rec_jax.tasks import full_ranking
 
 # What a protocol of `data.split_protocols` has models predict, around the cut.
 JUDGED = {
@@ -22,9 +23,9 @@ def described(config: Config, dataset: Dataset) -> str:
   data, (event, condition) = config.data, JUDGED[config.data.split]
   return (
     f'{event} the cut at {data.cut:.0%} of each user with at least {data.min_events} before '
-    f'it{condition} (split {data.split}), among all {dataset.items.num_items:,} items less those '
-    'of the user, models fitted on training events alone, of which '
-    f'{splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
+    f'it{condition} (split {data.split}), among all {dataset.items.num_items:,} items, '
+    f'{full_ranking.excluded(dataset.interactions)}, models fitted on training events alone, of '
+    f'which {splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
     f'{average(config)}, 95 % bootstrap over users'
   )
 

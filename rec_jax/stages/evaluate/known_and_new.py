@@ -49,9 +49,9 @@ def rows(
     )
     protocol = (
       f'{label}: {len(events):,} of the {chosen.sum():,} such events after the cut at '
-      f'{config.data.cut:.0%} (split {config.data.split}), among all {len(everything):,} items '
-      'less those of the user, history is all before the event, averaged within each user, 95 % '
-      'two-way bootstrap over users and items'
+      f'{config.data.cut:.0%} (split {config.data.split}), among all {len(everything):,} items, '
+      f'{full_ranking.excluded(dataset.interactions)}, history is all before the event, averaged '
+      'within each user, 95 % two-way bootstrap over users and items'
     )
     for name, model in models.items():
       ranked = [full_ranking.rank_targets(score, asked, everything) for score in model.scores]

@@ -96,6 +96,7 @@ def unseen_rows(
     '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
     two_way.BY_ITEM: functools.partial(two_way.item_macro, users=asked.user, items=asked.target),
   }
+  excluded = full_ranking.excluded(dataset.interactions)
   key, most = jax.random.key(config.seed), two_way.share_of_most_frequent(asked.target, 5)
   rows = []
   for label, candidates in _unseen_protocols(dataset):
@@ -103,7 +104,7 @@ def unseen_rows(
     protocol = (
       f'{label}: the {len(asked):,} events after the cut on {num_cold:,} items without an event '
       f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
-      f'within each item), ranked among {int(candidates.sum()):,} items less those of the user, '
+      f'within each item), ranked among {int(candidates.sum()):,} items, {excluded}, '
       f'history is all before the event, {judged_events.average(config)}, 95 % two-way bootstrap '
       'over users and items'
     )

@@ -44,15 +44,14 @@ class Chain:
   text_vectors: np.ndarray
 
   def world(self, name: str) -> World:
-    """The world after the cut, with the student's features."""
-    explore = self.config.explore
-    return self._world(
-      name, self.dataset.interactions, self.dataset.split.num_before, explore.max_visitors
-    )
+    """The world after the cut, with the student's features; nothing is shown twice in it."""
+    first = splits.first_meetings(self.dataset.interactions, self.dataset.split.num_before)
+    return self._world(name, *first, self.config.explore.max_visitors)
 
   def tuning_world(self, name: str) -> World:
     """The same kind of world on the events before the cut alone, cut again."""
-    before = splits.take_before(self.dataset.interactions, self.dataset.split.num_before)
+    first = splits.first_meetings(self.dataset.interactions, self.dataset.split.num_before)
+    before = splits.take_before(*first)
     num_before = int(self.config.data.cut * before.num_events)
     return self._world(name, before, num_before, self.config.explore.tuning_visitors)
 

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
+from rec_jax.data import splits
 from rec_jax.evaluation import intervals
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
@@ -90,8 +91,8 @@ def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
     InputError: nobody has enough; names the field to lower.
   """
   dataset = artefacts.load_dataset(workdir)
-  num_before = dataset.split.num_before
-  user, again = dataset.interactions.user, int(config.data.cut * num_before)
+  first, num_before = splits.first_meetings(dataset.interactions, dataset.split.num_before)
+  user, again = first.user, int(config.data.cut * num_before)
   streams = {
     'after the cut': user[num_before:],
     'between a cut of the events before the cut and the cut, where policies are tuned': user[

@@ -10,7 +10,7 @@ from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import fit
-from rec_jax.tasks import next_item, text_encoders
+from rec_jax.tasks import full_ranking, next_item, text_encoders
 
 
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -22,6 +22,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   dataset = artefacts.load_dataset(workdir)
   encoder = artefacts.load_encoder(config, workdir)
   settings, rows = config.finetune, []
+  excluded = full_ranking.excluded(dataset.interactions)
   with runs.timed(stage_dir, 'encode catalogue'):
     variants = text_encoders.encode_variants(
       config.data, dataset.items.text.tolist(), settings.text_variants, config.seed
@@ -36,7 +37,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         model, state, found = fit.fit(variant, common, config, seed, directory)
         artefacts.save_two_tower(config, directory, model, int(state.best_step), encoder)
       rows += found
+      number = len(dataset.split.validation_event)
       rows += runs.validation_rows(
-        'finetune', f'{variant} seed {seed}', 'ndcg@10', state, len(dataset.split.validation_event)
+        'finetune', f'{variant} seed {seed}', 'ndcg@10', state, number, excluded
       )
   runs.finish(stage_dir, rows)

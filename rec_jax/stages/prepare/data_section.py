@@ -49,7 +49,7 @@ def section(found: Results) -> Section:
   counts, dataset = found.dataset['counts'], found.dataset
   training, ranked = _PARTS[dataset['split']]
   meaning = {
-    'events': 'a user and an item at a time, at most once each pair',
+    'events': 'a user and an item at a time, once each pair unless repeats are kept',
     'users': 'with an event at any time',
     'items': 'the catalogue: every model ranks all of them',
     'events_before_cut': 'everything that a model may learn from lies here',

@@ -18,7 +18,7 @@ from rec_jax.models import encoding
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import events, item_folds, zero_shot
+from rec_jax.tasks import events, full_ranking, item_folds, zero_shot
 from rec_jax.tasks.full_ranking import Queries
 
 BEFORE, CONTINUED = 'encoder before', 'continued encoder'
@@ -85,8 +85,8 @@ def _retrieval(
   found[DIFFERENCE] = found[CONTINUED] - found[BEFORE]
   protocol = (
     f'validation event of each ranked user, among the items of one of {folds.num_folds} '
-    f'folds of the catalogue that the user has not seen, by the cosine of text vectors to those of '
-    'the history; 95 % two-way bootstrap over users and items'
+    f'folds of the catalogue, {full_ranking.excluded(dataset.interactions)}, by the cosine of text '
+    'vectors to those of the history; 95 % two-way bootstrap over users and items'
   )
   table = two_way.user_macro(
     jax.random.key(config.seed), found, folds.asked.user, folds.asked.target

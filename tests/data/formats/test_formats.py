@@ -178,6 +178,17 @@ def test_yambda_listens(tmp_path):
   assert tables.notes == {'events_read': 5, 'repeats_left_out': 1, 'items_without_text': 1}
 
 
+def test_repeated_listens_stay_where_they_are_asked_for(tmp_path):
+  examples.yambda(tmp_path)
+  path = tmp_path / 'flat/50m/listens.parquet'
+  frame = pl.read_parquet(path)
+  pl.concat([frame, frame.tail(1)]).write_parquet(path)
+  tables = _read('yambda', tmp_path, repeats=True)
+  assert [row[3] for row in _events(tables, 'rating')] == [50.0, 30.0, 100.0, 120.0, 100.0]
+  # The last row is there twice: one listen, not two.
+  assert tables.notes['repeats_left_out'] == 1
+
+
 def test_yambda_likes_are_implicit(tmp_path):
   examples.yambda(tmp_path)
   tables = _read('yambda', tmp_path, interactions='likes.parquet')

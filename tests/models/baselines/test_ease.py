@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rec_jax.models import linear_path
 from rec_jax.models.baselines import ease
 
 
@@ -53,3 +54,12 @@ def test_items_without_events_get_finite_weights():
 def test_lambda_must_be_positive(lambda_):
   with pytest.raises(ValueError, match='is not positive'):
     ease.fit(np.array([0]), np.array([0]), 2, lambda_=lambda_)
+
+
+def test_a_pair_of_several_events_counts_once():
+  user, item = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 2, 0])
+  twice = np.concatenate([user, user[:3]]), np.concatenate([item, item[:3]])
+  once = ease.fit(user, item, 3, lambda_=1.0)
+  np.testing.assert_array_equal(ease.fit(*twice, 3, lambda_=1.0), once)
+  spectra = [linear_path.spectrum(*pairs, 3, 3, 0).values for pairs in ((user, item), twice)]
+  np.testing.assert_allclose(*spectra, rtol=1e-5)

@@ -19,9 +19,8 @@ def _choice(ndcg, alone):
   first = 2 * np.random.default_rng(0).integers(0, NUM_ITEMS // 2, NUM_QUERIES)
   history = (first[:, None] + 1).astype(np.int32)
   offsets = np.arange(NUM_QUERIES + 1)
-  asked = Queries(
-    history, np.ones_like(history), first + 1, offsets[:-1], offsets, first.astype(np.int32)
-  )
+  ones, seen = np.ones_like(history), first.astype(np.int32)
+  asked = Queries(history, ones, 0 * ones, first + 1, offsets[:-1], offsets, seen)
   noise = np.random.default_rng(1).normal(scale=0.02, size=(2, NUM_QUERIES))
   return Choice(SETTINGS, asked, np.ones(NUM_ITEMS, bool), ndcg + noise[0], alone + noise[1])
 
