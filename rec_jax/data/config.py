@@ -8,8 +8,11 @@ class DataConfig:
   """Where the events and items come from, and the protocol of the split.
 
   Attributes:
-    source: 'movielens' (the bundled data) or 'tables' (the user's own files).
-    interactions: CSV or Parquet file of events, for source 'tables'.
+    source: 'movielens' (the bundled data), 'tables' (the user's own files), or a published data set
+      in the files of its owners, of `data.formats.registry`, such as 'movielens_1m'.
+    folder: where the files of such a published data set are, itself or below it.
+    interactions: CSV or Parquet file of events, for source 'tables'; of a published data set, the
+      one to take where several files of events are below `folder`.
     items: CSV or Parquet file of items, for source 'tables'.
     user_column: column of the user's id, string or integer.
     item_column: column of the item's id, in both tables.
@@ -38,6 +41,7 @@ class DataConfig:
   """
 
   source: str = 'movielens'
+  folder: str = ''
   interactions: str = ''
   items: str = ''
   user_column: str = 'user_id'

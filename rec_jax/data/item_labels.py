@@ -13,6 +13,7 @@ import polars as pl
 from rec_jax.data import columns, ids, sources, table_files, tables
 from rec_jax.data.columns import shown
 from rec_jax.data.config import DataConfig
+from rec_jax.data.formats.registry import FORMATS
 from rec_jax.types import InputError
 
 GENRE = 'genre'
@@ -41,9 +42,10 @@ def read(config: DataConfig, column: str, item_ids: Sequence[str]) -> ItemLabels
     item_ids: [N] of the data set.
 
   Raises:
-    InputError: there is no such column, no text beside it, or the file is not the one that was
-      prepared.
+    InputError: there is no such column (published data sets have none), no text beside it, or the
+      file is not the one that was prepared.
   """
+  _refuse_published(config)
   found = _genres(column) if config.source == 'movielens' else _of_tables(config, column)
   wanted = pl.DataFrame({'item_id': list(item_ids)}, schema={'item_id': pl.String})
   joined = wanted.join(found, on='item_id', how='left', maintain_order='left')
@@ -65,8 +67,9 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
     item_ids: [N]; one that the table does not have has no value.
 
   Raises:
-    InputError: there is no such column.
+    InputError: there is no such column; published data sets have none.
   """
+  _refuse_published(config)
   if config.source == 'movielens':
     of_films = sources.movielens_attributes()
     known = next(iter(of_films.values()))
@@ -83,6 +86,15 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
     labels = _labels(raw[column], config.items)
     by_id = dict(zip(ids.read(raw[config.item_column], config.items), labels, strict=True))
   return [tuple(dict.fromkeys(by_id.get(each, ()))) for each in item_ids]
+
+
+def _refuse_published(config: DataConfig) -> None:
+  """The readers of published files make text of what they know of items, and keep no columns."""
+  if config.source in FORMATS:
+    raise InputError(
+      f'items of data.source={config.source} have text but no columns to choose or label by; give '
+      'your own tables by --config=configs/tables.py'
+    )
 
 
 def _genres(column: str) -> pl.DataFrame:

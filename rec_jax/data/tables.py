@@ -79,7 +79,7 @@ def read_tables(config: DataConfig) -> Tables:
   table = table_files.scan(config.interactions, 'config.data.interactions')
   items, chosen = read_items(config)
   raw = _raw_events(table, config)
-  events = _in_time_order(_with_quantity(raw, config))
+  events = in_time_order(_with_quantity(raw, config))
   unique = _without_duplicates(events, config)
   _require_several_users(unique, config)
   _require_known_items(unique, items, config)
@@ -109,6 +109,15 @@ def read_items(config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
     InputError: as in `read_tables`.
   """
   return _items(table_files.scan(config.items, 'config.data.items'), config)
+
+
+def in_time_order(events: pl.DataFrame) -> pl.DataFrame:
+  """Events by (time in microseconds, source_row), with their row and their timestamp in seconds."""
+  # Microseconds decide, so that events within one second keep their order; row then carries it.
+  ordered = events.sort('time', 'source_row').with_row_index('row')
+  return ordered.with_columns(
+    pl.col('row').cast(pl.Int64), timestamp=pl.col('time').floordiv(1_000_000)
+  )
 
 
 def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
@@ -154,14 +163,6 @@ def _with_quantity(events: pl.DataFrame, config: DataConfig) -> pl.DataFrame:
       'give events of a positive quantity or another --config.data.quantity_column'
     )
   return kept
-
-
-def _in_time_order(events: pl.DataFrame) -> pl.DataFrame:
-  # Microseconds decide, so that events within one second keep their order; row then carries it.
-  ordered = events.sort('time', 'source_row').with_row_index('row')
-  return ordered.with_columns(
-    pl.col('row').cast(pl.Int64), timestamp=pl.col('time').floordiv(1_000_000)
-  )
 
 
 def _without_duplicates(events: pl.DataFrame, config: DataConfig) -> pl.DataFrame:

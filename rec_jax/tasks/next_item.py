@@ -1,8 +1,7 @@
 """The two-tower softmax model learns the next item, P(i|u) = exp(u·M̂(i)) / Σ_j exp(u·M̂(j)).
 
-The towers train on cached text vectors throughout; for `encoder_steps` steps from `encoder_start`
-on the upper blocks of the text encoder train too, on items of the batch that are encoded anew. When
-they are done the whole cache is made anew.
+The towers train on cached text vectors throughout; for some steps the upper blocks of the encoder
+train too, on items of the batch that are encoded anew, and then the whole cache is made anew.
 """
 
 import dataclasses
@@ -235,8 +234,7 @@ def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
 
 
 _ENCODER = nnx.PathContains('encoder')
-# The text vectors of the catalogue, which the steps that train the encoder rewrite, and the items
-# of earlier steps.
+# Text vectors, which the steps that train the encoder rewrite, and the items of earlier steps.
 _TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
 _CACHED = nnx.Any(_TEXT, nnx.PathContains('recent'))
 _score = nnx.jit(score)
@@ -274,15 +272,14 @@ def _losses(
   items, tower, (text, catalogue) = batch['items'], model.towers.items, data
   if phase == 'joint':
     dropout, of_encoder = jax.random.split(dropout)
-    encoder, rngs = text_encoder(model), nnx.Rngs(dropout=of_encoder)
     chosen = choose_items(choose, items, len(text.mask), config.encoder_items)
-    again = encode_again(encoder, text, chosen, rngs)
+    again = encode_again(text_encoder(model), text, chosen, nnx.Rngs(dropout=of_encoder))
     tower.text[...] = tower.text[...].at[chosen].set(again)
   text_vectors = tower.text[...]
   if len(text.shifts) and model.encoder is not None:
     dropout, draw = jax.random.split(dropout)
     text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
-  positions = events.choose_positions(pick, batch['items'], config.num_predictions)
+  positions = events.choose_positions(pick, items, config.num_predictions)
   # Position t has seen t events and predicts event t, the last one included.
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
 
@@ -292,13 +289,12 @@ def _losses(
     users = model.towers.users(item_vectors, history, rewards, times, rngs)
     return events.rows_of(users, positions), item_vectors
 
-  sought, known = batch['items'].reshape(-1)[positions], tower.has_id[...]
-  is_event = sought > 0
+  is_event = (sought := items.reshape(-1)[positions]) > 0
   # Padding is given a known item, for the loss of another one is infinite, even at a weight of 0.
-  target = jnp.where(is_event, sought - 1, jnp.argmax(known))
+  target = jnp.where(is_event, sought - 1, jnp.argmax(tower.has_id[...]))
   recent = None if model.recent is None else model.recent[...]
   objective = objectives.make(config, of_negatives, target, is_event, catalogue, recent)
   if model.recent is not None:
     model.recent[...] = negatives.remember(model.recent[...], target, is_event)
-  weights, shape = is_event.astype(jnp.float32), (len(known), tower.dim)
+  weights, shape = is_event.astype(jnp.float32), (len(text_vectors), tower.dim)
   return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}

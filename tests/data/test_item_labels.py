@@ -93,3 +93,9 @@ def test_of_films_there_are_those_of_the_description(monkeypatch):
   assert item_labels.attribute(data, 'genre', ['7']) == [('Drama', 'War')]
   with pytest.raises(InputError, match=r'no attribute "colour" of items: there are genre, year'):
     item_labels.attribute(data, 'colour', ['7'])
+
+
+@pytest.mark.parametrize('read', [item_labels.read, item_labels.attribute])
+def test_published_data_sets_have_no_columns_to_label_by(read):
+  with pytest.raises(InputError, match='items of data.source=mind have text but no columns'):
+    read(DataConfig(source='mind'), 'category', ['N1'])

@@ -195,11 +195,13 @@ def test_wrong_flags_are_one_line(flags, parts):
 def test_the_configs_load_and_are_fast_to_refuse():
   code = """
 import sys
-from configs import movielens, tables
+from configs import amazon_reviews, mind, movielens, movielens_1m, movielens_25m, tables, yambda
 from configs.bandits import drifting, linear, logistic, wheel
 import experiments.launch
 assert movielens.get_config().data.source == 'movielens'
 assert tables.get_config().data.source == 'tables'
+for config in (amazon_reviews, mind, movielens_1m, movielens_25m, yambda):
+  assert config.get_config().data.source == config.__name__.rpartition('.')[2]
 for config in (drifting, linear, logistic, wheel):
   assert config.get_config().environment == config.__name__.rpartition('.')[2]
 assert 'jax' not in sys.modules, 'JAX is imported before the flags are checked'

@@ -42,8 +42,8 @@ def test_tuning_does_not_look_past_the_cut():
   user, changed = dataset.interactions.user, dataset.interactions.item.copy()
   # Items that nobody there meets a second time: repeated events would ask other questions.
   for event in range(dataset.split.num_before, len(changed)):
-    met = {*dataset.interactions.item[user == user[event]], *changed[user == user[event]]}
-    changed[event] = min(set(range(dataset.items.num_items)) - met)
+    met = changed[:event][user[:event] == user[event]]
+    changed[event] = min(set(range(dataset.items.num_items)) - {*met, changed[event]})
   other = dataclasses.replace(
     dataset, interactions=dataclasses.replace(dataset.interactions, item=changed)
   )

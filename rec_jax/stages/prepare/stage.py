@@ -15,6 +15,7 @@ import numpy as np
 from rec_jax import files
 from rec_jax.data import builder, corpus, dataset, sources, splits
 from rec_jax.data.config import DataConfig
+from rec_jax.data.formats.registry import FORMATS
 from rec_jax.data.splits import Split
 from rec_jax.data.tables import Tables, read_tables, take_first
 from rec_jax.runs import workdir as runs
@@ -87,7 +88,25 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
 
 
 def _tables(config: DataConfig) -> Tables:
-  return sources.movielens() if config.source == 'movielens' else read_tables(config)
+  _require_fitting_files(config)
+  if config.source == 'movielens':
+    return sources.movielens()
+  return FORMATS.get(config.source, read_tables)(config)
+
+
+def _require_fitting_files(config: DataConfig) -> None:
+  """Files that the source does not read would else be passed over without a word."""
+  published = config.source in FORMATS
+  if config.folder and not published:
+    raise InputError(
+      f'data.folder is given, which data.source={config.source} does not read; set '
+      f'--config.data.source to {" or ".join(FORMATS)}'
+    )
+  if config.items and published:
+    raise InputError(
+      f'data.items is given, but data.source={config.source} finds its items in data.folder; leave '
+      '--config.data.items out'
+    )
 
 
 def _check_ratings(interactions: Interactions, split: Split, threshold: float) -> None:

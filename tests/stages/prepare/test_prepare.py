@@ -186,6 +186,8 @@ def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypat
   ('fields', 'message'),
   [
     ({'source': 'netflix'}, 'data.source is "netflix"; set --config.data.source'),
+    ({'folder': 'ml-1m'}, 'which data.source=tables does not read; set .* movielens_1m or movie'),
+    ({'source': 'mind', 'folder': 'MIND'}, 'data.items is given, but data.source=mind finds'),
     ({'items': 'missing.csv'}, 'missing.csv: no such file'),
     ({'min_events': 50}, 'no user has 50 events'),
     ({'text_length': 1}, 'text_length is 1'),

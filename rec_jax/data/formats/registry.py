@@ -1,0 +1,16 @@
+"""The formats by the name of their source: a reader takes the folder and gives the tables."""
+
+from collections.abc import Callable
+
+from rec_jax.data.config import DataConfig
+from rec_jax.data.formats import amazon_reviews, mind, movielens, yambda
+from rec_jax.data.tables import Tables
+
+# Each raises InputError where the folder does not hold what its owners publish.
+FORMATS: dict[str, Callable[[DataConfig], Tables]] = {
+  'movielens_1m': movielens.read_1m,
+  'movielens_25m': movielens.read_25m,
+  'amazon_reviews': amazon_reviews.read,
+  'yambda': yambda.read,
+  'mind': mind.read,
+}
