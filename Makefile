@@ -35,7 +35,7 @@ test: $(READY)
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
-	@$(RUN) slipcover --omit='tests/*,experiments/*,configs/*' --json --out=.coverage -m pytest -n auto
+	@$(RUN) slipcover --omit='frozen,tests/*,experiments/*,configs/*' --json --out=.coverage -m pytest -n auto
 	@$(RUN) slipcover --merge .coverage --out=.coverage --skip-covered --fail-under=95
 
 soak: $(READY)
