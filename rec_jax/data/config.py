@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# Sources that are read from their published files; the readers are those of `formats.registry`.
+PUBLISHED = ('movielens_1m', 'movielens_25m', 'amazon_reviews', 'yambda', 'mind')
+
 
 @dataclasses.dataclass
 class DataConfig:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rec_jax.data.formats.registry import FORMATS
+from rec_jax.data.config import PUBLISHED
 from rec_jax.data.split_protocols import PROTOCOLS
 from rec_jax.data.text_augmentation import VARIANTS
 from rec_jax.data.text_batches import LAYOUTS
@@ -210,7 +210,7 @@ _LIMITS = {
 }
 _TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
-  'data.source': ('movielens', 'tables', *FORMATS),
+  'data.source': ('movielens', 'tables', *PUBLISHED),
   'data.split': tuple(PROTOCOLS),
   'data.text_pooling': ('auto', *POOLINGS),
   'pretrain.init': ('published', 'random'),

@@ -167,7 +167,10 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path):
     (['--config.sed=1'], ['no config field sed', 'did you mean seed?']),
     (['--config.data.cutt', '0.8'], ['no config field data.cutt', 'did you mean data.cut?']),
     (['--config.cut=0.8'], ['did you mean data.cut?']),
-    (['--config.xyzzy=0.8'], ['no config field xyzzy', 'the fields are seed, num_seeds, vectors']),
+    (
+      ['--config.xyzzy=0.8'],
+      ['no config field xyzzy', 'the fields are seed, num_seeds, num_sampled_negatives'],
+    ),
     (['--config.seed=one'], ["--config.seed=one: invalid literal for int() with base 10: 'one'"]),
     (['--config.data.cut=half'], ['--config.data.cut=half', 'could not convert string to float']),
     (['--config.explore=0'], ['config.explore is a group', '--config.explore.FIELD=VALUE']),

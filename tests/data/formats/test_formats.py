@@ -8,7 +8,7 @@ import shutil
 import polars as pl
 import pytest
 
-from rec_jax.data.config import DataConfig
+from rec_jax.data.config import PUBLISHED, DataConfig
 from rec_jax.data.formats.registry import FORMATS
 from rec_jax.types import InputError
 from tests.data.formats import examples
@@ -39,6 +39,10 @@ NAMES = {
   'yambda': 'Yambda (50m, listens)',
   'mind': 'MIND, the Microsoft News Dataset (MINDsmall_dev, MINDsmall_train)',
 }
+
+
+def test_every_source_has_its_reader():
+  assert tuple(FORMATS) == PUBLISHED
 
 
 @pytest.mark.parametrize('source', FORMATS)
