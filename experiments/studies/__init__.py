@@ -17,6 +17,7 @@ _MODULES = {
   'baselines': 'experiments.studies.baselines',
   'new_items': 'experiments.studies.new_items',
   'when_text_pays': 'experiments.studies.when_text_pays',
+  'generative': 'experiments.studies.generative',
   'overfitting': 'experiments.studies.overfitting',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',

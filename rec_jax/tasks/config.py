@@ -225,3 +225,19 @@ class DistilConfig:
   weight_decay: float = 0.01
   ema_decay: float = 0.99
   validate_every: int = 400
+
+
+@dataclasses.dataclass
+class GenerativeConfig:
+  """What generates semantic ids, beside what `FinetuneConfig` says of histories and training.
+
+  Attributes:
+    num_layers: blocks that read the tokens of an id.
+    beam_width: prefixes that a beam search keeps after each token.
+    new_share: ε, how likely the next item is one without a training event; 0 takes how often it was
+      among the validation events.
+  """
+
+  num_layers: int = 1
+  beam_width: int = 50
+  new_share: float = 0.0
