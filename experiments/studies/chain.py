@@ -133,11 +133,6 @@ def two_tower(config: Config, root: Path) -> tuple[Dataset, ComparedModel]:
   )
 
 
-def finetuned(config: Config, root: Path) -> Path:
-  """The workdir of a run that has come to the one variant of `finetune.variants`, likewise."""
-  return _run(config, _TRAINED, root)[0]
-
-
 def _joined(parts: Sequence[Values]) -> Values:
   value, unit = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
   items = [part.item for part in parts if part.item is not None]

@@ -15,17 +15,18 @@ from flax import nnx
 from experiments.studies import chain
 from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation import ranking
-from rec_jax.models import encoding
 from rec_jax.models.generative import catalogue as catalogues
 from rec_jax.models.generative.catalogue import Catalogue
 from rec_jax.models.generative.model import GenerativeModel
+from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config, FinetuneConfig
 from rec_jax.runs.study import Study, Values, override
-from rec_jax.stages.evaluate import ranking_comparison
+from rec_jax.stages.evaluate import compared_models, ranking_comparison
 from rec_jax.stages.evaluate.compared_models import ComparedModel
-from rec_jax.tasks import baselines, full_ranking, semantic_ids
+from rec_jax.stages.finetune import fit
+from rec_jax.tasks import baselines, full_ranking, next_item, semantic_ids, text_encoders
+from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.config import GenerativeConfig
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.training import loop
@@ -63,24 +64,25 @@ class GenerativeStudyConfig:
 
 def get_study() -> Study:
   """Popularity, the two towers and the generative model, with what each costs."""
-  variants: dict[str, dict[str, Any]] = {
+  variants: dict[str, dict[str, Any]] = {'popularity': {'model': POPULARITY}}
+  variants |= {
     f'two towers, {label}': {'chain.finetune.variants': variant}
     for label, variant in TWO_TOWERS.items()
   }
-  variants |= {'popularity': {'model': POPULARITY}, 'generative': {'model': GENERATIVE}}
-  for width in (10, 50):
-    variants[f'generative, beam of {width}'] = {'model': BEAM, 'generative.beam_width': width}
+  variants |= {'generative': {'model': GENERATIVE}}
   for share in (0.05, 0.2, 0.5):
     variants[f'generative, {share:.0%} for new items'] = {
       'model': GENERATIVE,
       'generative.new_share': share,
     }
+  for width in (10, 50):
+    variants[f'generative, beam of {width}'] = {'model': BEAM, 'generative.beam_width': width}
   return Study(
     title='Is the next item found by an inner product or by generating its semantic id?',
     protocol=(
       'models of {config.chain.data.source} that read the same histories by the same user tower, '
-      'and the same text vectors, which no training changes; next item: the held-out event of each '
-      'ranked user (split {config.chain.data.split}), whole catalogue; unseen items: events after '
+      'and the same published text vectors, which no training changes; next item: the held-out '
+      'event of each ranked user (split {config.chain.data.split}), whole catalogue; unseen items: events after '
       'the cut at {config.chain.data.cut} on items without an event before it; seen items '
       'excluded; costs of one recommendation of ten items, one user at a time: median of '
       f'{_ANSWERS} of processor time, item vectors and trees being there'
@@ -96,66 +98,80 @@ def get_study() -> Study:
 def measure(config: GenerativeStudyConfig, root: Path) -> Mapping[str, Values]:
   """Ranks the next item and unseen items by one model, and says what it costs."""
   settings = override(config.chain, {'seed': config.seed})
+  dataset = chain.prepared(settings, root)
   if config.model == POPULARITY:
-    dataset = chain.prepared(settings, root)
-    known = baselines.training_events(dataset)
-    score = baselines.fit(POPULARITY, known, {}, config.seed)
+    score = baselines.fit(POPULARITY, baselines.training_events(dataset), {}, config.seed)
     model, cost = ComparedModel([score]), _cost(dataset, settings, 0, 4.0, score)
   elif config.model:
-    dataset, score, cost = _generative(config, settings, root)
-    model = ComparedModel([score])
+    model, cost = _generative(config, settings, dataset, root)
   else:
-    dataset, model = chain.two_tower(settings, root)
-    cost = _of_two_towers(settings, dataset, root)
+    model, cost = _two_towers(settings, dataset, root)
   found = ranking_comparison.next_item_per_query(settings, dataset, model)
   found |= ranking_comparison.unseen_per_query(settings, dataset, model)
   return found | {name: Values([value], [f'seed {config.seed}']) for name, value in cost.items()}
 
 
 def _generative(
-  config: GenerativeStudyConfig, settings: Config, root: Path
-) -> tuple[Dataset, Score, dict[str, float]]:
-  """The model, trained once for all variants that ask it otherwise, its answers and its cost."""
-  workdir = chain.pretrained(settings, root)
-  dataset, own = artefacts.load_dataset(workdir), config.generative
-  encoder = artefacts.load_encoder(settings, workdir)
-  vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
+  config: GenerativeStudyConfig, settings: Config, dataset: Dataset, root: Path
+) -> tuple[ComparedModel, dict[str, float]]:
+  """The model, trained once for all variants that ask it otherwise, and what it costs."""
+  own, num_items = config.generative, dataset.items.num_items
+  encoder, text = _catalogue(settings, dataset)
+  vectors = next_item.text_vectors(encoder, text)
   ids = semantic_ids.make_ids(dataset, vectors, config.seed)
   rating = settings.data.positive_rating
   task = semantic_ids.task(ids, dataset, settings.finetune, own, rating, config.seed)
-  directory = root / 'generative' / f'{workdir.name}, {own.num_layers} blocks'
+  directory = root / 'models' / f'seed {config.seed}, generative, {own.num_layers} blocks'
   state, parts = loop.train(
     task, directory, jax.random.key(config.seed), dataclasses.asdict(config)
   )
   model = nnx.view(parts.merge(*state.best), deterministic=True)
   catalogue = semantic_ids.catalogue(dataset, ids, own)
-  num_items, width = dataset.items.num_items, own.beam_width
-  by_beam = semantic_ids.beam_score(model, catalogue, num_items, _K, width)
-  is_beam = config.model == BEAM
-  score = by_beam if is_beam else semantic_ids.score(model, catalogue)
-  answer = _beam_answer(model, catalogue, num_items, width) if is_beam else _exact(score, num_items)
+  if config.model == BEAM:
+    score = semantic_ids.beam_score(model, catalogue, num_items, _K, own.beam_width)
+    answer = _by_beam(model, catalogue, num_items, own.beam_width)
+  else:
+    score = semantic_ids.score(model, catalogue)
+    answer = _exactly(score, num_items)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
   held = jax.tree.leaves((nnx.state(model, nnx.Not(nnx.Param)), catalogue.trees))
   size = sum(leaf.nbytes for leaf in held) / num_items
-  return dataset, score, _cost(dataset, settings, parameters, size, answer)
+  return ComparedModel([score]), _cost(dataset, settings, parameters, size, answer)
 
 
-def _of_two_towers(settings: Config, dataset: Dataset, root: Path) -> dict[str, float]:
-  """Of the towers that `chain.two_tower` has trained, with item vectors that are computed once."""
-  workdir = chain.finetuned(settings, root)
-  num_items = dataset.items.num_items
-  variant = settings.finetune.variants
-  towers = artefacts.load_two_tower(settings, workdir, variant, settings.seed, num_items).towers
+def _two_towers(
+  settings: Config, dataset: Dataset, root: Path
+) -> tuple[ComparedModel, dict[str, float]]:
+  """The model as the stage `finetune` makes it, and its cost with item vectors computed once."""
+  variant, seed, num_items = settings.finetune.variants, settings.seed, dataset.items.num_items
+  common = fit.shared(settings, dataset, *_catalogue(settings, dataset))
+  directory = root / 'models' / f'seed {seed}, {variant}'
+  model = fit.fit(variant, common, settings, seed, directory).model
+  towers, path = model.towers, model.towers.items.linear
   vectors = towers.items.vectors()
-  size = (vectors.nbytes + towers.items.linear.given[...].nbytes) / num_items
-  parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(towers, nnx.Param)))
-  # A linear path is fitted and not trained, but is no less of the model.
-  parameters += towers.items.linear.sought[...].size + towers.items.linear.given[...].size
+  size = (vectors.nbytes + path.given[...].nbytes) / num_items
+  # The linear path is fitted in closed form, and is no less of the model.
+  learnt = (nnx.state(towers, nnx.Param), path.sought[...], path.given[...])
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(learnt))
 
   def answer(asked: Queries) -> jax.Array:
     return _two_tower_top(towers, vectors, asked.history, asked.rewards, asked.unseen(num_items))
 
-  return _cost(dataset, settings, parameters, size, answer)
+  cost = _cost(dataset, settings, parameters, size, answer)
+  return compared_models.of_two_towers([model], num_items), cost
+
+
+def _catalogue(settings: Config, dataset: Dataset) -> tuple[TextEncoder, CatalogueText]:
+  """The published encoder and the texts, encoded once for all models of a data set."""
+  own = dataset.fingerprint, *dataclasses.astuple(settings.data), settings.finetune.encoder_blocks
+  if own not in _texts:
+    encoder = text_encoders.published(settings.data)
+    _texts[own] = encoder, next_item.catalogue_text(encoder, dataset, settings.finetune)
+  return _texts[own]
+
+
+# What all parts of a study read, of which one process runs many.
+_texts: dict[Any, tuple[TextEncoder, CatalogueText]] = {}
 
 
 def _cost(
@@ -176,7 +192,7 @@ def _cost(
   return ({PARAMETERS: float(parameters)} if parameters else {}) | cost
 
 
-def _exact(score: Score, num_items: int) -> Answer:
+def _exactly(score: Score, num_items: int) -> Answer:
   """Scores of the whole catalogue and the best of them."""
 
   def answer(asked: Queries) -> jax.Array:
@@ -185,9 +201,7 @@ def _exact(score: Score, num_items: int) -> Answer:
   return answer
 
 
-def _beam_answer(
-  model: GenerativeModel, catalogue: Catalogue, num_items: int, width: int
-) -> Answer:
+def _by_beam(model: GenerativeModel, catalogue: Catalogue, num_items: int, width: int) -> Answer:
   def answer(asked: Queries) -> Any:
     given = asked.history, asked.rewards, asked.unseen(num_items)
     return _beam_top(model, catalogue, *given, width=width)
