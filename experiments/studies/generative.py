@@ -82,9 +82,9 @@ def get_study() -> Study:
     protocol=(
       'models of {config.chain.data.source} that read the same histories by the same user tower, '
       'and the same published text vectors, which no training changes; next item: the held-out '
-      'event of each ranked user (split {config.chain.data.split}), whole catalogue; unseen items: events after '
-      'the cut at {config.chain.data.cut} on items without an event before it; seen items '
-      'excluded; costs of one recommendation of ten items, one user at a time: median of '
+      'event of each ranked user (split {config.chain.data.split}), whole catalogue; unseen items: '
+      'events after the cut at {config.chain.data.cut} on items without an event before it; seen '
+      'items excluded; costs of one recommendation of ten items, one user at a time: median of '
       f'{_ANSWERS} of processor time, item vectors and trees being there'
     ),
     config=GenerativeStudyConfig(),
