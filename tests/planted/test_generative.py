@@ -20,6 +20,9 @@ from rec_jax.training import loop
 from tests.helpers import small
 from tests.planted import checks, training, world
 
+# A minute of training.
+pytestmark = pytest.mark.soak
+
 STEPS = dataclasses.replace(training.FINETUNE, num_steps=300, validate_every=150)
 OWN = GenerativeConfig()
 

@@ -55,9 +55,11 @@ def test_losses_are_those_of_the_next_items_of_every_prefix(setting):
   rewards = jnp.array([[1, 0, 1, 1, 0], [0, 1, 0, 0, 0]], jnp.int32)
   batch = {'items': items, 'history': items, 'rewards': rewards, 'times': jnp.zeros_like(items)}
   # More are asked for than there are: padding comes last, without a weight.
-  losses, weights, _ = setting.task.losses(
-    setting.model, jax.random.key(0), batch, setting.task.data, None
-  )
+  losses, weights, _ = jax.jit(
+    lambda batch: setting.task.losses(
+      setting.model, jax.random.key(0), batch, setting.task.data, None
+    )
+  )(batch)
   assert losses.shape == (10,) and weights.tolist() == [1.0] * 7 + [0.0] * 3
   assert np.isfinite(losses).all()
   prefixes, liked, target = [], [], []
@@ -82,6 +84,7 @@ def test_the_share_of_new_items_is_that_of_the_validation_events(setting):
     np.testing.assert_allclose(catalogue.shares, [1 - share, share], rtol=1e-5)
 
 
+@pytest.mark.soak
 def test_a_beam_as_wide_as_the_catalogue_ranks_as_the_exact_scores(setting):
   catalogue = semantic_ids.catalogue(setting.dataset, setting.ids, GenerativeConfig(new_share=0.3))
   number = setting.dataset.items.num_items
