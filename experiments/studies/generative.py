@@ -231,5 +231,6 @@ def _two_tower_top(
   towers: TwoTower, vectors: jax.Array, history: jax.Array, rewards: jax.Array, is_open: jax.Array
 ) -> jax.Array:
   users = towers.encode_users(vectors, history, rewards)
-  logits = towers.items.new(users @ vectors.T, towers.items.has_id[...], history, ~is_open)
+  logits = users @ vectors.T + towers.items.trend[...]
+  logits = towers.items.new(logits, towers.items.has_id[...], history, ~is_open)
   return _top(logits[0], is_open[0])
