@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from experiments.studies import chain
 from rec_jax.data.dataset import Dataset
@@ -218,9 +219,9 @@ def _top(scores: jax.Array, is_open: jax.Array) -> jax.Array:
 def _beam_top(
   model: GenerativeModel,
   catalogue: Catalogue,
-  history: jax.Array,
-  rewards: jax.Array,
-  is_open: jax.Array,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  is_open: ArrayLike,
   width: int,
 ) -> Any:
   return catalogues.recommend(model, catalogue, history, rewards, is_open, _K, width)
@@ -228,9 +229,10 @@ def _beam_top(
 
 @nnx.jit
 def _two_tower_top(
-  towers: TwoTower, vectors: jax.Array, history: jax.Array, rewards: jax.Array, is_open: jax.Array
+  towers: TwoTower, vectors: jax.Array, history: ArrayLike, rewards: ArrayLike, is_open: ArrayLike
 ) -> jax.Array:
-  users = towers.encode_users(vectors, history, rewards)
+  history, is_open = jnp.asarray(history), jnp.asarray(is_open)
+  users = towers.encode_users(vectors, history, jnp.asarray(rewards))
   logits = users @ vectors.T + towers.items.trend[...]
   logits = towers.items.new(logits, towers.items.has_id[...], history, ~is_open)
   return _top(logits[0], is_open[0])

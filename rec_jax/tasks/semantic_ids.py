@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.config import TwoTowerConfig
@@ -137,9 +138,9 @@ def _sizes(config: FinetuneConfig, dataset: Dataset) -> TwoTowerConfig:
 def _scores(
   model: GenerativeModel,
   catalogue: Catalogue,
-  history: jax.Array,
-  rewards: jax.Array,
-  times: jax.Array,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  times: ArrayLike,
 ) -> jax.Array:
   return catalogues.scores(model, catalogue, history, rewards, times)
 
@@ -148,17 +149,17 @@ def _scores(
 def _beam_scores(
   model: GenerativeModel,
   catalogue: Catalogue,
-  history: jax.Array,
-  rewards: jax.Array,
-  is_open: jax.Array,
-  times: jax.Array,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  is_open: ArrayLike,
+  times: ArrayLike,
   k: int,
   width: int,
 ) -> jax.Array:
   found = catalogues.recommend(model, catalogue, history, rewards, is_open, k, width, times)
-  num_items = is_open.shape[1]
-  column = jnp.where(found.items >= 0, found.items, num_items)
-  scores = jnp.full(is_open.shape, -jnp.inf)
+  shape = jnp.shape(is_open)
+  column = jnp.where(found.items >= 0, found.items, shape[1])
+  scores = jnp.full(shape, -jnp.inf)
   return scores.at[jnp.arange(len(column))[:, None], column].set(found.log_probs, mode='drop')
 
 

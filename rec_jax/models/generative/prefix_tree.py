@@ -110,12 +110,16 @@ def build(ids: SemanticIds, members: np.ndarray) -> PrefixTree:
   place = np.full(len(members), number)
   place[items] = np.arange(number)
   rows, branches = _branches(nodes, num_children)
-  whole = (
-    *(token, first_child, num_children, first_leaf),
-    *(np.bincount(nodes.reshape(-1), minlength=starts[-1]), items, nodes, place, tokens[rows]),
-  )
   return PrefixTree(
-    *(jnp.asarray(each, jnp.int32) for each in whole),
+    token=jnp.asarray(token, jnp.int32),
+    first_child=jnp.asarray(first_child, jnp.int32),
+    num_children=jnp.asarray(num_children, jnp.int32),
+    first_leaf=jnp.asarray(first_leaf, jnp.int32),
+    num_leaves=jnp.asarray(np.bincount(nodes.reshape(-1), minlength=starts[-1]), jnp.int32),
+    items=jnp.asarray(items, jnp.int32),
+    nodes=jnp.asarray(nodes, jnp.int32),
+    place=jnp.asarray(place, jnp.int32),
+    paths=jnp.asarray(tokens[rows], jnp.int32),
     branches=branches,
     starts=tuple(starts.tolist()),
     widths=tuple(int(num_children[starts[d] : starts[d + 1]].max()) for d in range(depth)),

@@ -69,7 +69,7 @@ def test_items_with_the_same_codes_are_told_apart_the_known_ones_first():
   assert ids.sizes == (3, 3, 3)
 
 
-@pytest.mark.parametrize('number', [1, 2, 7])
+@pytest.mark.parametrize('number', [1, 7])
 def test_any_number_of_items_has_ids_also_where_all_texts_are_the_same(number):
   same = np.ones((number, 3), np.float32)
   different = np.arange(number * 3, dtype=np.float32).reshape(number, 3)
