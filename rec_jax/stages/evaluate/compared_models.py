@@ -6,6 +6,7 @@ a baseline has to tune, it tunes on the validation events.
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -13,20 +14,25 @@ import jax
 import numpy as np
 from flax import nnx
 
-from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
-from rec_jax.models.baselines import ease, popularity
+from rec_jax.models.baselines import ease, popularity, registry
 from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders, zero_shot
+from rec_jax.tasks.baselines import training_events
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.item_to_item import DECAYS, LAMBDAS
 from rec_jax.training import tracking
 
 POPULARITY, EASE, ID_ONLY = 'popularity', 'EASE', 'id-only'
 ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
+TEXT_ONLY = 'text-only'
+# Of the memory of the machine that a baseline may take.
+_SHARE = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,35 +53,38 @@ def baselines(
 ) -> dict[str, ComparedModel]:
   """Popularity, recency-weighted EASE, and published text vectors that nothing has trained.
 
+  EASE is left out, with a warning, where its matrices of items by items would take more than half
+  of the memory of the machine.
+
   Args:
     config: of the run.
     dataset: of the stage `prepare`.
     directions: what `text_directions` says, where it is known.
   """
-  interactions = dataset.interactions
-  train = splits.training_events(interactions, dataset.split)
   # All of them count users, each once however often they come back.
-  user, item = np.unique([interactions.user[train], interactions.item[train]], axis=1)
-  num_items = dataset.items.num_items
-  counts = popularity.fit(item, np.ones(len(item)), interactions.num_users, num_items)
+  seen, num_items = training_events(dataset), dataset.items.num_items
+  counts = popularity.fit(seen.item, np.ones(len(seen.item)), seen.num_users, num_items)
   validation = events.validation_queries(
     dataset, config.finetune, config.data.positive_rating, config.seed
   )
 
   def linear_models() -> Iterable[tuple[dict[str, float], OfDecay]]:
     for lambda_ in LAMBDAS:
-      weights = ease.fit(user, item, num_items, lambda_=lambda_)
+      weights = ease.fit(seen.user, seen.item, num_items, lambda_=lambda_)
       yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
 
   if directions is None:
     directions = text_directions(config, dataset)
   by_text = functools.partial(_by_text, directions)
+  models = {POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)])}
+  too_large = registry.left_out('ease', seen.num_users, num_items, _SHARE * registry.host_memory())
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
-    return {
-      POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
-      EASE: _tuned(linear_models(), validation, num_items, advance),
-      ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
-    }
+    if too_large:
+      logger.warning('%s', too_large)
+    else:
+      models[EASE] = _tuned(linear_models(), validation, num_items, advance)
+    models[ZERO_SHOT] = _tuned([({}, by_text)], validation, num_items, advance)
+  return models
 
 
 def text_directions(config: Config, dataset: Dataset) -> jax.Array:
@@ -99,11 +108,17 @@ def two_towers(
 def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
 
-  def scores(model: next_item.TwoTowerModel, asked: Queries) -> jax.Array:
-    met = ~asked.unseen(num_items)
-    return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times)
+  def scores(model: next_item.TwoTowerModel) -> Score:
+    vectors = functools.cache(lambda: next_item.item_vectors(model))
 
-  return ComparedModel([functools.partial(scores, model) for model in models])
+    def score(asked: Queries) -> jax.Array:
+      met = ~asked.unseen(num_items)
+      given = asked.history, asked.rewards, met, asked.times
+      return _two_tower_scores(model, *given, vectors())
+
+    return score
+
+  return ComparedModel([scores(model) for model in models])
 
 
 def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> ComparedModel:
