@@ -96,7 +96,7 @@ class RecommendationData(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     if self.builder_config.name == 'items':
-      columns = dict.fromkeys(('item_id', 'text'), np.object_)
+      columns: dict[str, Any] = dict.fromkeys(('item_id', 'text'), np.object_)
     else:
       columns = {'user_id': np.object_, _LENGTH: np.int32} | {
         name: dtype

@@ -1,10 +1,8 @@
 """Made-up tables of any size: users with tastes, items whose popularity follows a power law.
 
-`python -m tests.helpers.large_tables DIR USERS ITEMS EVENTS` writes DIR/events.parquet and
-DIR/items.parquet.
+See `large_run`.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ _KINDS = ('thing', 'tool', 'toy', 'book', 'lamp', 'chair', 'cup', 'coat', 'game'
 
 
 def write(directory: Path, num_users: int, num_items: int, num_events: int) -> None:
-  """Writes both tables; of events that repeat within a second one stays."""
+  """Writes events.parquet and items.parquet; of events that repeat within a second one stays."""
   rng = np.random.default_rng(0)
   # Item i is of topic i % _TOPICS; a user likes two of them.
   taste = rng.integers(0, _TOPICS, (num_users, 2))
@@ -36,9 +34,3 @@ def write(directory: Path, num_users: int, num_items: int, num_events: int) -> N
   )
   items = pl.DataFrame({'item_id': number, 'title': of_topic + ' ' + colour + ' ' + kind})
   items.write_parquet(directory / 'items.parquet')
-
-
-if __name__ == '__main__':
-  out = Path(sys.argv[1])
-  out.mkdir(parents=True, exist_ok=True)
-  write(out, *map(int, sys.argv[2:5]))

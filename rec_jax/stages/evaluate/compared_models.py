@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from rec_jax import host
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
 from rec_jax.models.baselines import ease, popularity, registry
@@ -77,7 +78,7 @@ def baselines(
     directions = text_directions(config, dataset)
   by_text = functools.partial(_by_text, directions)
   models = {POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)])}
-  too_large = registry.left_out('ease', seen.num_users, num_items, _SHARE * registry.host_memory())
+  too_large = registry.left_out('ease', seen.num_users, num_items, _SHARE * host.memory())
   with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
     if too_large:
       logger.warning('%s', too_large)

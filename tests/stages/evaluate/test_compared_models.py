@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rec_jax import host
 from rec_jax.models import encoding
-from rec_jax.models.baselines import ease, registry
+from rec_jax.models.baselines import ease
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import compared_models
 from rec_jax.tasks import full_ranking, text_encoders, zero_shot
@@ -44,7 +45,7 @@ def test_ease_is_the_best_of_the_grid_on_the_validation_events(vectors):
 
 
 def test_ease_is_left_out_where_its_matrices_are_larger_than_memory(vectors, monkeypatch, caplog):
-  monkeypatch.setattr(registry, 'host_memory', lambda: 40 * NUM_ITEMS**2)
+  monkeypatch.setattr(host, 'memory', lambda: 40 * NUM_ITEMS**2)
   found = compared_models.baselines(Config(), dataset())
   assert list(found) == ['popularity', 'text zero-shot']
   assert f'ease of {NUM_ITEMS} items takes {24 * NUM_ITEMS**2:,} bytes' in caplog.text
