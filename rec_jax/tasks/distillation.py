@@ -105,7 +105,8 @@ def score(
   item_vectors = student.item_vectors()
   history = jnp.asarray(history)
   users = student.encode_users(item_vectors, history, jnp.asarray(rewards))
-  return student.new(users @ item_vectors.T, student.has_id[...], history, met)
+  logits = users @ item_vectors.T + student.trend[...]
+  return student.new(logits, student.has_id[...], history, met)
 
 
 def task(
@@ -210,7 +211,6 @@ def _teacher_users(
 
 
 _score = nnx.jit(score)
-_teacher_score = nnx.jit(next_item.score)
 
 
 def _untrained(
@@ -235,6 +235,7 @@ def _untrained(
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
+  student.trend[...] = teacher.towers.items.trend[...]
   student.new = nnx.clone(teacher.towers.items.new)
   student.token.embedding[...] = principal_token_vectors(embedding, student.token.features)
   return student
@@ -269,12 +270,10 @@ def _validation(
   size = full_ranking.at_once(num_items, len(asked))
   starts = range(0, len(asked), size)
   parts = [asked.take(np.arange(start, min(start + size, len(asked)))) for start in starts]
-  vectors = next_item.item_vectors(teacher)
+  answer = next_item.answers(teacher)
 
   def taught(part: Queries) -> jax.Array:
-    given = part.history, part.rewards
-    logits = _teacher_score(teacher, *given, times=part.times, vectors=vectors)
-    return jax.nn.log_softmax(logits)
+    return jax.nn.log_softmax(answer(part))
 
   # Of more queries than are scored at once the teacher's logits are not kept.
   kept = taught(parts[0]) if len(parts) == 1 else None

@@ -14,7 +14,9 @@ from rec_jax.evaluation.ranking import Places
 from rec_jax.types import Interactions
 
 # Queries scored at once, and the most scores [B, N] of them: 128 MB, of which a few are held.
-_CHUNK, _MOST_SCORES = 256, 2**25
+_CHUNK, _MOST_AT_ONCE = 256, 2**25
+# Scores of queries by items that are ranked again for each of many settings.
+_MOST_SCORES = 2e7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Queries:
       np.concatenate(seen),
       self.repeats,
     )
+
+  def spread(self, num_items: int) -> 'Queries':
+    """So many of them that each of many settings can rank N items again, spread over all.
+
+    Their order is that of users, whose numbers are in the order in which they came.
+    """
+    number = min(len(self), max(1, int(_MOST_SCORES / num_items)))
+    return self.take(np.arange(number) * len(self) // number)
 
   def per_user(self, values: np.ndarray) -> np.ndarray:
     """[S, Q] -> [S, U], the mean within each user who asks, in the order of their labels."""
@@ -116,7 +126,7 @@ def excluded(interactions: Interactions) -> str:
 
 def at_once(num_items: int, most: int = _CHUNK) -> int:
   """How many queries are scored at once: `most`, or fewer where the catalogue is large."""
-  return int(np.clip(_MOST_SCORES // num_items, 1, most))
+  return int(np.clip(_MOST_AT_ONCE // num_items, 1, most))
 
 
 # Queries to scores [Q, N].

@@ -132,7 +132,7 @@ def score(
   item_vectors = items.vectors() if vectors is None else vectors
   times = None if times is None else jnp.asarray(times)
   users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
-  return items.new(users @ item_vectors.T, items.has_id[...], history, met)
+  return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
 
 
 def answers(model: TwoTowerModel) -> Score:

@@ -168,7 +168,7 @@ def test_a_large_catalogue_is_ranked_for_fewer_queries_at_once(asked, monkeypatc
     return table[part.user]
 
   whole = full_ranking.rank_targets(score, queries, np.ones(N, bool))
-  monkeypatch.setattr(full_ranking, '_MOST_SCORES', 70 * N)
+  monkeypatch.setattr(full_ranking, '_MOST_AT_ONCE', 70 * N)
   parts = full_ranking.rank_targets(score, queries, np.ones(N, bool))
   assert sizes == {full_ranking._CHUNK, 70}
   for name, values in whole.items():

@@ -47,7 +47,7 @@ def test_ease_is_the_best_of_the_grid_on_the_validation_events(vectors):
 def test_ease_is_left_out_where_its_matrices_are_larger_than_memory(vectors, monkeypatch, caplog):
   monkeypatch.setattr(host, 'memory', lambda: 40 * NUM_ITEMS**2)
   found = compared_models.baselines(Config(), dataset())
-  assert list(found) == ['popularity', 'text zero-shot']
+  assert list(found) == ['popularity', 'recent popularity', 'text zero-shot']
   assert f'ease of {NUM_ITEMS} items takes {24 * NUM_ITEMS**2:,} bytes' in caplog.text
 
 
