@@ -15,6 +15,8 @@ from rec_jax.types import Interactions
 
 # Queries scored at once, and the most scores [B, N] of them: 128 MB, of which a few are held.
 _CHUNK, _MOST_AT_ONCE = 256, 2**25
+# Items of a catalogue whose chunks are no larger than they must be.
+_LARGE = 2**15
 # Scores of queries by items that are ranked again for each of many settings.
 _MOST_SCORES = 2e7
 
@@ -159,6 +161,9 @@ def rank_targets(
     of equals those of lower index.
   """
   parts, rng, size = [], np.random.default_rng(seed), at_once(len(candidates))
+  if len(candidates) > _LARGE:
+    # To rank what fills a chunk of few queries takes longer than to compile one of their size.
+    size = min(size, 1 << (len(asked) - 1).bit_length())
   for start in range(0, len(asked), size):
     # The last chunk is padded by repeating queries, so that nothing is compiled twice.
     rows = np.minimum(np.arange(start, start + size), len(asked) - 1)

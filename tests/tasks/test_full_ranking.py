@@ -173,6 +173,10 @@ def test_a_large_catalogue_is_ranked_for_fewer_queries_at_once(asked, monkeypatc
   assert sizes == {full_ranking._CHUNK, 70}
   for name, values in whole.items():
     np.testing.assert_array_equal(parts[name], values, name)
+  monkeypatch.setattr(full_ranking, '_LARGE', N - 1)
+  few = full_ranking.rank_targets(score, queries.take(np.arange(5)), np.ones(N, bool))
+  assert sizes == {full_ranking._CHUNK, 70, 8}
+  np.testing.assert_array_equal(few['mrr'], whole['mrr'][:5])
 
 
 @pytest.mark.parametrize(
