@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import catalogue_text, distillation, item_to_item, next_item
+from rec_jax.tasks import catalogue_text, distillation, events, item_to_item, next_item
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -94,6 +94,14 @@ def test_activations_that_are_too_large_are_not_kept(setting, monkeypatch):
     catalogue_text.encode_again(encoder, text, chosen, None) for text in (tuned, setting.text)
   ]
   np.testing.assert_allclose(*again, atol=1e-5)
+
+
+def test_item_vectors_that_are_known_beforehand_change_no_bit(setting):
+  model = nnx.view(make_task(setting).model, deterministic=True)
+  model.towers.items.place_unseen()
+  asked = events.validation_queries(setting.dataset, setting.config, 4.0, 0)
+  expected = score(model, asked.history, asked.rewards, times=asked.times)
+  np.testing.assert_array_equal(next_item.answers(model)(asked), expected)
 
 
 @pytest.fixture(scope='module')
