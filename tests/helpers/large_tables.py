@@ -32,5 +32,5 @@ def write(directory: Path, num_users: int, num_items: int, num_events: int) -> N
   colour, kind = (
     pl.Series(words)[rng.integers(0, len(words), num_items)] for words in (_COLOURS, _KINDS)
   )
-  items = pl.DataFrame({'item_id': number, 'title': of_topic + ' ' + colour + ' ' + kind})
+  items = pl.DataFrame({'item_id': number, 'text': of_topic + ' ' + colour + ' ' + kind})
   items.write_parquet(directory / 'items.parquet')
