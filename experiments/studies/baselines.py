@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.studies import chain
-from rec_jax import files
+from rec_jax import files, host
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import registry
@@ -74,7 +74,7 @@ def measure(config: BaselinesConfig, root: Path) -> Mapping[str, Values]:
     else:
       dataset = chain.prepared(settings, root)
       size = (dataset.interactions.num_users, dataset.items.num_items)
-      limit = min(config.memory_bound, registry.host_memory() / 2)
+      limit = min(config.memory_bound, host.memory() / 2)
       if line := registry.left_out(config.model, *size, limit):
         print(line)
         taken = registry.get(config.model).num_bytes(*size) / 1e9

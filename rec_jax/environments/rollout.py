@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rec_jax import host
 from rec_jax.bandits.base import Policy
 from rec_jax.environments import hoist, one_round
 from rec_jax.environments.base import Environment, Metrics
 from rec_jax.environments.one_round import Hyperparameters, Options, Start, seed_keys
-from rec_jax.types import ArmSpec
+from rec_jax.types import ArmSpec, InputError
 
 # Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
 _DRAWN_BYTES = 2**22
@@ -79,12 +80,13 @@ def rollout(
     refresh_every: rounds between calls of the policy's `refresh`; 0 never calls it.
     memory_bound: bytes that the program of one chunk may take for states, outputs and all that it
       works with, as XLA counts them, beside `data`; S is cut into like chunks that fit. One seed
-      at a time runs whatever it takes.
+      at a time may take more, up to the memory of the machine.
 
   Returns:
     The trajectory.
 
   Raises:
+    InputError: a single seed takes more than the machine has.
     ValueError: settings without a factory, or states or settings of another S.
   """
   num_seeds = len(keys)
@@ -225,6 +227,11 @@ def _fitting(options: Options, data: Any, start: Start, memory_bound: float) -> 
     num_chunks = math.ceil(num_chunks * max(size / memory_bound, growth))
     # What does not shrink with the seeds may alone be too much.
     growth = 2.0
+  if chunk == 1 and (size := program_bytes(options, data, start, 1)) > host.memory():
+    raise InputError(
+      f'a rollout of one seed takes {size / 1e9:,.0f} GB beside its data, more than the '
+      f'{host.memory() / 1e9:,.0f} GB of the machine: give fewer items or users'
+    )
   return chunk
 
 

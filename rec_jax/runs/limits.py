@@ -150,7 +150,7 @@ _LIMITS = {
   'pretrain.num_held_out': _COUNT,
   'pretrain.history_items': _ROWS,
   **dict.fromkeys(('pretrain.temperature', 'finetune.temperature'), _FACTOR),
-  'num_sampled_negatives': _COUNT_OR_NONE,
+  **dict.fromkeys(('num_test_users', 'num_sampled_negatives'), _COUNT_OR_NONE),
   'pretrain.micro_batches': _ROWS,
   'finetune.num_steps': _COUNT_OR_NONE,
   'num_layers': _Limit(1, 100),

@@ -100,7 +100,7 @@ class FinetuneConfig:
     calibration: t of 'gbce', from 0, plain binary cross-entropy, to 1, where its probabilities are
       right.
     softmax_chunk: items that 'softmax' sums over at a time, so that a large catalogue takes less
-      memory; 0 for all.
+      memory; 0 for all, or as many as 512 MB of logits are of.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the towers.

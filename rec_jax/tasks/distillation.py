@@ -24,7 +24,7 @@ from rec_jax.models.student import (
   start_from,
 )
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.tasks import events, next_item
+from rec_jax.tasks import events, full_ranking, next_item
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.next_item import TwoTowerModel
@@ -211,7 +211,6 @@ def _teacher_users(
 
 
 _score = nnx.jit(score)
-_teacher_score = nnx.jit(next_item.score)
 
 
 def _untrained(
@@ -268,11 +267,19 @@ def _validation(
 
   Agreement selects the best: it is what is trained, and varies far less than NDCG between steps.
   """
-  logits = _teacher_score(teacher, asked.history, asked.rewards, times=asked.times)
-  taught = jax.nn.log_softmax(logits)
+  size = full_ranking.at_once(num_items, len(asked))
+  starts = range(0, len(asked), size)
+  parts = [asked.take(np.arange(start, min(start + size, len(asked)))) for start in starts]
+  answer = next_item.answers(teacher)
+
+  def taught(part: Queries) -> jax.Array:
+    return jax.nn.log_softmax(answer(part))
+
+  # Of more queries than are scored at once the teacher's logits are not kept.
+  kept = taught(parts[0]) if len(parts) == 1 else None
 
   @jax.jit
-  def agreement(logits: jax.Array) -> jax.Array:
+  def agreement(logits: jax.Array, taught: jax.Array) -> jax.Array:
     log_prob = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.sum(jnp.exp(taught) * (taught - log_prob), axis=1))
 
@@ -282,8 +289,10 @@ def _validation(
     def score(part: Queries) -> jax.Array:
       return _score(student, part.history, part.rewards)
 
-    logits = score(asked)
-    ranked = events.ranking_metrics(score, asked, num_items)
-    return {'agreement': float(agreement(logits)), **ranked}
+    found = [
+      float(agreement(score(part), taught(part) if kept is None else kept)) for part in parts
+    ]
+    agreed = float(np.average(found, weights=[len(part) for part in parts]))
+    return {'agreement': agreed, **events.ranking_metrics(score, asked, num_items)}
 
   return validate

@@ -6,7 +6,7 @@ train too, on items of the batch that are encoded anew, and then the whole cache
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,6 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.data.tokenizer import Tokens
-from rec_jax.models import encoding
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.linear_path import Buffer, Spectrum
 from rec_jax.models.peft import methods as peft
@@ -24,9 +22,15 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower
 from rec_jax.tasks import events, negatives, objectives, remedies
 from rec_jax.tasks import two_tower_optimizer as optimizers
-from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
+from rec_jax.tasks.catalogue_text import (
+  CatalogueText,
+  choose_items,
+  encode_again,
+  make,
+  text_vectors,
+)
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.full_ranking import Queries
+from rec_jax.tasks.full_ranking import Score
 from rec_jax.tasks.negatives import Catalogue
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
@@ -49,22 +53,9 @@ class TwoTowerModel(nnx.Module):
 
 
 def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
-  """The lower activations of the whole catalogue, which never change."""
-  depth = _depth(encoder, config)
-  lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
-  no_shifts = jnp.zeros((0, *lower.shape[::2]))
-  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts, depth)
-
-
-def with_variants(
-  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens]
-) -> CatalogueText:
-  """The catalogue and what training may read in place of each of its texts."""
-  if not variants:
-    return text
-  vectors = text_vectors(encoder, text)
-  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return dataclasses.replace(text, shifts=jnp.stack(shifts))
+  """What the blocks that stay as they are make of the whole catalogue, which never changes."""
+  texts, is_tuned = (dataset.input_ids, dataset.attention_mask), config.encoder_method != 'frozen'
+  return make(encoder, *texts, _depth(encoder, config), is_tuned)
 
 
 def new_model(
@@ -125,6 +116,7 @@ def score(
   rewards: ArrayLike,
   met: ArrayLike | None = None,
   times: ArrayLike | None = None,
+  vectors: jax.Array | None = None,
 ) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L].
 
@@ -134,17 +126,27 @@ def score(
     rewards: [B, L].
     met: [B, N] bool, items that are not recommended again; those of the history if not given.
     times: [B, L] int32 seconds, for user towers that read them.
+    vectors: [N, D + R], `item_vectors` where they are known already.
   """
-  items = model.towers.items
-  item_vectors, history = items.vectors(), jnp.asarray(history)
+  items, history = model.towers.items, jnp.asarray(history)
+  item_vectors = items.vectors() if vectors is None else vectors
   times = None if times is None else jnp.asarray(times)
   users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
   return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
 
 
-def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
-  """`score` [Q, N] of queries, compiled."""
-  return _score(model, asked.history, asked.rewards, times=asked.times)
+def answers(model: TwoTowerModel) -> Score:
+  """Queries to `score` [Q, N], compiled; the model must not change meanwhile."""
+  vectors = item_vectors(model)
+  return lambda asked: _score(
+    model, asked.history, asked.rewards, times=asked.times, vectors=vectors
+  )
+
+
+@nnx.jit
+def item_vectors(model: TwoTowerModel) -> jax.Array:
+  """[N, D + R] of the whole catalogue."""
+  return model.towers.items.vectors()
 
 
 def task(
@@ -177,14 +179,15 @@ def task(
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
   joint = joint if model.encoder and config.encoder_method != 'frozen' else range(0)
+  # Text vectors that never change are not copied into each state.
+  cached = nnx.Any(_TEXT, _RECENT) if joint else _RECENT
   asked = events.validation_queries(dataset, config, positive_rating, seed)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)
     _place_cold(model.towers.items)
-    score = functools.partial(answer, model)
-    return events.ranking_metrics(score, asked, dataset.items.num_items)
+    return events.ranking_metrics(answers(model), asked, dataset.items.num_items)
 
   def refresh_text(step: int, state: TrainState, parts: ModelParts) -> TrainState:
     if step != joint.stop or not joint:
@@ -195,7 +198,7 @@ def task(
     # the text vectors that the towers now learn to read.
     settled = nnx.filter_state(state.params, _ENCODER)
     average = nnx.merge_state(state.average, jax.tree.map(jnp.array, settled))
-    cache = nnx.state(current, _CACHED)
+    cache = nnx.state(current, cached)
     return dataclasses.replace(state, cache=cache, average=average)
 
   return Task(
@@ -209,7 +212,7 @@ def task(
     validate=validate,
     ema_decay=config.ema_decay,
     data=(text, events.catalogue(dataset, config)),
-    cached=_CACHED,
+    cached=cached,
     phase=lambda step: 'joint' if step in joint else 'towers',
     after_step=refresh_text,
   )
@@ -227,16 +230,10 @@ def encode_catalogue(model: TwoTowerModel, text: CatalogueText) -> np.ndarray:
   return text_vectors(text_encoder(model), text)
 
 
-def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
-  """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
-  rows = np.asarray(text.lower), np.asarray(text.mask)
-  return encoding.upper_text_vectors(encoder, *rows, text.depth)
-
-
 _ENCODER = nnx.PathContains('encoder')
 # Text vectors, which the steps that train the encoder rewrite, and the items of earlier steps.
 _TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
-_CACHED = nnx.Any(_TEXT, nnx.PathContains('recent'))
+_RECENT = nnx.PathContains('recent')
 _score = nnx.jit(score)
 
 

@@ -8,6 +8,7 @@ from flax import nnx
 from scipy import stats
 
 from rec_jax.losses.retrieval import full_softmax
+from rec_jax.models import two_tower
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.two_tower import TwoTower
 from rec_jax.models.user_towers import last_user_vector
@@ -120,6 +121,19 @@ def test_items_without_an_id_are_where_a_ridge_regression_on_text_places_them():
   expected = (texts(1) - known.mean(0)) @ kernel + vectors.mean(0)
   np.testing.assert_allclose(items.from_text(texts(1)), expected, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(items()[~HAS_ID], items.from_text(texts())[~HAS_ID])
+
+
+def test_many_items_are_summed_and_placed_in_parts(monkeypatch):
+  items = random_model().items
+  items.place_unseen()
+  whole, fold = items.from_text(texts(1)), jnp.arange(N) % 2
+  moments = items.moments_of_folds(fold, 2)
+  # The last part overlaps the one before it.
+  monkeypatch.setattr(two_tower, '_ROWS', N // 2 + 1)
+  for found, expected in zip(items.moments_of_folds(fold, 2), moments, strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+  items.place_unseen()
+  np.testing.assert_allclose(items.from_text(texts(1)), whole, rtol=1e-3, atol=1e-4)
 
 
 def test_an_id_only_model_knows_nothing_of_text():

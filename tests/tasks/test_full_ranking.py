@@ -156,3 +156,31 @@ def test_fewer_items_than_the_cutoff(dataset):
   )
   assert judged['top'].shape == (10, 6)
   np.testing.assert_array_equal(judged['recall@50'], 1)
+
+
+def test_a_large_catalogue_is_ranked_for_fewer_queries_at_once(asked, monkeypatch):
+  _, queries = asked
+  table = np.random.default_rng(4).normal(size=(U, N)).astype(np.float32)
+  sizes = set()
+
+  def score(part):
+    sizes.add(len(part))
+    return table[part.user]
+
+  whole = full_ranking.rank_targets(score, queries, np.ones(N, bool))
+  monkeypatch.setattr(full_ranking, '_MOST_AT_ONCE', 70 * N)
+  parts = full_ranking.rank_targets(score, queries, np.ones(N, bool))
+  assert sizes == {full_ranking._CHUNK, 70}
+  for name, values in whole.items():
+    np.testing.assert_array_equal(parts[name], values, name)
+  monkeypatch.setattr(full_ranking, '_LARGE', N - 1)
+  few = full_ranking.rank_targets(score, queries.take(np.arange(5)), np.ones(N, bool))
+  assert sizes == {full_ranking._CHUNK, 70, 8}
+  np.testing.assert_array_equal(few['mrr'], whole['mrr'][:5])
+
+
+@pytest.mark.parametrize(
+  ('num_items', 'size'), [(1, 256), (1682, 256), (62_423, 256), (10**6, 33), (2**26, 1)]
+)
+def test_how_many_queries_are_scored_at_once_follows_from_the_catalogue(num_items, size):
+  assert full_ranking.at_once(num_items) == size

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import catalogue_text, distillation, item_to_item, next_item
+from rec_jax.tasks import catalogue_text, distillation, events, item_to_item, next_item
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -64,13 +64,44 @@ def test_text_vectors_are_those_of_all_blocks_whatever_is_adapted(setting):
   assert (setting.text.depth, whole_text.depth) == (1, 2)
   encoder = nnx.view(small.encoder(), deterministic=True)
   for text in (setting.text, whole_text):
-    found = next_item.text_vectors(encoder, text)
+    found = catalogue_text.text_vectors(encoder, text)
     np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
   spectrum = item_to_item.spectrum(setting.dataset, setting.config, 0)
   with pytest.raises(ValueError, match='lora adapts blocks that the text has passed'):
     next_item.task(
       *('teacher', small.encoder(), whole_text, setting.dataset, setting.config, 4.0, 0, spectrum)
     )
+
+
+def test_activations_that_are_too_large_are_not_kept(setting, monkeypatch):
+  """Text vectors are the same, of all items and of those that a step encodes anew."""
+  monkeypatch.setattr(catalogue_text, '_MOST_BYTES', 0)
+  encoder, dataset = nnx.view(small.encoder(), deterministic=True), setting.dataset
+  tuned = next_item.catalogue_text(encoder, dataset, setting.config)
+  frozen = dataclasses.replace(setting.config, encoder_method='frozen')
+  at_rest = next_item.catalogue_text(encoder, dataset, frozen)
+  assert [text.kind for text in (setting.text, tuned, at_rest)] == [
+    'activations',
+    'tokens',
+    'vectors',
+  ]
+  assert tuned.rows.shape == dataset.input_ids.shape and at_rest.rows.ndim == 2
+  for text in (tuned, at_rest):
+    found = catalogue_text.text_vectors(encoder, text)
+    np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
+  chosen = jnp.array([3, 0, 7])
+  again = [
+    catalogue_text.encode_again(encoder, text, chosen, None) for text in (tuned, setting.text)
+  ]
+  np.testing.assert_allclose(*again, atol=1e-5)
+
+
+def test_item_vectors_that_are_known_beforehand_change_no_bit(setting):
+  model = nnx.view(make_task(setting).model, deterministic=True)
+  model.towers.items.place_unseen()
+  asked = events.validation_queries(setting.dataset, setting.config, 4.0, 0)
+  expected = score(model, asked.history, asked.rewards, times=asked.times)
+  np.testing.assert_array_equal(next_item.answers(model)(asked), expected)
 
 
 @pytest.fixture(scope='module')

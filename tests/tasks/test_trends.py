@@ -63,7 +63,7 @@ def test_the_trend_of_the_best_setting_is_taken(data):
   asked = asked.take(np.flatnonzero(asked.target < NUM_ITEMS - 2))
   # As it is asked for, padded by the last query.
   learnt = np.asarray(
-    next_item.answer(model, asked.take(np.minimum(np.arange(256), len(asked) - 1)))
+    next_item.answers(model)(asked.take(np.minimum(np.arange(256), len(asked) - 1)))
   )
   mask = data.split.train_mask
   events = data.interactions.item[mask], data.interactions.timestamp[mask]
@@ -79,9 +79,7 @@ def test_the_trend_of_the_best_setting_is_taken(data):
   assert best > table[next(iter(table))] + 0.1
   assert table[tuple(chosen.settings.values())] == pytest.approx(best, abs=1e-5)
   assert chosen.ndcg.mean() == pytest.approx(best, abs=1e-5)
-  assert _ndcg(lambda part: next_item.answer(model, part), asked, model) == pytest.approx(
-    best, abs=1e-5
-  )
+  assert _ndcg(next_item.answers(model), asked, model) == pytest.approx(best, abs=1e-5)
   assert (np.asarray(model.towers.items.trend[...]).argsort()[-NUM_HOT:] < NUM_HOT).all()
 
 
