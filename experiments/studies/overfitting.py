@@ -17,9 +17,9 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study, Values
-from rec_jax.tasks import full_ranking, item_to_item, next_item, text_encoders
+from rec_jax.tasks import catalogue_text, full_ranking, item_to_item, next_item, text_encoders
+from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.next_item import CatalogueText
 from rec_jax.training import loop
 
 NONE = 'none'
@@ -131,7 +131,7 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
   variants = text_encoders.encode_variants(
     config.chain.data, dataset.items.text.tolist(), settings.text_variants, config.seed
   )
-  text = next_item.with_variants(text, encoder, variants)
+  text = catalogue_text.with_variants(text, encoder, variants)
   found = {}
   for label, share in chain.shares_of_events(config.shares).items():
     split = splits.thin(dataset.interactions, dataset.split, share, config.seed)

@@ -1,9 +1,15 @@
 """The text of a catalogue as the adapted blocks of an encoder read it, and items encoded anew."""
 
+import dataclasses
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx, struct
 
+from rec_jax.data.tokenizer import Tokens
+from rec_jax.models import encoding
 from rec_jax.models.text_encoder import TextEncoder
 
 
@@ -23,6 +29,23 @@ class CatalogueText:
   mask: jax.Array
   shifts: jax.Array
   depth: int = struct.field(pytree_node=False)
+
+
+def with_variants(
+  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens]
+) -> CatalogueText:
+  """The catalogue and what training may read in place of each of its texts."""
+  if not variants:
+    return text
+  vectors = text_vectors(encoder, text)
+  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
+  return dataclasses.replace(text, shifts=jnp.stack(shifts))
+
+
+def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
+  """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
+  rows = np.asarray(text.lower), np.asarray(text.mask)
+  return encoding.upper_text_vectors(encoder, *rows, text.depth)
 
 
 def choose_items(key: jax.Array, items: jax.Array, num_items: int, count: int) -> jax.Array:

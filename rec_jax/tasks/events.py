@@ -33,6 +33,7 @@ def training_batches(
       max_mask_rate=config.max_mask_rate,
       max_reorder_rate=config.max_reorder_rate,
     ),
+    dataset.encoded.context,
   )
 
 

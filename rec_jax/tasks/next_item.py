@@ -6,7 +6,7 @@ train too, on items of the batch that are encoded anew, and then the whole cache
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.data.tokenizer import Tokens
+from rec_jax.data.feature_encoding import NO_FEATURES, Widths
 from rec_jax.models import encoding
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.linear_path import Buffer, Spectrum
@@ -24,7 +24,7 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower
 from rec_jax.tasks import events, negatives, objectives, remedies
 from rec_jax.tasks import two_tower_optimizer as optimizers
-from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
+from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again, text_vectors
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.negatives import Catalogue
@@ -56,17 +56,6 @@ def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfi
   return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts, depth)
 
 
-def with_variants(
-  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens]
-) -> CatalogueText:
-  """The catalogue and what training may read in place of each of its texts."""
-  if not variants:
-    return text
-  vectors = text_vectors(encoder, text)
-  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return dataclasses.replace(text, shifts=jnp.stack(shifts))
-
-
 def new_model(
   variant: str,
   encoder: TextEncoder,
@@ -74,8 +63,12 @@ def new_model(
   num_items: int,
   seed: int,
   linear_rank: int = 0,
+  widths: Widths = NO_FEATURES,
 ) -> TwoTowerModel:
-  """Towers with random weights, beside the encoder, which is adapted in place."""
+  """Towers with random weights, beside the encoder, which is adapted in place.
+
+  Features of items are read with the text: an id-only model knows items by their ids alone.
+  """
   rngs = nnx.Rngs(seed)
   has_text, has_id = variant != 'id_only', variant != 'text_only'
   if has_text:
@@ -96,11 +89,18 @@ def new_model(
       id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
       linear_rank=linear_rank,
       temperature=config.temperature,
+      feature_dim=widths.items if has_text else 0,
+      context_dim=widths.context,
     ),
     rngs=rngs,
   )
   memory_size = config.memory_size if config.negatives == 'memory' else 0
   return TwoTowerModel(towers, encoder if has_text else None, memory_size)
+
+
+def widths(model: TwoTowerModel) -> Widths:
+  """Those that a model was built with."""
+  return Widths(model.towers.items.features.shape[1], model.towers.users.context_width)
 
 
 def text_encoder(model: TwoTowerModel) -> TextEncoder:
@@ -125,6 +125,7 @@ def score(
   rewards: ArrayLike,
   met: ArrayLike | None = None,
   times: ArrayLike | None = None,
+  context: ArrayLike | None = None,
 ) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L].
 
@@ -134,17 +135,18 @@ def score(
     rewards: [B, L].
     met: [B, N] bool, items that are not recommended again; those of the history if not given.
     times: [B, L] int32 seconds, for user towers that read them.
+    context: [B, C], features of users and moments; those of nobody in particular if not given.
   """
   items = model.towers.items
   item_vectors, history = items.vectors(), jnp.asarray(history)
-  times = None if times is None else jnp.asarray(times)
-  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
+  rest = (None if each is None else jnp.asarray(each) for each in (times, context))
+  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), *rest)
   return items.new(users @ item_vectors.T, items.has_id[...], history, met)
 
 
 def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
   """`score` [Q, N] of queries, compiled."""
-  return _score(model, asked.history, asked.rewards, times=asked.times)
+  return _score(model, asked.history, asked.rewards, times=asked.times, context=asked.context)
 
 
 def task(
@@ -169,10 +171,13 @@ def task(
     raise ValueError(f'{config.encoder_method} adapts blocks that the text has passed')
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
-  model = new_model(variant, encoder, config, dataset.items.num_items, seed)
+  sizes = dataset.items.num_items, seed, 0, dataset.encoded.encoders.widths
+  model = new_model(variant, encoder, config, *sizes)
   cache = encode_catalogue(model, text) if model.encoder else np.zeros((len(text.mask), 0))
   known = jnp.asarray(dataset.split.trained_items)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
+  features = jnp.asarray(dataset.encoded.items) if model.encoder else None
+  popularity = events.log_popularity(dataset)
+  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, popularity, features)
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
@@ -227,12 +232,6 @@ def encode_catalogue(model: TwoTowerModel, text: CatalogueText) -> np.ndarray:
   return text_vectors(text_encoder(model), text)
 
 
-def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
-  """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
-  rows = np.asarray(text.lower), np.asarray(text.mask)
-  return encoding.upper_text_vectors(encoder, *rows, text.depth)
-
-
 _ENCODER = nnx.PathContains('encoder')
 # Text vectors, which the steps that train the encoder rewrite, and the items of earlier steps.
 _TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
@@ -282,11 +281,12 @@ def _losses(
   positions = events.choose_positions(pick, items, config.num_predictions)
   # Position t has seen t events and predicts event t, the last one included.
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
+  context = batch.get('context')
 
   def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     rngs = nnx.Rngs(dropout=key)
     item_vectors = tower(text_vectors, rngs) + shift
-    users = model.towers.users(item_vectors, history, rewards, times, rngs)
+    users = model.towers.users(item_vectors, history, rewards, times, rngs, context)
     return events.rows_of(users, positions), item_vectors
 
   is_event = (sought := items.reshape(-1)[positions]) > 0

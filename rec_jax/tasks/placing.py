@@ -149,21 +149,24 @@ def _moments(items: ItemTower, fold: jax.Array, num_folds: int) -> Moments:
 def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
   """[N, D + R + 1]; new items, which are in no fold, by all others."""
   placed = items.placed_by_others(fold, moments, ridge)
-  return jnp.where((fold < 0)[:, None], items.regressed(items.text[...]), placed)
+  return jnp.where(
+    (fold < 0)[:, None], items.regressed(items.text[...], items.features[...]), placed
+  )
 
 
 def _scores(model: TwoTowerModel, placed: jax.Array, asked: Queries) -> tuple[jax.Array, jax.Array]:
   """[B, N] of items where they are and where others place them."""
-  return _logits(model, placed, asked.history, asked.rewards, asked.times)
+  given = asked.history, asked.rewards, asked.times, asked.context
+  return _logits(model, placed, *(jnp.asarray(each) for each in given if each is not None))
 
 
 @nnx.jit
 def _logits(
-  model: TwoTowerModel, placed: jax.Array, *history: ArrayLike
+  model: TwoTowerModel, placed: jax.Array, *asked: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """What `_scores` gives after history, rewards and times [B, L]."""
+  """What `_scores` gives after history, rewards, times [B, L] and context [B, C]."""
   vectors = model.towers.items.vectors()
-  users = model.towers.encode_users(vectors, *map(jnp.asarray, history))
+  users = model.towers.encode_users(vectors, *asked)
   return users @ vectors.T, users @ placed.T
 
 

@@ -94,11 +94,13 @@ def student(dataset: Dataset, teacher: TwoTowerModel, directory: Path) -> tuple[
 
 
 def by_model(model: TwoTowerModel) -> Score:
-  return lambda asked: _two_tower_scores(model, asked.history, asked.rewards, times=asked.times)
+  return lambda asked: _two_tower_scores(
+    model, asked.history, asked.rewards, times=asked.times, context=asked.context
+  )
 
 
 def by_student(model: Student) -> Score:
-  return lambda asked: _student_scores(model, asked.history, asked.rewards)
+  return lambda asked: _student_scores(model, asked.history, asked.rewards, context=asked.context)
 
 
 def by_popularity(dataset: Dataset) -> Score:

@@ -64,7 +64,7 @@ def test_text_vectors_are_those_of_all_blocks_whatever_is_adapted(setting):
   assert (setting.text.depth, whole_text.depth) == (1, 2)
   encoder = nnx.view(small.encoder(), deterministic=True)
   for text in (setting.text, whole_text):
-    found = next_item.text_vectors(encoder, text)
+    found = catalogue_text.text_vectors(encoder, text)
     np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
   spectrum = item_to_item.spectrum(setting.dataset, setting.config, 0)
   with pytest.raises(ValueError, match='lora adapts blocks that the text has passed'):

@@ -101,7 +101,7 @@ def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> 
 
   def scores(model: next_item.TwoTowerModel, asked: Queries) -> jax.Array:
     met = ~asked.unseen(num_items)
-    return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times)
+    return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times, asked.context)
 
   return ComparedModel([functools.partial(scores, model) for model in models])
 
@@ -113,7 +113,8 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   )
 
   def scores(model: Student, asked: Queries) -> jax.Array:
-    return _student_scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
+    met = ~asked.unseen(num_items)
+    return _student_scores(model, asked.history, asked.rewards, met, asked.context)
 
   return ComparedModel([functools.partial(scores, model) for model in models])
 

@@ -12,7 +12,14 @@ from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import new_items, verdict
-from rec_jax.tasks import events, item_folds, item_to_item, next_item, zero_shot
+from rec_jax.tasks import (
+  catalogue_text,
+  events,
+  item_folds,
+  item_to_item,
+  next_item,
+  zero_shot,
+)
 from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
@@ -46,7 +53,7 @@ def shared(config: Config, dataset: Dataset, encoder: TextEncoder, text: Catalog
   """Computes it, which no seed of a model changes."""
   settings, seed = config.finetune, config.seed
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, seed)
-  untrained = next_item.text_vectors(encoder, text)
+  untrained = catalogue_text.text_vectors(encoder, text)
   return Shared(
     dataset,
     encoder,
