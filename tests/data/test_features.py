@@ -26,6 +26,8 @@ NAMED = {
 def config(directory, events=EVENTS, items=ITEMS, users=USERS, **changes):
   paths = {}
   for name, text in {'interactions': events, 'items': items, 'users': users}.items():
+    if not text:
+      continue
     (directory / f'{name}.csv').write_text(text)
     paths[name] = str(directory / f'{name}.csv')
   return DataConfig(**({'source': 'tables', **paths, **NAMED} | changes))
