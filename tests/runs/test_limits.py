@@ -63,7 +63,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'data__max_categories': 1}, 'data.max_categories is 1; .* 2 or more and at most 16384$'),
     (
       {'data__moment': 'hour,day'},
-      'data.moment is "hour,day"; .* some of hour, weekday, separated',
+      'data.moment is "hour,day"; .* some of hour, weekday, sep',
     ),
     ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
     ({'data__text_pooling': 'max'}, 'data.text_pooling is "max"; .* auto or mean or first or last'),
