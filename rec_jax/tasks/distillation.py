@@ -97,7 +97,8 @@ def score(
   history = jnp.asarray(history)
   context = None if context is None else jnp.asarray(context)
   users = student.encode_users(item_vectors, history, jnp.asarray(rewards), context=context)
-  return student.new(users @ item_vectors.T, student.has_id[...], history, met)
+  logits = users @ item_vectors.T + student.trend[...]
+  return student.new(logits, student.has_id[...], history, met)
 
 
 def task(
@@ -233,6 +234,7 @@ def _untrained(
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
+  student.trend[...] = teacher.towers.items.trend[...]
   student.new = nnx.clone(teacher.towers.items.new)
   student.token.embedding[...] = principal_token_vectors(embedding, student.token.features)
   return student

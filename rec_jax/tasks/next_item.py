@@ -141,7 +141,7 @@ def score(
   item_vectors, history = items.vectors(), jnp.asarray(history)
   rest = (None if each is None else jnp.asarray(each) for each in (times, context))
   users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), *rest)
-  return items.new(users @ item_vectors.T, items.has_id[...], history, met)
+  return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
 
 
 def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
