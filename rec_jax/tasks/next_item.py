@@ -174,10 +174,7 @@ def task(
   sizes = dataset.items.num_items, seed, 0, dataset.encoded.encoders.widths
   model = new_model(variant, encoder, config, *sizes)
   cache = encode_catalogue(model, text) if model.encoder else np.zeros((len(text.mask), 0))
-  known = jnp.asarray(dataset.split.trained_items)
-  features = jnp.asarray(dataset.encoded.items) if model.encoder else None
-  popularity = events.log_popularity(dataset)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, popularity, features)
+  events.fill(model.towers.items, dataset, cache)
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
