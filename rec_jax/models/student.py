@@ -89,7 +89,8 @@ class Student(nnx.Module):
     width = config.dim + config.linear_rank
     self.out = nnx.Linear(config.text_dim, width, rngs=rngs)
     self.features = Buffer(jnp.zeros((config.num_items, config.feature_dim)))
-    self.by_features = nnx.Param(jnp.zeros((config.feature_dim, width)))
+    by_features = jnp.zeros((config.feature_dim, width))
+    self.by_features = nnx.Param(by_features) if config.feature_dim else None
     self.users = CausalTransformer(
       TwoTowerConfig(
         num_items=config.num_items,
@@ -116,7 +117,9 @@ class Student(nnx.Module):
     """
     x = self.hidden(self.token(input_ids)) + self.position(jnp.arange(input_ids.shape[1]))
     vectors = self.out(mean_pool(self.norm(self.text(x, mask)), mask))
-    return vectors if features is None else vectors + features @ self.by_features[...]
+    if features is None or self.by_features is None:
+      return vectors
+    return vectors + features @ self.by_features[...]
 
   def item_vectors(self) -> jax.Array:
     """[N, D + R], the catalogue: by id where there were events before the cut, else by text."""
@@ -187,8 +190,9 @@ def take_features_from(student: Student, items: jax.Array, teacher: TwoTower) ->
     teacher: its towers.
   """
   directions = principal_directions(items, student.id.features)
-  learnt, direct = jnp.split(teacher.items.by_features(), [items.shape[1]], axis=1)
-  student.by_features[...] = jnp.concatenate([learnt @ directions, direct], axis=1)
+  if student.by_features is not None:
+    learnt, direct = jnp.split(teacher.items.by_features(), [items.shape[1]], axis=1)
+    student.by_features[...] = jnp.concatenate([learnt @ directions, direct], axis=1)
   if student.users.context is not None and teacher.users.context is not None:
     student.users.context.kernel[...] = teacher.users.context.kernel[...] @ directions
 

@@ -117,7 +117,7 @@ def save_two_tower(
 
 def save_student(config: Config, directory: Path, student: Student, step: int) -> None:
   """Writes a model for `load_student`, likewise; its directory is `distil/seed_<s>`."""
-  widths = len(student.by_features[...]), student.users.context_width
+  widths = student.features.shape[1], student.users.context_width
   saved_models.save(
     directory / 'model', student, step, dataclasses.asdict(config) | {_WIDTHS: widths}
   )

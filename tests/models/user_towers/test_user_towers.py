@@ -226,7 +226,8 @@ def test_an_event_that_is_hidden_moves_no_state():
 
 
 def test_a_linear_map_of_user_and_moment_is_added_behind_every_prefix():
-  model, rng = build('mean', context_dim=3, temperature=2.0), np.random.default_rng(4)
+  model = nnx.view(build('mean', context_dim=3, temperature=2.0), deterministic=True)
+  rng = np.random.default_rng(4)
   kernel, context = rng.normal(size=(3, D)), rng.normal(size=(B, L + 1, 3))
   without = model(ITEMS, *GIVEN)
   # Before anything is learnt it says nothing.
