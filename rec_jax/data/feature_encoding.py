@@ -258,10 +258,10 @@ def _encoded(column: Categories | Numbers, series: pl.Series) -> np.ndarray:
     values = np.clip(np.where(known, standard, 0.0), -_FARTHEST, _FARTHEST)[:, None]
   else:
     rows = _one_hot(column, series)
-    known = rows.any(1)
+    known = np.asarray(rows.any(1))
     values = (rows - column.shares.astype(np.float32)) * known[:, None]
   told = 0 < column.unknown < 1
-  flag: np.ndarray = (~known - column.unknown) * told
+  flag = (np.logical_not(known) - column.unknown) * told
   return np.concatenate([values, flag[:, None]], axis=1).astype(np.float32)
 
 

@@ -43,8 +43,13 @@ class Histories:
 
   def take(self, user: int) -> 'Histories':
     """That of one user."""
-    lists = ([each[user]] for each in (self.rows, self.liked, self.times))
-    return Histories(*lists, self.context[user : user + 1], [self.skipped[user]])
+    return Histories(
+      [self.rows[user]],
+      [self.liked[user]],
+      [self.times[user]],
+      self.context[user : user + 1],
+      [self.skipped[user]],
+    )
 
 
 class Asked(NamedTuple):

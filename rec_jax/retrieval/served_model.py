@@ -212,9 +212,10 @@ def contributions(model: ServedModel, asked: Asked, rows: ArrayLike) -> dict[str
   linear = weights[:, None] * (given @ sought[:, model.dim :].T)
   # Row i is without event i, the last one without none.
   kept = jnp.arange(length) + (jnp.arange(length) >= jnp.arange(length + 1)[:, None])
-  without = (jnp.pad(each, (0, 1))[kept] for each in (history, rewards, times))
+  without, liked, when = (jnp.pad(each, (0, 1))[kept] for each in (history, rewards, times))
   context = jnp.repeat(jnp.asarray(asked.context), length + 1, axis=0)
-  learnt = model.encode_users(*without, context)[:, : model.dim] @ sought[:, : model.dim].T
+  users = model.encode_users(without, liked, when, context)
+  learnt = users[:, : model.dim] @ sought[:, : model.dim].T
   events = model.vectors[...][jnp.maximum(history - 1, 0)]
   lengths = jnp.linalg.norm(events, axis=1)[:, None] * jnp.linalg.norm(sought, axis=1)
   return {
