@@ -23,6 +23,7 @@ from rec_jax.tasks import (
   item_to_item,
   next_item,
   text_encoders,
+  two_tower_model,
 )
 from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.config import FinetuneConfig
@@ -167,7 +168,7 @@ def _of_share(
     """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
     return asked.user, full_ranking.rank_targets(
-      next_item.answers(model),
+      two_tower_model.answers(model),
       asked,
       np.ones(dataset.items.num_items, bool),
     )
@@ -191,7 +192,7 @@ def _trained(
   encoder: TextEncoder,
   text: CatalogueText,
   dataset: Dataset,
-) -> next_item.TwoTowerModel:
+) -> two_tower_model.TwoTowerModel:
   """The model after its last step, or with early stopping at its best validation."""
   settings = config.chain.finetune
   if not settings.patience:

@@ -19,6 +19,7 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from rec_jax import files
+from rec_jax.data.features import NOTHING, Features, described
 from rec_jax.data.tables import Tables
 from rec_jax.types import InputError, Interactions, ItemTable
 
@@ -64,7 +65,7 @@ def read(directory: str | os.PathLike) -> tuple[Interactions, ItemTable]:
   return _interactions(_blocks(directory, 'users')), table
 
 
-def fingerprint(interactions: Interactions, items: ItemTable) -> str:
+def fingerprint(interactions: Interactions, items: ItemTable, features: Features = NOTHING) -> str:
   """The sha256 of all that a data set says, the same on every machine."""
   digest = hashlib.sha256()
   numbers = [interactions.user, interactions.item, interactions.timestamp]
@@ -74,6 +75,8 @@ def fingerprint(interactions: Interactions, items: ItemTable) -> str:
     digest.update(np.ascontiguousarray(array).data)
   for strings in (interactions.user_ids, items.ids, items.text):
     digest.update(json.dumps(strings.tolist()).encode())
+  for text in described(features):
+    digest.update(text.encode())
   return digest.hexdigest()
 
 

@@ -34,6 +34,7 @@ class Queries:
     seen_offsets: [Q + 1] int64, into `seen_items`.
     seen_items: items of all events of the user before the one to predict.
     repeats: whether items that the user met are recommended again.
+    context: [Q, C] float32, features of the user and the moment; None where there are none.
   """
 
   history: np.ndarray
@@ -44,6 +45,7 @@ class Queries:
   seen_offsets: np.ndarray
   seen_items: np.ndarray
   repeats: bool = False
+  context: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.target)
@@ -61,6 +63,7 @@ class Queries:
       np.concatenate([[0], np.cumsum(size)]),
       np.concatenate(seen),
       self.repeats,
+      None if self.context is None else self.context[rows],
     )
 
   def spread(self, num_items: int) -> 'Queries':
@@ -118,6 +121,7 @@ def queries(dataset: Dataset, events: np.ndarray, length: int, threshold: float)
     seen_offsets=np.concatenate([[0], np.cumsum(end - begin)]),
     seen_items=everything.items[seen],
     repeats=interactions.has_repeats,
+    context=dataset.encoded.context(events),
   )
 
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
+from rec_jax.data.feature_encoding import NO_FEATURES, Widths
 from rec_jax.models.config import TwoTowerConfig
-from rec_jax.models.linear_path import Buffer, Spectrum
+from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower
@@ -30,26 +30,13 @@ from rec_jax.tasks.catalogue_text import (
   text_vectors,
 )
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.full_ranking import Score
 from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.two_tower_model import TwoTowerModel, answers, text_encoder
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
 
 # How often each training event is predicted, unless the config says how many steps are done.
 _PASSES = 15.0
-
-
-class TwoTowerModel(nnx.Module):
-  """A two-tower model and, where it reads text, the encoder that made its text vectors.
-
-  Training that compares with the items of earlier steps keeps their numbers in `recent`, see
-  `negatives`.
-  """
-
-  def __init__(self, towers: TwoTower, encoder: TextEncoder | None, memory_size: int = 0):
-    self.towers = towers
-    self.encoder = encoder
-    self.recent = Buffer(jnp.zeros(memory_size, jnp.int32)) if memory_size else None
 
 
 def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
@@ -65,8 +52,12 @@ def new_model(
   num_items: int,
   seed: int,
   linear_rank: int = 0,
+  widths: Widths = NO_FEATURES,
 ) -> TwoTowerModel:
-  """Towers with random weights, beside the encoder, which is adapted in place."""
+  """Towers with random weights, beside the encoder, which is adapted in place.
+
+  Features of items are read with the text: an id-only model knows items by their ids alone.
+  """
   rngs = nnx.Rngs(seed)
   has_text, has_id = variant != 'id_only', variant != 'text_only'
   if has_text:
@@ -87,6 +78,8 @@ def new_model(
       id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
       linear_rank=linear_rank,
       temperature=config.temperature,
+      feature_dim=widths.items if has_text else 0,
+      context_dim=widths.context,
     ),
     rngs=rngs,
   )
@@ -94,59 +87,9 @@ def new_model(
   return TwoTowerModel(towers, encoder if has_text else None, memory_size)
 
 
-def text_encoder(model: TwoTowerModel) -> TextEncoder:
-  """The encoder of a model that reads text.
-
-  Raises:
-    ValueError: it is an id-only model.
-  """
-  if model.encoder is None:
-    raise ValueError('an id-only model has no text encoder')
-  return model.encoder
-
-
 def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter:
   """The filter of what tuning leaves of the encoder of a model as it was."""
   return nnx.All(_ENCODER, nnx.Not(peft.trainable(config.encoder_method, _depth(encoder, config))))
-
-
-def score(
-  model: TwoTowerModel,
-  history: ArrayLike,
-  rewards: ArrayLike,
-  met: ArrayLike | None = None,
-  times: ArrayLike | None = None,
-  vectors: jax.Array | None = None,
-) -> jax.Array:
-  """Logits [B, N] of the whole catalogue after histories [B, L].
-
-  Args:
-    model: in evaluation mode.
-    history: [B, L] item index + 1, 0 for padding at the end.
-    rewards: [B, L].
-    met: [B, N] bool, items that are not recommended again; those of the history if not given.
-    times: [B, L] int32 seconds, for user towers that read them.
-    vectors: [N, D + R], `item_vectors` where they are known already.
-  """
-  items, history = model.towers.items, jnp.asarray(history)
-  item_vectors = items.vectors() if vectors is None else vectors
-  times = None if times is None else jnp.asarray(times)
-  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
-  return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
-
-
-def answers(model: TwoTowerModel) -> Score:
-  """Queries to `score` [Q, N], compiled; the model must not change meanwhile."""
-  vectors = item_vectors(model)
-  return lambda asked: _score(
-    model, asked.history, asked.rewards, times=asked.times, vectors=vectors
-  )
-
-
-@nnx.jit
-def item_vectors(model: TwoTowerModel) -> jax.Array:
-  """[N, D + R] of the whole catalogue."""
-  return model.towers.items.vectors()
 
 
 def task(
@@ -171,10 +114,10 @@ def task(
     raise ValueError(f'{config.encoder_method} adapts blocks that the text has passed')
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
-  model = new_model(variant, encoder, config, dataset.items.num_items, seed)
+  sizes = dataset.items.num_items, seed, 0, dataset.encoded.encoders.widths
+  model = new_model(variant, encoder, config, *sizes)
   cache = encode_catalogue(model, text) if model.encoder else np.zeros((len(text.mask), 0))
-  known = jnp.asarray(dataset.split.trained_items)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
+  events.fill(model.towers.items, dataset, cache)
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
@@ -234,7 +177,6 @@ _ENCODER = nnx.PathContains('encoder')
 # Text vectors, which the steps that train the encoder rewrite, and the items of earlier steps.
 _TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
 _RECENT = nnx.PathContains('recent')
-_score = nnx.jit(score)
 
 
 @nnx.jit
@@ -279,11 +221,12 @@ def _losses(
   positions = events.choose_positions(pick, items, config.num_predictions)
   # Position t has seen t events and predicts event t, the last one included.
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
+  context = batch.get('context')
 
   def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     rngs = nnx.Rngs(dropout=key)
     item_vectors = tower(text_vectors, rngs) + shift
-    users = model.towers.users(item_vectors, history, rewards, times, rngs)
+    users = model.towers.users(item_vectors, history, rewards, times, rngs, context)
     return events.rows_of(users, positions), item_vectors
 
   is_event = (sought := items.reshape(-1)[positions]) > 0

@@ -18,7 +18,7 @@ from rec_jax.models.two_tower import ItemTower
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
-from rec_jax.tasks.next_item import TwoTowerModel, item_vectors
+from rec_jax.tasks.two_tower_model import TwoTowerModel, item_vectors
 
 RIDGES = tuple(float(10**power) for power in np.arange(-3.0, 2.5, 0.5))
 # What is added to the logit of a new item; by e^4 = 55 times as likely they crowd out all others.
@@ -147,22 +147,26 @@ def _moments(items: ItemTower, fold: jax.Array, num_folds: int) -> Moments:
 def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
   """[N, D + R + 1]; new items, which are in no fold, by all others."""
   placed = items.placed_by_others(fold, moments, ridge)
-  return jnp.where((fold < 0)[:, None], items.regressed(items.text[...]), placed)
+  return jnp.where(
+    (fold < 0)[:, None], items.regressed(items.text[...], items.features[...]), placed
+  )
 
 
 def _scores(
   model: TwoTowerModel, vectors: jax.Array, placed: jax.Array, asked: Queries
 ) -> tuple[jax.Array, jax.Array]:
   """[B, N] of items where they are, at `vectors`, and where others place them."""
-  return _logits(model, vectors, placed, asked.history, asked.rewards, asked.times)
+  given = asked.history, asked.rewards, asked.times, asked.context
+  arrays = (jnp.asarray(each) for each in given if each is not None)
+  return _logits(model, vectors, placed, *arrays)
 
 
 @nnx.jit
 def _logits(
-  model: TwoTowerModel, vectors: jax.Array, placed: jax.Array, *history: ArrayLike
+  model: TwoTowerModel, vectors: jax.Array, placed: jax.Array, *asked: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """What `_scores` gives after history, rewards and times [B, L]."""
-  users = model.towers.encode_users(vectors, *map(jnp.asarray, history))
+  """What `_scores` gives after history, rewards, times [B, L] and context [B, C]."""
+  users = model.towers.encode_users(vectors, *asked)
   return users @ vectors.T + model.towers.items.trend[...], users @ placed.T
 
 

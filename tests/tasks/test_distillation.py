@@ -13,6 +13,7 @@ from rec_jax.models.student import Student, StudentConfig
 from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import distillation
 from rec_jax.tasks.config import DistilConfig
+from rec_jax.tasks.lessons import Lesson
 from tests.models import modules
 
 N, V, D, L, B, C = 9, 13, 4, 5, 6, 7
@@ -49,9 +50,8 @@ def lesson():
   ids, mask = jnp.asarray(rng.integers(0, V, (C, 3))), jnp.ones((C, 3), int)
   graphdef, params, frozen = nnx.split(student, nnx.Param, ...)
   teacher_graphdef, teacher_state = nnx.split(towers)
-  taught = distillation.Lesson(
-    teacher_state, towers.items.vectors(), student.from_tokens(ids, mask), ids, mask
-  )
+  vectors = towers.items.vectors(), student.from_tokens(ids, mask)
+  taught = Lesson(teacher_state, *vectors, ids, mask, jnp.zeros((C, 0)))
   history = rng.integers(1, N + 1, (B, L + 1)) * (np.arange(L + 1) < rng.integers(1, L + 2, (B, 1)))
   rewards = rng.integers(0, 2, history.shape) * (history > 0)
   times = np.zeros_like(history)

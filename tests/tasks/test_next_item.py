@@ -11,7 +11,14 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import catalogue_text, distillation, events, item_to_item, next_item
+from rec_jax.tasks import (
+  catalogue_text,
+  distillation,
+  events,
+  item_to_item,
+  next_item,
+  two_tower_model,
+)
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -32,7 +39,7 @@ def make_task(setting, variant='teacher'):
   return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0, spectrum)
 
 
-score = nnx.jit(next_item.score)
+score = nnx.jit(two_tower_model.score)
 
 
 def whole(encoder, setting):
@@ -101,7 +108,7 @@ def test_item_vectors_that_are_known_beforehand_change_no_bit(setting):
   model.towers.items.place_unseen()
   asked = events.validation_queries(setting.dataset, setting.config, 4.0, 0)
   expected = score(model, asked.history, asked.rewards, times=asked.times)
-  np.testing.assert_array_equal(next_item.answers(model)(asked), expected)
+  np.testing.assert_array_equal(two_tower_model.answers(model)(asked), expected)
 
 
 @pytest.fixture(scope='module')

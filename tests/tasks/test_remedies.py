@@ -157,7 +157,7 @@ def test_the_two_towers_are_trained_with_what_is_asked(setting):
   hidden = batch | {'history': np.zeros_like(batch['history'])}
   assert abs(loss(task.model, hidden, setting.text) - without) > 1e-3
   assert loss(task.model, batch, setting.text, 'fgm') > without + 1e-4
-  varied = setting.text.replace(shifts=jnp.ones((1, *setting.text.lower.shape[::2])))
+  varied = setting.text.replace(shifts=jnp.ones((1, *setting.text.rows.shape[::2])))
   assert abs(loss(task.model, batch, varied) - without) > 1e-4
 
 

@@ -26,9 +26,9 @@ from rec_jax.tasks import (
   distillation,
   events,
   full_ranking,
-  next_item,
   text_encoders,
   trends,
+  two_tower_model,
   zero_shot,
 )
 from rec_jax.tasks.baselines import training_events
@@ -135,16 +135,16 @@ def two_towers(
   return of_two_towers(models, num_items)
 
 
-def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
+def of_two_towers(models: Iterable[two_tower_model.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
 
-  def scores(model: next_item.TwoTowerModel) -> Score:
-    vectors = functools.cache(lambda: next_item.item_vectors(model))
+  def scores(model: two_tower_model.TwoTowerModel) -> Score:
+    vectors = functools.cache(lambda: two_tower_model.item_vectors(model))
 
     def score(asked: Queries) -> jax.Array:
       met = ~asked.unseen(num_items)
       given = asked.history, asked.rewards, met, asked.times
-      return _two_tower_scores(model, *given, vectors())
+      return two_tower_model.compiled_score(model, *given, asked.context, vectors())
 
     return score
 
@@ -158,13 +158,14 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   )
 
   def scores(model: Student, asked: Queries) -> jax.Array:
-    return _student_scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
+    met = ~asked.unseen(num_items)
+    return _student_scores(model, asked.history, asked.rewards, met, asked.context)
 
   return ComparedModel([functools.partial(scores, model) for model in models])
 
 
 # Compiled once for all seeds: the model is an argument.
-_two_tower_scores = nnx.jit(next_item.score)
+
 _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 _text_scores = jax.jit(zero_shot.scores)

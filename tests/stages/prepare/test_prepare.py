@@ -62,6 +62,29 @@ def test_later_stages_read_what_was_given(config, tmp_path):
   np.testing.assert_array_equal(dataset.corpus_mask, expected[1][warm])
 
 
+def test_features_are_kept_as_they_were_given(config, tmp_path):
+  items = pl.read_parquet(config.data.items)
+  kinds = ['red', 'blue', ''] * 6 + ['red'] * 2
+  items.with_columns(kind=pl.Series(kinds), one=pl.lit('a')).write_parquet(config.data.items)
+  named = _changed(config, item_categories='kind', moment='weekday')
+  prepare.run(named, tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  row = dataset.items.ids.astype(int)
+  assert dataset.features.items['kind'].to_list() == [[kinds[i]] * bool(kinds[i]) for i in row]
+  # Two kinds, what is unknown, and seven days.
+  assert dataset.encoded.encoders.widths == (3, 7)
+  prepare.run(config, tmp_path / 'plain')
+  plain = artefacts.load_dataset(tmp_path / 'plain')
+  assert plain.fingerprint != dataset.fingerprint and not plain.features.frames
+  for changes, message in (
+    ({'item_categories': 'one'}, 'column "one" of items is "a" alone'),
+    ({'source': 'movielens', 'item_categories': 'kind', 'items': ''}, 'data.source=movielens does'),
+  ):
+    with pytest.raises(InputError, match=message):
+      prepare.run(_changed(config, **changes), tmp_path / 'refused')
+    assert not (tmp_path / 'refused').exists()
+
+
 def test_metrics_hold_the_counts_of_the_split(config, tmp_path):
   prepare.run(config, tmp_path / 'run')
   split = artefacts.load_dataset(tmp_path / 'run').split
