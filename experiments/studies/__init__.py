@@ -18,6 +18,7 @@ _MODULES = {
   'new_items': 'experiments.studies.new_items',
   'when_text_pays': 'experiments.studies.when_text_pays',
   'overfitting': 'experiments.studies.overfitting',
+  'cold_start': 'experiments.studies.cold_start',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
   'learning_gains': 'experiments.studies.learning_gains',

@@ -40,19 +40,20 @@ class Estimate:
 
 
 def to_json(estimate: Estimate) -> dict[str, float | int | None]:
-  """An estimate as JSON holds it, unknown bounds as null.
+  """An estimate as JSON holds it; what is unknown or infinite is null.
 
   >>> to_json(Estimate(0.5, float('nan'), float('nan'), 1))
   {'value': 0.5, 'low': None, 'high': None, 'n': 1}
   """
-  low, high = (end if math.isfinite(end) else None for end in (estimate.low, estimate.high))
-  return {'value': estimate.value, 'low': low, 'high': high, 'n': estimate.n}
+  numbers = {name: getattr(estimate, name) for name in ('value', 'low', 'high')}
+  known = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+  return known | {'n': estimate.n}
 
 
 def from_json(value: Mapping[str, Any]) -> Estimate:
   """The estimate that `to_json` wrote, or that a row of metrics holds."""
-  low, high = (math.nan if value[end] is None else value[end] for end in ('low', 'high'))
-  return Estimate(value['value'], low, high, value['n'])
+  known = (math.nan if value[end] is None else value[end] for end in ('value', 'low', 'high'))
+  return Estimate(*known, value['n'])
 
 
 def user_mean(

@@ -59,6 +59,25 @@ class Queries:
       self.repeats,
     )
 
+  def last(self, number: int) -> 'Queries':
+    """The same requests of users of whom only the last `number` events are read.
+
+    What they met is no candidate as before, so that all lengths have the same list to order.
+    """
+    lengths = (self.history > 0).sum(axis=1)
+    kept = np.minimum(lengths, number)
+    column = np.arange(self.history.shape[1])
+    place = np.minimum(column + (lengths - kept)[:, None], self.history.shape[1] - 1)
+
+    def cut(table: np.ndarray) -> np.ndarray:
+      return np.where(column < kept[:, None], np.take_along_axis(table, place, axis=1), 0)
+
+    times = cut(self.times)
+    times = np.where(column < kept[:, None], times - times[:, :1], 0)
+    return dataclasses.replace(
+      self, history=cut(self.history), rewards=cut(self.rewards), times=times
+    )
+
   def per_user(self, values: np.ndarray) -> np.ndarray:
     """[S, Q] -> [S, U], the mean within each user who asks, in the order of their labels."""
     place = np.unique(self.user, return_inverse=True)[1]
