@@ -134,15 +134,6 @@ def two_tower(config: Config, root: Path) -> tuple[Dataset, ComparedModel]:
   )
 
 
-def item_vectors(config: Config, root: Path) -> tuple[Dataset, np.ndarray]:
-  """The data of a run and the items [N, D] of its model of the one variant, trained once."""
-  workdir, dataset = _run(config, _TRAINED, root)
-  model = artefacts.load_two_tower(
-    config, workdir, config.finetune.variants, config.seed, dataset.items.num_items
-  )
-  return dataset, np.asarray(model.towers.items.vectors())
-
-
 def tuned_baseline(
   name: str, config: Config, dataset: Dataset, num_trials: int
 ) -> tuple[ComparedModel, list[Trial]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from experiments.studies import chain, cold_start_results
 from rec_jax.data import split_protocols, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import registry
+from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config, FinetuneConfig
 from rec_jax.runs.study import Study, Values, override
 from rec_jax.stages.evaluate import by_events, by_history
@@ -18,6 +20,8 @@ from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.stages.explore import chain as explore_chain
 from rec_jax.stages.explore import item_learning, worlds
 from rec_jax.stages.explore.item_learning import Learning, NewItems
+from rec_jax.stages.finetune import fit
+from rec_jax.tasks import next_item
 
 # Of the registry; what is to be tuned of each is tuned.
 BASELINES = ('popularity', 'recent_popularity', 'ease')
@@ -103,9 +107,7 @@ def measure(config: ColdStartConfig, root: Path) -> Mapping[str, Values]:
 
 def new_items(settings: Config, root: Path) -> tuple[Dataset, NewItems]:
   """The world after the cut in which the items that no model has read are new."""
-  own = {'data.split': split_protocols.COLD_ITEM, 'finetune.variants': 'teacher'}
-  settings = override(settings, own)
-  dataset, vectors = chain.item_vectors(settings, root)
+  dataset, vectors = _fitted_without_them(chain.pretrained(settings, root))
   split = dataset.split
   first, num_before = splits.first_meetings(dataset.interactions, split.num_before)
   known, num_known = item_learning.as_if_new(first, num_before, split.new_items)
@@ -122,6 +124,30 @@ def new_items(settings: Config, root: Path) -> tuple[Dataset, NewItems]:
   )
   world = explore_chain.with_features(world, vectors, settings)
   return dataset, item_learning.select(world, settings.seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _fitted_without_them(workdir: Path) -> tuple[Dataset, np.ndarray]:
+  """The data of a run split by items, and the items [N, D] of a model that has read none of them.
+
+  The encoder is that of the run: the text of a new item is no secret.
+  """
+  config = artefacts.load_config(workdir)
+  dataset = artefacts.load_dataset(workdir)
+  split = splits.split(
+    dataset.interactions,
+    dataset.items.num_items,
+    config.data.cut,
+    config.data.min_events,
+    split_protocols.COLD_ITEM,
+  )
+  dataset = dataclasses.replace(dataset, split=split)
+  encoder = artefacts.load_encoder(config, workdir)
+  text = next_item.catalogue_text(encoder, dataset, config.finetune)
+  common = fit.shared(config, dataset, encoder, text)
+  with tempfile.TemporaryDirectory() as directory:
+    model = fit.fit(TWO_TOWERS['both'], common, config, config.seed, directory).model
+  return dataset, np.asarray(model.towers.items.vectors())
 
 
 def _of_policy(config: ColdStartConfig, settings: Config, root: Path) -> dict[str, Values]:

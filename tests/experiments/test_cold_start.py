@@ -21,20 +21,16 @@ def declared(monkeypatch, tmp_path):
   """The study with two baselines and two policies; models are left out."""
   data = small.dataset(num_users=60, num_items=30, num_events=1200)
   vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
-  asked = []
-
-  def item_vectors(config, root):
-    asked.append((config.data.split, config.finetune.variants, config.seed))
-    split = splits.split(data.interactions, 30, 0.3, 5, config.data.split)
-    return dataclasses.replace(data, split=split), vectors
-
+  split = splits.split(data.interactions, 30, 0.3, 5, 'cold_item')
+  held_out = dataclasses.replace(data, split=split), vectors
+  monkeypatch.setattr(chain, 'pretrained', lambda config, root: root / str(config.seed))
+  monkeypatch.setattr(cold_start, '_fitted_without_them', lambda workdir: held_out)
   monkeypatch.setattr(chain, 'prepared', lambda config, root: data)
-  monkeypatch.setattr(chain, 'item_vectors', item_vectors)
   monkeypatch.setattr(cold_start, '_NUM_TRIALS', 1)
   monkeypatch.setattr(item_learning, '_NUM_PROBES', 5)
   whole = cold_start.get_study()
   kept = {'popularity', 'EASE'} | POLICIES
-  return asked, dataclasses.replace(
+  return dataclasses.replace(
     whole,
     config=cold_start.ColdStartConfig(num_runs=2, chain=small.config(tmp_path)),
     variants={name: fields for name, fields in whole.variants.items() if name in kept},
@@ -45,10 +41,7 @@ def declared(monkeypatch, tmp_path):
 def test_models_and_policies_come_into_one_table(declared, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(item_learning, 'NUM_LOGGED', 6)
   monkeypatch.setattr(item_learning, 'FEWEST_JUDGES', 2)
-  asked, study = declared
-  assert studies.run('cold_start', study, tmp_path / 'study')
-  # Models that have read nothing of what is new.
-  assert set(asked) == {('cold_item', 'teacher', 0)}
+  assert studies.run('cold_start', declared, tmp_path / 'study')
   printed = capsys.readouterr().out
   assert '0 new items' not in printed
   for metric in (
@@ -64,14 +57,13 @@ def test_models_and_policies_come_into_one_table(declared, tmp_path, capsys, mon
 
 
 def test_without_a_new_item_there_are_rows_of_none_and_a_line(declared, tmp_path, capsys):
-  _, study = declared
-  fields = study.variants['greedy, per user']
-  found = cold_start.measure(override(study.config, {'seed': 0, **fields}), tmp_path)
+  fields = declared.variants['greedy, per user']
+  found = cold_start.measure(override(declared.config, {'seed': 0, **fields}), tmp_path)
   assert set(found) == set(cold_start_results.OF_POLICIES)
   assert all(len(values.value) == 0 for values in found.values())
   assert '0 new items that 20 visitors and 10 judges can tell of, of ' in capsys.readouterr().out
   # Of items with more than 20 events and of none there is nobody in a small set.
-  of_model = cold_start.measure(override(study.config, {'model': 'popularity'}), tmp_path)
+  of_model = cold_start.measure(override(declared.config, {'model': 'popularity'}), tmp_path)
   sizes = {name: len(values.value) for name, values in of_model.items()}
   assert sizes['no event alone, recall@10'] == 0 < sizes['history of 0, recall@10']
   assert set(by_events.metrics()) < set(of_model)
@@ -87,9 +79,8 @@ def test_three_items_are_enough_for_models(monkeypatch, tmp_path):
 
 
 def test_an_empty_history_is_ordered_by_popularity(declared, tmp_path):
-  _, study = declared
   of = {
-    name: cold_start.measure(override(study.config, {'model': name}), tmp_path)
+    name: cold_start.measure(override(declared.config, {'model': name}), tmp_path)
     for name in ('ease', 'popularity')
   }
   metric = f'{by_history.history(0)}, ndcg@10'
