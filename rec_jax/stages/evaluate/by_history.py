@@ -1,13 +1,15 @@
 """How well models serve users of whom little is known: the same answers after shorter histories."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rec_jax.data.dataset import Dataset
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
 from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import full_ranking
-from rec_jax.tasks.full_ranking import Score
+from rec_jax.tasks.full_ranking import Queries, Score
 
 # How many of the last events before the answer a model may read.
 LENGTHS = (0, 1, 3, 5, 10)
@@ -30,23 +32,23 @@ def per_query(config: Config, dataset: Dataset, model: ComparedModel) -> dict[st
   Returns:
     Metric -> a value a test event, with its user; beside each length its difference to the whole.
   """
-  length, everything = config.finetune.history_length, jnp.ones(dataset.items.num_items, bool)
+  length, everything = config.finetune.history_length, np.ones(dataset.items.num_items, bool)
   asked = full_ranking.queries(
     dataset, dataset.split.test_event, length, config.data.positive_rating
   )
   cuts = {history(number): asked.last(number) for number in LENGTHS} | {WHOLE: asked}
-  found = {}
+  means = {}
   for label, queries in cuts.items():
     ranked = [full_ranking.rank_targets(score, queries, everything) for score in model.scores]
     for metric in METRICS:
-      mean = sum(each[metric] for each in ranked) / len(ranked)
-      found[f'{label}, {metric}'] = Values(mean, asked.user)
-  for metric in METRICS:
-    whole = found[f'{WHOLE}, {metric}'].value
-    for number in LENGTHS:
-      short = found[f'{history(number)}, {metric}'].value
-      found[f'{history(number)}{LESS_WHOLE}, {metric}'] = Values(short - whole, asked.user)
-  return found
+      means[label, metric] = np.mean([each[metric] for each in ranked], axis=0)
+  found = {f'{label}, {metric}': values for (label, metric), values in means.items()}
+  found |= {
+    f'{label}{LESS_WHOLE}, {metric}': values - means[WHOLE, metric]
+    for (label, metric), values in means.items()
+    if label != WHOLE
+  }
+  return {name: Values(values, asked.user) for name, values in found.items()}
 
 
 def history(number: int) -> str:
@@ -61,7 +63,7 @@ def history(number: int) -> str:
 def with_prior(score: Score, prior: Score) -> Score:
   """`score`, and `prior` where there is no history: what reads nothing else has no order then."""
 
-  def scores(asked: full_ranking.Queries) -> jnp.ndarray:
+  def scores(asked: Queries) -> jax.Array:
     is_empty = ~(asked.history > 0).any(axis=1)
     return jnp.where(is_empty[:, None], prior(asked), score(asked))
 
