@@ -40,20 +40,20 @@ class Estimate:
 
 
 def to_json(estimate: Estimate) -> dict[str, float | int | None]:
-  """An estimate as JSON holds it; what is unknown or infinite is null.
+  """An estimate as JSON holds it, unknown bounds as null, and both where one is infinite.
 
   >>> to_json(Estimate(0.5, float('nan'), float('nan'), 1))
   {'value': 0.5, 'low': None, 'high': None, 'n': 1}
   """
-  numbers = {name: getattr(estimate, name) for name in ('value', 'low', 'high')}
-  known = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
-  return known | {'n': estimate.n}
+  is_known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+  low, high = (estimate.low, estimate.high) if is_known else (None, None)
+  return {'value': estimate.value, 'low': low, 'high': high, 'n': estimate.n}
 
 
 def from_json(value: Mapping[str, Any]) -> Estimate:
   """The estimate that `to_json` wrote, or that a row of metrics holds."""
-  known = (math.nan if value[end] is None else value[end] for end in ('value', 'low', 'high'))
-  return Estimate(*known, value['n'])
+  low, high = (math.nan if value[end] is None else value[end] for end in ('low', 'high'))
+  return Estimate(value['value'], low, high, value['n'])
 
 
 def user_mean(

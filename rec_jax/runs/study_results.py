@@ -191,7 +191,10 @@ def results(
 def rows(
   found: Sequence[Result], baseline: str | None, compare: Comparison, protocol: str
 ) -> list[dict[str, Any]]:
-  """The rows of metrics.json: values, comparisons, and spreads over seeds."""
+  """The rows of metrics.json: values, comparisons, and spreads over seeds.
+
+  What is no number, as of no unit or a median that is not reached, stands in the table alone.
+  """
   heading = compare.heading.format(baseline)
   named = [(of.variant, of.metric, of.value) for of in found]
   named += [
@@ -202,7 +205,8 @@ def rows(
     for of in found
     if of.spread is not None
   ]
-  return [runs.estimate_row(STAGE, *each, protocol) for each in named]
+  known = (each for each in named if np.isfinite(each[2].value))
+  return [runs.estimate_row(STAGE, *each, protocol) for each in known]
 
 
 def table(found: Sequence[Result], baseline: str | None, compare: Comparison) -> str:

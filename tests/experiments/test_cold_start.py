@@ -11,6 +11,7 @@ from rec_jax.runs import study as studies
 from rec_jax.runs.study import override
 from rec_jax.stages.evaluate import by_events, by_history
 from rec_jax.stages.explore import item_learning
+from rec_jax.types import Interactions, ItemTable
 from tests.helpers import small
 
 POLICIES = {'uniform, per user', 'greedy, per user'}
@@ -70,8 +71,21 @@ def test_without_a_new_item_there_are_rows_of_none_and_a_line(declared, tmp_path
 
 
 def test_three_items_are_enough_for_models(monkeypatch, tmp_path):
-  data = small.dataset(num_users=30, num_items=3, num_events=90)
-  data = dataclasses.replace(data, split=splits.split(data.interactions, 3, 0.7, 3))
+  # Every user meets all three, in an order of their own.
+  item = np.random.default_rng(0).permuted(np.tile(np.arange(3), (30, 1)), axis=1).T.ravel()
+  events = Interactions(
+    user=np.tile(np.arange(30, dtype=np.int32), 3),
+    item=item.astype(np.int32),
+    timestamp=np.arange(90),
+    rating=None,
+    user_ids=np.arange(30).astype(str),
+  )
+  data = dataclasses.replace(
+    small.dataset(),
+    interactions=events,
+    items=ItemTable(np.arange(3).astype(str), np.full(3, 'text')),
+    split=splits.split(events, 3, 0.99, 3),
+  )
   monkeypatch.setattr(chain, 'prepared', lambda config, root: data)
   config = cold_start.ColdStartConfig(model='ease', chain=small.config(tmp_path))
   found = cold_start.measure(config, tmp_path)
