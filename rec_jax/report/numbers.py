@@ -75,7 +75,8 @@ def estimate_decimals(estimate: Estimate) -> int:
   if 0 < half < math.inf:
     two_digits = half / 10 ** (math.floor(math.log10(half)) - 1)
     return _decimals_for(half, significant=2 if two_digits < 35.5 else 1)
-  return _decimals_for(abs(estimate.value), significant=3)
+  known = (abs(number) for number in (estimate.value, estimate.low) if math.isfinite(number))
+  return _decimals_for(next(known, math.nan), significant=3)
 
 
 def column_decimals(cells: Sequence[Cell]) -> int | None:
