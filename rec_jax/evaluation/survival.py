@@ -82,11 +82,11 @@ def two_way_median(
   return Estimate(value, float(low), float(high), min(size))
 
 
-def _median(time: jax.Array, observed: jax.Array, weight: jax.Array) -> jax.Array:
+def _median(time: ArrayLike, observed: ArrayLike, weight: ArrayLike) -> jax.Array:
   """[], the first time that half or less outlasts."""
-  time, lasting = survival(time, observed, weight)
+  ordered, lasting = survival(time, observed, weight)
   # Shares of whole numbers, of which rounding must not make more than a half.
-  return jnp.min(jnp.where(lasting <= 0.5 + 1e-5, time, jnp.inf))
+  return jnp.min(jnp.where(lasting <= 0.5 + 1e-5, ordered, jnp.inf))
 
 
 @functools.partial(jax.jit, static_argnames=('size', 'chunk'))

@@ -64,7 +64,7 @@ def with_prior(score: Score, prior: Score) -> Score:
   """`score`, and `prior` where there is no history: what reads nothing else has no order then."""
 
   def scores(asked: Queries) -> jax.Array:
-    is_empty = ~(asked.history > 0).any(axis=1)
-    return jnp.where(is_empty[:, None], prior(asked), score(asked))
+    is_empty = np.all(asked.history == 0, axis=1, keepdims=True)
+    return jnp.where(is_empty, prior(asked), score(asked))
 
   return scores

@@ -183,14 +183,14 @@ def learn(
     probe_every=every,
     memory_bound=memory_bound,
   )
-  before = look(world.data, policy.init(key, world.spec))
-  before = np.broadcast_to(before, (num_runs, 1, len(new.items)))
+  prior = np.asarray(look(world.data, policy.init(key, world.spec)))
+  before = np.broadcast_to(prior, (num_runs, 1, len(new.items)))
   is_good = error(np.concatenate([before, trajectory.probed], axis=1)) <= bar
   # From each probe on until the end.
   lasts = np.logical_and.accumulate(is_good[:, ::-1], axis=1)[:, ::-1]
   is_known = lasts[:, -1]
   probe = np.where(is_known, lasts.argmax(axis=1), num_rounds // every)
-  shown = _impressions(trajectory.metrics.arm_id[:, :, 0, 0], new.items, every)
+  shown = _impressions(np.asarray(trajectory.metrics.arm_id)[:, :, 0, 0], new.items, every)
   impressions = np.take_along_axis(shown, probe[:, None], axis=1)[:, 0]
   return Learning(is_known, probe * every, impressions, num_rounds)
 
