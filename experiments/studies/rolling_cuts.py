@@ -4,12 +4,19 @@ from experiments.studies import chain
 from rec_jax.data.config import DataConfig
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
-from rec_jax.stages.evaluate.compared_models import EASE, ID_ONLY, POPULARITY, TEACHER, ZERO_SHOT
+from rec_jax.stages.evaluate.compared_models import (
+  EASE,
+  ID_ONLY,
+  POPULARITY,
+  RECENT,
+  TEACHER,
+  ZERO_SHOT,
+)
 
 
 def get_study() -> Study:
   """Baselines and two-tower models, each user judged once a cut and counted once."""
-  baselines = {name: {'model': name} for name in (POPULARITY, EASE, ZERO_SHOT)}
+  baselines = {name: {'model': name} for name in (POPULARITY, RECENT, EASE, ZERO_SHOT)}
   return Study(
     title='Which model ranks the next item best where it has learnt from nothing younger?',
     protocol=(

@@ -243,6 +243,14 @@ def t_half_width(values: ArrayLike, *, level: float = 0.95) -> np.ndarray:
   return scipy.special.stdtrit(n - 1, (1 + level) / 2) * values.std(0, ddof=1) / np.sqrt(n)
 
 
+def exceeds_error(gain: np.ndarray, errors: float = 1.0) -> bool:
+  """Whether the mean of paired differences [Q] is more than so many of its standard errors.
+
+  A single difference has no error, and exceeds none.
+  """
+  return len(gain) > 1 and bool(gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
 def seed_spread(values: ArrayLike) -> float:
   """Standard deviation over seeds of the mean over users, [S, n] -> a number; NaN for one seed.
 

@@ -61,6 +61,7 @@ class Student(nnx.Module):
     self.input_ids = Buffer(jnp.zeros(shape, jnp.int32))
     self.mask = Buffer(jnp.zeros(shape, jnp.int32))
     self.has_id = Buffer(jnp.ones(config.num_items, bool))
+    self.trend = Buffer(jnp.zeros(config.num_items))
     self.new = NewItems(config.num_items)
     self.id = nnx.Embed(config.num_items, config.dim, embedding_init=small, rngs=rngs)
     self.token = nnx.Embed(config.vocab_size, config.token_dim, embedding_init=small, rngs=rngs)

@@ -45,6 +45,8 @@ class ItemTower(nnx.Module):
     self.unseen_kernel = Buffer(jnp.zeros((config.text_dim, width)))
     self.unseen_bias = Buffer(jnp.zeros(width))
     self.ridge = Buffer(jnp.float32(RIDGE))
+    # What is added to the logits of known items, see `trend`.
+    self.trend = Buffer(jnp.zeros(config.num_items))
     self.new = NewItems(config.num_items)
 
   def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:

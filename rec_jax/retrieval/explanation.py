@@ -38,11 +38,13 @@ class Reason:
 
   Attributes:
     id: of the item.
+    trend: what it gains in its logit by being chosen more often of late than always.
     nearest: (id, title, cosine) of the event whose item is most like it; None without events.
     contributions: of the events that the model reads, the largest first.
   """
 
   id: str
+  trend: float
   nearest: tuple[str, str, float] | None
   contributions: tuple[Contribution, ...]
 
@@ -52,8 +54,9 @@ def reasons(
 ) -> list[Reason]:
   """Of items `rows` after the one history of `asked`, whose last `length` events are read."""
   events = asked.rows[0][-length:].tolist()
+  trend = np.asarray(model.trend[...])
   if not events:
-    return [Reason(catalogue.ids[row], None, ()) for row in rows]
+    return [Reason(catalogue.ids[row], float(trend[row]), None, ()) for row in rows]
   (batch,) = padding.batches(asked, length, 0, exclude_seen=False)
   found: list[Reason] = []
   for part in padding.chunks(np.array(rows, np.int32)):
@@ -67,7 +70,6 @@ def reasons(
         for event, both in zip(events, zip(linear, learnt, strict=True), strict=True)
       ]
       nearest = catalogue.ids[events[near]], catalogue.titles[events[near]], float(cosine[near])
-      found.append(
-        Reason(catalogue.ids[row], nearest, tuple(sorted(added, key=lambda each: -each.total)))
-      )
+      most_first = tuple(sorted(added, key=lambda each: -each.total))
+      found.append(Reason(catalogue.ids[row], float(trend[row]), nearest, most_first))
   return found

@@ -74,7 +74,7 @@ def table(answer: Answer, reasons: Sequence[Reason]) -> str:
     cells = [item.title, item.id, f'{item.score:.3f}', *chance, 'cold' if item.is_cold else '']
     rows.append([place, *cells, *_why(reason)])
   if not answer.from_prior:
-    columns += ['most of it from', 'adds', 'most alike', 'cosine']
+    columns += ['most of it from', 'adds', 'most alike', 'cosine', 'of late']
   return terminal.table(columns, rows)
 
 
@@ -109,4 +109,4 @@ def _why(reason: Reason) -> list[str]:
   if reason.nearest is None:
     return []
   most, (_, near, cosine) = reason.contributions[0], reason.nearest
-  return [most.title, f'{most.total:+.3f}', near, f'{cosine:.2f}']
+  return [most.title, f'{most.total:+.3f}', near, f'{cosine:.2f}', f'{reason.trend:+.3f}']

@@ -166,4 +166,5 @@ def _why(reason: Reason) -> dict[str, Any] | None:
     'adds': most.total,
     'nearest': reason.nearest[1],
     'cosine': reason.nearest[2],
+    'trend': reason.trend,
   }

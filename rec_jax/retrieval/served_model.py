@@ -30,6 +30,7 @@ class ServedModel(nnx.Module):
   Attributes:
     users: the user tower.
     linear: the linear path, with what an event of each row adds.
+    trend: [C], what is added to the logits.
     new: the prior of items without an id.
     vectors: [C, D + R].
     has_id: [C] bool.
@@ -37,9 +38,15 @@ class ServedModel(nnx.Module):
   """
 
   def __init__(
-    self, users: UserTower, linear: LinearPath, new: NewItems, vectors: jax.Array, has_id: jax.Array
+    self,
+    users: UserTower,
+    linear: LinearPath,
+    trend: jax.Array,
+    new: NewItems,
+    vectors: jax.Array,
+    has_id: jax.Array,
   ):
-    self.users, self.linear, self.new = users, linear, new
+    self.users, self.linear, self.new, self.trend = users, linear, new, Buffer(trend)
     self.vectors, self.has_id = Buffer(vectors), Buffer(has_id)
     self.dim = vectors.shape[1] - linear.given.shape[1]
 
@@ -63,7 +70,7 @@ class ServedModel(nnx.Module):
     users, vectors = self.encode_users(history, rewards), self.vectors[...]
     # For one user alone XLA reads the rows of the second operand in half of the time.
     logits = (vectors @ users[0])[None] if len(users) == 1 else users @ vectors.T
-    return self.new(logits, self.has_id[...], history, met)
+    return self.new(logits + self.trend[...], self.has_id[...], history, met)
 
 
 def serve(model: Model, number: int, capacity: int) -> ServedModel:
@@ -80,11 +87,13 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
   users: UserTower
   if isinstance(model, Student):
     users, linear, new, has_id = model.users, model.linear, model.new, model.has_id[...]
+    trend = model.trend[...]
     vectors = _student_vectors(model)
   else:
     towers = model.towers
     users, linear, new = towers.users, towers.items.linear, towers.items.new
     vectors, has_id = _tower_vectors(model), towers.items.has_id[...]
+    trend = towers.items.trend[...]
   if users.reads_times:
     raise InputError(
       f'the user tower of the model, {type(users).__name__}, reads times, which no request gives: '
@@ -94,7 +103,7 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
     raise InputError(
       f'the model knows {len(vectors)} items and the catalogue has {number}: give those of one run'
     )
-  return grow(ServedModel(users, linear, new, vectors, has_id), capacity)
+  return grow(ServedModel(users, linear, trend, new, vectors, has_id), capacity)
 
 
 def grow(model: ServedModel, capacity: int) -> ServedModel:
@@ -111,7 +120,8 @@ def grow(model: ServedModel, capacity: int) -> ServedModel:
   new.bias = Buffer(padded(model.new.bias[...]))
   new.place[...] = model.new.place[...]
   vectors, has_id = padded(model.vectors[...]), padded(model.has_id[...])
-  return nnx.view(ServedModel(model.users, linear, new, vectors, has_id), deterministic=True)
+  served = ServedModel(model.users, linear, padded(model.trend[...]), new, vectors, has_id)
+  return nnx.view(served, deterministic=True)
 
 
 def write(model: ServedModel, rows: np.ndarray, vectors: np.ndarray, bias: np.ndarray) -> None:

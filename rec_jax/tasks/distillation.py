@@ -105,7 +105,8 @@ def score(
   item_vectors = student.item_vectors()
   history = jnp.asarray(history)
   users = student.encode_users(item_vectors, history, jnp.asarray(rewards))
-  return student.new(users @ item_vectors.T, student.has_id[...], history, met)
+  logits = users @ item_vectors.T + student.trend[...]
+  return student.new(logits, student.has_id[...], history, met)
 
 
 def task(
@@ -235,6 +236,7 @@ def _untrained(
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
+  student.trend[...] = teacher.towers.items.trend[...]
   student.new = nnx.clone(teacher.towers.items.new)
   student.token.embedding[...] = principal_token_vectors(embedding, student.token.features)
   return student

@@ -15,6 +15,8 @@ from rec_jax.types import Interactions
 
 # Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
 _CHUNK = 256
+# Scores of queries by items that are ranked again for each of many settings.
+_MOST_SCORES = 2e7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,14 @@ class Queries:
     return dataclasses.replace(
       self, history=cut(self.history), rewards=cut(self.rewards), times=times
     )
+
+  def spread(self, num_items: int) -> 'Queries':
+    """So many of them that each of many settings can rank N items again, spread over all.
+
+    Their order is that of users, whose numbers are in the order in which they came.
+    """
+    number = min(len(self), max(1, int(_MOST_SCORES / num_items)))
+    return self.take(np.arange(number) * len(self) // number)
 
   def per_user(self, values: np.ndarray) -> np.ndarray:
     """[S, Q] -> [S, U], the mean within each user who asks, in the order of their labels."""

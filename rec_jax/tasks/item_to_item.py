@@ -13,6 +13,7 @@ from flax import nnx
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation import intervals
 from rec_jax.models import linear_path
 from rec_jax.models.baselines import ease
 from rec_jax.models.linear_path import LinearPath, Spectrum
@@ -28,8 +29,6 @@ DECAYS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 GAINS = (0.0, *(float(2**power) for power in range(10)))
 _FACTORS = (*((1.0, gain) for gain in GAINS), (0.0, 1.0))
 _CUTOFF, _CHUNK = 10, 64
-# Scores of queries by items that are ranked for each setting.
-_MOST_SCORES = 2e7
 
 
 class Choice(NamedTuple):
@@ -38,14 +37,12 @@ class Choice(NamedTuple):
   Attributes:
     settings: by name.
     asked: [Q] the queries that chose.
-    known: [N] bool, items with an id, which compete.
     ndcg: [Q] NDCG@10 of the model with the path, among items with an id.
     alone: [Q] of the path alone, at the penalty and the decay that are best for it.
   """
 
   settings: dict[str, float]
   asked: Queries
-  known: np.ndarray
   ndcg: np.ndarray
   alone: np.ndarray
 
@@ -80,9 +77,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   """
   num_items = len(spectrum.vectors)
   spectrum = Spectrum(spectrum.values[:rank], spectrum.vectors[:, :rank])
-  number = min(len(asked), max(1, int(_MOST_SCORES / num_items)))
-  # Spread over all users, whose numbers are in the order in which they came.
-  asked = asked.take(np.arange(number) * len(asked) // number)
+  asked = asked.spread(num_items)
   known = np.asarray(model.towers.items.has_id[...])
   shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
   scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
@@ -99,7 +94,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   value = ndcg.mean(-1)
   best = np.unravel_index(np.argmax(value[..., :-1]), value[..., :-1].shape)
   # The best of hundreds of settings is better on the queries that chose it, whatever it is.
-  penalty, age, gain = best if _exceeds_error(ndcg[best] - ndcg[0, 0, 0]) else (0, 0, 0)
+  penalty, age, gain = best if intervals.exceeds_error(ndcg[best] - ndcg[0, 0, 0]) else (0, 0, 0)
   alone = np.unravel_index(np.argmax(value[..., -1]), value.shape[:-1])
   lambda_, decay = LAMBDAS[penalty], DECAYS[age]
   path = LinearPath(num_items, rank)
@@ -115,12 +110,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   model.towers.items.add(path)
   model.towers.items.place_unseen()
   settings = {'lambda': lambda_, 'decay': decay, 'gain': GAINS[gain]}
-  return Choice(settings, asked, known, ndcg[penalty, age, gain], ndcg[alone][-1])
-
-
-def _exceeds_error(gain: np.ndarray) -> bool:
-  """Whether the mean of paired differences [Q] is more than its standard error; one has none."""
-  return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+  return Choice(settings, asked, ndcg[penalty, age, gain], ndcg[alone][-1])
 
 
 @nnx.jit

@@ -139,7 +139,7 @@ def score(
   item_vectors, history = items.vectors(), jnp.asarray(history)
   times = None if times is None else jnp.asarray(times)
   users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
-  return items.new(users @ item_vectors.T, items.has_id[...], history, met)
+  return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
 
 
 def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:

@@ -26,8 +26,6 @@ BIASES = tuple(np.arange(0.0, 4.01, 0.25).tolist())
 WEIGHTS = (0.0, 0.5, 1.0)
 METRICS = ('recall@10', 'ndcg@10')
 _CUTOFF, _CHUNK = 10, 256
-# Scores of queries by items that are ranked for each prior.
-_MOST_SCORES = 2e7
 
 
 def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray]:
@@ -91,8 +89,7 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
     seed: of the fold that is new while a known item is the answer.
   """
   items, fold = model.towers.items, jnp.asarray(folds.fold)
-  number = min(len(folds.asked), max(1, int(_MOST_SCORES / len(folds.fold))))
-  asked = folds.asked.take(np.arange(number) * len(folds.asked) // number)
+  asked = folds.asked.spread(len(folds.fold))
   moments = _moments(items, fold, num_folds=folds.num_folds)
   placed = _placed(items, fold, moments, items.ridge[...])
   rivals = _rivals(folds, asked, seed)
@@ -164,7 +161,7 @@ def _logits(
   """What `_scores` gives after history, rewards and times [B, L]."""
   vectors = model.towers.items.vectors()
   users = model.towers.encode_users(vectors, *map(jnp.asarray, history))
-  return users @ vectors.T, users @ placed.T
+  return users @ vectors.T + model.towers.items.trend[...], users @ placed.T
 
 
 @nnx.jit

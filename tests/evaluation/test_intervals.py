@@ -160,6 +160,22 @@ def test_t_interval_equals_scipy():
   np.testing.assert_allclose([estimate.low, estimate.high], expected)
 
 
+@pytest.mark.parametrize(
+  ('gain', 'errors', 'expected'),
+  [
+    ([0.2], 1, False),
+    ([0.1, 0.1], 1, True),
+    ([1.0, 0.0], 1, False),
+    ([0.5, 0.3, 0.1], 1, True),
+    ([0.5, 0.3, 0.1], 2.5, True),
+    ([0.5, 0.3, 0.1], 2.7, False),
+    ([-1, -1], 1, False),
+  ],
+)
+def test_a_gain_counts_beyond_its_standard_errors(gain, errors, expected):
+  assert intervals.exceeds_error(np.array(gain, float), errors) is expected
+
+
 def test_seed_spread():
   assert intervals.seed_spread([[1, 3], [2, 6]]) == pytest.approx(np.sqrt(2))
   assert intervals.seed_spread(np.ones((4, 9))) == 0

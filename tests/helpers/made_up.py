@@ -25,6 +25,7 @@ from rec_jax.stages.pretrain import judgement
 
 MODELS = (
   compared_models.POPULARITY,
+  compared_models.RECENT,
   compared_models.EASE,
   compared_models.ID_ONLY,
   compared_models.ZERO_SHOT,

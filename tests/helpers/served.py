@@ -38,7 +38,10 @@ def dataset(num_items=24):
 
 
 def teacher(data, seed=0):
-  """Towers with a linear path, and new items behind the fifth place with a prior by their text."""
+  """Towers with a linear path and a trend, and new items behind the fifth place.
+
+  New items have a prior by their text.
+  """
   encoder, rng = small.encoder(), np.random.default_rng(seed)
   num_items, known = data.items.num_items, data.split.trained_items
   model = next_item.new_model('teacher', encoder, FINETUNE, num_items, seed, RANK)
@@ -49,13 +52,14 @@ def teacher(data, seed=0):
   items.linear.given[...], items.linear.sought[...] = jnp.asarray(path, jnp.float32)
   items.linear.decay[...] = jnp.float32(0.8)
   items.place_unseen()
+  items.trend[...] = jnp.asarray(known * rng.normal(size=num_items), jnp.float32)
   items.new.bias[...] = 0.5 + 0.5 * items.new_popularity()
   items.new.place[...] = jnp.int32(5)
   return nnx.view(model, deterministic=True)
 
 
 def student(taught, data, seed=0):
-  """One that has the teacher's linear path and prior, and random weights else."""
+  """One that has the teacher's linear path, trend and prior, and random weights else."""
   tokens = small.VOCAB_SIZE, DISTIL.token_dim
   made = distillation.new_student(
     DISTIL, data.items.num_items, tokens, data.input_ids.shape[1], LENGTH, RANK, seed
@@ -65,6 +69,7 @@ def student(taught, data, seed=0):
   made.input_ids[...], made.mask[...] = map(jnp.asarray, (data.input_ids, data.attention_mask))
   made.has_id[...] = jnp.asarray(data.split.trained_items)
   made.linear = nnx.clone(taught.towers.items.linear)
+  made.trend[...] = taught.towers.items.trend[...]
   made.new = nnx.clone(taught.towers.items.new)
   return nnx.view(made, deterministic=True)
 

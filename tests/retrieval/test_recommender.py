@@ -179,7 +179,7 @@ def test_reasons_are_what_events_add(both):
   _, recommender = both
   history, items = HISTORIES[1], ['i7', 'i21']
   vectors = recommender._model.vectors[...]
-  linear = recommender._model.linear
+  linear, trend = recommender._model.linear, recommender._model.trend[...]
   for reason, item in zip(recommender.explain(history, items), items, strict=True):
     row = IDS.index(item)
     found = {each.id: each for each in reason.contributions}
@@ -188,6 +188,7 @@ def test_reasons_are_what_events_add(both):
       np.testing.assert_allclose(found[event].linear, 0.8**age * product, atol=1e-5)
     totals = [each.total for each in reason.contributions]
     assert totals == sorted(totals, reverse=True)
+    assert reason.trend == float(trend[row])
     # Without the last event: what is learnt is all but the linear path and the prior.
     learnt = []
     for events in (history, history[:2]):
@@ -203,6 +204,7 @@ def test_reasons_are_what_events_add(both):
     np.testing.assert_allclose(reason.nearest[2], max(cosine.values()), atol=1e-5)
   [reason] = recommender.explain([], ['i7'])
   assert reason.nearest is None and reason.contributions == ()
+  assert reason.trend == float(trend[IDS.index('i7')]) != 0
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_no_setting_of_ease_beside_the_model_is_better(pairs):
 
 
 def test_of_too_many_queries_some_of_all_users_choose(pairs, monkeypatch):
-  monkeypatch.setattr(item_to_item, '_MOST_SCORES', 10 * NUM_ITEMS)
+  monkeypatch.setattr(full_ranking, '_MOST_SCORES', 10 * NUM_ITEMS)
   chosen = item_to_item.add(_model(), pairs.spectrum, RANK, pairs.asked)
   assert chosen.asked.user.tolist() == list(range(0, 50, 5))
   assert len(chosen.ndcg) == len(chosen.alone) == 10
@@ -128,20 +128,6 @@ def test_what_a_single_query_gains_settles_nothing(pairs):
   chosen = item_to_item.add(_model(), pairs.spectrum, RANK, asked)
   assert chosen.alone > chosen.ndcg
   assert chosen.settings['gain'] == 0
-
-
-@pytest.mark.parametrize(
-  ('gain', 'expected'),
-  [
-    ([0.2], False),
-    ([0.1, 0.1], True),
-    ([1.0, 0.0], False),
-    ([0.5, 0.3, 0.1], True),
-    ([-1, -1], False),
-  ],
-)
-def test_a_gain_counts_beyond_its_standard_error(gain, expected):
-  assert item_to_item._exceeds_error(np.array(gain, float)) is expected
 
 
 def test_users_vary_by_one_in_each_direction_of_the_path(pairs):

@@ -29,12 +29,17 @@ def fit(events: Events, *, half_life: float) -> jax.Array:
   """
   if not half_life > 0:
     raise ValueError(f'half_life={half_life} is not positive')
-  age = (np.max(events.timestamp, initial=0) - events.timestamp) / _DAY
-  worth = np.exp2(-age / half_life)
-  return jnp.asarray(np.bincount(events.item, worth, events.num_items), jnp.float32)
+  found = counts(events.item, events.timestamp, events.num_items, half_life * _DAY)
+  return jnp.asarray(found, jnp.float32)
 
 
-def scores(counts: ArrayLike, histories: ArrayLike) -> jax.Array:
+def counts(item: np.ndarray, time: np.ndarray, num_items: int, half_life: float) -> np.ndarray:
+  """[N] float64, events of items [E] at times [E], halved with each half-life, in units of time."""
+  age = (np.max(time, initial=0) - time) / half_life
+  return np.bincount(item, np.exp2(-age), num_items)
+
+
+def scores(params: ArrayLike, histories: ArrayLike) -> jax.Array:
   """The counts [N] of `fit`, the same for each of histories [B, L]: [B, N] float32."""
-  counts = jnp.asarray(counts)
-  return jnp.broadcast_to(counts, (jnp.shape(histories)[0], len(counts)))
+  params = jnp.asarray(params)
+  return jnp.broadcast_to(params, (jnp.shape(histories)[0], len(params)))

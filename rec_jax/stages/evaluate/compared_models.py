@@ -7,25 +7,35 @@ a baseline has to tune, it tunes on the validation events.
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
-from rec_jax.models.baselines import ease, popularity
+from rec_jax.models.baselines import ease, popularity, recent_popularity
 from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, events, full_ranking, next_item, text_encoders, zero_shot
+from rec_jax.tasks import (
+  distillation,
+  events,
+  full_ranking,
+  next_item,
+  text_encoders,
+  trends,
+  zero_shot,
+)
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.item_to_item import DECAYS, LAMBDAS
 from rec_jax.training import tracking
 
-POPULARITY, EASE, ID_ONLY = 'popularity', 'EASE', 'id-only'
+POPULARITY, RECENT = 'popularity', 'recent popularity'
+EASE, ID_ONLY = 'EASE', 'id-only'
 ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
 
 
@@ -45,7 +55,7 @@ class ComparedModel:
 def baselines(
   config: Config, dataset: Dataset, directions: jax.Array | None = None
 ) -> dict[str, ComparedModel]:
-  """Popularity, recency-weighted EASE, and published text vectors that nothing has trained.
+  """Popularity, also of late, recency-weighted EASE, and published text that nothing has trained.
 
   Args:
     config: of the run.
@@ -62,19 +72,37 @@ def baselines(
     dataset, config.finetune, config.data.positive_rating, config.seed
   )
 
-  def linear_models() -> Iterable[tuple[dict[str, float], OfDecay]]:
-    for lambda_ in LAMBDAS:
-      weights = ease.fit(user, item, num_items, lambda_=lambda_)
-      yield {'lambda': lambda_}, functools.partial(_item_to_item, weights)
-
   if directions is None:
     directions = text_directions(config, dataset)
-  by_text = functools.partial(_by_text, directions)
-  with tracking.progress('baselines', len(LAMBDAS) + 1) as advance:
+  with tracking.progress('baselines', len(LAMBDAS) + 2) as advance:
+
+    def linear() -> Iterator[Trial]:
+      for lambda_ in LAMBDAS:
+        weights = ease.fit(user, item, num_items, lambda_=lambda_)
+        for decay in DECAYS:
+          score = functools.partial(_item_to_item, weights, decay)
+          yield {'lambda': lambda_, 'decay': decay}, score
+        advance()
+
+    def of_late() -> Iterator[Trial]:
+      for days, recent in trends.recent_counts(dataset):
+        score = functools.partial(_same_for_all, jnp.asarray(recent))
+        yield {'half-life in days': days}, score
+      advance()
+
+    def text() -> Iterator[Trial]:
+      for decay in DECAYS:
+        yield {'decay': decay}, functools.partial(_by_text, directions, decay)
+      advance()
+
+    def tuned(trials: Iterable[Trial]) -> ComparedModel:
+      return _tuned(trials, validation, num_items)
+
     return {
       POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
-      EASE: _tuned(linear_models(), validation, num_items, advance),
-      ZERO_SHOT: _tuned([({}, by_text)], validation, num_items, advance),
+      RECENT: tuned(of_late()),
+      EASE: tuned(linear()),
+      ZERO_SHOT: tuned(text()),
     }
 
 
@@ -124,33 +152,29 @@ _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 _text_scores = jax.jit(zero_shot.scores)
 
-# A recency decay to the model that has it.
-OfDecay = Callable[[float], Score]
+# What was set, and the model that it makes.
+Trial = tuple[dict[str, float], Score]
 
 
-def _tuned(
-  models: Iterable[tuple[dict[str, float], OfDecay]],
-  validation: Queries,
-  num_items: int,
-  advance: tracking.Advance,
-) -> ComparedModel:
-  """The model and the decay that are best in NDCG@10 on `validation`."""
+def _tuned(trials: Iterable[Trial], validation: Queries, num_items: int) -> ComparedModel:
+  """The trial that is best in NDCG@10 on `validation`."""
   everything = np.ones(num_items, bool)
 
-  def trials() -> Iterator[tuple[float, ComparedModel]]:
-    for settings, of_decay in models:
-      for decay in DECAYS:
-        score = of_decay(decay)
-        ranked = full_ranking.rank_targets(score, validation, everything)
-        yield float(ranked['ndcg@10'].mean()), ComparedModel([score], settings | {'decay': decay})
-      advance()
+  def ndcg(trial: Trial) -> float:
+    ranked = full_ranking.rank_targets(trial[1], validation, everything)
+    return float(ranked['ndcg@10'].mean())
 
-  return max(trials(), key=lambda trial: trial[0])[1]
+  settings, score = max(trials, key=ndcg)
+  return ComparedModel([score], settings)
 
 
-def _item_to_item(weights: jax.Array, decay: float) -> Score:
-  return lambda asked: _item_to_item_scores(weights, asked.history, decay=decay)
+def _item_to_item(weights: jax.Array, decay: float, asked: Queries) -> jax.Array:
+  return _item_to_item_scores(weights, asked.history, decay=decay)
 
 
-def _by_text(directions: jax.Array, decay: float) -> Score:
-  return lambda asked: _text_scores(directions, asked.history, decay=decay)
+def _same_for_all(counts: jax.Array, asked: Queries) -> jax.Array:
+  return recent_popularity.scores(counts, asked.history)
+
+
+def _by_text(directions: jax.Array, decay: float, asked: Queries) -> jax.Array:
+  return _text_scores(directions, asked.history, decay=decay)

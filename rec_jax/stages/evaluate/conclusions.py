@@ -14,6 +14,7 @@ from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
+  RECENT,
   STUDENT,
   TEACHER,
   ZERO_SHOT,
@@ -71,7 +72,7 @@ def _model_headlines(found: Results) -> Iterator[Headline]:
 
 
 def _ranking(found: Results) -> Iterator[Finding]:
-  for baseline in (POPULARITY, EASE, ZERO_SHOT, ID_ONLY):
+  for baseline in (POPULARITY, RECENT, EASE, ZERO_SHOT, ID_ONLY):
     pair = ranking_comparison.difference_name(TEACHER, baseline)
     values = {'recall@10': _next_item(found, pair, 'recall@10')}
     values['NDCG@10'] = _next_item(found, pair, 'ndcg@10')

@@ -21,6 +21,7 @@ from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
+  RECENT,
   STUDENT,
   TEACHER,
   ZERO_SHOT,
@@ -30,6 +31,7 @@ from rec_jax.stages.finetune import new_items_figure
 # Every model with what it is, for who does not know it.
 MODELS = {
   POPULARITY: 'most events in training',
+  RECENT: 'most events of late, older ones count less',
   EASE: 'linear item-to-item model, recent events count more',
   ID_ONLY: 'two towers, items known by id alone',
   ZERO_SHOT: 'published text vectors, nothing trained',

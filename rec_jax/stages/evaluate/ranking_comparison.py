@@ -18,6 +18,7 @@ from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
   POPULARITY,
+  RECENT,
   STUDENT,
   TEACHER,
   ZERO_SHOT,
@@ -39,6 +40,7 @@ AGAINST_BEST = ', p against the best'
 PAIRS = (
   (TEACHER, ID_ONLY),
   (TEACHER, POPULARITY),
+  (TEACHER, RECENT),
   (TEACHER, EASE),
   (TEACHER, ZERO_SHOT),
   (STUDENT, TEACHER),

@@ -12,7 +12,7 @@ from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import new_items, verdict
-from rec_jax.tasks import events, item_folds, item_to_item, next_item, zero_shot
+from rec_jax.tasks import events, item_folds, item_to_item, next_item, trends, zero_shot
 from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
@@ -90,10 +90,19 @@ def fit(
   state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
   best = nnx.view(parts.merge(*state.best), deterministic=True)
   next_item.complete(best, common.text)
-  rows = []
+  rows: list[dict[str, Any]] = []
+  asked, alone = common.asked, {}
+  subject = f'{variant} seed {seed}'
   if rank := item_to_item.rank(variant, settings, dataset.items.num_items):
-    chosen = item_to_item.add(best, common.spectrum, rank, common.asked)
-    rows += verdict.rows(f'{variant} seed {seed}', chosen, common.directions, seed)
+    path = item_to_item.add(best, common.spectrum, rank, asked)
+    asked, alone = path.asked, {verdict.LINEAR: path.alone}
+    rows += verdict.settings_rows(subject, 'linear path', path.settings, asked)
+  trend = trends.add(best, dataset, asked)
+  rows += verdict.settings_rows(subject, 'trend', trend.settings, asked)
+  if rank:
+    alone[verdict.POPULAR] = trend.popular
+    known = dataset.split.trained_items
+    rows += verdict.rows(subject, asked, known, trend.ndcg, alone, common.directions, seed)
   if common.folds and variant == 'teacher':
     rows += new_items.rows(best, common.folds, settings.max_warm_loss, seed)
   return Fitted(best, state, rows)

@@ -1,0 +1,134 @@
+"""The trend that a two-tower model is given once it has been trained: what is chosen of late.
+
+How fast events age for it and how much it counts are chosen on the validation events, which come
+after the events that it counts where a split is by time. Where a split is not, trends of the end of
+training tell nothing of what is to be predicted, and none is taken.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from rec_jax.data import splits
+from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation import intervals
+from rec_jax.models import trend
+from rec_jax.models.baselines import recent_popularity
+from rec_jax.tasks import next_item
+from rec_jax.tasks.full_ranking import Queries
+from rec_jax.tasks.next_item import TwoTowerModel
+
+# Half-lives, as shares of the time that training events span, and factors on the logit.
+HALF_LIVES = tuple(2.0**-power for power in range(1, 9))
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+_CUTOFF, _CHUNK, _DAY = 10, 64, 86_400
+_ERRORS = 2.0
+
+
+class Trend(NamedTuple):
+  """What was chosen, and what it brought.
+
+  Attributes:
+    settings: half-life in days and weight, 0 without a trend.
+    ndcg: [Q] NDCG@10 of the model with it, among items with an id.
+    popular: [Q] of what is popular, at the half-life that is best for it, or over all times.
+  """
+
+  settings: dict[str, float]
+  ndcg: np.ndarray
+  popular: np.ndarray
+
+
+def recent_counts(dataset: Dataset) -> list[tuple[float, np.ndarray]]:
+  """Half-lives in days, and the training events [N] counted with each of them, float32."""
+  item, time = _training_events(dataset)
+  num_items = dataset.items.num_items
+  return [
+    (each / _DAY, recent_popularity.counts(item, time, num_items, each).astype(np.float32))
+    for each in _half_lives(time)
+  ]
+
+
+def add(model: TwoTowerModel, dataset: Dataset, asked: Queries) -> Trend:
+  """Gives the model the trend with which NDCG@10 among items with an id is best.
+
+  There is none unless the best one adds more than two standard errors.
+
+  Args:
+    model: in evaluation mode; changed in place.
+    dataset: whose training events tell the trend.
+    asked: Q queries before the cut, those that validate.
+  """
+  item, time = _training_events(dataset)
+  num_items, half_lives = dataset.items.num_items, _half_lives(time)
+  asked = asked.spread(num_items)
+  trends = np.stack([trend.log_trend(item, time, num_items, each) for each in half_lives])
+  always = np.bincount(item, minlength=num_items).astype(np.float32)
+  counts = np.stack([always, *(recent for _, recent in recent_counts(dataset))])
+  known, parts = np.asarray(model.towers.items.has_id[...]), []
+  for start in range(0, len(asked), _CHUNK):
+    # Padded by the last query, so that nothing is compiled twice.
+    part = asked.take(np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1))
+    logits, open_ = next_item.answer(model, part), part.unseen(num_items) & known
+    ranks = _ranks(logits, open_, part.target, trends, counts)
+    parts.append([np.asarray(each)[..., : len(asked) - start] for each in ranks])
+  ndcg, popular = (_ndcg(np.concatenate(each, axis=-1)) for each in zip(*parts, strict=True))
+  age, weight = divmod(int(np.argmax(ndcg.mean(-1))), len(WEIGHTS))
+  # The best of many settings is better on the queries that chose it, whatever it is.
+  if not intervals.exceeds_error(ndcg[age, weight] - ndcg[0, 0], _ERRORS):
+    age, weight = 0, 0
+  model.towers.items.trend[...] = jnp.asarray(WEIGHTS[weight] * trends[age])
+  settings = {'half-life in days': half_lives[age] / _DAY, 'weight': WEIGHTS[weight]}
+  return Trend(settings, ndcg[age, weight], popular[np.argmax(popular.mean(-1))])
+
+
+def _training_events(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+  """Items and times [E]."""
+  chosen = splits.training_events(dataset.interactions, dataset.split)
+  return dataset.interactions.item[chosen], dataset.interactions.timestamp[chosen]
+
+
+def _half_lives(time: np.ndarray) -> list[float]:
+  """In seconds, by the times of the training events."""
+  return [share * max(1.0, float(np.ptp(time))) for share in HALF_LIVES]
+
+
+def _ndcg(ranks: np.ndarray) -> np.ndarray:
+  """[..., Q] NDCG@10 of `_ranks` [..., 2, Q], the mean over all orders of equals."""
+  gain = np.cumsum(np.pad(1 / np.log2(2 + np.arange(_CUTOFF)), (1, 0)))
+  ahead, equal = ranks[..., 0, :], np.maximum(ranks[..., 1, :], 1)
+  return (gain[np.minimum(ahead + equal, _CUTOFF)] - gain[np.minimum(ahead, _CUTOFF)]) / equal
+
+
+@jax.jit
+def _ranks(
+  logits: jax.Array, open_: ArrayLike, target: ArrayLike, trends: ArrayLike, counts: ArrayLike
+) -> tuple[jax.Array, jax.Array]:
+  """How many items are ahead of the targets, and how many are equal, with these themselves.
+
+  Args:
+    logits: [B, N] without a trend.
+    open_: [B, N] bool, which items compete.
+    target: [B].
+    trends: [half-lives, N].
+    counts: [C, N].
+
+  Returns:
+    [half-lives, weights, 2, B] and [C, 2, B].
+  """
+  open_, row = jnp.asarray(open_), jnp.arange(len(logits))
+
+  def rank(scores: jax.Array) -> jax.Array:
+    at = scores[row, target][:, None]
+    return jnp.stack([((scores > at) & open_).sum(1), ((scores == at) & open_).sum(1)])
+
+  def of_trend(trend: jax.Array) -> jax.Array:
+    return jax.lax.map(lambda weight: rank(logits + weight * trend), jnp.array(WEIGHTS))
+
+  def of_counts(count: jax.Array) -> jax.Array:
+    return rank(jnp.broadcast_to(count, logits.shape))
+
+  return jax.lax.map(of_trend, jnp.asarray(trends)), jax.lax.map(of_counts, jnp.asarray(counts))
