@@ -19,6 +19,7 @@ _MODULES = {
   'when_text_pays': 'experiments.studies.when_text_pays',
   'generative': 'experiments.studies.generative',
   'overfitting': 'experiments.studies.overfitting',
+  'cold_start': 'experiments.studies.cold_start',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
   'learning_gains': 'experiments.studies.learning_gains',

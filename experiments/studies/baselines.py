@@ -79,23 +79,11 @@ def measure(config: BaselinesConfig, root: Path) -> Mapping[str, Values]:
         print(line)
         taken = registry.get(config.model).num_bytes(*size) / 1e9
         return {LEFT_OUT: Values([taken], [f'cut {settings.data.cut}'])}
-      model, trials = _baseline(config, settings, dataset)
+      model, trials = chain.tuned_baseline(config.model, settings, dataset, config.num_trials)
     _write(root, config, settings.data.cut, trials)
     return ranking_comparison.next_item_per_query(settings, dataset, model)
 
   return chain.over_cuts(config, at_cut)
-
-
-def _baseline(
-  config: BaselinesConfig, settings: Config, dataset: Dataset
-) -> tuple[ComparedModel, list[Trial]]:
-  validation = events.validation_queries(
-    dataset, settings.finetune, settings.data.positive_rating, settings.seed
-  )
-  trials = baselines.tune(config.model, dataset, validation, config.num_trials, settings.seed)
-  best = trials[0].settings
-  known = baselines.training_events(dataset)
-  return ComparedModel([baselines.fit(config.model, known, best, settings.seed)], best), trials
 
 
 def _two_tower(

@@ -171,7 +171,7 @@ _LIMITS = {
   'distil.temperature': _POSITIVE_FACTOR,
   'distil.text_weight': _FACTOR,
   **dict.fromkeys(
-    ('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds'), _SEEDS
+    ('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds', 'num_runs'), _SEEDS
   ),
   **dict.fromkeys(('explore.max_visitors', 'explore.tuning_visitors'), _COUNT),
   'explore.min_events_catalogue': _COUNT,

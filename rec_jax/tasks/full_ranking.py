@@ -66,6 +66,25 @@ class Queries:
       None if self.context is None else self.context[rows],
     )
 
+  def last(self, number: int) -> 'Queries':
+    """The same requests of users of whom only the last `number` events are read.
+
+    What they met is no candidate as before, so that all lengths have the same list to order.
+    """
+    lengths = (self.history > 0).sum(axis=1)
+    kept = np.minimum(lengths, number)
+    column = np.arange(self.history.shape[1])
+    place = np.minimum(column + (lengths - kept)[:, None], self.history.shape[1] - 1)
+
+    def cut(table: np.ndarray) -> np.ndarray:
+      return np.where(column < kept[:, None], np.take_along_axis(table, place, axis=1), 0)
+
+    times = cut(self.times)
+    times = np.where(column < kept[:, None], times - times[:, :1], 0)
+    return dataclasses.replace(
+      self, history=cut(self.history), rewards=cut(self.rewards), times=times
+    )
+
   def spread(self, num_items: int) -> 'Queries':
     """So many of them that each of many settings can rank N items again, spread over all.
 

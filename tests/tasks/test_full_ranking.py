@@ -56,6 +56,24 @@ def test_a_query_knows_what_was_before_its_event(dataset, asked):
     assert set(np.flatnonzero(~unseen[row])) == {log.item[e] for e in before}
 
 
+@pytest.mark.parametrize('number', [0, 1, 3, L, L + 1])
+def test_of_a_history_the_last_events_are_read_and_the_candidates_stay(dataset, asked, number):
+  events, queries = asked
+  log, short = dataset.interactions, queries.last(number)
+  for row, event in enumerate(events):
+    window = earlier_events(dataset, event)[-L:]
+    window = window[len(window) - min(number, len(window)) :]
+    padding = [0] * (L - len(window))
+    assert short.history[row].tolist() == [log.item[e] + 1 for e in window] + padding
+    assert short.rewards[row].tolist() == [int(log.rating[e] >= 4) for e in window] + padding
+    times = [log.timestamp[e] - log.timestamp[window[0]] for e in window]
+    assert short.times[row].tolist() == times + padding
+  for table in ('history', 'rewards', 'times'):
+    assert getattr(short, table).dtype == getattr(queries, table).dtype
+  np.testing.assert_array_equal(short.unseen(N), queries.unseen(N))
+  np.testing.assert_array_equal(short.target, queries.target)
+
+
 def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   log = dataset.interactions
   assert not log.has_repeats and not asked[1].repeats
