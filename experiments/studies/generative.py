@@ -118,7 +118,7 @@ def _generative(
   """The model, trained once for all variants that ask it otherwise, and what it costs."""
   own, num_items = config.generative, dataset.items.num_items
   encoder, text = _catalogue(settings, dataset)
-  vectors = next_item.text_vectors(encoder, text)
+  vectors = catalogue_text.text_vectors(encoder, text)
   ids = semantic_ids.make_ids(dataset, vectors, config.seed)
   rating = settings.data.positive_rating
   task = semantic_ids.task(ids, dataset, settings.finetune, own, rating, config.seed)
