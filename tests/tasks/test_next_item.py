@@ -33,6 +33,9 @@ def make_task(setting, variant='teacher'):
 
 
 score = nnx.jit(next_item.score)
+encode_again = nnx.jit(catalogue_text.encode_again)
+# Of items, one program instead of one for each operation.
+vectors = nnx.jit(lambda items: items())
 
 
 def whole(encoder, setting):
@@ -48,7 +51,7 @@ def test_only_some_items_of_the_batch_are_encoded_again(setting):
   for items, in_batch in (([[1, 5, 0]], {0, 4}), ([list(range(1, 25))], set(range(24)))):
     count = setting.config.encoder_items
     chosen = catalogue_text.choose_items(jax.random.key(0), jnp.array(items), len(stale), count)
-    again = catalogue_text.encode_again(encoder, setting.text, chosen, None)
+    again = encode_again(encoder, setting.text, chosen, None)
     cache = np.asarray(stale.at[chosen].set(again))
     written = set(np.flatnonzero((cache != 7).any(1)).tolist())
     # 16 items: those of the batch first, then others at random.
@@ -152,11 +155,11 @@ def test_a_variant_trains_and_reads_what_its_name_says(variant, setting):
   assert any(name.startswith('encoder') for name in names) == (variant != 'id_only')
   model = nnx.view(parts.merge(state.params, state.cache), deterministic=True)
   next_item.complete(model, setting.text)
-  before = np.asarray(model.towers.items())
+  before = np.asarray(vectors(model.towers.items))
   if variant != 'id_only':
     model.towers.items.text[...] = model.towers.items.text[...][::-1]
   known = ~setting.dataset.split.cold_items
-  moved = (np.asarray(model.towers.items()) != before).any(1)
+  moved = (np.asarray(vectors(model.towers.items)) != before).any(1)
   assert moved[known].all() == (variant != 'id_only')
 
 
@@ -164,11 +167,12 @@ def test_text_alone_places_cold_items_where_it_places_the_others(setting):
   """Without ids an item's vector depends on its text and on nothing else."""
   model = make_task(setting, 'text_only').model
   items = model.towers.items
-  np.testing.assert_allclose(items(), items.from_text(items.text[...]), rtol=1e-6)
+  from_text = nnx.jit(lambda items: items.from_text(items.text[...]))
+  np.testing.assert_allclose(vectors(items), from_text(items), rtol=1e-6)
   shuffled = np.random.default_rng(0).permutation(len(items.text[...]))
-  before = np.asarray(items())
+  before = np.asarray(vectors(items))
   items.text[...] = items.text[...][shuffled]
-  np.testing.assert_allclose(items(), before[shuffled], rtol=1e-6)
+  np.testing.assert_allclose(vectors(items), before[shuffled], rtol=1e-6)
 
 
 def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(setting):
