@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Each may import what stands above it, and nothing beside or below it.
 LAYERS = (
-  ('types', 'files'),
+  ('types', 'files', 'host'),
   ('checkpoint',),
   ('data', 'models', 'losses', 'bandits', 'evaluation', 'privacy'),
   ('training', 'environments'),

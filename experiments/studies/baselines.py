@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.studies import chain
-from rec_jax import files
+from rec_jax import files, host
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import registry
@@ -74,28 +74,16 @@ def measure(config: BaselinesConfig, root: Path) -> Mapping[str, Values]:
     else:
       dataset = chain.prepared(settings, root)
       size = (dataset.interactions.num_users, dataset.items.num_items)
-      limit = min(config.memory_bound, registry.host_memory() / 2)
+      limit = min(config.memory_bound, host.memory() / 2)
       if line := registry.left_out(config.model, *size, limit):
         print(line)
         taken = registry.get(config.model).num_bytes(*size) / 1e9
         return {LEFT_OUT: Values([taken], [f'cut {settings.data.cut}'])}
-      model, trials = _baseline(config, settings, dataset)
+      model, trials = chain.tuned_baseline(config.model, settings, dataset, config.num_trials)
     _write(root, config, settings.data.cut, trials)
     return ranking_comparison.next_item_per_query(settings, dataset, model)
 
   return chain.over_cuts(config, at_cut)
-
-
-def _baseline(
-  config: BaselinesConfig, settings: Config, dataset: Dataset
-) -> tuple[ComparedModel, list[Trial]]:
-  validation = events.validation_queries(
-    dataset, settings.finetune, settings.data.positive_rating, settings.seed
-  )
-  trials = baselines.tune(config.model, dataset, validation, config.num_trials, settings.seed)
-  best = trials[0].settings
-  known = baselines.training_events(dataset)
-  return ComparedModel([baselines.fit(config.model, known, best, settings.seed)], best), trials
 
 
 def _two_tower(

@@ -16,7 +16,8 @@ from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values, override
 from rec_jax.stages.evaluate import by_events, compared_models, ranking_comparison
 from rec_jax.stages.evaluate.compared_models import ComparedModel
-from rec_jax.tasks import item_to_item, next_item
+from rec_jax.tasks import baselines, events, item_to_item, next_item
+from rec_jax.tasks.random_search import Trial
 from rec_jax.training import step_cost
 from rec_jax.types import InputError
 
@@ -131,6 +132,19 @@ def two_tower(config: Config, root: Path) -> tuple[Dataset, ComparedModel]:
   return dataset, compared_models.two_towers(
     config, workdir, config.finetune.variants, dataset.items.num_items
   )
+
+
+def tuned_baseline(
+  name: str, config: Config, dataset: Dataset, num_trials: int
+) -> tuple[ComparedModel, list[Trial]]:
+  """A baseline of the registry, tuned on validation events, and its trials, the best first."""
+  validation = events.validation_queries(
+    dataset, config.finetune, config.data.positive_rating, config.seed
+  )
+  trials = baselines.tune(name, dataset, validation, num_trials, config.seed)
+  best = trials[0].settings
+  score = baselines.fit(name, baselines.training_events(dataset), best, config.seed)
+  return ComparedModel([score], best), trials
 
 
 def _joined(parts: Sequence[Values]) -> Values:

@@ -17,9 +17,16 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study, Values
-from rec_jax.tasks import full_ranking, item_to_item, next_item, text_encoders
+from rec_jax.tasks import (
+  catalogue_text,
+  full_ranking,
+  item_to_item,
+  next_item,
+  text_encoders,
+  two_tower_model,
+)
+from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.next_item import CatalogueText
 from rec_jax.training import loop
 
 NONE = 'none'
@@ -131,7 +138,7 @@ def measure(config: OverfittingConfig, root: Path) -> Mapping[str, Values]:
   variants = text_encoders.encode_variants(
     config.chain.data, dataset.items.text.tolist(), settings.text_variants, config.seed
   )
-  text = next_item.with_variants(text, encoder, variants)
+  text = catalogue_text.with_variants(text, encoder, variants)
   found = {}
   for label, share in chain.shares_of_events(config.shares).items():
     split = splits.thin(dataset.interactions, dataset.split, share, config.seed)
@@ -161,7 +168,7 @@ def _of_share(
     """User and metrics of events."""
     asked = full_ranking.queries(dataset, events, settings.history_length, data.positive_rating)
     return asked.user, full_ranking.rank_targets(
-      functools.partial(next_item.answer, model),
+      two_tower_model.answers(model),
       asked,
       np.ones(dataset.items.num_items, bool),
     )
@@ -185,7 +192,7 @@ def _trained(
   encoder: TextEncoder,
   text: CatalogueText,
   dataset: Dataset,
-) -> next_item.TwoTowerModel:
+) -> two_tower_model.TwoTowerModel:
   """The model after its last step, or with early stopping at its best validation."""
   settings = config.chain.finetune
   if not settings.patience:

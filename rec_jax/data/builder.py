@@ -1,7 +1,8 @@
 """The data set on disk: a TFDS builder that writes ArrayRecord and needs no TensorFlow.
 
-`interactions` holds one record a user with the whole time-ordered history, `items` one record an
-item. Both are written beside their final place and moved there whole.
+`users` holds whole time-ordered histories, `items` the catalogue. A record is a block of either, as
+columns, so that a million of them are read as a few thousand arrays. Both are written beside their
+final place and moved there whole.
 """
 
 import contextlib
@@ -18,8 +19,12 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from rec_jax import files
+from rec_jax.data.features import NOTHING, Features, described
 from rec_jax.data.tables import Tables
 from rec_jax.types import InputError, Interactions, ItemTable
+
+# Rows of a record: a message of Protocol Buffers must stay below 2 GB, whatever users do.
+_BLOCK = 256
 
 
 def write(tables: Tables, directory: str | os.PathLike) -> None:
@@ -51,16 +56,16 @@ def read(directory: str | os.PathLike) -> tuple[Interactions, ItemTable]:
   Raises:
     InputError: `directory` holds no such data set.
   """
-  items = sorted(_records(directory, 'items'), key=lambda record: record['index'])
+  items = _blocks(directory, 'items')
   table = ItemTable(
-    ids=np.array([record['item_id'].decode() for record in items]),
+    ids=np.array(_strings(items, 'item_id')),
     # Objects, because one long text would widen every row of a fixed-width array.
-    text=np.array([record['text'].decode() for record in items], dtype=object),
+    text=np.array(_strings(items, 'text'), dtype=object),
   )
-  return _interactions(_records(directory, 'users')), table
+  return _interactions(_blocks(directory, 'users')), table
 
 
-def fingerprint(interactions: Interactions, items: ItemTable) -> str:
+def fingerprint(interactions: Interactions, items: ItemTable, features: Features = NOTHING) -> str:
   """The sha256 of all that a data set says, the same on every machine."""
   digest = hashlib.sha256()
   numbers = [interactions.user, interactions.item, interactions.timestamp]
@@ -70,16 +75,18 @@ def fingerprint(interactions: Interactions, items: ItemTable) -> str:
     digest.update(np.ascontiguousarray(array).data)
   for strings in (interactions.user_ids, items.ids, items.text):
     digest.update(json.dumps(strings.tolist()).encode())
+  for text in described(features):
+    digest.update(text.encode())
   return digest.hexdigest()
 
 
 class RecommendationData(tfds.core.GeneratorBasedBuilder):
   """The TFDS builder; the two configs are the two kinds of record."""
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('2.0.0')
   BUILDER_CONFIGS: ClassVar = [
-    tfds.core.BuilderConfig(name='users', description='The history of each user.'),
-    tfds.core.BuilderConfig(name='items', description='The catalogue.'),
+    tfds.core.BuilderConfig(name='users', description=f'Histories, {_BLOCK} users a record.'),
+    tfds.core.BuilderConfig(name='items', description=f'The catalogue, {_BLOCK} items a record.'),
   ]
 
   # Nothing is downloaded. Stated here, because TFDS would look for checksums beside this file with
@@ -92,17 +99,16 @@ class RecommendationData(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     if self.builder_config.name == 'items':
-      features = {
-        'index': np.int32,
-        'item_id': tfds.features.Text(),
-        'text': tfds.features.Text(),
-      }
+      columns: dict[str, Any] = dict.fromkeys(('item_id', 'text'), np.object_)
     else:
-      features = {'user_id': tfds.features.Text()} | {
-        name: tfds.features.Tensor(shape=(None,), dtype=dtype)
+      columns = {'user_id': np.object_, _LENGTH: np.int32} | {
+        name: dtype
         for name, dtype in _SEQUENCES.items()
         if name != 'rating' or 'rating' in self._tables.interactions.columns
       }
+    features = {
+      name: tfds.features.Tensor(shape=(None,), dtype=dtype) for name, dtype in columns.items()
+    }
     return tfds.core.DatasetInfo(
       builder=self,
       description=self._tables.name,
@@ -117,24 +123,28 @@ class RecommendationData(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
     if self.builder_config.name == 'items':
-      records = self._tables.items.select('item_id', 'text').with_row_index('index')
+      rows = self._tables.items.select('item_id', 'text')
     else:
-      records = _users(self._tables)
-    yield from enumerate(records.iter_rows(named=True))
+      rows = _users(self._tables)
+    for number, block in enumerate(rows.iter_slices(_BLOCK)):
+      yield number, {name: block[name].explode().to_numpy() for name in block.columns}
 
 
 _SEQUENCES = {'item': np.int32, 'timestamp': np.int64, 'row': np.int64, 'rating': np.float32}
+_LENGTH = 'num_events'
 
 
 def _users(tables: Tables) -> pl.DataFrame:
-  """One row a user: user_id and a list for each of _SEQUENCES, in order of time."""
+  """One row a user: user_id, the number of events, and lists of _SEQUENCES in order of time."""
   index = tables.items.select('item_id').with_row_index('item')
+  index = index.with_columns(pl.col('item').cast(pl.Int32))
   events = tables.interactions.join(index, on='item_id').sort('timestamp', 'row')
-  sequences = [name for name in _SEQUENCES if name in events.columns]
-  return events.group_by('user_id', maintain_order=True).agg(sequences)
+  sequences = [pl.col(name) for name in _SEQUENCES if name in events.columns]
+  length = pl.len().cast(pl.Int32).alias(_LENGTH)
+  return events.group_by('user_id', maintain_order=True).agg(length, *sequences)
 
 
-def _records(directory: str | os.PathLike, config: str) -> list[dict[str, Any]]:
+def _blocks(directory: str | os.PathLike, config: str) -> list[dict[str, Any]]:
   version = str(RecommendationData.VERSION)
   path = Path(directory, RecommendationData.name, config, version)
   if not path.is_dir():
@@ -143,24 +153,30 @@ def _records(directory: str | os.PathLike, config: str) -> list[dict[str, Any]]:
   return source.__getitems__(range(len(source)))
 
 
-def _interactions(users: list[dict[str, Any]]) -> Interactions:
+def _strings(blocks: list[dict[str, Any]], name: str) -> list[str]:
+  return [each.decode() for block in blocks for each in block[name]]
+
+
+def _interactions(blocks: list[dict[str, Any]]) -> Interactions:
   columns = {
-    name: np.concatenate([np.asarray(user[name], dtype) for user in users])
+    name: np.concatenate([np.asarray(block[name], dtype) for block in blocks])
     for name, dtype in _SEQUENCES.items()
-    if name in users[0]
+    if name in blocks[0]
   }
-  record = np.repeat(np.arange(len(users)), [len(user['item']) for user in users])
+  lengths = np.concatenate([block[_LENGTH] for block in blocks])
+  record = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
   order = np.lexsort((columns.pop('row'), columns['timestamp']))
   # Users are numbered by their first event.
-  seen, first, user = np.unique(record[order], return_index=True, return_inverse=True)
+  record = record[order]
+  seen, first = np.unique(record, return_index=True)
   by_first = np.argsort(first)
-  number = np.empty(len(seen), np.int32)
-  number[by_first] = np.arange(len(seen))
+  number = np.empty(len(lengths), np.int32)
+  number[seen[by_first]] = np.arange(len(seen))
   ordered = {name: values[order] for name, values in columns.items()}
   return Interactions(
-    user=number[user],
+    user=number[record],
     item=ordered['item'],
     timestamp=ordered['timestamp'],
     rating=ordered.get('rating'),
-    user_ids=np.array([users[index]['user_id'].decode() for index in seen[by_first]]),
+    user_ids=np.array(_strings(blocks, 'user_id'))[seen[by_first]],
   )

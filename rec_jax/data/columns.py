@@ -10,6 +10,8 @@ import polars as pl
 
 from rec_jax.types import InputError
 
+# Between the values of one cell of text.
+_SEPARATOR = '|'
 # Types of a column of text.
 STRINGS = (pl.String, pl.Categorical, pl.Enum)
 # A time as a number is in seconds, milliseconds, microseconds or nanoseconds since 1970. The
@@ -58,16 +60,20 @@ def times(series: pl.Series, path: str) -> pl.Series:
   return parsed.alias(series.name)
 
 
-def numbers(series: pl.Series, path: str) -> pl.Series:
-  """Finite numbers as float32."""
-  text = series.str.strip_chars() if series.dtype == pl.String else series
+def numbers(series: pl.Series, path: str, *, may_be_empty: bool = False) -> pl.Series:
+  """Finite numbers as float32; with `may_be_empty` null where a cell is empty."""
   if not (series.dtype.is_numeric() or series.dtype in (*STRINGS, pl.Boolean, pl.Null)):
     raise InputError(
       f'{path}: column "{series.name}" holds {series.dtype}, not numbers; convert it'
     )
+  is_text = series.dtype in STRINGS
+  text = series.cast(pl.String).str.strip_chars() if is_text else series
   parsed = text.cast(pl.Float64, strict=False).cast(pl.Float32)
-  bad = ~parsed.is_finite().fill_null(False)
-  stop_at(bad, series, path, 'is not a finite number', 'correct it or remove the row')
+  bad, remedy = ~parsed.is_finite().fill_null(False), 'correct it or remove the row'
+  if may_be_empty:
+    bad &= ~((text == '').fill_null(True) if is_text else series.is_null())
+    remedy = 'correct it or leave the cell empty'
+  stop_at(bad, series, path, 'is not a finite number', remedy)
   return parsed
 
 
@@ -78,6 +84,14 @@ def texts(series: pl.Series, path: str) -> pl.Series:
   if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
     raise InputError(f'{path}: column "{series.name}" holds {series.dtype}, not text; convert it')
   return series.cast(pl.String).str.replace_all(r'\s+', ' ').str.strip_chars()
+
+
+def several(series: pl.Series, path: str) -> pl.Series:
+  """Lists of the values of each cell, which is a list or text parted by '|', without empty ones."""
+  if series.dtype != pl.List(pl.String):
+    series = texts(series, path).fill_null('').str.split(_SEPARATOR)
+  stripped = pl.element().str.strip_chars()
+  return series.fill_null([]).list.eval(stripped.filter(stripped != ''))
 
 
 def is_text(series: pl.Series) -> bool:

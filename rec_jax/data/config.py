@@ -4,6 +4,8 @@ import dataclasses
 
 # Sources that are read from their published files; the readers are those of `formats.registry`.
 PUBLISHED = ('movielens_1m', 'movielens_25m', 'amazon_reviews', 'yambda', 'mind')
+# What a time says of the moment in which something is asked for.
+MOMENTS = ('hour', 'weekday')
 
 
 @dataclasses.dataclass
@@ -24,7 +26,19 @@ class DataConfig:
     rating_column: column of an explicit rating; without it feedback is implicit.
     quantity_column: column of a quantity; events with a quantity of 0 or less are left out.
     text_columns: columns of the item table joined to its text, separated by commas; empty means
-      every column of text or of lists of strings.
+      every column of text or of lists of strings that is among neither of the next two.
+    item_categories: columns of the item table that say of which kinds an item is, separated by
+      commas; a cell holds one value, or several parted by '|', or a list.
+    item_numbers: columns of the item table that hold numbers, separated by commas; cells may be
+      empty.
+    users: CSV or Parquet file of users, for what is known of them; some may be absent.
+    user_categories: columns of it, as those of items.
+    user_numbers: likewise.
+    event_numbers: columns of the table of events that hold numbers which are known when an item is
+      asked for and are the same whatever the item, such as what the user wants to spend.
+    moment: what models read of the time at which an item is asked for: 'hour', 'weekday' (UTC, or
+      the zone that times are written in without saying so), separated by commas.
+    max_categories: the most values that a column of categories may have.
     text_model: folder of the text encoder in the Hugging Face layout (config.json, tokenizer.json,
       model.safetensors): BERT, RoBERTa, GPT-2, Llama, Qwen; empty means all-MiniLM-L6-v2.
     text_pooling: how the token vectors of a text become one: 'mean', 'first' or 'last', or 'auto',
@@ -53,6 +67,14 @@ class DataConfig:
   rating_column: str = 'rating'
   quantity_column: str = 'quantity'
   text_columns: str = ''
+  item_categories: str = ''
+  item_numbers: str = ''
+  users: str = ''
+  user_categories: str = ''
+  user_numbers: str = ''
+  event_numbers: str = ''
+  moment: str = ''
+  max_categories: int = 1000
   text_model: str = ''
   text_pooling: str = 'auto'
   text_length: int = 32

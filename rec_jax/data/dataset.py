@@ -3,11 +3,13 @@
 directory/dataset/      events and items as ArrayRecord, see `builder`
 directory/items.npz     token ids and masks of the items' text
 directory/corpus.npz    token ids and masks of unlabelled text
+directory/*.parquet     columns of features of items, users and events, where there are any
 directory/dataset.json  counts, notes, protocol, fingerprint, checksums
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import builder, splits
+from rec_jax.data import builder, feature_encoding, features, splits
+from rec_jax.data.feature_encoding import Encoded
+from rec_jax.data.features import NOTHING, Features
 from rec_jax.data.splits import Split
 from rec_jax.types import InputError, Interactions, ItemTable
 
@@ -41,6 +45,7 @@ class Dataset:
     corpus_mask: [C, L] int32.
     fingerprint: sha256 of events and items.
     notes: what a reader of the numbers must know.
+    features: of items, users and events, beside text.
   """
 
   name: str
@@ -53,6 +58,13 @@ class Dataset:
   corpus_mask: np.ndarray
   fingerprint: str
   notes: dict[str, int | str]
+  features: Features = NOTHING
+
+  @functools.cached_property
+  def encoded(self) -> Encoded:
+    """The features as vectors, fitted to the training events."""
+    trained = splits.training_events(self.interactions, self.split)
+    return feature_encoding.encode(self.features, self.interactions, self.items.num_items, trained)
 
 
 def read(directory: str | os.PathLike[str]) -> Dataset:
@@ -79,12 +91,15 @@ def read(directory: str | os.PathLike[str]) -> Dataset:
     corpus_mask=corpus_mask,
     fingerprint=summary['fingerprint'],
     notes=summary['notes'],
+    features=features.load(directory, summary['moment']),
   )
 
 
 def checksums(directory: Path) -> dict[str, str]:
   """The sha256 of every data file of the stage by its path in it."""
-  paths = [*directory.glob('*.npz'), *directory.glob(f'{EVENTS}/**/*')]
+  paths = [
+    path for kind in ('*.npz', '*.parquet', f'{EVENTS}/**/*') for path in directory.glob(kind)
+  ]
   digests = {}
   for path in sorted(path for path in paths if path.is_file()):
     digests[path.relative_to(directory).as_posix()] = files.sha256(path)

@@ -46,6 +46,16 @@ def read(series: pl.Series, path: str) -> pl.Series:
   return found
 
 
+def require_distinct(found: pl.Series, path: str, column: str, kind: str) -> None:
+  """Raises InputError where an id of an item or a user, as `kind` says, is there a second time."""
+  row = first_row(~found.is_first_distinct())
+  if row is not None:
+    raise InputError(
+      f'{path}: column "{shown(column)}", row {row}: {kind} "{shown(found[row - 1])}" is there '
+      f'already; keep one row of each {kind}'
+    )
+
+
 def _of_floats(series: pl.Series, path: str) -> pl.Series:
   # A column of integers with one gap becomes floats in many tools: 7.0 is the id "7".
   largest = _LARGEST[str(series.dtype)]

@@ -17,8 +17,6 @@ from rec_jax.data.formats.registry import FORMATS
 from rec_jax.types import InputError
 
 GENRE = 'genre'
-# Between the labels of one cell of text.
-_SEPARATOR = '|'
 
 
 class ItemLabels(NamedTuple):
@@ -83,7 +81,7 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
         f'no attribute "{shown(column)}" of items: {config.items} has {shown(*table.columns)}'
       )
     raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
-    labels = _labels(raw[column], config.items)
+    labels = columns.several(raw[column], config.items)
     by_id = dict(zip(ids.read(raw[config.item_column], config.items), labels, strict=True))
   return [tuple(dict.fromkeys(by_id.get(each, ()))) for each in item_ids]
 
@@ -120,14 +118,6 @@ def _of_tables(config: DataConfig, column: str) -> pl.DataFrame:
     )
   items, _ = tables.read_items(dataclasses.replace(config, text_columns=','.join(rest)))
   raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
-  labels = _labels(raw[column], config.items).alias('labels')
+  labels = columns.several(raw[column], config.items).alias('labels')
   item_ids = ids.read(raw[config.item_column], config.items).alias('item_id')
   return items.join(pl.DataFrame([item_ids, labels]), on='item_id')
-
-
-def _labels(series: pl.Series, path: str) -> pl.Series:
-  """Lists of labels, without empty ones."""
-  if series.dtype != pl.List(pl.String):
-    series = columns.texts(series, path).fill_null('').str.split(_SEPARATOR)
-  stripped = pl.element().str.strip_chars()
-  return series.fill_null([]).list.eval(stripped.filter(stripped != ''))

@@ -6,6 +6,7 @@ A batch depends on the seed and its number alone, so that a resumed run sees the
 import dataclasses
 import functools
 import sys
+from collections.abc import Callable
 
 import grain
 import numpy as np
@@ -53,6 +54,7 @@ def history_batches(
   batch_size: int,
   seed: int,
   augmentation: Augmentation,
+  context: Callable[[np.ndarray], np.ndarray | None] = lambda events: None,
 ) -> grain.IterDataset:
   """Batches of histories for causal training on the next item.
 
@@ -67,26 +69,30 @@ def history_batches(
     batch_size: B.
     seed: of the order and the windows.
     augmentation: how windows are varied.
+    context: of events [B, L + 1], -1 for padding, such as `Encoded.context`.
 
   Returns:
     Dictionaries of `items` [B, L + 1] int32 (item index + 1 in order of time, padded with 0 at the
     end), `rewards` [B, L + 1] int32, `times` [B, L + 1] int32, seconds from the first event of a
-    row to each, and `history` [B, L + 1] int32, `items` with 0 also where an event is hidden from
-    the model that predicts it.
+    row to each, `history` [B, L + 1] int32, `items` with 0 also where an event is hidden from the
+    model that predicts it, and, if it is not None, what `context` says of each event.
   """
   users = np.flatnonzero(histories.lengths > 0).astype(np.int32)
   time, rewards = timestamp[histories.events], reward[histories.events].astype(np.int32)
 
   def windows(index: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     items = np.zeros((len(index), length), np.int32)
-    liked, times = np.zeros_like(items), np.zeros(items.shape, np.int64)
+    liked, (times, number) = np.zeros_like(items), np.zeros((2, *items.shape), np.int64)
     for row, user in enumerate(users[index]):
       begin, end = histories.offsets[user], histories.offsets[user + 1]
       events = begin + _augmented(rng, time[begin:end], length, augmentation)
       items[row, : len(events)] = histories.items[events] + 1
       liked[row, : len(events)] = rewards[events]
       times[row, : len(events)] = time[events]
-    return _varied(rng, items, liked, times, augmentation)
+      number[row, : len(events)] = histories.events[events] + 1
+    made, number = _varied(rng, items, liked, times, number, augmentation)
+    known = context(number - 1)
+    return made if known is None else made | {'context': known}
 
   return shuffled(len(users), batch_size, seed).random_map(windows).to_iter_dataset(READ)
 
@@ -125,26 +131,28 @@ def _varied(
   items: np.ndarray,
   rewards: np.ndarray,
   times: np.ndarray,
+  number: np.ndarray,
   augmentation: Augmentation,
-) -> dict[str, np.ndarray]:
-  """Crops, reorders and hides events of windows [B, L + 1]."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Crops, reorders and hides events of windows [B, L + 1]; which `number` each then has."""
   width = items.shape[1]
   start, lengths = crop(rng, (items > 0).sum(1), augmentation.max_crop_rate)
   order = reorder(rng, lengths, width, augmentation.max_reorder_rate) + start[:, None]
   is_event = np.arange(width) < lengths[:, None]
-  items, rewards = (
+  items, rewards, number = (
     np.where(is_event, np.take_along_axis(x, np.minimum(order, width - 1), axis=1), 0)
-    for x in (items, rewards)
+    for x in (items, rewards, number)
   )
   hidden = hide(rng, lengths, width, augmentation.max_mask_rate)
   # Events that change places leave their times: those of a row only rise.
   place = np.minimum(start[:, None] + np.arange(width), width - 1)
-  return {
+  made = {
     'items': items,
     'rewards': rewards,
     'times': since_first(np.take_along_axis(times, place, axis=1), lengths),
     'history': np.where(hidden, 0, items),
   }
+  return made, number
 
 
 def _augmented(

@@ -186,7 +186,8 @@ def take_before(interactions: Interactions, num_events: int) -> Interactions:
 
 def first_of_pairs(user: np.ndarray, item: np.ndarray) -> np.ndarray:
   """Positions in users [E] and items [E] at which a pair of both comes first, in their order."""
-  return np.sort(np.unique(np.stack([user, item]), axis=1, return_index=True)[1])
+  pair = user.astype(np.int64) * (int(item.max(initial=0)) + 1) + item
+  return np.sort(np.unique(pair, return_index=True)[1])
 
 
 def first_meetings(interactions: Interactions, num_before: int) -> tuple[Interactions, int]:

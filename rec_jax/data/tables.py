@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rec_jax.data import columns, ids, table_files
+from rec_jax.data import columns, features, ids, table_files
 from rec_jax.data.columns import shown
 from rec_jax.data.config import DataConfig
 from rec_jax.data.table_files import TableFile
@@ -23,7 +23,8 @@ class Tables:
     name: what the data set is called in reports.
     interactions: columns user_id and item_id (String), timestamp (Int64, seconds since 1970), row
       (Int64, orders events of the same timestamp) and, where feedback is explicit, rating
-      (Float32); one row per (user_id, item_id) unless `data.repeats` keeps more.
+      (Float32), and those of `data.event_numbers` behind `features.NUMBER`; one row per (user_id,
+      item_id) unless `data.repeats` keeps more.
     items: columns item_id and text (String); text is never empty.
     licence: the terms under which the data may be used.
     notes: what a reader of the numbers must know, such as how many rows were left out.
@@ -121,7 +122,7 @@ def in_time_order(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
-  """All rows, typed: source_row (from 1), user_id, item_id, time (us), rating and quantity."""
+  """All rows, typed: source_row (from 1), ids, time (us), rating, quantity, numbers of moments."""
   used = {
     field: getattr(config, field)
     for field in _EVENT_COLUMNS
@@ -129,8 +130,14 @@ def _raw_events(table: TableFile, config: DataConfig) -> pl.DataFrame:
   }
   for field, column in used.items():
     table_files.require(table, column, f'config.data.{field}')
-  raw = table_files.collect(table, list(dict.fromkeys(used.values())))
-  events = []
+  numbers = features.names(config.event_numbers)
+  for name in numbers:
+    table_files.require(table, name, 'config.data.event_numbers')
+  raw = table_files.collect(table, list(dict.fromkeys([*used.values(), *numbers])))
+  events = [
+    columns.numbers(raw[name], table.path, may_be_empty=True).alias(features.NUMBER + name)
+    for name in numbers
+  ]
   for field, column in used.items():
     name, parse = _EVENT_COLUMNS[field]
     events.append(parse(raw[column], table.path).alias(name))
@@ -219,16 +226,17 @@ def _warn_of_lost_order(events: pl.DataFrame, first: pl.DataFrame, config: DataC
 def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str]]:
   path = config.items
   table_files.require(table, config.item_column, 'config.data.item_column')
-  named = [column.strip() for column in config.text_columns.split(',') if column.strip()]
-  named = list(dict.fromkeys(named))
+  named = features.names(config.text_columns)
   for column in named or table.repeated:
     table_files.require(table, column, 'config.data.text_columns')
   wanted = dict.fromkeys([config.item_column, *named]) if named else table.columns
   raw = table_files.collect(table, list(wanted))
   item_ids = ids.read(raw[config.item_column], path).alias('item_id')
-  _require_distinct(item_ids, config)
+  ids.require_distinct(item_ids, path, config.item_column, 'item')
+  told = f'{config.item_categories},{config.item_numbers}'
+  kinds = {config.item_column, *features.names(told)}
   chosen = named or [
-    series.name for series in raw.drop(config.item_column) if columns.is_text(series)
+    series.name for series in raw if series.name not in kinds and columns.is_text(series)
   ]
   if not chosen:
     raise InputError(
@@ -243,15 +251,6 @@ def _items(table: TableFile, config: DataConfig) -> tuple[pl.DataFrame, list[str
       'no text; fill it, or name other columns with --config.data.text_columns'
     )
   return pl.DataFrame([item_ids, text]), chosen
-
-
-def _require_distinct(item_ids: pl.Series, config: DataConfig) -> None:
-  row = columns.first_row(~item_ids.is_first_distinct())
-  if row is not None:
-    raise InputError(
-      f'{config.items}: column "{config.item_column}", row {row}: '
-      f'item "{shown(item_ids[row - 1])}" is there already; keep one row an item'
-    )
 
 
 def _joined(texts: list[pl.Series]) -> pl.Series:

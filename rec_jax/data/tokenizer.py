@@ -15,6 +15,9 @@ from rec_jax.types import InputError
 # Of the files beside a tokenizer.json, in the order in which they are asked for special tokens.
 _NAMES = ('tokenizer_config.json', 'special_tokens_map.json')
 
+# Texts whose tokens the library holds at once: with their strings and offsets they take kilobytes.
+_TEXTS = 1 << 14
+
 
 class Tokens(NamedTuple):
   """Tokens of N texts.
@@ -72,10 +75,15 @@ def encode(path: str | os.PathLike[str], texts: Sequence[str], length: int) -> T
     InputError: the file cannot be read, or `length` has no room for a token between the special
       ones.
   """
-  found = pieces(path, length)(texts)
-  is_first = np.diff(found.text, prepend=-1) > 0
-  num_cut = int((np.bincount(found.text) > 1).sum())
-  return Tokens(found.input_ids[is_first], found.attention_mask[is_first], num_cut)
+  in_pieces = pieces(path, length)
+  parts = []
+  for start in range(0, max(len(texts), 1), _TEXTS):
+    found = in_pieces(texts[start : start + _TEXTS])
+    is_first = np.diff(found.text, prepend=-1) > 0
+    num_cut = int((np.bincount(found.text) > 1).sum())
+    parts.append(Tokens(found.input_ids[is_first], found.attention_mask[is_first], num_cut))
+  ids, masks, numbers = zip(*parts, strict=True)
+  return Tokens(np.concatenate(ids), np.concatenate(masks), sum(numbers))
 
 
 def pieces(path: str | os.PathLike[str], length: int) -> Callable[[Sequence[str]], Pieces]:

@@ -13,6 +13,8 @@ from rec_jax.environments.base import Environment, Metrics
 from rec_jax.types import ArmSpec
 
 Hyperparameters = Any
+# (data, state of a policy) -> what is kept of it, a pytree.
+Probe = Callable[[Any, Any], Any]
 
 
 class SeedKeys(NamedTuple):
@@ -65,6 +67,8 @@ class Options(NamedTuple):
   record_log: bool
   return_state: bool
   refresh_every: int
+  probe: Probe | None = None
+  probe_every: int = 0
 
 
 def init(options: Options, data: Any, start: Start) -> tuple[Any, Any]:

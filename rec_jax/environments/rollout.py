@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from rec_jax import host
 from rec_jax.bandits.base import Policy
 from rec_jax.environments import hoist, one_round
 from rec_jax.environments.base import Environment, Metrics
-from rec_jax.environments.one_round import Hyperparameters, Options, Start, seed_keys
-from rec_jax.types import ArmSpec
+from rec_jax.environments.one_round import Hyperparameters, Options, Probe, Start, seed_keys
+from rec_jax.types import ArmSpec, InputError
 
 # Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
 _DRAWN_BYTES = 2**22
@@ -32,6 +33,7 @@ class Trajectory:
     propensity: [S, T, B, L] float32, None unless a log was recorded.
     policy_state: leading [S], on the device, None unless asked for.
     env_state: leading [S], on the device, None unless asked for.
+    probed: leading [S, T / probe_every], what the probe said, None without one.
   """
 
   metrics: Metrics
@@ -39,6 +41,7 @@ class Trajectory:
   propensity: Any = None
   policy_state: Any = None
   env_state: Any = None
+  probed: Any = None
 
 
 def rollout(
@@ -56,6 +59,8 @@ def rollout(
   record_log: bool = False,
   return_state: bool = False,
   refresh_every: int = 0,
+  probe: Probe | None = None,
+  probe_every: int = 0,
   memory_bound: float = 2e9,
 ) -> Trajectory:
   """Runs S seeds and settings side by side.
@@ -77,20 +82,29 @@ def rollout(
     record_log: computes the propensity of every decision, which can cost more than all the rest.
     return_state: keeps the last states.
     refresh_every: rounds between calls of the policy's `refresh`; 0 never calls it.
+    probe: (data, state of the policy) -> what is kept of it after every `probe_every` rounds.
+    probe_every: rounds, a divisor of T.
     memory_bound: bytes that the program of one chunk may take for states, outputs and all that it
       works with, as XLA counts them, beside `data`; S is cut into like chunks that fit. One seed
-      at a time runs whatever it takes.
+      at a time may take more, up to the memory of the machine.
 
   Returns:
     The trajectory.
 
   Raises:
-    ValueError: settings without a factory, or states or settings of another S.
+    InputError: a single seed takes more than the machine has.
+    ValueError: settings without a factory, states or settings of another S, or rounds that are no
+      multiple of `probe_every`.
   """
   num_seeds = len(keys)
   start = Start(keys, settings, policy_state, env_state)
   _check_start(policy, start)
-  options = Options(policy, environment, spec, num_rounds, record_log, return_state, refresh_every)
+  if probe is not None and (probe_every < 1 or num_rounds % probe_every):
+    raise ValueError(f'{num_rounds} rounds are no multiple of probe_every={probe_every}')
+  watched = probe, probe_every
+  options = Options(
+    policy, environment, spec, num_rounds, record_log, return_state, refresh_every, *watched
+  )
   chunk = _fitting(options, data, start, memory_bound)
   parts = []
   for first in range(0, num_seeds, chunk):
@@ -103,6 +117,7 @@ def rollout(
       metrics=jax.device_get(trajectory.metrics),
       num_rejected=jax.device_get(trajectory.num_rejected),
       propensity=jax.device_get(trajectory.propensity),
+      probed=jax.device_get(trajectory.probed),
     )
     num_left = num_seeds - first
     parts.append(trajectory if chunk <= num_left else _rows(trajectory, slice(num_left)))
@@ -157,15 +172,21 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
 
   def block(carry: tuple[Any, Any], rounds: jax.Array) -> tuple[tuple[Any, Any], Any]:
     drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
-    return jax.lax.scan(step, carry, (rounds, drawn))
+    carry, out = jax.lax.scan(step, carry, (rounds, drawn))
+    probe = options.probe
+    return carry, (out, probe and jax.vmap(probe, in_axes=(None, 0))(data, carry[0]))
 
-  size = _rounds_a_block(options.num_rounds, jax.eval_shape(halves.draw, 0, keys))
+  size = options.probe_every or _rounds_a_block(
+    options.num_rounds, jax.eval_shape(halves.draw, 0, keys)
+  )
   num_whole = options.num_rounds // size * size
   rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
-  carry, out = jax.lax.scan(block, (policy_state, env_state), rounds[:num_whole].reshape(-1, size))
+  carry, (out, probed) = jax.lax.scan(
+    block, (policy_state, env_state), rounds[:num_whole].reshape(-1, size)
+  )
   out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
   if num_whole < options.num_rounds:
-    carry, rest_out = block(carry, rounds[num_whole:])
+    carry, (rest_out, _) = block(carry, rounds[num_whole:])
     out = jax.tree.map(lambda *parts: jnp.concatenate(parts), out, rest_out)
   policy_state, env_state = carry
   metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), out)
@@ -175,6 +196,7 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
     propensity=propensity,
     policy_state=policy_state if options.return_state else None,
     env_state=env_state if options.return_state else None,
+    probed=jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), probed),
   )
 
 
@@ -225,6 +247,11 @@ def _fitting(options: Options, data: Any, start: Start, memory_bound: float) -> 
     num_chunks = math.ceil(num_chunks * max(size / memory_bound, growth))
     # What does not shrink with the seeds may alone be too much.
     growth = 2.0
+  if chunk == 1 and (size := program_bytes(options, data, start, 1)) > host.memory():
+    raise InputError(
+      f'a rollout of one seed takes {size / 1e9:,.0f} GB beside its data, more than the '
+      f'{host.memory() / 1e9:,.0f} GB of the machine: give fewer items or users'
+    )
   return chunk
 
 

@@ -8,6 +8,9 @@ computed in float64 on the host: counts and popularities are large whole numbers
 import numpy as np
 from jax.typing import ArrayLike
 
+# Whose vectors are held at once: 125 MB of ten items of width 384.
+_LISTS = 4096
+
 
 def exposure_counts(items: ArrayLike, num_items: int) -> np.ndarray:
   """How often each item was shown.
@@ -105,14 +108,17 @@ def intra_list_diversity(items: ArrayLike, vectors: ArrayLike) -> np.ndarray:
   Returns:
     [...] in [0, 2]; NaN for fewer than two items.
   """
-  items, vectors = np.asarray(items), np.asarray(vectors, np.float64)
-  directions = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-  chosen = np.where((items >= 0)[..., None], directions[items], 0)
-  itself = (chosen**2).sum((-1, -2))
-  cosines = (chosen.sum(-2) ** 2).sum(-1) - itself
-  size = (items >= 0).sum(-1)
+  items, vectors = np.asarray(items), np.asarray(vectors)
+  lists = items.reshape(-1, items.shape[-1])
+  # Some lists at a time: [Q, k, D] of many would be larger than the vectors.
+  cosines = [
+    _sum_of_cosines(lists[start : start + _LISTS], vectors)
+    for start in range(0, len(lists), _LISTS)
+  ]
+  size = (lists >= 0).sum(-1)
   pairs = size * (size - 1)
-  return np.where(pairs > 0, 1 - cosines / np.maximum(pairs, 1), np.nan)
+  found = 1 - np.concatenate(cosines or [np.zeros(0)]) / np.maximum(pairs, 1)
+  return np.where(pairs > 0, found, np.nan).reshape(items.shape[:-1])
 
 
 def serendipity(items: ArrayLike, is_relevant: ArrayLike, popularity: ArrayLike) -> np.ndarray:
@@ -139,6 +145,14 @@ def serendipity(items: ArrayLike, is_relevant: ArrayLike, popularity: ArrayLike)
   by_any = np.where(popularity > 0, (num_items + 1 - (len(levels) - level)) / num_items, 0)
   surprise = np.maximum(by_user - by_any[items], 0)
   return _list_mean(surprise * np.asarray(is_relevant), items)
+
+
+def _sum_of_cosines(lists: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+  """[Q] over the pairs of different places of lists [Q, k], by vectors [N, D]."""
+  chosen = vectors[lists].astype(np.float64)
+  chosen /= np.maximum(np.linalg.norm(chosen, axis=-1, keepdims=True), 1e-12)
+  chosen = np.where((lists >= 0)[..., None], chosen, 0)
+  return (chosen.sum(-2) ** 2).sum(-1) - (chosen**2).sum((-1, -2))
 
 
 def _shares(counts: ArrayLike) -> np.ndarray:

@@ -40,12 +40,13 @@ class Estimate:
 
 
 def to_json(estimate: Estimate) -> dict[str, float | int | None]:
-  """An estimate as JSON holds it, unknown bounds as null.
+  """An estimate as JSON holds it, unknown bounds as null, and both where one is infinite.
 
   >>> to_json(Estimate(0.5, float('nan'), float('nan'), 1))
   {'value': 0.5, 'low': None, 'high': None, 'n': 1}
   """
-  low, high = (end if math.isfinite(end) else None for end in (estimate.low, estimate.high))
+  is_known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+  low, high = (estimate.low, estimate.high) if is_known else (None, None)
   return {'value': estimate.value, 'low': low, 'high': high, 'n': estimate.n}
 
 

@@ -72,6 +72,12 @@ def share_of_most_frequent(labels: ArrayLike, number: int) -> float:
   return float(counts[-number:].sum() / counts.sum())
 
 
+def draws(key: jax.Array, number: int) -> jax.Array:
+  """[number] float32, how often each of so many labels is drawn, with replacement, as often."""
+  chosen = jax.random.randint(key, (number,), 0, number)
+  return jnp.zeros(number).at[chosen].add(1.0)
+
+
 def _weighted(
   key: jax.Array,
   table: Mapping[str, ArrayLike],
@@ -127,10 +133,6 @@ def _resampled(
   chunk: int,
 ) -> jax.Array:
   """[resamples, m] weighted means of values [n, m]; NaN where nothing was drawn."""
-
-  def draws(key: jax.Array, number: int) -> jax.Array:
-    chosen = jax.random.randint(key, (number,), 0, number)
-    return jnp.zeros(number).at[chosen].add(1.0)
 
   def one(key: jax.Array) -> jax.Array:
     user_key, item_key = jax.random.split(key)

@@ -152,6 +152,8 @@ class TwoTowerConfig:
       text alone learns to place an item (as in DropoutNet, Volkovs et al. 2017).
     linear_rank: R, directions of the linear path from item to item, which is not trained.
     temperature: τ, by which user vectors are divided; 0 learns it, from 1 on.
+    feature_dim: F, numbers of the features of an item that are read beside its text.
+    context_dim: C, numbers of the features of a user and a moment.
   """
 
   num_items: int
@@ -166,3 +168,5 @@ class TwoTowerConfig:
   id_dropout_rate: float = 0.1
   linear_rank: int = 0
   temperature: float = 1.0
+  feature_dim: int = 0
+  context_dim: int = 0

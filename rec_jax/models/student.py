@@ -11,7 +11,8 @@ from rec_jax.models.linear_path import Buffer, LinearPath
 from rec_jax.models.new_items import NewItems
 from rec_jax.models.text_encoder import mean_pool
 from rec_jax.models.transformer import Transformer
-from rec_jax.models.user_towers import last_user_vector
+from rec_jax.models.two_tower import TwoTower
+from rec_jax.models.user_towers import after_whole
 from rec_jax.models.user_towers.transformer import CausalTransformer
 
 
@@ -30,6 +31,8 @@ class StudentConfig:
     history_length: events that the user tower sees.
     linear_rank: R, directions of the linear path from item to item, which is the teacher's.
     dropout_rate: in the user tower.
+    feature_dim: F, numbers of the features of an item that are read beside its text.
+    context_dim: C, numbers of the features of a user and a moment.
   """
 
   num_items: int
@@ -42,6 +45,8 @@ class StudentConfig:
   history_length: int = 50
   linear_rank: int = 0
   dropout_rate: float = 0.0
+  feature_dim: int = 0
+  context_dim: int = 0
 
 
 # Of the weights that make texts differ before training.
@@ -81,7 +86,11 @@ class Student(nnx.Module):
     )
     self.norm = nnx.LayerNorm(config.text_dim, rngs=rngs)
     self.linear = LinearPath(config.num_items, config.linear_rank)
-    self.out = nnx.Linear(config.text_dim, config.dim + config.linear_rank, rngs=rngs)
+    width = config.dim + config.linear_rank
+    self.out = nnx.Linear(config.text_dim, width, rngs=rngs)
+    self.features = Buffer(jnp.zeros((config.num_items, config.feature_dim)))
+    by_features = jnp.zeros((config.feature_dim, width))
+    self.by_features = nnx.Param(by_features) if config.feature_dim else None
     self.users = CausalTransformer(
       TwoTowerConfig(
         num_items=config.num_items,
@@ -91,18 +100,30 @@ class Student(nnx.Module):
         num_heads=config.num_heads,
         history_length=config.history_length,
         dropout_rate=config.dropout_rate,
+        context_dim=config.context_dim,
       ),
       rngs=rngs,
     )
 
-  def from_tokens(self, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
-    """[B, D + R], the vectors of items of which only the text [B, L] is known."""
+  def from_tokens(
+    self, input_ids: jax.Array, mask: jax.Array, features: jax.Array | None = None
+  ) -> jax.Array:
+    """[B, D + R], the vectors of items of which only text and features are known.
+
+    Args:
+      input_ids: [B, L].
+      mask: [B, L].
+      features: [B, F]; those of no item in particular if not given.
+    """
     x = self.hidden(self.token(input_ids)) + self.position(jnp.arange(input_ids.shape[1]))
-    return self.out(mean_pool(self.norm(self.text(x, mask)), mask))
+    vectors = self.out(mean_pool(self.norm(self.text(x, mask)), mask))
+    if features is None or self.by_features is None:
+      return vectors
+    return vectors + features @ self.by_features[...]
 
   def item_vectors(self) -> jax.Array:
     """[N, D + R], the catalogue: by id where there were events before the cut, else by text."""
-    by_text = self.from_tokens(self.input_ids[...], self.mask[...])
+    by_text = self.from_tokens(self.input_ids[...], self.mask[...], self.features[...])
     known = jnp.concatenate([self.id.embedding[...], self.linear.sought[...]], axis=1)
     return jnp.where(self.has_id[...][:, None], known, by_text)
 
@@ -112,6 +133,7 @@ class Student(nnx.Module):
     history: jax.Array,
     rewards: jax.Array,
     chosen: jax.Array | None = None,
+    context: jax.Array | None = None,
   ) -> jax.Array:
     """User vectors after the whole of each history; see `TwoTower.encode_users`.
 
@@ -121,13 +143,15 @@ class Student(nnx.Module):
       rewards: [B, L].
       chosen: [B, L] bool, the events in which the user chose the item, which alone lead to others
         on the linear path; all where items are not shown but sought.
+      context: [B, C], features of each user and of the moment of the request.
 
     Returns:
       [B, D + R].
     """
-    learnt = self.users(item_vectors[:, : self.id.features], history, rewards)
+    items = item_vectors[:, : self.id.features]
+    learnt = after_whole(self.users, items, history, rewards, context=context)
     sought = history if chosen is None else jnp.where(chosen, history, 0)
-    return jnp.concatenate([last_user_vector(learnt, history), self.linear.users(sought)], axis=1)
+    return jnp.concatenate([learnt, self.linear.users(sought)], axis=1)
 
 
 def start_from(
@@ -155,6 +179,22 @@ def start_from(
   student.out.bias = nnx.Param(jnp.concatenate([learnt @ directions, direct], axis=1).mean(0))
   student.out.kernel[...] *= SMALL
   student.linear = nnx.clone(linear)
+
+
+def take_features_from(student: Student, items: jax.Array, teacher: TwoTower) -> None:
+  """Gives a student what its teacher makes of features: linear maps, so that nothing is lost.
+
+  Args:
+    student: changed in place.
+    items: [N, D] as given to `start_from`.
+    teacher: its towers.
+  """
+  directions = principal_directions(items, student.id.features)
+  if student.by_features is not None:
+    learnt, direct = jnp.split(teacher.items.by_features(), [items.shape[1]], axis=1)
+    student.by_features[...] = jnp.concatenate([learnt @ directions, direct], axis=1)
+  if student.users.context is not None and teacher.users.context is not None:
+    student.users.context.kernel[...] = teacher.users.context.kernel[...] @ directions
 
 
 def principal_directions(item_vectors: jax.Array, dim: int) -> jax.Array:

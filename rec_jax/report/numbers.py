@@ -8,6 +8,7 @@ from rec_jax.evaluation.intervals import Estimate
 
 Cell = str | int | float | Estimate | None
 MISSING = '\N{EN DASH}'
+INFINITE = '\N{INFINITY}'
 MAX_DECIMALS = 4
 _TIME_UNITS = (('seconds', 1.0), ('milliseconds', 1e-3), ('microseconds', 1e-6))
 
@@ -16,7 +17,7 @@ def number(value: float | None, decimals: int | None = None, *, sign: bool = Fal
   """One number with a typographic minus; integers and large numbers get thousands separators.
 
   Args:
-    value: the number; None and NaN become a dash.
+    value: the number; None and NaN become a dash, and what is infinite the sign for that.
     decimals: digits after the point; three significant digits if None.
     sign: whether a positive number gets a plus, as differences do.
 
@@ -25,6 +26,8 @@ def number(value: float | None, decimals: int | None = None, *, sign: bool = Fal
   """
   if value is None or math.isnan(value):
     return MISSING
+  if math.isinf(value):
+    return INFINITE if value > 0 else f'\N{MINUS SIGN}{INFINITE}'
   if decimals is None:
     decimals = 0 if isinstance(value, int) else _decimals_for(abs(value), significant=3)
   text = f'{value:{"+" if sign else ""},.{decimals}f}'
@@ -69,10 +72,11 @@ def estimate_decimals(estimate: Estimate) -> int:
   Group for uncertainties.
   """
   half = (estimate.high - estimate.low) / 2
-  if half > 0:
+  if 0 < half < math.inf:
     two_digits = half / 10 ** (math.floor(math.log10(half)) - 1)
     return _decimals_for(half, significant=2 if two_digits < 35.5 else 1)
-  return _decimals_for(abs(estimate.value), significant=3)
+  known = (abs(number) for number in (estimate.value, estimate.low) if math.isfinite(number))
+  return _decimals_for(next(known, math.nan), significant=3)
 
 
 def column_decimals(cells: Sequence[Cell]) -> int | None:

@@ -60,7 +60,7 @@ def reasons(
   (batch,) = padding.batches(asked, length, 0, exclude_seen=False)
   found: list[Reason] = []
   for part in padding.chunks(np.array(rows, np.int32)):
-    parts = served_model.contributions(model, batch.history[0], batch.rewards[0], part.rows)
+    parts = served_model.contributions(model, batch.asked, part.rows)
     host = {name: np.asarray(value)[: len(events), : part.number] for name, value in parts.items()}
     for place, row in enumerate(part.rows[: part.number].tolist()):
       linear, learnt, cosine = (host[name][:, place] for name in ('linear', 'learnt', 'cosine'))

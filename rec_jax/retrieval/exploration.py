@@ -17,6 +17,7 @@ from rec_jax import bandits
 from rec_jax.bandits import item_prior
 from rec_jax.bandits.item_prior import ItemPrior
 from rec_jax.models.features import candidate_features
+from rec_jax.retrieval.padding import Batch
 from rec_jax.types import ArmSpec, Context, Feedback, InputError
 
 # Among the settings that the stage `explore` tunes, of those that it chose on MovieLens-100k.
@@ -87,6 +88,43 @@ def settings_of(policy: str, given: Mapping[str, float]) -> dict[str, float]:
   if bandits.make(policy, **settings).info is None:
     raise InputError(f'{policy} learns only from its own choices: a history teaches it nothing')
   return settings
+
+
+def chosen(
+  policy: str,
+  settings: Mapping[str, float],
+  k: int,
+  key: jax.Array,
+  known: Arms,
+  query: jax.Array,
+  part: Batch,
+  mask: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+  """`choose` for the first user of a batch.
+
+  Args:
+    policy: name in the registry.
+    settings: all that `settings_of` says.
+    k: how many items.
+    key: of all chance.
+    known: C items.
+    query: [D], the user vector.
+    part: whose first user asks.
+    mask: [C] bool, what anybody may be shown.
+
+  Raises:
+    InputError: the policy can choose fewer than k.
+  """
+  sizes = tuple(sorted(item for item in settings.items() if not isinstance(item[1], float)))
+  numbers = {name: jnp.float32(each) for name, each in settings.items() if isinstance(each, float)}
+  open_ = mask.copy()
+  open_[part.excluded[0][part.excluded[0] < len(mask)]] = False
+  history, rewards = (jnp.asarray(each)[0] for each in part.asked[:2])
+  found = choose(policy, sizes, k, key, numbers, known, query, history, rewards, open_)
+  rows, propensity = (np.asarray(each) for each in found)
+  if (rows < 0).any():
+    raise InputError(f'{policy} expects no finite reward of {k} items: give it other settings')
+  return rows, propensity
 
 
 @functools.partial(jax.jit, static_argnames=('policy', 'sizes', 'k'))

@@ -13,6 +13,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.retrieval import placement
 from rec_jax.retrieval.catalogue import Catalogue
 from rec_jax.retrieval.placement import Place
+from rec_jax.retrieval.requests import Reader, usual_spacing
 from rec_jax.retrieval.served_model import Model
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
@@ -30,6 +31,8 @@ class Loaded(NamedTuple):
   history_length: int
   num_features: int
   place: Place
+  reader: Reader
+  repeats: bool
 
 
 def load(workdir: str | os.PathLike[str], name: str | None) -> Loaded:
@@ -58,7 +61,14 @@ def load(workdir: str | os.PathLike[str], name: str | None) -> Loaded:
     config.finetune.history_length,
     config.explore.num_features,
     placement.from_run(config, workdir, model, number),
+    _reader(dataset),
+    dataset.interactions.has_repeats,
   )
+
+
+def _reader(dataset: Dataset) -> Reader:
+  trained = splits.training_events(dataset.interactions, dataset.split)
+  return Reader(usual_spacing(dataset.interactions, trained), dataset.encoded.encoders)
 
 
 def _prior(dataset: Dataset, positive_rating: float) -> ItemPrior:

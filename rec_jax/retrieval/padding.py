@@ -1,15 +1,14 @@
 """Histories as arrays of a few sizes, so that hardly any request compiles a program of its own."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 
-from rec_jax.types import InputError
+from rec_jax.data.splits import since_first
 
-# An id, or an id and whether the user liked the item.
-Event = str | tuple[str, bool]
 # Of users at once; more are answered in parts.
 BATCHES = (1, 8, 64, 256)
 # Of items left out; and of items asked for.
@@ -23,11 +22,15 @@ class Histories:
   Attributes:
     rows: of each user, rows of the events.
     liked: of each, 1 where an item was liked, else 0.
+    times: of each, seconds since 1970, in order.
+    context: [n, C], features of users and moments.
     skipped: of each, what no item is called.
   """
 
   rows: list[np.ndarray]
   liked: list[np.ndarray]
+  times: list[np.ndarray]
+  context: np.ndarray
   skipped: list[list[str]]
 
   def __len__(self) -> int:
@@ -40,21 +43,41 @@ class Histories:
 
   def take(self, user: int) -> 'Histories':
     """That of one user."""
-    return Histories([self.rows[user]], [self.liked[user]], [self.skipped[user]])
+    return Histories(
+      [self.rows[user]],
+      [self.liked[user]],
+      [self.times[user]],
+      self.context[user : user + 1],
+      [self.skipped[user]],
+    )
+
+
+class Asked(NamedTuple):
+  """What is known of B users who ask.
+
+  Attributes:
+    history: [B, L] int32, row + 1 in order of time, 0 for padding at the end.
+    rewards: [B, L] int32, 1 where the user liked the item.
+    times: [B, L] int32, seconds from the first event of a row to each.
+    context: [B, C], features of users and moments.
+  """
+
+  history: ArrayLike
+  rewards: ArrayLike
+  times: ArrayLike
+  context: ArrayLike
 
 
 class Batch(NamedTuple):
   """Requests of B users, of whom the first `number` are asked for.
 
   Attributes:
-    history: [B, L] int32, row + 1, 0 for padding at the end.
-    rewards: [B, L] int32.
+    asked: of B users.
     excluded: [B, M] int32, rows, the capacity for padding.
     number: of users.
   """
 
-  history: np.ndarray
-  rewards: np.ndarray
+  asked: Asked
   excluded: np.ndarray
   number: int
 
@@ -64,32 +87,6 @@ class Chunk(NamedTuple):
 
   rows: np.ndarray
   number: int
-
-
-Find = Callable[[Sequence[str]], tuple[list[int], list[str]]]
-
-
-def read(histories: Sequence[Sequence[Event]], find: Find) -> Histories:
-  """Ids to rows.
-
-  Args:
-    histories: of n users.
-    find: ids to rows, and those that there are not.
-
-  Raises:
-    InputError: what `find` raises, or a history is a text and no list of ids.
-  """
-  made = Histories([], [], [])
-  for history in histories:
-    if isinstance(history, str):
-      raise InputError(f'a history is a list of ids, not a text: give [{history[:20]!r}] for one')
-    pairs = [each if isinstance(each, tuple) else (str(each), True) for each in history]
-    rows, missing = find([name for name, _ in pairs])
-    gone = set(missing)
-    made.rows.append(np.array(rows, np.int32))
-    made.liked.append(np.array([liked for name, liked in pairs if name not in gone], np.int32))
-    made.skipped.append(missing)
-  return made
 
 
 def batches(asked: Histories, length: int, capacity: int, exclude_seen: bool) -> Iterator[Batch]:
@@ -104,13 +101,20 @@ def batches(asked: Histories, length: int, capacity: int, exclude_seen: bool) ->
   seen = asked.seen if exclude_seen else [np.zeros(0, np.int32)] * len(asked)
   width = count(max(map(len, seen), default=0))
   for start, number, size in _parts(len(asked)):
-    history, rewards = np.zeros((2, size, length), np.int32)
+    (history, rewards), times = (
+      np.zeros((2, size, length), np.int32),
+      np.zeros((size, length), np.int64),
+    )
+    context = np.zeros((size, asked.context.shape[1]), np.float32)
+    context[:number] = asked.context[start : start + number]
     excluded = np.full((size, width), capacity, np.int32)
     for place in range(number):
       rows, liked = asked.rows[start + place][-length:], asked.liked[start + place][-length:]
       history[place, : len(rows)], rewards[place, : len(rows)] = rows + 1, liked
+      times[place, : len(rows)] = asked.times[start + place][-length:]
       excluded[place, : len(seen[start + place])] = seen[start + place]
-    yield Batch(history, rewards, excluded, number)
+    since = since_first(times, (history > 0).sum(1))
+    yield Batch(Asked(history, rewards, since, context), excluded, number)
 
 
 def chunks(rows: np.ndarray) -> Iterator[Chunk]:

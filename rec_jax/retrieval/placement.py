@@ -17,8 +17,8 @@ from rec_jax.models.two_tower import ItemTower
 from rec_jax.retrieval import padding
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.tasks import next_item, text_encoders
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks import text_encoders, two_tower_model
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 
 class Placed(NamedTuple):
@@ -33,7 +33,8 @@ class Placed(NamedTuple):
   bias: np.ndarray
 
 
-Place = Callable[[Sequence[str]], Placed]
+# Texts, and features [n, F], to where they stand.
+Place = Callable[[Sequence[str], np.ndarray], Placed]
 
 
 def place(
@@ -49,18 +50,19 @@ def place(
     tokenize: texts to tokens.
   """
 
-  def placed(texts: Sequence[str]) -> Placed:
+  def placed(texts: Sequence[str], features: np.ndarray) -> Placed:
     tokens = tokenize(texts)
     if isinstance(model, Student) and _is_constant(model.new.bias[...]):
       bias = np.repeat(np.asarray(model.new.bias[...])[:1], len(texts))
-      return Placed(by_student(model, *tokens[:2]), bias)
-    items, encoder = teacher().towers.items, next_item.text_encoder(teacher())
+      return Placed(by_student(model, *tokens[:2], features), bias)
+    items, encoder = teacher().towers.items, two_tower_model.text_encoder(teacher())
     text = jnp.asarray(encoding.text_vectors(encoder, *tokens[:2]))
+    told = jnp.asarray(features)
     weight, constant = prior_of(items)
-    bias = constant + weight * np.asarray(items.regressed(text))[:, -1]
+    bias = constant + weight * np.asarray(items.regressed(text, told))[:, -1]
     if isinstance(model, Student):
-      return Placed(by_student(model, *tokens[:2]), bias)
-    return Placed(np.asarray(items.from_text(text)), bias)
+      return Placed(by_student(model, *tokens[:2], features), bias)
+    return Placed(np.asarray(items.from_text(text, told)), bias)
 
   return placed
 
@@ -83,11 +85,13 @@ def from_run(
   return place(model, teacher, tokenize)
 
 
-def by_student(student: Student, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """[n, D + R] of texts [n, L] by a student."""
+def by_student(
+  student: Student, input_ids: np.ndarray, mask: np.ndarray, features: np.ndarray
+) -> np.ndarray:
+  """[n, D + R] of texts [n, L] with features [n, F] by a student."""
   parts = []
   for part in padding.chunks(np.arange(len(input_ids))):
-    texts = (jnp.asarray(each[part.rows]) for each in (input_ids, mask))
+    texts = (jnp.asarray(each[part.rows]) for each in (input_ids, mask, features))
     parts.append(np.asarray(_from_tokens(student, *texts))[: part.number])
   return np.concatenate(parts)
 
@@ -111,5 +115,7 @@ def _is_constant(bias: jax.Array) -> bool:
 
 
 @nnx.jit
-def _from_tokens(student: Student, input_ids: jax.Array, mask: jax.Array) -> jax.Array:
-  return student.from_tokens(input_ids, mask)
+def _from_tokens(
+  student: Student, input_ids: jax.Array, mask: jax.Array, features: jax.Array
+) -> jax.Array:
+  return student.from_tokens(input_ids, mask, features)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rec_jax import bandits
@@ -17,8 +16,9 @@ from rec_jax.retrieval.answers import Answer, Recommendation, recommendations
 from rec_jax.retrieval.catalogue import REFUSE, Catalogue, Selection
 from rec_jax.retrieval.checks import check_count, check_finite, check_left
 from rec_jax.retrieval.explanation import Reason
-from rec_jax.retrieval.padding import Event, Histories
+from rec_jax.retrieval.padding import Histories
 from rec_jax.retrieval.placement import Place
+from rec_jax.retrieval.requests import About, Event, Reader, Time
 from rec_jax.retrieval.served_model import Model
 from rec_jax.types import InputError
 
@@ -42,6 +42,8 @@ class Recommender:
     history_length: int,
     num_features: int = 32,
     place: Place | None = None,
+    reader: Reader = Reader(),  # noqa: B008 - a constant
+    repeats: bool = False,
   ):
     """A recommender of a model in hand; `from_checkpoint` makes one of a run.
 
@@ -51,7 +53,9 @@ class Recommender:
       prior: of these, for policies.
       history_length: L, the last events of a user that the model reads.
       num_features: F, of policies.
-      place: texts to vectors; without it no item can be added.
+      place: texts and features to vectors; without it no item can be added.
+      reader: of requests.
+      repeats: whether the model learnt to recommend again what a user has met.
 
     Raises:
       InputError: the model is of another number of items, or not finite.
@@ -61,6 +65,7 @@ class Recommender:
     self._model = served_model.serve(model, number, number + number // _SPARE + _LEAST_SPARE)
     check_finite(self._model.vectors[...])
     self._prior, self._place = prior, place
+    self._reader, self._repeats = reader, repeats
     self._length, self._num_features = history_length, num_features
     self._arms: exploration.Arms | None = None
     self._everything = np.arange(len(self._model.has_id[...])) < number
@@ -83,10 +88,12 @@ class Recommender:
     self,
     histories: Sequence[Sequence[Event]],
     k: int = 10,
-    exclude_seen: bool = True,
+    exclude_seen: bool | None = None,
     allowed: Selection | None = None,
     blocked: Selection | None = None,
     *,
+    about: Sequence[About] | None = None,
+    now: Time | Sequence[Time] | None = None,
     unknown: str = REFUSE,
     explore: str | None = None,
     settings: Mapping[str, float] | None = None,
@@ -95,12 +102,14 @@ class Recommender:
     """What to show to users of whom nothing but the history needs to be known.
 
     Args:
-      histories: of each user, the events in order of time: ids, or pairs of id and whether it was
-        liked. The model reads the last L, and all of them are excluded.
+      histories: of each user, the events in order of time: ids, or tuples of id, whether it was
+        liked and, if all have one, the time. The model reads the last L, and all are excluded.
       k: items for each.
-      exclude_seen: whether items of the history are left out.
+      exclude_seen: whether items of the history are left out: as the model learnt it if not given.
       allowed: ids, or {attribute: values}, see `Catalogue.allowed`.
       blocked: likewise.
+      about: of each user, what is known by columns of features; see `Reader.read`.
+      now: when they ask, likewise.
       unknown: 'refuse' or 'skip' ids that no item has.
       explore: a policy of `bandits.names()` that chooses in place of the best logits.
       settings: its hyperparameters.
@@ -109,17 +118,16 @@ class Recommender:
     Raises:
       InputError: an id, attribute, policy or setting is unknown, or fewer than k items are left.
     """
-    read = self._read(histories, unknown)
-    mask = self._mask(allowed, blocked)
+    read, mask = self._read(histories, unknown, about, now), self._mask(allowed, blocked)
+    exclude_seen = not self._repeats if exclude_seen is None else exclude_seen
     check_left(read, k, mask, exclude_seen)
     if explore is not None:
       return self._explored(read, k, mask, exclude_seen, (explore, settings or {}, seed))
     capacity = len(mask)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for part in padding.batches(read, self._length, capacity, exclude_seen):
-      best = served_model.rank(
-        self._model, part.history, part.rewards, part.excluded, mask, padding.count(k, capacity)
-      )
+      number = padding.count(k, capacity)
+      best = served_model.rank(self._model, part.asked, part.excluded, mask, number)
       scores, rows = (np.asarray(each)[: part.number, :k] for each in best)
       found += zip(scores, rows, strict=True)
     return [self._answer(read, user, rows, scores) for user, (scores, rows) in enumerate(found)]
@@ -141,24 +149,35 @@ class Recommender:
         found.append(recommendations(self.catalogue, *pair))
     return found
 
-  def score(self, pairs: Sequence[tuple[Sequence[Event], str]]) -> np.ndarray:
-    """[n] logits of pairs of a history and an id, as the model ranks the catalogue by them.
+  def score(
+    self,
+    pairs: Sequence[tuple[Sequence[Event], str]],
+    about: Sequence[About] | None = None,
+    now: Time | Sequence[Time] | None = None,
+  ) -> np.ndarray:
+    """[n] logits of pairs of a history and an id, as the model ranks; the others of `recommend`.
 
     Raises:
       InputError: an id is unknown.
     """
-    read = self._read([history for history, _ in pairs], REFUSE)
+    read = self._read([history for history, _ in pairs], REFUSE, about, now)
     items = np.array(self.catalogue.find([item for _, item in pairs])[0], np.int32)
-    return self._scores(read, items[:, None], self._everything)[:, 0]
+    return self._scores(read, items[:, None], self._everything, not self._repeats)[:, 0]
 
-  def explain(self, history: Sequence[Event], items: Sequence[str]) -> list[Reason]:
-    """Why a user of this history is shown items: see `Reason`.
+  def explain(
+    self,
+    history: Sequence[Event],
+    items: Sequence[str],
+    about: About | None = None,
+    now: Time | None = None,
+  ) -> list[Reason]:
+    """Why a user of this history is shown items: see `Reason`; the others are as of `recommend`.
 
     Raises:
       InputError: an id is unknown.
     """
     rows = self.catalogue.find(items)[0]
-    read = self._read([history], REFUSE)
+    read = self._read([history], REFUSE, None if about is None else [about], now)
     return explanation.reasons(self._model, self.catalogue, read, self._length, rows)
 
   def add_items(
@@ -172,7 +191,8 @@ class Recommender:
     Args:
       ids: [n] that no item has.
       texts: [n], written as those of the catalogue are.
-      attributes: [n] values, or collections of them, by name; for constraints.
+      attributes: [n] values, or collections of them, by name: for constraints, and for a model that
+        reads features of these names.
 
     Raises:
       InputError: an id is not new, a text is empty, or the model cannot read text.
@@ -187,7 +207,8 @@ class Recommender:
       raise InputError(f'an item to add {reason}')
     if not ids:
       return
-    placed = self._place(texts)
+    given = [{name: each[row] for name, each in attributes.items()} for row in range(len(ids))]
+    placed = self._place(texts, self._reader.encoders.items.encode_given(given))
     check_finite(placed.vectors)
     number, capacity = len(self.catalogue) + len(ids), len(self._everything)
     while capacity < number:
@@ -210,12 +231,7 @@ class Recommender:
     policy: tuple[str, Mapping[str, float], int],
   ) -> list[Answer]:
     name, given, seed = policy
-    settings = exploration.settings_of(name, given)
-    sizes = tuple(sorted(item for item in settings.items() if not isinstance(item[1], float)))
-    numbers = {
-      key: jnp.float32(value) for key, value in settings.items() if isinstance(value, float)
-    }
-    known = self._known_arms()
+    settings, known = exploration.settings_of(name, given), self._known_arms()
     if exploration.reads_model(name):
       known = dataclasses.replace(known, features=self._model.vectors[...])
     is_exact = bandits.make(name, **settings).propensity_is_exact
@@ -223,21 +239,13 @@ class Recommender:
     for user in range(len(read)):
       one = read.take(user)
       (part,) = padding.batches(one, self._length, len(mask), exclude_seen)
-      history, rewards = part.history[:1], part.rewards[:1]
-      query = served_model.user_vectors(self._model, history, rewards)[0]
-      open_ = mask.copy()
-      open_[part.excluded[0][part.excluded[0] < len(mask)]] = False
       key = jax.random.fold_in(jax.random.key(seed), user)
-      rows, propensity = exploration.choose(
-        name, sizes, k, key, numbers, known, query, history[0], rewards[0], open_
-      )
-      chosen = np.asarray(rows)
-      if (chosen < 0).any():
-        raise InputError(f'{name} expects no finite reward of {k} items: give it other settings')
+      query = served_model.user_vectors(self._model, part.asked)[0]
+      chosen, propensity = exploration.chosen(name, settings, k, key, known, query, part, mask)
       scores = self._scores(one, chosen[None], mask, exclude_seen)[0]
       answers.append(
         dataclasses.replace(
-          self._answer(read, user, chosen, scores, np.asarray(propensity)),
+          self._answer(read, user, chosen, scores, propensity),
           is_estimated=not is_exact,
         )
       )
@@ -251,21 +259,26 @@ class Recommender:
     return self._arms
 
   def _scores(
-    self, read: Histories, rows: np.ndarray, mask: np.ndarray, exclude_seen: bool = True
+    self, read: Histories, rows: np.ndarray, mask: np.ndarray, exclude_seen: bool
   ) -> np.ndarray:
     """[n, m] logits of rows [n, m] after n histories."""
     found, start = [], 0
     for part in padding.batches(read, self._length, len(mask), exclude_seen):
-      asked = rows[padding.repeated(start, part.number, len(part.history))]
-      scores = served_model.scores_of(
-        self._model, part.history, part.rewards, part.excluded, mask, asked
-      )
+      wanted = rows[padding.repeated(start, part.number, len(part.excluded))]
+      scores = served_model.scores_of(self._model, part.asked, part.excluded, mask, wanted)
       found.append(np.asarray(scores)[: part.number])
       start += part.number
     return np.concatenate(found) if found else np.zeros(rows.shape)
 
-  def _read(self, histories: Sequence[Sequence[Event]], unknown: str) -> Histories:
-    return padding.read(histories, functools.partial(self.catalogue.find, unknown=unknown))
+  def _read(
+    self,
+    histories: Sequence[Sequence[Event]],
+    unknown: str,
+    about: Sequence[About] | None,
+    now: Time | Sequence[Time] | None,
+  ) -> Histories:
+    find = functools.partial(self.catalogue.find, unknown=unknown)
+    return self._reader.read(histories, find, about, now)
 
   def _mask(self, allowed: Selection | None, blocked: Selection | None) -> np.ndarray:
     """[C] bool, False at spare rows."""

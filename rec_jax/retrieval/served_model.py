@@ -18,7 +18,8 @@ from rec_jax.models.new_items import NewItems
 from rec_jax.models.student import Student
 from rec_jax.models.user_towers import UserTower, after_whole
 from rec_jax.retrieval import placement
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.retrieval.padding import Asked
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from rec_jax.types import InputError
 
 Model = Student | TwoTowerModel
@@ -50,27 +51,33 @@ class ServedModel(nnx.Module):
     self.vectors, self.has_id = Buffer(vectors), Buffer(has_id)
     self.dim = vectors.shape[1] - linear.given.shape[1]
 
-  def encode_users(self, history: jax.Array, rewards: jax.Array) -> jax.Array:
+  def encode_users(
+    self,
+    history: jax.Array,
+    rewards: jax.Array,
+    times: jax.Array | None = None,
+    context: jax.Array | None = None,
+  ) -> jax.Array:
     """[B, D + R], user vectors after histories [B, L]; see `TwoTower.encode_users`."""
     # The tower gathers from a table of the rows that occur: a part of all of them would be a copy.
     table = self.vectors[...][jnp.maximum(history - 1, 0)][..., : self.dim]
     place = jnp.arange(1, history.size + 1).reshape(history.shape)
     local = jnp.where(history > 0, place, 0)
-    learnt = after_whole(self.users, table.reshape(-1, self.dim), local, rewards)
+    learnt = after_whole(self.users, table.reshape(-1, self.dim), local, rewards, times, context)
     return jnp.concatenate([learnt, self.linear.users(history)], axis=1)
 
-  def score(self, history: jax.Array, rewards: jax.Array, met: jax.Array) -> jax.Array:
+  def score(self, asked: Asked, met: jax.Array) -> jax.Array:
     """[B, C] logits, as `score` of the task that trained the model gives them.
 
     Args:
-      history: [B, L] int32, row + 1 in order of time, 0 for padding at the end.
-      rewards: [B, L] int32, 1 where the user liked the item.
+      asked: of B users.
       met: [B, C] bool, rows that are no candidates.
     """
-    users, vectors = self.encode_users(history, rewards), self.vectors[...]
+    users, vectors = self.encode_users(*map(jnp.asarray, asked)), self.vectors[...]
     # For one user alone XLA reads the rows of the second operand in half of the time.
     logits = (vectors @ users[0])[None] if len(users) == 1 else users @ vectors.T
-    return self.new(logits + self.trend[...], self.has_id[...], history, met)
+    logits, history = logits + self.trend[...], jnp.asarray(asked.history)
+    return self.new(logits, self.has_id[...], history, met)
 
 
 def serve(model: Model, number: int, capacity: int) -> ServedModel:
@@ -82,7 +89,7 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
     capacity: at least N.
 
   Raises:
-    InputError: the model has another number of items, or its user tower reads times.
+    InputError: the model has another number of items.
   """
   users: UserTower
   if isinstance(model, Student):
@@ -94,11 +101,6 @@ def serve(model: Model, number: int, capacity: int) -> ServedModel:
     users, linear, new = towers.users, towers.items.linear, towers.items.new
     vectors, has_id = _tower_vectors(model), towers.items.has_id[...]
     trend = towers.items.trend[...]
-  if users.reads_times:
-    raise InputError(
-      f'the user tower of the model, {type(users).__name__}, reads times, which no request gives: '
-      'serve the student, or a teacher with another --config.finetune.user_tower'
-    )
   if len(vectors) != number:
     raise InputError(
       f'the model knows {len(vectors)} items and the catalogue has {number}: give those of one run'
@@ -133,8 +135,7 @@ def write(model: ServedModel, rows: np.ndarray, vectors: np.ndarray, bias: np.nd
 @functools.partial(jax.jit, static_argnames='k')
 def rank(
   model: ServedModel,
-  history: ArrayLike,
-  rewards: ArrayLike,
+  asked: Asked,
   excluded: ArrayLike,
   allowed: ArrayLike,
   k: int,
@@ -143,8 +144,7 @@ def rank(
 
   Args:
     model: of C rows.
-    history: [B, L] as in `ServedModel.score`.
-    rewards: [B, L].
+    asked: of B users.
     excluded: [B, M] int32, rows that this user is not shown; C for padding.
     allowed: [C] bool, rows that anybody may be shown.
     k: at most C.
@@ -153,22 +153,21 @@ def rank(
     [B, k] logits, -inf where nothing is left, and [B, k] rows.
   """
   candidates = _candidates(excluded, allowed)
-  logits = model.score(jnp.asarray(history), jnp.asarray(rewards), ~candidates)
+  logits = model.score(asked, ~candidates)
   return jax.lax.top_k(jnp.where(candidates, logits, -jnp.inf), k)
 
 
 @jax.jit
 def scores_of(
   model: ServedModel,
-  history: ArrayLike,
-  rewards: ArrayLike,
+  asked: Asked,
   excluded: ArrayLike,
   allowed: ArrayLike,
   rows: ArrayLike,
 ) -> jax.Array:
   """[B, n] logits of rows [B, n]; other arguments as in `rank`."""
   candidates = _candidates(excluded, allowed)
-  logits = model.score(jnp.asarray(history), jnp.asarray(rewards), ~candidates)
+  logits = model.score(asked, ~candidates)
   return jnp.take_along_axis(logits, jnp.asarray(rows), axis=1)
 
 
@@ -185,21 +184,18 @@ def neighbours(
 
 
 @jax.jit
-def user_vectors(model: ServedModel, history: ArrayLike, rewards: ArrayLike) -> jax.Array:
-  """[B, D + R] of histories [B, L]."""
-  return model.encode_users(jnp.asarray(history), jnp.asarray(rewards))
+def user_vectors(model: ServedModel, asked: Asked) -> jax.Array:
+  """[B, D + R]."""
+  return model.encode_users(*map(jnp.asarray, asked))
 
 
 @jax.jit
-def contributions(
-  model: ServedModel, history: ArrayLike, rewards: ArrayLike, rows: ArrayLike
-) -> dict[str, jax.Array]:
+def contributions(model: ServedModel, asked: Asked, rows: ArrayLike) -> dict[str, jax.Array]:
   """What the events of one history add to the logits of rows [n].
 
   Args:
     model: of C rows.
-    history: [L] as in `ServedModel.score`.
-    rewards: [L].
+    asked: of one user.
     rows: [n].
 
   Returns:
@@ -207,7 +203,8 @@ def contributions(
     'learnt' [L, n], how much lower the learnt part would be without the event (of a Transformer
     no such parts add up); 'cosine' [L, n], how alike event and item are.
   """
-  history, rewards, rows = (jnp.asarray(each) for each in (history, rewards, rows))
+  history, rewards, times = (jnp.asarray(each)[0] for each in asked[:3])
+  rows = jnp.asarray(rows)
   length = len(history)
   sought = model.vectors[...][rows]
   weights = ease.recency(history[None], model.linear.decay[...])[0]
@@ -215,8 +212,10 @@ def contributions(
   linear = weights[:, None] * (given @ sought[:, model.dim :].T)
   # Row i is without event i, the last one without none.
   kept = jnp.arange(length) + (jnp.arange(length) >= jnp.arange(length + 1)[:, None])
-  without, rewards = (jnp.pad(each, (0, 1))[kept] for each in (history, rewards))
-  learnt = model.encode_users(without, rewards)[:, : model.dim] @ sought[:, : model.dim].T
+  without, liked, when = (jnp.pad(each, (0, 1))[kept] for each in (history, rewards, times))
+  context = jnp.repeat(jnp.asarray(asked.context), length + 1, axis=0)
+  users = model.encode_users(without, liked, when, context)
+  learnt = users[:, : model.dim] @ sought[:, : model.dim].T
   events = model.vectors[...][jnp.maximum(history - 1, 0)]
   lengths = jnp.linalg.norm(events, axis=1)[:, None] * jnp.linalg.norm(sought, axis=1)
   return {
@@ -245,7 +244,8 @@ def _student_vectors(model: Student) -> jax.Array:
   vectors = np.concatenate(known, axis=1)
   rows = np.flatnonzero(~np.asarray(model.has_id[...]))
   if len(rows):
-    texts = (np.asarray(each[...])[rows] for each in (model.input_ids, model.mask))
+    read = model.input_ids, model.mask, model.features
+    texts = (np.asarray(each[...])[rows] for each in read)
     vectors[rows] = placement.by_student(model, *texts)
   return jnp.asarray(vectors)
 

@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rec_jax import checkpoint
 from rec_jax.data import dataset
 from rec_jax.data.dataset import Dataset
+from rec_jax.data.feature_encoding import Widths
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import manifest as manifests
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, item_to_item, next_item, saved_models, text_encoders
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks import (
+  distillation,
+  item_to_item,
+  next_item,
+  saved_models,
+  text_encoders,
+  two_tower_model,
+)
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from rec_jax.types import InputError
 
 
@@ -83,7 +92,8 @@ def load_two_tower(
   def build() -> TwoTowerModel:
     rank = item_to_item.rank(variant, config.finetune, num_items)
     encoder = _encoder_like(config, seed)
-    return next_item.new_model(variant, encoder, config.finetune, num_items, seed, rank)
+    sizes = num_items, seed, rank, _widths(directory / 'model')
+    return next_item.new_model(variant, encoder, config.finetune, *sizes)
 
   if variant == 'id_only':
     return saved_models.load(directory / 'model', build)
@@ -104,7 +114,7 @@ def save_two_tower(
     step: of training.
     encoder: of the stage `pretrain`.
   """
-  settings = dataclasses.asdict(config)
+  settings = dataclasses.asdict(config) | {_WIDTHS: two_tower_model.widths(model)}
   if model.encoder is None:
     saved_models.save(directory / 'model', model, step, settings)
   else:
@@ -112,12 +122,21 @@ def save_two_tower(
     saved_models.save(directory / 'model', model, step, settings, frozen, encoder)
 
 
+def save_student(config: Config, directory: Path, student: Student, step: int) -> None:
+  """Writes a model for `load_student`, likewise; its directory is `distil/seed_<s>`."""
+  widths = student.features.shape[1], student.users.context_width
+  saved_models.save(
+    directory / 'model', student, step, dataclasses.asdict(config) | {_WIDTHS: widths}
+  )
+
+
 def load_student(
   config: Config, workdir: str | os.PathLike[str], seed: int, num_items: int
 ) -> Student:
   """A model of the stage `distil`."""
+  directory = runs.require(workdir, 'distil') / f'seed_{seed}' / 'model'
   return saved_models.load(
-    runs.require(workdir, 'distil') / f'seed_{seed}' / 'model',
+    directory,
     lambda: distillation.new_student(
       config.distil,
       num_items,
@@ -126,8 +145,17 @@ def load_student(
       config.finetune.history_length,
       item_to_item.rank('teacher', config.finetune, num_items),
       seed,
+      _widths(directory),
     ),
   )
+
+
+# Beside the config of a checkpoint: the widths of features, which follow from the data.
+_WIDTHS = 'widths'
+
+
+def _widths(directory: Path) -> Widths:
+  return Widths(*checkpoint.load_config(directory).get(_WIDTHS, ()))
 
 
 def _config(kind: Any, settings: Mapping[str, Any]) -> Any:

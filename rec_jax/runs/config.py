@@ -60,6 +60,8 @@ class Config:
     seed: every random stream of the run derives from it.
     num_seeds: models of each kind that are trained, with the seeds seed, seed + 1, ...; numbers
       are averaged over them, and exploration uses the first.
+    num_test_users: the stage `evaluate` judges ranking on so many users, drawn at random where
+      there are more; with 0 on all.
     num_sampled_negatives: the stage `evaluate` also ranks each item among so many sampled ones, as
       some published tables do; with 0 in the whole catalogue alone.
     vectors: .npz with `items` [N, F], `users` [U, F] and optionally `rewards` [U, N] (NaN where
@@ -68,6 +70,7 @@ class Config:
 
   seed: int = 0
   num_seeds: int = 1
+  num_test_users: int = 0
   num_sampled_negatives: int = 0
   vectors: str = ''
   data: DataConfig = dataclasses.field(default_factory=DataConfig)

@@ -8,7 +8,7 @@ from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
-from rec_jax.tasks import next_item, text_encoders
+from rec_jax.tasks import text_encoders, two_tower_model
 from rec_jax.types import InputError
 
 STAGES = ('finetune', 'pretrain')
@@ -46,6 +46,6 @@ def _finetuned(config: Config, workdir: str | os.PathLike[str]) -> TextEncoder:
   variant = 'teacher' if 'teacher' in variants else variants[0]
   num_items = dataset.items.num_items
   model = artefacts.load_two_tower(config, workdir, variant, config.seed, num_items)
-  encoder = next_item.text_encoder(model)
+  encoder = two_tower_model.text_encoder(model)
   peft.merge(encoder)
   return encoder

@@ -15,7 +15,7 @@ from rec_jax.report.page import Headline, Section, Summary
 from rec_jax.runs import artefacts, run_facts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, item_to_item, next_item, text_encoders
+from rec_jax.tasks import catalogue_text, distillation, item_to_item, next_item, text_encoders
 from rec_jax.training import optimizers, range_finder
 from rec_jax.training.range_finder import Found
 from rec_jax.training.task import Task
@@ -65,7 +65,7 @@ def _finetune(config: Config, workdir: str | os.PathLike[str]) -> Task:
   return next_item.task(
     settings.variants.split(',')[0],
     nnx.clone(encoder),
-    next_item.with_variants(text, encoder, variants),
+    catalogue_text.with_variants(text, encoder, variants),
     dataset,
     settings,
     config.data.positive_rating,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rec_jax.data.config import PUBLISHED
+from rec_jax.data.config import MOMENTS, PUBLISHED
 from rec_jax.data.split_protocols import PROTOCOLS
 from rec_jax.data.text_augmentation import VARIANTS
 from rec_jax.data.text_batches import LAYOUTS
@@ -141,6 +141,7 @@ _LIMITS = {
   'data.text_length': _COUNT,
   **dict.fromkeys(('finetune.encoder_blocks', 'finetune.encoder_rank', 'distil.token_dim'), _COUNT),
   'data.positive_rating': _Limit(),
+  'data.max_categories': _Limit(2, 2**14),
   'data.used_fraction': _Limit(0, 1, open_low=True),
   'data.cut': _Limit(0, 1, open_low=True, open_high=True),
   # One event to train on, one to validate, one to test.
@@ -148,36 +149,31 @@ _LIMITS = {
   'finetune.max_warm_loss': _Limit(0, 1),
   'pretrain.mask_rate': _Limit(0, 1, open_low=True),
   'pretrain.num_held_out': _COUNT,
-  'pretrain.history_items': _ROWS,
+  **dict.fromkeys(('pretrain.history_items', 'pretrain.micro_batches'), _ROWS),
   **dict.fromkeys(('pretrain.temperature', 'finetune.temperature'), _FACTOR),
-  'num_sampled_negatives': _COUNT_OR_NONE,
-  'pretrain.micro_batches': _ROWS,
-  'finetune.num_steps': _COUNT_OR_NONE,
-  'finetune.num_layers': _Limit(1, 100),
+  'num_layers': _Limit(1, 100),
   'finetune.linear_rank': _Limit(0, 10_000),
   **dict.fromkeys(('finetune.dropout_rate', 'finetune.id_dropout_rate'), _DROPPED),
   **dict.fromkeys(('max_drop_rate', 'recent_window_rate', 'max_crop_rate'), _SHARE),
   **dict.fromkeys(('max_mask_rate', 'max_reorder_rate', 'finetune.calibration'), _SHARE),
   'finetune.consistency_weight': _FACTOR,
   'finetune.adversary_radius': _POSITIVE_FACTOR,
-  **dict.fromkeys(('num_negatives', 'hard_factor', 'memory_size'), _ROWS),
-  'finetune.softmax_chunk': _COUNT_OR_NONE,
-  'finetune.patience': _COUNT_OR_NONE,
+  **dict.fromkeys(('num_negatives', 'hard_factor', 'memory_size', 'beam_width'), _ROWS),
   'finetune.num_validation_users': _COUNT,
+  **dict.fromkeys(('finetune.softmax_chunk', 'finetune.patience'), _COUNT_OR_NONE),
+  **dict.fromkeys(('finetune.num_steps', 'distil.num_steps'), _COUNT_OR_NONE),
+  **dict.fromkeys(('num_sampled_negatives', 'distil.num_corpus'), _COUNT_OR_NONE),
+  'num_test_users': _COUNT_OR_NONE,
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT,
   'finetune.encoder_items': _ROWS,
-  'distil.num_steps': _COUNT_OR_NONE,
-  'distil.text_dim': _WIDTH,
   'distil.num_texts': _ROWS,
-  'distil.num_corpus': _COUNT_OR_NONE,
   'distil.temperature': _POSITIVE_FACTOR,
   'distil.text_weight': _FACTOR,
   **dict.fromkeys(
-    ('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds'), _SEEDS
+    ('explore.frontier_seeds', 'explore.tuning_seeds', 'explore.payoff_seeds', 'num_runs'), _SEEDS
   ),
   **dict.fromkeys(('explore.max_visitors', 'explore.tuning_visitors'), _COUNT),
-  'explore.num_features': _WIDTH,
   'explore.min_events_catalogue': _COUNT,
   # Half of them are visits.
   'explore.min_events_rated': _Limit(2, _LARGE),
@@ -197,9 +193,9 @@ _LIMITS = {
   'slate_size': _Limit(1, 2**20),
   'max_attraction': _Limit(0, 1, open_low=True),
   'noise': _FACTOR,
-  'drift': _SHARE,
+  **dict.fromkeys(('drift', 'new_share'), _SHARE),
   'num_changes': _COUNT_OR_NONE,
-  'hidden_dim': _WIDTH,
+  **dict.fromkeys(('hidden_dim', 'distil.text_dim', 'explore.num_features'), _WIDTH),
   'disc_radius': _Limit(0, 1, open_low=True, open_high=True),
   'width': _Limit(0, 1, open_low=True),
   # Rounds are counted in 32 bits, up to twice as many.
@@ -207,6 +203,11 @@ _LIMITS = {
   # At -1 a taste could lose all of its length.
   'taste_step': _Limit(-1, 1000, open_low=True),
   'refresh_every': _COUNT_OR_NONE,
+}
+_LISTS = {
+  'data.moment': ('', *MOMENTS),
+  'finetune.variants': FINETUNE_VARIANTS,
+  'finetune.text_variants': ('', *VARIANTS),
 }
 _TRAINED = ('pretrain', 'finetune', 'distil')
 _WORDS = {
@@ -230,14 +231,15 @@ _WORDS = {
 
 def _check_variants(config: Config) -> None:
   """Lists of names."""
-  for field, allowed in (('variants', FINETUNE_VARIANTS), ('text_variants', ('', *VARIANTS))):
-    value = getattr(config.finetune, field)
+  for field, allowed in _LISTS.items():
+    stage, name = field.split('.')
+    value = getattr(getattr(config, stage), name)
     chosen = value.split(',')
     # Nothing is a list of its own, and no part of another.
     known = set(chosen) <= set(allowed) and (value == '' or '' not in chosen)
     if not known or len(set(chosen)) < len(chosen):
       raise InputError(
-        f'finetune.{field} is "{value}"; set --config.finetune.{field} to some of '
+        f'{field} is "{value}"; set --config.{field} to some of '
         f'{", ".join(filter(None, allowed))}, separated by commas, each once'
       )
 

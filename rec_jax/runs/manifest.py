@@ -17,7 +17,7 @@ from rec_jax.types import InputError
 # Of the files of a run. Raised with every change after which stages that are finished cannot be
 # built on: other names or shapes of what is saved, other columns, another meaning of a setting.
 # Manifests without this number are of format 1.
-FORMAT = 4
+FORMAT = 5
 _PACKAGES = (
   *('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain'),
   *('numpy', 'polars', 'tensorflow-datasets', 'tokenizers'),

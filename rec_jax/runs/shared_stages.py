@@ -20,7 +20,7 @@ READS = {
   'finetune': ('num_seeds', 'finetune'),
   'distil': ('distil',),
   'explore': ('vectors', 'explore'),
-  'evaluate': ('num_sampled_negatives',),
+  'evaluate': ('num_test_users', 'num_sampled_negatives'),
 }
 
 

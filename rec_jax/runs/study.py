@@ -31,7 +31,7 @@ class Values(NamedTuple):
   """What one metric was for each unit of one variant under one seed.
 
   Attributes:
-    value: [n] finite.
+    value: [n] finite; none, where the data set holds no such unit, is a row of n = 0.
     unit: [n] labels of what is independent: users, logs, worlds, repeats. The same label under
       another seed or in another variant is the same unit; values of one unit are averaged.
     item: [n] labels where items are a sample as well, and intervals have to be two-way.
@@ -63,6 +63,8 @@ class Study:
     expected: (variant, metric) -> bounds of the estimate; the study fails outside one of them.
     compare: how values become numbers and numbers are compared.
     draw: results -> name -> SVG, for a figure beside the forest.
+    further: values of all units (columns variant, seed, metric, unit, item, value) -> results that
+      are no means over units, such as medians of censored times; they stand behind the others.
   """
 
   title: str
@@ -75,6 +77,7 @@ class Study:
   expected: Mapping[tuple[str, str], Expected] = dataclasses.field(default_factory=dict)
   compare: Comparison = DIFFERENCE
   draw: Callable[[Sequence[Result]], Mapping[str, str]] | None = None
+  further: Callable[[pl.DataFrame], Sequence[Result]] | None = None
 
 
 @dataclasses.dataclass
@@ -107,6 +110,7 @@ def run(name: str, study: Study, workdir: str | os.PathLike[str]) -> bool:
   frame = _per_unit(name, study, seeds, workdir)
   _write_frame(workdir / 'per_unit.parquet', frame)
   results = study_results.results(frame, study.baseline, study.expected, study.compare)
+  results += study.further(frame) if study.further else []
   declared = study.protocol.format(config=study.config, num_seeds=len(seeds))
   protocol = f'{declared}; {study.compare.protocol}'
   drawn = study.draw(results) if study.draw else {}
@@ -211,7 +215,9 @@ def _measured(measure: Measure, config: Any, workdir: Path) -> pl.DataFrame:
           'unit': np.asarray(values.unit).astype(str),
           'item': None if values.item is None else np.asarray(values.item).astype(str),
           'value': np.asarray(values.value, np.float64),
-        },
+        }
+        if np.size(values.value)
+        else {'metric': [metric], 'unit': [None], 'item': [None], 'value': [None]},
         schema=schema,
       )
       for metric, values in measured.items()

@@ -19,6 +19,8 @@ from rec_jax.types import InputError
 STAGE = 'study'
 # Below it Student's interval: the bootstrap of few units is too narrow.
 MIN_UNITS_OF_BOOTSTRAP = 50
+# Of a metric of no unit.
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 class Expected(NamedTuple):
@@ -153,7 +155,7 @@ def results(
   """The estimates of every metric of every variant.
 
   Args:
-    frame: columns variant, seed, metric, unit, item, value.
+    frame: columns variant, seed, metric, unit, item, value; a null value where there is no unit.
     baseline: a variant, or none.
     expected: (variant, metric) -> bounds.
     compare: how values become numbers.
@@ -165,6 +167,9 @@ def results(
   pooled, spreads = _pooled(frame), _spreads(frame)
   found = []
   for (variant, metric), values in pooled.items():
+    if values['value'].null_count():
+      found.append(Result(variant, metric, NOTHING, expected=expected.get((variant, metric))))
+      continue
     base = None if baseline in (None, variant) else pooled.get((baseline, metric))
     compared: Mapping[str, Estimate] = {}
     if base is not None:
@@ -186,7 +191,10 @@ def results(
 def rows(
   found: Sequence[Result], baseline: str | None, compare: Comparison, protocol: str
 ) -> list[dict[str, Any]]:
-  """The rows of metrics.json: values, comparisons, and spreads over seeds."""
+  """The rows of metrics.json: values, comparisons, and spreads over seeds.
+
+  What is no number, as of no unit or a median that is not reached, stands in the table alone.
+  """
   heading = compare.heading.format(baseline)
   named = [(of.variant, of.metric, of.value) for of in found]
   named += [
@@ -197,7 +205,8 @@ def rows(
     for of in found
     if of.spread is not None
   ]
-  return [runs.estimate_row(STAGE, *each, protocol) for each in named]
+  known = (each for each in named if np.isfinite(each[2].value))
+  return [runs.estimate_row(STAGE, *each, protocol) for each in known]
 
 
 def table(found: Sequence[Result], baseline: str | None, compare: Comparison) -> str:
@@ -242,14 +251,18 @@ def _pooled(frame: pl.DataFrame) -> dict[tuple[str, str], _Pooled]:
     pl.col('value').mean(), pl.col('seed').unique().sort().alias('seeds')
   )
   split = means.partition_by('variant', 'metric', as_dict=True, maintain_order=True)
-  return {
-    (variant, metric): part.select('unit', 'item', 'seeds', 'value').sort('unit', 'item')
-    for (variant, metric), part in split.items()
-  }
+  found = {}
+  for (variant, metric), part in split.items():
+    # Under some seeds there may be units, under others none: those that there are count.
+    known = part.drop_nulls('value')
+    columns = (known if len(known) else part).select('unit', 'item', 'seeds', 'value')
+    found[variant, metric] = columns.sort('unit', 'item')
+  return found
 
 
 def _spreads(frame: pl.DataFrame) -> dict[tuple[str, str], dict[str, Estimate]]:
   """(variant, metric) -> suffix -> standard deviation over seeds, where seeds share units."""
+  frame = frame.drop_nulls('value')
   found: dict[tuple[str, str], dict[str, Estimate]] = {}
   names = 'variant', 'metric'
   for key, part in frame.partition_by(*names, as_dict=True, maintain_order=True).items():

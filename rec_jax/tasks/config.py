@@ -100,7 +100,7 @@ class FinetuneConfig:
     calibration: t of 'gbce', from 0, plain binary cross-entropy, to 1, where its probabilities are
       right.
     softmax_chunk: items that 'softmax' sums over at a time, so that a large catalogue takes less
-      memory; 0 for all.
+      memory; 0 for all, or as many as 512 MB of logits are of.
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the towers.
@@ -225,3 +225,19 @@ class DistilConfig:
   weight_decay: float = 0.01
   ema_decay: float = 0.99
   validate_every: int = 400
+
+
+@dataclasses.dataclass
+class GenerativeConfig:
+  """What generates semantic ids, beside what `FinetuneConfig` says of histories and training.
+
+  Attributes:
+    num_layers: blocks that read the tokens of an id.
+    beam_width: prefixes that a beam search keeps after each token.
+    new_share: ε, how likely the next item is one without a training event; 0 takes how often it was
+      among the validation events.
+  """
+
+  num_layers: int = 1
+  beam_width: int = 50
+  new_share: float = 0.0

@@ -11,47 +11,30 @@ from collections.abc import Callable, Hashable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx, struct
+from flax import nnx
 from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
+from rec_jax.data.feature_encoding import NO_FEATURES, Widths
 from rec_jax.losses.distillation import soft_cross_entropy
-from rec_jax.models import encoding
 from rec_jax.models.student import (
   Student,
   StudentConfig,
   principal_token_vectors,
   start_from,
+  take_features_from,
 )
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.tasks import events, next_item
+from rec_jax.tasks import events, full_ranking, lessons, two_tower_model
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.lessons import Lesson
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
 
 # How often each training event is a position of the lesson, unless the config says how many steps.
 _PASSES = 7.0
-
-
-@struct.dataclass
-class Lesson:
-  """What the student is taught from.
-
-  Attributes:
-    towers: state of the teacher's towers.
-    item_vectors: [N, D + R] of the teacher.
-    text_vectors: [C, D + R] of the teacher, of texts without ids.
-    input_ids: [C, L] of these texts.
-    mask: [C, L].
-  """
-
-  towers: nnx.State
-  item_vectors: jax.Array
-  text_vectors: jax.Array
-  input_ids: jax.Array
-  mask: jax.Array
 
 
 def new_student(
@@ -62,6 +45,7 @@ def new_student(
   history_length: int,
   linear_rank: int,
   seed: int,
+  widths: Widths = NO_FEATURES,
 ) -> Student:
   """A student with random weights.
 
@@ -73,6 +57,7 @@ def new_student(
     history_length: events that its user tower sees.
     linear_rank: R, directions of the linear path.
     seed: of the weights.
+    widths: of features.
   """
   vocab_size, width = tokens
   return Student(
@@ -86,13 +71,19 @@ def new_student(
       num_heads=config.num_heads,
       history_length=history_length,
       linear_rank=linear_rank,
+      feature_dim=widths.items,
+      context_dim=widths.context,
     ),
     rngs=nnx.Rngs(seed),
   )
 
 
 def score(
-  student: Student, history: ArrayLike, rewards: ArrayLike, met: ArrayLike | None = None
+  student: Student,
+  history: ArrayLike,
+  rewards: ArrayLike,
+  met: ArrayLike | None = None,
+  context: ArrayLike | None = None,
 ) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L].
 
@@ -101,10 +92,12 @@ def score(
     history: [B, L] item index + 1, 0 for padding at the end.
     rewards: [B, L].
     met: [B, N] bool, items that are not recommended again; those of the history if not given.
+    context: [B, C], features of users and moments; those of nobody in particular if not given.
   """
   item_vectors = student.item_vectors()
   history = jnp.asarray(history)
-  users = student.encode_users(item_vectors, history, jnp.asarray(rewards))
+  context = None if context is None else jnp.asarray(context)
+  users = student.encode_users(item_vectors, history, jnp.asarray(rewards), context=context)
   logits = users @ item_vectors.T + student.trend[...]
   return student.new(logits, student.has_id[...], history, met)
 
@@ -128,12 +121,13 @@ def task(
     seed: of the weights, the batches and the texts.
   """
   asked = events.validation_queries(dataset, finetune, positive_rating, seed)
-  graphdef, lesson = _lesson(teacher, dataset, config.num_corpus, seed)
+  graphdef, lesson = lessons.make(teacher, dataset, config.num_corpus, seed)
   student = _untrained(teacher, dataset, config, finetune, seed)
   users = _teacher_users(teacher, lesson.item_vectors, asked.history, asked.rewards, asked.times)
   width = teacher.towers.items.dim
   learnt = lesson.item_vectors[:, :width], users[:, :width]
   start_from(student, *learnt, lesson.text_vectors, teacher.towers.items.linear)
+  take_features_from(student, learnt[0], teacher.towers)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
   return Task(
     name=f'distil {seed}',
@@ -172,20 +166,23 @@ def losses(
   towers: TwoTower = nnx.view(nnx.merge(teacher, lesson.towers, copy=True), deterministic=True)
   pick, draw = jax.random.split(key)
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
+  context = batch.get('context')
   positions = events.choose_positions(pick, batch['items'], config.num_predictions)
   texts = jax.random.choice(draw, len(lesson.mask), (config.num_texts,))
 
+  read = lesson.input_ids, lesson.mask, lesson.features
   known, linear, dim = student.has_id[...], towers.items.linear, towers.items.dim
   item_vectors, taught_vectors = student.id.embedding[...], lesson.item_vectors[:, :dim]
-  users = events.rows_of(student.users(item_vectors, history, rewards), positions)
-  taught = events.rows_of(towers.users(taught_vectors, history, rewards, times), positions)
+  learnt = student.users(item_vectors, history, rewards, context=context)
+  taught = towers.users(taught_vectors, history, rewards, times, context=context)
+  users, taught = (events.rows_of(each, positions) for each in (learnt, taught))
   # The linear path is the same for both.
   direct = events.rows_of(linear.users_after_prefixes(history), positions)
   direct_logits = direct @ lesson.item_vectors[:, dim:].T
   logits = jnp.where(known, users @ item_vectors.T + direct_logits, -jnp.inf)
   taught_logits = jnp.where(known, taught @ taught_vectors.T + direct_logits, -jnp.inf)
   users, taught = (jnp.concatenate([each, direct], axis=1) for each in (users, taught))
-  text_vectors = student.from_tokens(lesson.input_ids[texts], lesson.mask[texts])
+  text_vectors = student.from_tokens(*(each[texts] for each in read))
   text_logits = users @ text_vectors.T - jax.nn.logsumexp(logits, axis=1, keepdims=True)
   taught_text_logits = taught @ lesson.text_vectors[texts].T - jax.nn.logsumexp(
     taught_logits, axis=1, keepdims=True
@@ -211,7 +208,6 @@ def _teacher_users(
 
 
 _score = nnx.jit(score)
-_teacher_score = nnx.jit(next_item.score)
 
 
 def _untrained(
@@ -222,7 +218,7 @@ def _untrained(
   seed: int,
 ) -> Student:
   """A student that knows the texts and the tokens, with weights that are random otherwise."""
-  embedding = next_item.text_encoder(teacher).token.embedding[...]
+  embedding = two_tower_model.text_encoder(teacher).token.embedding[...]
   num_items, text_length = dataset.input_ids.shape
   student = new_student(
     config,
@@ -232,7 +228,9 @@ def _untrained(
     finetune.history_length,
     teacher.towers.items.linear.sought.shape[1],
     seed,
+    two_tower_model.widths(teacher),
   )
+  student.features[...] = teacher.towers.items.features[...]
   student.input_ids[...] = jnp.asarray(dataset.input_ids)
   student.mask[...] = jnp.asarray(dataset.attention_mask)
   student.has_id[...] = jnp.asarray(dataset.split.trained_items)
@@ -242,25 +240,6 @@ def _untrained(
   return student
 
 
-def _lesson(
-  teacher: TwoTowerModel, dataset: Dataset, num_corpus: int, seed: int
-) -> tuple[nnx.GraphDef, Lesson]:
-  """The structure of the teacher's towers, and what is taught: known items, part of the corpus."""
-  known = dataset.split.trained_items
-  corpus = np.random.default_rng((seed, 2)).permutation(len(dataset.corpus_ids))[:num_corpus]
-  input_ids = np.concatenate([dataset.input_ids[known], dataset.corpus_ids[corpus]])
-  mask = np.concatenate([dataset.attention_mask[known], dataset.corpus_mask[corpus]])
-  text = encoding.text_vectors(next_item.text_encoder(teacher), input_ids, mask)
-  graphdef, towers = nnx.split(teacher.towers)
-  return graphdef, Lesson(
-    towers=towers,
-    item_vectors=teacher.towers.items.vectors(),
-    text_vectors=teacher.towers.items.from_text(jnp.asarray(text)),
-    input_ids=jnp.asarray(input_ids),
-    mask=jnp.asarray(mask),
-  )
-
-
 def _validation(
   teacher: TwoTowerModel, asked: Queries, num_items: int
 ) -> Callable[[Student], dict[str, float]]:
@@ -268,11 +247,19 @@ def _validation(
 
   Agreement selects the best: it is what is trained, and varies far less than NDCG between steps.
   """
-  logits = _teacher_score(teacher, asked.history, asked.rewards, times=asked.times)
-  taught = jax.nn.log_softmax(logits)
+  size = full_ranking.at_once(num_items, len(asked))
+  starts = range(0, len(asked), size)
+  parts = [asked.take(np.arange(start, min(start + size, len(asked)))) for start in starts]
+  answer = two_tower_model.answers(teacher)
+
+  def taught(part: Queries) -> jax.Array:
+    return jax.nn.log_softmax(answer(part))
+
+  # Of more queries than are scored at once the teacher's logits are not kept.
+  kept = taught(parts[0]) if len(parts) == 1 else None
 
   @jax.jit
-  def agreement(logits: jax.Array) -> jax.Array:
+  def agreement(logits: jax.Array, taught: jax.Array) -> jax.Array:
     log_prob = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.sum(jnp.exp(taught) * (taught - log_prob), axis=1))
 
@@ -280,10 +267,12 @@ def _validation(
     student = nnx.view(student, deterministic=True)
 
     def score(part: Queries) -> jax.Array:
-      return _score(student, part.history, part.rewards)
+      return _score(student, part.history, part.rewards, context=part.context)
 
-    logits = score(asked)
-    ranked = events.ranking_metrics(score, asked, num_items)
-    return {'agreement': float(agreement(logits)), **ranked}
+    found = [
+      float(agreement(score(part), taught(part) if kept is None else kept)) for part in parts
+    ]
+    agreed = float(np.average(found, weights=[len(part) for part in parts]))
+    return {'agreement': agreed, **events.ranking_metrics(score, asked, num_items)}
 
   return validate

@@ -10,6 +10,7 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.data.pipeline import Augmentation, history_batches
 from rec_jax.data.splits import histories
 from rec_jax.models import new_items
+from rec_jax.models.two_tower import ItemTower
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
 from rec_jax.tasks.negatives import Catalogue
@@ -33,6 +34,7 @@ def training_batches(
       max_mask_rate=config.max_mask_rate,
       max_reorder_rate=config.max_reorder_rate,
     ),
+    dataset.encoded.context,
   )
 
 
@@ -40,6 +42,13 @@ def num_steps(dataset: Dataset, num_predictions: int, passes: float) -> int:
   """Steps in which each training event is predicted `passes` times, within bounds."""
   num_events = int(splits.training_events(dataset.interactions, dataset.split).sum())
   return int(np.clip(passes * num_events / num_predictions, FEWEST_STEPS, MOST_STEPS))
+
+
+def fill(items: ItemTower, dataset: Dataset, text: np.ndarray) -> None:
+  """Gives an item tower what a data set says of its items, and their text vectors [N, H]."""
+  known, popularity = jnp.asarray(dataset.split.trained_items), log_popularity(dataset)
+  features = jnp.asarray(dataset.encoded.items) if items.features.shape[1] else None
+  items.fill(jnp.asarray(text, jnp.float32), known, popularity, features)
 
 
 def log_popularity(dataset: Dataset) -> jax.Array:

@@ -13,8 +13,10 @@ from rec_jax.evaluation import ranking
 from rec_jax.evaluation.ranking import Places
 from rec_jax.types import Interactions
 
-# Queries scored at once: [256, N] scores of 4,000 items take 4 MB.
-_CHUNK = 256
+# Queries scored at once, and the most scores [B, N] of them: 128 MB, of which a few are held.
+_CHUNK, _MOST_AT_ONCE = 256, 2**25
+# Items of a catalogue whose chunks are no larger than they must be.
+_LARGE = 2**15
 # Scores of queries by items that are ranked again for each of many settings.
 _MOST_SCORES = 2e7
 
@@ -32,6 +34,7 @@ class Queries:
     seen_offsets: [Q + 1] int64, into `seen_items`.
     seen_items: items of all events of the user before the one to predict.
     repeats: whether items that the user met are recommended again.
+    context: [Q, C] float32, features of the user and the moment; None where there are none.
   """
 
   history: np.ndarray
@@ -42,6 +45,7 @@ class Queries:
   seen_offsets: np.ndarray
   seen_items: np.ndarray
   repeats: bool = False
+  context: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.target)
@@ -59,6 +63,26 @@ class Queries:
       np.concatenate([[0], np.cumsum(size)]),
       np.concatenate(seen),
       self.repeats,
+      None if self.context is None else self.context[rows],
+    )
+
+  def last(self, number: int) -> 'Queries':
+    """The same requests of users of whom only the last `number` events are read.
+
+    What they met is no candidate as before, so that all lengths have the same list to order.
+    """
+    lengths = (self.history > 0).sum(axis=1)
+    kept = np.minimum(lengths, number)
+    column = np.arange(self.history.shape[1])
+    place = np.minimum(column + (lengths - kept)[:, None], self.history.shape[1] - 1)
+
+    def cut(table: np.ndarray) -> np.ndarray:
+      return np.where(column < kept[:, None], np.take_along_axis(table, place, axis=1), 0)
+
+    times = cut(self.times)
+    times = np.where(column < kept[:, None], times - times[:, :1], 0)
+    return dataclasses.replace(
+      self, history=cut(self.history), rewards=cut(self.rewards), times=times
     )
 
   def spread(self, num_items: int) -> 'Queries':
@@ -116,12 +140,18 @@ def queries(dataset: Dataset, events: np.ndarray, length: int, threshold: float)
     seen_offsets=np.concatenate([[0], np.cumsum(end - begin)]),
     seen_items=everything.items[seen],
     repeats=interactions.has_repeats,
+    context=dataset.encoded.context(events),
   )
 
 
 def excluded(interactions: Interactions) -> str:
   """Whether seen items are candidates, as protocols say it."""
   return 'seen items included' if interactions.has_repeats else 'seen items excluded'
+
+
+def at_once(num_items: int, most: int = _CHUNK) -> int:
+  """How many queries are scored at once: `most`, or fewer where the catalogue is large."""
+  return int(np.clip(_MOST_AT_ONCE // num_items, 1, most))
 
 
 # Queries to scores [Q, N].
@@ -153,16 +183,19 @@ def rank_targets(
     {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff,
     of equals those of lower index.
   """
-  parts, rng = [], np.random.default_rng(seed)
-  for start in range(0, len(asked), _CHUNK):
+  parts, rng, size = [], np.random.default_rng(seed), at_once(len(candidates))
+  if len(candidates) > _LARGE:
+    # To rank what fills a chunk of few queries takes longer than to compile one of their size.
+    size = min(size, 1 << (len(asked) - 1).bit_length())
+  for start in range(0, len(asked), size):
     # The last chunk is padded by repeating queries, so that nothing is compiled twice.
-    rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
+    rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
     chunk = asked.take(rows)
     mask = chunk.unseen(len(candidates)) & candidates
     if num_negatives is not None:
       mask = _with_sampled_negatives(rng, mask, chunk.target, num_negatives)
     ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], max(cutoffs))
-    kept = min(_CHUNK, len(asked) - start)
+    kept = min(size, len(asked) - start)
     parts.append(jax.tree.map(lambda values, kept=kept: np.asarray(values)[:kept], ranked))
   where, top = jax.tree.map(lambda *values: np.concatenate(values), *parts)
   metrics = ranking.evaluate(where, cutoffs)

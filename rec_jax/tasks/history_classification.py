@@ -9,7 +9,6 @@ likes: a class a token, an event of a history: does the user like the item? Told
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -144,8 +143,8 @@ def _towers(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig, seed
   settings = dataclasses.replace(config, encoder_method='frozen', linear_rank=0)
   towers = next_item.new_model('teacher', encoder, settings, dataset.items.num_items, seed).towers
   text = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
-  items, known = towers.items, jnp.asarray(dataset.split.trained_items)
-  items.fill(jnp.asarray(text), known, events.log_popularity(dataset))
+  items = towers.items
+  events.fill(items, dataset, text)
   start = item_to_item.spectrum(dataset, settings, seed).start(config.dim, seed)
   items.id.embedding[...] = start  # type: ignore[union-attr]
   items.place_unseen()

@@ -17,10 +17,10 @@ from rec_jax.evaluation import intervals
 from rec_jax.models import linear_path
 from rec_jax.models.baselines import ease
 from rec_jax.models.linear_path import LinearPath, Spectrum
-from rec_jax.tasks import next_item
+from rec_jax.tasks import full_ranking, two_tower_model
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 # Ridge penalties, recency decays, and factors on the logits of the path, to choose from. The path
 # alone comes last: it is no choice, but what the model is to be better than.
@@ -81,11 +81,12 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
   known = np.asarray(model.towers.items.has_id[...])
   shares = jnp.stack([spectrum.shares(lambda_) for lambda_ in LAMBDAS])
   scales = jnp.stack([spectrum.scales(lambda_) for lambda_ in LAMBDAS])
-  parts = []
-  for start in range(0, len(asked), _CHUNK):
-    rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
+  answer = two_tower_model.answers(model)
+  parts, size = [], full_ranking.at_once(num_items, _CHUNK)
+  for start in range(0, len(asked), size):
+    rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
     part = asked.take(rows)
-    learnt = next_item.answer(model, part)
+    learnt = answer(part)
     open_ = part.unseen(num_items) & known
     ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
     parts.append(np.asarray(ranks)[..., : len(asked) - start])

@@ -6,28 +6,32 @@ train too, on items of the batch that are encoded anew, and then the whole cache
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import ArrayLike
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.data.tokenizer import Tokens
-from rec_jax.models import encoding
+from rec_jax.data.feature_encoding import NO_FEATURES, Widths
 from rec_jax.models.config import TwoTowerConfig
-from rec_jax.models.linear_path import Buffer, Spectrum
+from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.models.two_tower import ItemTower, TwoTower
 from rec_jax.tasks import events, negatives, objectives, remedies
 from rec_jax.tasks import two_tower_optimizer as optimizers
-from rec_jax.tasks.catalogue_text import CatalogueText, choose_items, encode_again
+from rec_jax.tasks.catalogue_text import (
+  CatalogueText,
+  choose_items,
+  encode_again,
+  make,
+  text_vectors,
+)
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.two_tower_model import TwoTowerModel, answers, text_encoder
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
 
@@ -35,36 +39,10 @@ from rec_jax.training.task import Metrics, Schedule, Task
 _PASSES = 15.0
 
 
-class TwoTowerModel(nnx.Module):
-  """A two-tower model and, where it reads text, the encoder that made its text vectors.
-
-  Training that compares with the items of earlier steps keeps their numbers in `recent`, see
-  `negatives`.
-  """
-
-  def __init__(self, towers: TwoTower, encoder: TextEncoder | None, memory_size: int = 0):
-    self.towers = towers
-    self.encoder = encoder
-    self.recent = Buffer(jnp.zeros(memory_size, jnp.int32)) if memory_size else None
-
-
 def catalogue_text(encoder: TextEncoder, dataset: Dataset, config: FinetuneConfig) -> CatalogueText:
-  """The lower activations of the whole catalogue, which never change."""
-  depth = _depth(encoder, config)
-  lower = encoding.lower_activations(encoder, dataset.input_ids, dataset.attention_mask, depth)
-  no_shifts = jnp.zeros((0, *lower.shape[::2]))
-  return CatalogueText(jnp.asarray(lower), jnp.asarray(dataset.attention_mask), no_shifts, depth)
-
-
-def with_variants(
-  text: CatalogueText, encoder: TextEncoder, variants: Sequence[Tokens]
-) -> CatalogueText:
-  """The catalogue and what training may read in place of each of its texts."""
-  if not variants:
-    return text
-  vectors = text_vectors(encoder, text)
-  shifts = [encoding.text_vectors(encoder, *tokens[:2]) - vectors for tokens in variants]
-  return dataclasses.replace(text, shifts=jnp.stack(shifts))
+  """What the blocks that stay as they are make of the whole catalogue, which never changes."""
+  texts, is_tuned = (dataset.input_ids, dataset.attention_mask), config.encoder_method != 'frozen'
+  return make(encoder, *texts, _depth(encoder, config), is_tuned)
 
 
 def new_model(
@@ -74,8 +52,12 @@ def new_model(
   num_items: int,
   seed: int,
   linear_rank: int = 0,
+  widths: Widths = NO_FEATURES,
 ) -> TwoTowerModel:
-  """Towers with random weights, beside the encoder, which is adapted in place."""
+  """Towers with random weights, beside the encoder, which is adapted in place.
+
+  Features of items are read with the text: an id-only model knows items by their ids alone.
+  """
   rngs = nnx.Rngs(seed)
   has_text, has_id = variant != 'id_only', variant != 'text_only'
   if has_text:
@@ -96,6 +78,8 @@ def new_model(
       id_dropout_rate=config.id_dropout_rate if has_text and has_id else 0.0,
       linear_rank=linear_rank,
       temperature=config.temperature,
+      feature_dim=widths.items if has_text else 0,
+      context_dim=widths.context,
     ),
     rngs=rngs,
   )
@@ -103,48 +87,9 @@ def new_model(
   return TwoTowerModel(towers, encoder if has_text else None, memory_size)
 
 
-def text_encoder(model: TwoTowerModel) -> TextEncoder:
-  """The encoder of a model that reads text.
-
-  Raises:
-    ValueError: it is an id-only model.
-  """
-  if model.encoder is None:
-    raise ValueError('an id-only model has no text encoder')
-  return model.encoder
-
-
 def frozen(encoder: TextEncoder, config: FinetuneConfig) -> nnx.filterlib.Filter:
   """The filter of what tuning leaves of the encoder of a model as it was."""
   return nnx.All(_ENCODER, nnx.Not(peft.trainable(config.encoder_method, _depth(encoder, config))))
-
-
-def score(
-  model: TwoTowerModel,
-  history: ArrayLike,
-  rewards: ArrayLike,
-  met: ArrayLike | None = None,
-  times: ArrayLike | None = None,
-) -> jax.Array:
-  """Logits [B, N] of the whole catalogue after histories [B, L].
-
-  Args:
-    model: in evaluation mode.
-    history: [B, L] item index + 1, 0 for padding at the end.
-    rewards: [B, L].
-    met: [B, N] bool, items that are not recommended again; those of the history if not given.
-    times: [B, L] int32 seconds, for user towers that read them.
-  """
-  items = model.towers.items
-  item_vectors, history = items.vectors(), jnp.asarray(history)
-  times = None if times is None else jnp.asarray(times)
-  users = model.towers.encode_users(item_vectors, history, jnp.asarray(rewards), times)
-  return items.new(users @ item_vectors.T + items.trend[...], items.has_id[...], history, met)
-
-
-def answer(model: TwoTowerModel, asked: Queries) -> jax.Array:
-  """`score` [Q, N] of queries, compiled."""
-  return _score(model, asked.history, asked.rewards, times=asked.times)
 
 
 def task(
@@ -169,22 +114,23 @@ def task(
     raise ValueError(f'{config.encoder_method} adapts blocks that the text has passed')
   # A loaded encoder is in evaluation mode, without dropout.
   encoder = nnx.view(encoder, deterministic=False)
-  model = new_model(variant, encoder, config, dataset.items.num_items, seed)
+  sizes = dataset.items.num_items, seed, 0, dataset.encoded.encoders.widths
+  model = new_model(variant, encoder, config, *sizes)
   cache = encode_catalogue(model, text) if model.encoder else np.zeros((len(text.mask), 0))
-  known = jnp.asarray(dataset.split.trained_items)
-  model.towers.items.fill(jnp.asarray(cache, jnp.float32), known, events.log_popularity(dataset))
+  events.fill(model.towers.items, dataset, cache)
   if model.towers.items.id is not None:
     model.towers.items.id.embedding[...] = spectrum.start(config.dim, seed)
   joint = range(config.encoder_start, config.encoder_start + config.encoder_steps)
   joint = joint if model.encoder and config.encoder_method != 'frozen' else range(0)
+  # Text vectors that never change are not copied into each state.
+  cached = nnx.Any(_TEXT, _RECENT) if joint else _RECENT
   asked = events.validation_queries(dataset, config, positive_rating, seed)
   num_steps = config.num_steps or events.num_steps(dataset, config.num_predictions, _PASSES)
 
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)
     _place_cold(model.towers.items)
-    score = functools.partial(answer, model)
-    return events.ranking_metrics(score, asked, dataset.items.num_items)
+    return events.ranking_metrics(answers(model), asked, dataset.items.num_items)
 
   def refresh_text(step: int, state: TrainState, parts: ModelParts) -> TrainState:
     if step != joint.stop or not joint:
@@ -195,7 +141,7 @@ def task(
     # the text vectors that the towers now learn to read.
     settled = nnx.filter_state(state.params, _ENCODER)
     average = nnx.merge_state(state.average, jax.tree.map(jnp.array, settled))
-    cache = nnx.state(current, _CACHED)
+    cache = nnx.state(current, cached)
     return dataclasses.replace(state, cache=cache, average=average)
 
   return Task(
@@ -209,7 +155,7 @@ def task(
     validate=validate,
     ema_decay=config.ema_decay,
     data=(text, events.catalogue(dataset, config)),
-    cached=_CACHED,
+    cached=cached,
     phase=lambda step: 'joint' if step in joint else 'towers',
     after_step=refresh_text,
   )
@@ -227,17 +173,10 @@ def encode_catalogue(model: TwoTowerModel, text: CatalogueText) -> np.ndarray:
   return text_vectors(text_encoder(model), text)
 
 
-def text_vectors(encoder: TextEncoder, text: CatalogueText) -> np.ndarray:
-  """[N, H] text vectors of all items by an encoder whose lower blocks made `text`."""
-  rows = np.asarray(text.lower), np.asarray(text.mask)
-  return encoding.upper_text_vectors(encoder, *rows, text.depth)
-
-
 _ENCODER = nnx.PathContains('encoder')
 # Text vectors, which the steps that train the encoder rewrite, and the items of earlier steps.
 _TEXT = nnx.All(nnx.PathContains('items'), nnx.PathContains('text'))
-_CACHED = nnx.Any(_TEXT, nnx.PathContains('recent'))
-_score = nnx.jit(score)
+_RECENT = nnx.PathContains('recent')
 
 
 @nnx.jit
@@ -282,11 +221,12 @@ def _losses(
   positions = events.choose_positions(pick, items, config.num_predictions)
   # Position t has seen t events and predicts event t, the last one included.
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
+  context = batch.get('context')
 
   def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     rngs = nnx.Rngs(dropout=key)
     item_vectors = tower(text_vectors, rngs) + shift
-    users = model.towers.users(item_vectors, history, rewards, times, rngs)
+    users = model.towers.users(item_vectors, history, rewards, times, rngs, context)
     return events.rows_of(users, positions), item_vectors
 
   is_event = (sought := items.reshape(-1)[positions]) > 0

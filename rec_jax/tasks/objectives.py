@@ -36,6 +36,8 @@ _PAIRWISE = {
   'squared_error': classification.squared_error,
   'binary_cross_entropy': classification.binary_cross_entropy,
 }
+# Logits [P, N] that are held at once where the config says nothing: 512 MB.
+_MOST_LOGITS = 2**27
 OBJECTIVES = (SOFTMAX, SAMPLED, *_PAIRWISE, GBCE)
 
 
@@ -71,7 +73,9 @@ def make(
   """
   known = catalogue.known
   if config.objective == SOFTMAX:
-    return _over_catalogue(target, known, config.softmax_chunk)
+    most = max(1, _MOST_LOGITS // len(target))
+    chunk = config.softmax_chunk or (most if len(known) > most else 0)
+    return _over_catalogue(target, known, chunk)
   sample = sampler(
     *(config.negatives, key, target, is_event, catalogue, recent),
     num_negatives=config.num_negatives,

@@ -15,9 +15,10 @@ from jax.typing import ArrayLike
 from rec_jax.models.new_items import PLACES
 from rec_jax.models.text_regression import Moments
 from rec_jax.models.two_tower import ItemTower
+from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel, item_vectors
 
 RIDGES = tuple(float(10**power) for power in np.arange(-3.0, 2.5, 0.5))
 # What is added to the logit of a new item; by e^4 = 55 times as likely they crowd out all others.
@@ -25,7 +26,7 @@ BIASES = tuple(np.arange(0.0, 4.01, 0.25).tolist())
 # How much of the popularity that its text tells is added to the logit of a new item.
 WEIGHTS = (0.0, 0.5, 1.0)
 METRICS = ('recall@10', 'ndcg@10')
-_CUTOFF, _CHUNK = 10, 256
+_CUTOFF = 10
 
 
 def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray]:
@@ -39,11 +40,11 @@ def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray
     metric -> [Q] of the chosen penalty, of `folds.asked`.
   """
   fold, items = jnp.asarray(folds.fold), model.towers.items
-  moments = _moments(items, fold, num_folds=folds.num_folds)
+  moments, vectors = _moments(items, fold, num_folds=folds.num_folds), item_vectors(model)
 
   def found(ridge: float) -> dict[str, np.ndarray]:
     placed = _placed(items, fold, moments, jnp.float32(ridge))[:, :-1]
-    ranked = folds.rank(lambda part: _scores(model, placed, part)[1])
+    ranked = folds.rank(lambda part: _scores(model, vectors, placed, part)[1])
     return {name: ranked[name] for name in METRICS}
 
   trials = {ridge: found(ridge) for ridge in RIDGES}
@@ -90,15 +91,15 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   """
   items, fold = model.towers.items, jnp.asarray(folds.fold)
   asked = folds.asked.spread(len(folds.fold))
-  moments = _moments(items, fold, num_folds=folds.num_folds)
+  moments, vectors = _moments(items, fold, num_folds=folds.num_folds), item_vectors(model)
   placed = _placed(items, fold, moments, items.ridge[...])
   rivals = _rivals(folds, asked, seed)
-  parts = []
-  for start in range(0, len(asked), _CHUNK):
+  parts, size = [], full_ranking.at_once(len(folds.fold))
+  for start in range(0, len(asked), size):
     # Padded by the last query, so that nothing is compiled twice.
-    rows = np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1)
+    rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
     part = asked.take(rows)
-    known, new = _scores(model, placed[:, :-1], part)
+    known, new = _scores(model, vectors, placed[:, :-1], part)
     open_ = part.unseen(len(folds.fold))
     prior = jnp.array(WEIGHTS)[:, None] * placed[:, -1]
     rival, places = rivals[:, rows], jnp.array(PLACES)
@@ -146,21 +147,26 @@ def _moments(items: ItemTower, fold: jax.Array, num_folds: int) -> Moments:
 def _placed(items: ItemTower, fold: jax.Array, moments: Moments, ridge: jax.Array) -> jax.Array:
   """[N, D + R + 1]; new items, which are in no fold, by all others."""
   placed = items.placed_by_others(fold, moments, ridge)
-  return jnp.where((fold < 0)[:, None], items.regressed(items.text[...]), placed)
+  return jnp.where(
+    (fold < 0)[:, None], items.regressed(items.text[...], items.features[...]), placed
+  )
 
 
-def _scores(model: TwoTowerModel, placed: jax.Array, asked: Queries) -> tuple[jax.Array, jax.Array]:
-  """[B, N] of items where they are and where others place them."""
-  return _logits(model, placed, asked.history, asked.rewards, asked.times)
+def _scores(
+  model: TwoTowerModel, vectors: jax.Array, placed: jax.Array, asked: Queries
+) -> tuple[jax.Array, jax.Array]:
+  """[B, N] of items where they are, at `vectors`, and where others place them."""
+  given = asked.history, asked.rewards, asked.times, asked.context
+  arrays = (jnp.asarray(each) for each in given if each is not None)
+  return _logits(model, vectors, placed, *arrays)
 
 
 @nnx.jit
 def _logits(
-  model: TwoTowerModel, placed: jax.Array, *history: ArrayLike
+  model: TwoTowerModel, vectors: jax.Array, placed: jax.Array, *asked: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """What `_scores` gives after history, rewards and times [B, L]."""
-  vectors = model.towers.items.vectors()
-  users = model.towers.encode_users(vectors, *map(jnp.asarray, history))
+  """What `_scores` gives after history, rewards, times [B, L] and context [B, C]."""
+  users = model.towers.encode_users(vectors, *asked)
   return users @ vectors.T + model.towers.items.trend[...], users @ placed.T
 
 

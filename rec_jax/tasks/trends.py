@@ -17,9 +17,9 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation import intervals
 from rec_jax.models import trend
 from rec_jax.models.baselines import recent_popularity
-from rec_jax.tasks import next_item
+from rec_jax.tasks import full_ranking, two_tower_model
 from rec_jax.tasks.full_ranking import Queries
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 # Half-lives, as shares of the time that training events span, and factors on the logit.
 HALF_LIVES = tuple(2.0**-power for power in range(1, 9))
@@ -69,10 +69,11 @@ def add(model: TwoTowerModel, dataset: Dataset, asked: Queries) -> Trend:
   always = np.bincount(item, minlength=num_items).astype(np.float32)
   counts = np.stack([always, *(recent for _, recent in recent_counts(dataset))])
   known, parts = np.asarray(model.towers.items.has_id[...]), []
-  for start in range(0, len(asked), _CHUNK):
+  answer, size = two_tower_model.answers(model), full_ranking.at_once(num_items, _CHUNK)
+  for start in range(0, len(asked), size):
     # Padded by the last query, so that nothing is compiled twice.
-    part = asked.take(np.minimum(np.arange(start, start + _CHUNK), len(asked) - 1))
-    logits, open_ = next_item.answer(model, part), part.unseen(num_items) & known
+    part = asked.take(np.minimum(np.arange(start, start + size), len(asked) - 1))
+    logits, open_ = answer(part), part.unseen(num_items) & known
     ranks = _ranks(logits, open_, part.target, trends, counts)
     parts.append([np.asarray(each)[..., : len(asked) - start] for each in ranks])
   ndcg, popular = (_ndcg(np.concatenate(each, axis=-1)) for each in zip(*parts, strict=True))

@@ -27,8 +27,11 @@ def _tables(ratings: bool = True, seed: int = 0, num_events: int = 60) -> Tables
   return Tables('test', events if ratings else events.drop('rating'), items, 'none', {})
 
 
+# A block of all, and some that the last one does not fill.
+@pytest.mark.parametrize('block', [256, 4])
 @pytest.mark.parametrize('ratings', [True, False])
-def test_round_trip(tmp_path, ratings):
+def test_round_trip(tmp_path, monkeypatch, ratings, block):
+  monkeypatch.setattr(builder, '_BLOCK', block)
   tables = _tables(ratings)
   builder.write(tables, tmp_path / 'data')
   interactions, items = builder.read(tmp_path / 'data')
@@ -61,6 +64,7 @@ def test_reading_before_writing(tmp_path):
 
 
 def test_a_failed_write_leaves_nothing_that_passes_as_whole(tmp_path, monkeypatch):
+  monkeypatch.setattr(builder, '_BLOCK', 1)
   generate = builder.RecommendationData._generate_examples
 
   def breaks_at_items(self):

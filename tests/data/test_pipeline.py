@@ -33,7 +33,14 @@ def _by_event(histories, values):
 
 
 def _batches(
-  length, batch_size, seed=0, augmentation=_PLAIN, histories=None, times=None, rewards=None
+  length,
+  batch_size,
+  seed=0,
+  augmentation=_PLAIN,
+  histories=None,
+  times=None,
+  rewards=None,
+  **context,
 ):
   histories = histories or _histories()
   size = len(histories.items)
@@ -47,6 +54,7 @@ def _batches(
     batch_size,
     seed,
     augmentation,
+    **context,
   )
 
 
@@ -243,3 +251,16 @@ def test_times_are_seconds_since_the_first_event_of_a_row():
         # Events that change places leave their times behind.
         since = [min(time - min(rows), 2**31 - 1) for time in sorted(rows)]
         assert seconds.tolist() == since + [0] * (5 - len(rows))
+
+
+def test_the_context_of_an_event_goes_where_its_item_goes():
+  histories = _histories()
+  item = _by_event(histories, histories.items)
+  varied = Augmentation(max_drop_rate=0.3, max_crop_rate=0.5, max_mask_rate=0.5, max_reorder_rate=1)
+  made = _batches(5, 3, augmentation=varied, context=lambda events: events[..., None])
+  for batch in _take(made, 20):
+    assert batch['context'].shape == (3, 5, 1)
+    event, is_event = batch['context'][..., 0], batch['items'] > 0
+    np.testing.assert_array_equal(event >= 0, is_event)
+    np.testing.assert_array_equal(item[event[is_event]] + 1, batch['items'][is_event])
+  assert 'context' not in _take(_batches(5, 3), 1)[0]

@@ -43,6 +43,15 @@ def test_longer_than_the_limit_of_the_file(path):
   assert mask.all()
 
 
+def test_many_texts_are_read_in_parts(path, monkeypatch):
+  texts = ['one', 'a rather long line of text', '', 'two words', 'word ' * 9]
+  whole = tokenizer.encode(path, texts, 6)
+  monkeypatch.setattr(tokenizer, '_TEXTS', 2)
+  for found, expected in zip(tokenizer.encode(path, texts, 6), whole, strict=True):
+    np.testing.assert_array_equal(found, expected)
+  assert whole.num_cut == 2
+
+
 def test_no_texts(path):
   assert tokenizer.encode(path, [], 8)[0].shape == (0, 8)
 

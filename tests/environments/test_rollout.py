@@ -45,6 +45,24 @@ def test_a_seed_is_the_same_alone_and_in_chunks():
   same(whole.metrics.arm_id[3:4], alone.metrics.arm_id)
 
 
+def test_a_probe_sees_the_state_after_so_many_rounds():
+  def play(num_rounds, **options):
+    return rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, num_rounds, **options)
+
+  def look(data, state):
+    return data.weights @ state.belief.mean
+
+  whole = play(12, probe=look, probe_every=4)
+  same(whole.metrics.arm_id, play(12).metrics.arm_id)
+  assert whole.probed.shape == (5, 3)
+  for number in (1, 3):
+    cut = play(4 * number, return_state=True)
+    expected = cut.policy_state.belief.mean @ DATA.weights
+    np.testing.assert_allclose(whole.probed[:, number - 1], expected, rtol=1e-4, atol=1e-5)
+  with pytest.raises(ValueError, match='12 rounds are no multiple of probe_every=5'):
+    play(12, probe=look, probe_every=5)
+
+
 def test_beliefs_are_refreshed_from_the_first_round_on_each_time_by_chance_of_its_own():
   def refresh(key, state):
     count, draws = state

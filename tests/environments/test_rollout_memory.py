@@ -8,11 +8,11 @@ import sys
 import jax
 import pytest
 
-from rec_jax import bandits
+from rec_jax import bandits, host
 from rec_jax.environments import rollout
 from rec_jax.environments.fixed_arms import ArmsData, arms_environment
 from rec_jax.environments.one_round import Options, Start
-from rec_jax.types import ArmSpec
+from rec_jax.types import ArmSpec, InputError
 from tests.helpers import peak_memory
 
 ENVIRONMENT, DATA, SPEC = arms_environment(4), ArmsData(None, None), ArmSpec(4, 4, 1, 4)
@@ -56,6 +56,16 @@ def test_chunks_are_alike_and_fit():
   # The second time that it does not fit it is halved.
   assert rollout._fitting(own, DATA, START, of[12] - 1) == 6
   assert rollout._fitting(own, DATA, START, 1.0) == 1
+
+
+def test_a_seed_that_the_machine_cannot_hold_is_refused(monkeypatch):
+  own = options(epsilon=0.5)
+  size = rollout.program_bytes(own, DATA, START, 1)
+  monkeypatch.setattr(host, 'memory', lambda: size)
+  assert rollout._fitting(own, DATA, START, 1.0) == 1
+  monkeypatch.setattr(host, 'memory', lambda: size - 1)
+  with pytest.raises(InputError, match='one seed takes 0 GB .* fewer items or users$'):
+    rollout._fitting(own, DATA, START, 1.0)
 
 
 def test_outputs_and_states_are_counted():

@@ -122,3 +122,12 @@ def test_lists_keep_a_value_each():
     for row, liked in zip(items, relevant, strict=True)
   ]
   np.testing.assert_allclose(together, one_by_one, rtol=1e-14)
+
+
+def test_many_lists_are_looked_at_in_parts(monkeypatch):
+  rng = np.random.default_rng(5)
+  items, vectors = rng.integers(0, 12, (2, 7, 4)), rng.normal(size=(12, 3)).astype(np.float32)
+  whole = beyond_accuracy.intra_list_diversity(items, vectors)
+  monkeypatch.setattr(beyond_accuracy, '_LISTS', 3)
+  np.testing.assert_array_equal(beyond_accuracy.intra_list_diversity(items, vectors), whole)
+  assert whole.shape == (2, 7)

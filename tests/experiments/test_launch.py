@@ -169,7 +169,10 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path):
     (['--config.cut=0.8'], ['did you mean data.cut?']),
     (
       ['--config.xyzzy=0.8'],
-      ['no config field xyzzy', 'the fields are seed, num_seeds, num_sampled_negatives'],
+      [
+        'no config field xyzzy',
+        'the fields are seed, num_seeds, num_test_users, num_sampled',
+      ],
     ),
     (['--config.seed=one'], ["--config.seed=one: invalid literal for int() with base 10: 'one'"]),
     (['--config.data.cut=half'], ['--config.data.cut=half', 'could not convert string to float']),

@@ -5,15 +5,17 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from flax import nnx
 
 from rec_jax.bandits import item_prior
+from rec_jax.data.feature_encoding import Widths
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding
 from rec_jax.models.student import Student
 from rec_jax.retrieval import Recommender, placement
 from rec_jax.retrieval.catalogue import Catalogue
-from rec_jax.tasks import distillation, events, next_item
+from rec_jax.tasks import distillation, events, next_item, two_tower_model
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.types import ItemTable
 from tests.helpers import small
@@ -25,6 +27,7 @@ FINETUNE = FinetuneConfig(
 )
 DISTIL = DistilConfig(dim=8, token_dim=8, text_dim=8, num_heads=2)
 KINDS = ('red', 'blue', 'green')
+KNOWN_OF_USERS = pl.DataFrame({'town': [['Oslo'], ['Rome'], ['Oslo']], 'age': [20.0, 30.0, 46.0]})
 
 
 def dataset(num_items=24):
@@ -37,14 +40,16 @@ def dataset(num_items=24):
   return dataclasses.replace(found, split=split, items=ItemTable(ids, text))
 
 
-def teacher(data, seed=0):
+def teacher(data, seed=0, widths=(0, 0), **changes):
   """Towers with a linear path and a trend, and new items behind the fifth place.
 
   New items have a prior by their text.
   """
   encoder, rng = small.encoder(), np.random.default_rng(seed)
   num_items, known = data.items.num_items, data.split.trained_items
-  model = next_item.new_model('teacher', encoder, FINETUNE, num_items, seed, RANK)
+  config = dataclasses.replace(FINETUNE, **changes)
+  sizes = num_items, seed, RANK, Widths(*widths)
+  model = next_item.new_model('teacher', encoder, config, *sizes)
   items = model.towers.items
   text = encoding.text_vectors(encoder, data.input_ids, data.attention_mask)
   items.fill(jnp.asarray(text), jnp.asarray(known), events.log_popularity(data))
@@ -86,10 +91,10 @@ def first_items(module, data, number):
 
 def score(model):
   """The function that scores the catalogue by such a model."""
-  return distillation.score if isinstance(model, Student) else next_item.score
+  return distillation.score if isinstance(model, Student) else two_tower_model.score
 
 
-def recommender(model, taught, data, number=None):
+def recommender(model, taught, data, number=None, **options):
   """Of a model; texts to add are those of the data set."""
   number = data.items.num_items if number is None else number
   text = data.items.text.tolist()
@@ -110,4 +115,4 @@ def recommender(model, taught, data, number=None):
     items, prior.num_events, data.split.cold_items[:number], {'kind': kinds}.__getitem__
   )
   place = placement.place(model, lambda: taught, tokenize)
-  return Recommender(model, catalogue, prior, LENGTH, 4, place)
+  return Recommender(model, catalogue, prior, LENGTH, 4, place, **options)

@@ -8,6 +8,7 @@ from flax import nnx
 from scipy import stats
 
 from rec_jax.losses.retrieval import full_softmax
+from rec_jax.models import two_tower
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.two_tower import TwoTower
 from rec_jax.models.user_towers import last_user_vector
@@ -120,6 +121,52 @@ def test_items_without_an_id_are_where_a_ridge_regression_on_text_places_them():
   expected = (texts(1) - known.mean(0)) @ kernel + vectors.mean(0)
   np.testing.assert_allclose(items.from_text(texts(1)), expected, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(items()[~HAS_ID], items.from_text(texts())[~HAS_ID])
+
+
+def test_many_items_are_summed_and_placed_in_parts(monkeypatch):
+  items = random_model().items
+  items.place_unseen()
+  whole, fold = items.from_text(texts(1)), jnp.arange(N) % 2
+  moments = items.moments_of_folds(fold, 2)
+  # The last part overlaps the one before it.
+  monkeypatch.setattr(two_tower, '_ROWS', N // 2 + 1)
+  for found, expected in zip(items.moments_of_folds(fold, 2), moments, strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+  items.place_unseen()
+  np.testing.assert_allclose(items.from_text(texts(1)), whole, rtol=1e-3, atol=1e-4)
+
+
+def test_features_go_the_ways_of_the_text():
+  told = np.random.default_rng(5).normal(size=(N, 3)).astype(np.float32)
+  told -= told[HAS_ID].mean(0)
+  items = random_model(feature_dim=3).items
+  items.fill(jnp.asarray(texts()), jnp.asarray(HAS_ID), jnp.zeros(N), jnp.asarray(told))
+  items.ridge[...] = jnp.float32(0.3)
+  items.place_unseen()
+
+  def design(text, features):
+    centred = np.float64(text) - texts()[HAS_ID].mean(0)
+    blocks = (centred, texts() - texts()[HAS_ID].mean(0)), (np.float64(features), told)
+    return np.concatenate(
+      [block * np.sqrt(D / (known[HAS_ID] ** 2).sum(1).mean()) for block, known in blocks],
+      axis=1,
+    )
+
+  read, kernel = design(texts(), told), np.float64(items.project.kernel[...])
+  vectors = read @ kernel + items.project.bias[...] + items.id.embedding[...]
+  np.testing.assert_allclose(items()[HAS_ID], vectors[HAS_ID], atol=1e-5)
+  known, wanted = read[HAS_ID], vectors[HAS_ID]
+  gram = known.T @ known
+  penalty = 0.3 * np.trace(gram) / len(gram) * np.eye(len(gram))
+  fitted = np.linalg.solve(gram + penalty, known.T @ (wanted - wanted.mean(0)))
+  other = told[::-1]
+  for features in (other, 0 * other):
+    expected = design(texts(1), features) @ fitted + wanted.mean(0)
+    np.testing.assert_allclose(items.from_text(texts(1), features), expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(items.from_text(texts(1)), expected, rtol=1e-4, atol=1e-5)
+  added = items.from_text(texts(1), other) - items.from_text(texts(1))
+  np.testing.assert_allclose(other @ items.by_features(), added, rtol=1e-4, atol=1e-5)
+  np.testing.assert_array_equal(items()[~HAS_ID], items.from_text(texts(), told)[~HAS_ID])
 
 
 def test_an_id_only_model_knows_nothing_of_text():

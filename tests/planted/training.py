@@ -12,10 +12,10 @@ from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import popularity
 from rec_jax.models.student import Student
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks import distillation, full_ranking, item_to_item, next_item
+from rec_jax.tasks import distillation, full_ranking, item_to_item, next_item, two_tower_model
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.tasks.full_ranking import Queries, Score
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from rec_jax.training import loop
 
 POSITIVE_RATING = 4.0
@@ -79,7 +79,7 @@ def untrained(dataset: Dataset, encoder: TextEncoder, variant: str) -> TwoTowerM
 def collapsed(model: TwoTowerModel, dataset: Dataset) -> TwoTowerModel:
   """The same model, to whose encoder all words are one: texts differ in length alone."""
   model = nnx.clone(model)
-  words = next_item.text_encoder(model).token.embedding
+  words = two_tower_model.text_encoder(model).token.embedding
   words[...] = jnp.broadcast_to(words[...].mean(0), words[...].shape)
   return _completed(model, dataset)
 
@@ -102,11 +102,13 @@ def student(dataset: Dataset, teacher: TwoTowerModel, directory: Path) -> tuple[
 
 
 def by_model(model: TwoTowerModel) -> Score:
-  return lambda asked: _two_tower_scores(model, asked.history, asked.rewards, times=asked.times)
+  return lambda asked: _two_tower_scores(
+    model, asked.history, asked.rewards, times=asked.times, context=asked.context
+  )
 
 
 def by_student(model: Student) -> Score:
-  return lambda asked: _student_scores(model, asked.history, asked.rewards)
+  return lambda asked: _student_scores(model, asked.history, asked.rewards, context=asked.context)
 
 
 def by_popularity(dataset: Dataset) -> Score:
@@ -129,7 +131,7 @@ def shuffled(asked: Queries) -> Queries:
 
 
 # Compiled once for all models of a kind.
-_two_tower_scores = nnx.jit(next_item.score)
+_two_tower_scores = nnx.jit(two_tower_model.score)
 _student_scores = nnx.jit(distillation.score)
 
 

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 from flax import nnx
 
+from rec_jax.data.features import Features
 from rec_jax.models.hugging_face import folder
 from rec_jax.retrieval import Recommender, listing
 from rec_jax.runs import artefacts
@@ -31,9 +33,12 @@ def run(tmp_path_factory):
   """(workdir, its student): stages that hold models which nothing has trained."""
   root = tmp_path_factory.mktemp('run')
   config, directory = small.config(root, text_model=str(QWEN)), root / 'run'
-  data = dataclasses.replace(served.dataset(), fingerprint='a' * 64)
+  data = served.dataset()
   number = np.arange(data.items.num_items)
   kinds = np.array(['red', 'blue | red', 'green'])[number % 3]
+  told = Features(pl.DataFrame({'genre': [each.split(' | ') for each in kinds]}), moment='hour')
+  data = dataclasses.replace(data, fingerprint='a' * 64, features=told)
+  widths = data.encoded.encoders.widths
   items = pl.DataFrame({'item_id': data.items.ids, 'title': data.items.text, 'genre': kinds})
   items.write_csv(config.data.items)
   with pytest.MonkeyPatch.context() as patch:
@@ -43,17 +48,24 @@ def run(tmp_path_factory):
     saved_models.save(finished(config, directory, 'pretrain') / 'model', folder.load(QWEN), 0, {})
     rank = item_to_item.rank('teacher', config.finetune, len(number))
     taught = next_item.new_model(
-      'teacher', folder.load(QWEN), config.finetune, len(number), 0, rank
+      'teacher', folder.load(QWEN), config.finetune, len(number), 0, rank, widths
     )
+    taught.towers.users.context.kernel[...] = _random(widths.context, config.finetune.dim)
     place = finished(config, directory, 'finetune') / 'seed_0'
     artefacts.save_two_tower(config, place / 'teacher', taught, 0, folder.load(QWEN))
     student = distillation.new_student(
-      config.distil, len(number), folder.load(QWEN).token.embedding.shape, 8, 10, rank, 0
+      config.distil, len(number), folder.load(QWEN).token.embedding.shape, 8, 10, rank, 0, widths
     )
+    student.by_features[...] = _random(*student.by_features.shape)
+    student.users.context.kernel[...] = _random(widths.context, config.distil.dim)
     student.id.embedding[...] *= 40.0
     place = finished(config, directory, 'distil') / 'seed_0'
-    saved_models.save(place / 'model', student, 0, dataclasses.asdict(config))
+    artefacts.save_student(config, place, student, 0)
     yield directory, nnx.view(student, deterministic=True)
+
+
+def _random(*shape):
+  return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
 def test_the_student_serves_unless_the_teacher_is_asked_for(run):
@@ -72,8 +84,22 @@ def test_the_student_serves_unless_the_teacher_is_asked_for(run):
   with pytest.raises(InputError, match='no attribute "gnre"'):
     recommender.recommend([[]], 1, allowed={'gnre': 'red'})
   recommender.add_items(['new'], ['a red thing'])
-  assert np.isfinite(recommender.score([(['i3', 'i5'], 'new')])).all()
+  recommender.add_items(['old', 'odd'], ['a red thing'] * 2, {'genre': ['green', 'unheard of']})
+  new, old, odd = recommender.score([(['i3', 'i5'], item) for item in ('new', 'old', 'odd')])
+  np.testing.assert_allclose(new, odd, rtol=1e-5)
+  assert abs(new - old) > 1e-3
   other = Recommender.from_checkpoint(workdir, 'teacher')
+  # The hour of a request tells both models something.
+  at = 3_600 * np.arange(2)
+  context = artefacts.load_dataset(workdir).encoded.encoders.context([{}, {}], at)
+  pairs, twice = [(['i3', 'i5'], 'i7')] * 2, np.repeat(history, 2, axis=0)
+  asked = twice, np.minimum(twice, 1)
+  expected = np.asarray(distillation.score(student, *asked, context=context))[:, 7]
+  found = recommender.score(pairs, now=at.tolist())
+  np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
+  assert found[0] != found[1]
+  first, second = other.score(pairs, now=at.tolist())
+  assert first != second
   assert other.recommend([['i3']], 3) != recommender.recommend([['i3']], 3)
   assert sorted(workdir.rglob('*')) == before
 

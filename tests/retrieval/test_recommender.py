@@ -5,6 +5,7 @@ import pytest
 
 from rec_jax.models.student import Student
 from rec_jax.retrieval import served_model
+from rec_jax.retrieval.padding import Asked
 from rec_jax.types import InputError
 from tests.helpers import served
 
@@ -192,7 +193,8 @@ def test_reasons_are_what_events_add(both):
     # Without the last event: what is learnt is all but the linear path and the prior.
     learnt = []
     for events in (history, history[:2]):
-      users = served_model.user_vectors(recommender._model, *arrays(events))
+      asked = Asked(*arrays(events), np.zeros((1, served.LENGTH), np.int32), np.zeros((1, 0)))
+      users = served_model.user_vectors(recommender._model, asked)
       learnt.append(float(users[0, :8] @ vectors[row, :8]))
     np.testing.assert_allclose(found['i20'].learnt, learnt[0] - learnt[1], atol=1e-5)
     cosine = {

@@ -60,6 +60,11 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'num_seeds': 10**6}, 'num_seeds is 1000000; set --config.num_seeds to 1 or more and at most'),
     ({'data__text_length': 2}, 'data.text_length is 2'),
     ({'data__cut': 1.0}, 'to more than 0 and less than 1'),
+    ({'data__max_categories': 1}, 'data.max_categories is 1; .* 2 or more and at most 16384$'),
+    (
+      {'data__moment': 'hour,day'},
+      'data.moment is "hour,day"; .* some of hour, weekday, sep',
+    ),
     ({'data__source': 'table'}, 'data.source is "table"; .* movielens or tables'),
     ({'data__text_pooling': 'max'}, 'data.text_pooling is "max"; .* auto or mean or first or last'),
     ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import study
 from rec_jax.runs.study import Study, Values
-from rec_jax.runs.study_results import MEDIAN_RATIO, Expected
+from rec_jax.runs.study_results import MEDIAN_RATIO, Expected, Result
 from rec_jax.types import InputError
 
 
@@ -297,3 +298,31 @@ def test_an_override_leaves_the_settings_as_they_were():
   for name in ('part.gains', 'parts.gain', 'speed'):
     with pytest.raises(ValueError, match=name):
       study.override(settings, {name: 1})
+
+
+def test_a_metric_of_no_unit_is_a_row_of_none_and_further_results_follow(tmp_path, capsys):
+  def some(config, workdir):
+    found = measure(config, workdir)
+    empty = config.seed == 3 and config.part.gain == 0.5
+    by_item = Values([], [], []) if empty else Values([0.2, 0.4], ['a', 'b'], ['x', 'y'])
+    return found | {'empty': Values([], [], []), 'once': by_item}
+
+  def further(frame):
+    top = frame.filter(pl.col('metric') == 'reward')['value'].max()
+    never = Estimate(np.inf, 3.0, np.inf, 9)
+    return [
+      Result('plain', 'top', Estimate(top, np.nan, np.nan, 1)),
+      Result('plain', 'when', never),
+    ]
+
+  asked = declared(measure=some, further=further, baseline=None)
+  assert study.run('made_up', asked, tmp_path)
+  found = rows(tmp_path)
+  printed = {' '.join(line.split()) for line in capsys.readouterr().out.splitlines()}
+  assert any(line.startswith('empty plain \N{EN DASH} [unknown] 0') for line in printed)
+  # Under the other seed there was something.
+  assert found['better', 'once']['value'] == pytest.approx(0.3)
+  assert found['plain', 'top']['value'] == pytest.approx(10 * 59 + 5.5 + np.sin(59))
+  # What is no number is in no row.
+  assert not {('plain', 'empty'), ('plain', 'when')} & set(found)
+  assert any(line.startswith('when plain \N{INFINITY} [3.00, \N{INFINITY}] 9') for line in printed)

@@ -56,6 +56,24 @@ def test_a_query_knows_what_was_before_its_event(dataset, asked):
     assert set(np.flatnonzero(~unseen[row])) == {log.item[e] for e in before}
 
 
+@pytest.mark.parametrize('number', [0, 1, 3, L, L + 1])
+def test_of_a_history_the_last_events_are_read_and_the_candidates_stay(dataset, asked, number):
+  events, queries = asked
+  log, short = dataset.interactions, queries.last(number)
+  for row, event in enumerate(events):
+    window = earlier_events(dataset, event)[-L:]
+    window = window[len(window) - min(number, len(window)) :]
+    padding = [0] * (L - len(window))
+    assert short.history[row].tolist() == [log.item[e] + 1 for e in window] + padding
+    assert short.rewards[row].tolist() == [int(log.rating[e] >= 4) for e in window] + padding
+    times = [log.timestamp[e] - log.timestamp[window[0]] for e in window]
+    assert short.times[row].tolist() == times + padding
+  for table in ('history', 'rewards', 'times'):
+    assert getattr(short, table).dtype == getattr(queries, table).dtype
+  np.testing.assert_array_equal(short.unseen(N), queries.unseen(N))
+  np.testing.assert_array_equal(short.target, queries.target)
+
+
 def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   log = dataset.interactions
   assert not log.has_repeats and not asked[1].repeats
@@ -156,3 +174,31 @@ def test_fewer_items_than_the_cutoff(dataset):
   )
   assert judged['top'].shape == (10, 6)
   np.testing.assert_array_equal(judged['recall@50'], 1)
+
+
+def test_a_large_catalogue_is_ranked_for_fewer_queries_at_once(asked, monkeypatch):
+  _, queries = asked
+  table = np.random.default_rng(4).normal(size=(U, N)).astype(np.float32)
+  sizes = set()
+
+  def score(part):
+    sizes.add(len(part))
+    return table[part.user]
+
+  whole = full_ranking.rank_targets(score, queries, np.ones(N, bool))
+  monkeypatch.setattr(full_ranking, '_MOST_AT_ONCE', 70 * N)
+  parts = full_ranking.rank_targets(score, queries, np.ones(N, bool))
+  assert sizes == {full_ranking._CHUNK, 70}
+  for name, values in whole.items():
+    np.testing.assert_array_equal(parts[name], values, name)
+  monkeypatch.setattr(full_ranking, '_LARGE', N - 1)
+  few = full_ranking.rank_targets(score, queries.take(np.arange(5)), np.ones(N, bool))
+  assert sizes == {full_ranking._CHUNK, 70, 8}
+  np.testing.assert_array_equal(few['mrr'], whole['mrr'][:5])
+
+
+@pytest.mark.parametrize(
+  ('num_items', 'size'), [(1, 256), (1682, 256), (62_423, 256), (10**6, 33), (2**26, 1)]
+)
+def test_how_many_queries_are_scored_at_once_follows_from_the_catalogue(num_items, size):
+  assert full_ranking.at_once(num_items) == size

@@ -11,12 +11,11 @@ from rec_jax.models.baselines import ease
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.tasks import full_ranking, item_to_item, next_item
+from rec_jax.tasks import full_ranking, item_to_item, two_tower_model
 from rec_jax.tasks.full_ranking import Queries
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 NUM_ITEMS, NUM_NEW, RANK = 40, 4, 40
-score = nnx.jit(next_item.score)
 
 
 def _model():
@@ -64,7 +63,9 @@ def pairs():
 
 def _ndcg(model, asked):
   ranked = full_ranking.rank_targets(
-    lambda part: score(model, part.history, part.rewards), asked, np.ones(NUM_ITEMS, bool)
+    lambda part: two_tower_model.score(model, part.history, part.rewards),
+    asked,
+    np.ones(NUM_ITEMS, bool),
   )
   return ranked['ndcg@10'].mean()
 
@@ -86,21 +87,21 @@ def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   spectrum, asked = pairs.spectrum, pairs.asked
   model = _model()
   history, rewards = asked.history, asked.rewards
-  plain = np.asarray(score(model, history, rewards))
+  plain = np.asarray(two_tower_model.score(model, history, rewards))
   # The answers are what the model ranks first, and the path knows nothing of them.
   seen = ~asked.unseen(NUM_ITEMS)
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   first = np.argmax(np.where(known & ~seen, plain, -np.inf), axis=1)
   easy = dataclasses.replace(asked, target=first)
   assert item_to_item.add(model, spectrum, RANK, easy).settings['gain'] == 0
-  logits = np.asarray(score(model, history, rewards))
+  logits = np.asarray(two_tower_model.score(model, history, rewards))
   np.testing.assert_allclose(logits[:, known], plain[:, known], rtol=1e-5, atol=1e-6)
 
 
 def test_no_setting_of_ease_beside_the_model_is_better(pairs):
   user, item, asked = pairs.user, pairs.item, _hard(pairs.asked)
   model = _model()
-  learnt = np.asarray(score(model, asked.history, asked.rewards))
+  learnt = np.asarray(two_tower_model.score(model, asked.history, asked.rewards))
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   values = {}
   for lambda_ in item_to_item.LAMBDAS:

@@ -11,7 +11,14 @@ import pytest
 from flax import nnx
 
 from rec_jax.models import encoding
-from rec_jax.tasks import catalogue_text, distillation, item_to_item, next_item
+from rec_jax.tasks import (
+  catalogue_text,
+  distillation,
+  events,
+  item_to_item,
+  next_item,
+  two_tower_model,
+)
 from rec_jax.tasks.config import FINETUNE_VARIANTS, DistilConfig
 from rec_jax.training import loop
 from tests.helpers import small
@@ -32,10 +39,7 @@ def make_task(setting, variant='teacher'):
   return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0, spectrum)
 
 
-score = nnx.jit(next_item.score)
-encode_again = nnx.jit(catalogue_text.encode_again)
-# Of items, one program instead of one for each operation.
-vectors = nnx.jit(lambda items: items())
+score = nnx.jit(two_tower_model.score)
 
 
 def whole(encoder, setting):
@@ -51,7 +55,7 @@ def test_only_some_items_of_the_batch_are_encoded_again(setting):
   for items, in_batch in (([[1, 5, 0]], {0, 4}), ([list(range(1, 25))], set(range(24)))):
     count = setting.config.encoder_items
     chosen = catalogue_text.choose_items(jax.random.key(0), jnp.array(items), len(stale), count)
-    again = encode_again(encoder, setting.text, chosen, None)
+    again = catalogue_text.encode_again(encoder, setting.text, chosen, None)
     cache = np.asarray(stale.at[chosen].set(again))
     written = set(np.flatnonzero((cache != 7).any(1)).tolist())
     # 16 items: those of the batch first, then others at random.
@@ -67,13 +71,44 @@ def test_text_vectors_are_those_of_all_blocks_whatever_is_adapted(setting):
   assert (setting.text.depth, whole_text.depth) == (1, 2)
   encoder = nnx.view(small.encoder(), deterministic=True)
   for text in (setting.text, whole_text):
-    found = next_item.text_vectors(encoder, text)
+    found = catalogue_text.text_vectors(encoder, text)
     np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
   spectrum = item_to_item.spectrum(setting.dataset, setting.config, 0)
   with pytest.raises(ValueError, match='lora adapts blocks that the text has passed'):
     next_item.task(
       *('teacher', small.encoder(), whole_text, setting.dataset, setting.config, 4.0, 0, spectrum)
     )
+
+
+def test_activations_that_are_too_large_are_not_kept(setting, monkeypatch):
+  """Text vectors are the same, of all items and of those that a step encodes anew."""
+  monkeypatch.setattr(catalogue_text, '_MOST_BYTES', 0)
+  encoder, dataset = nnx.view(small.encoder(), deterministic=True), setting.dataset
+  tuned = next_item.catalogue_text(encoder, dataset, setting.config)
+  frozen = dataclasses.replace(setting.config, encoder_method='frozen')
+  at_rest = next_item.catalogue_text(encoder, dataset, frozen)
+  assert [text.kind for text in (setting.text, tuned, at_rest)] == [
+    'activations',
+    'tokens',
+    'vectors',
+  ]
+  assert tuned.rows.shape == dataset.input_ids.shape and at_rest.rows.ndim == 2
+  for text in (tuned, at_rest):
+    found = catalogue_text.text_vectors(encoder, text)
+    np.testing.assert_allclose(found, whole(encoder, setting), atol=1e-5)
+  chosen = jnp.array([3, 0, 7])
+  again = [
+    catalogue_text.encode_again(encoder, text, chosen, None) for text in (tuned, setting.text)
+  ]
+  np.testing.assert_allclose(*again, atol=1e-5)
+
+
+def test_item_vectors_that_are_known_beforehand_change_no_bit(setting):
+  model = nnx.view(make_task(setting).model, deterministic=True)
+  model.towers.items.place_unseen()
+  asked = events.validation_queries(setting.dataset, setting.config, 4.0, 0)
+  expected = score(model, asked.history, asked.rewards, times=asked.times)
+  np.testing.assert_array_equal(two_tower_model.answers(model)(asked), expected)
 
 
 @pytest.fixture(scope='module')
@@ -155,11 +190,11 @@ def test_a_variant_trains_and_reads_what_its_name_says(variant, setting):
   assert any(name.startswith('encoder') for name in names) == (variant != 'id_only')
   model = nnx.view(parts.merge(state.params, state.cache), deterministic=True)
   next_item.complete(model, setting.text)
-  before = np.asarray(vectors(model.towers.items))
+  before = np.asarray(model.towers.items())
   if variant != 'id_only':
     model.towers.items.text[...] = model.towers.items.text[...][::-1]
   known = ~setting.dataset.split.cold_items
-  moved = (np.asarray(vectors(model.towers.items)) != before).any(1)
+  moved = (np.asarray(model.towers.items()) != before).any(1)
   assert moved[known].all() == (variant != 'id_only')
 
 
@@ -167,12 +202,11 @@ def test_text_alone_places_cold_items_where_it_places_the_others(setting):
   """Without ids an item's vector depends on its text and on nothing else."""
   model = make_task(setting, 'text_only').model
   items = model.towers.items
-  from_text = nnx.jit(lambda items: items.from_text(items.text[...]))
-  np.testing.assert_allclose(vectors(items), from_text(items), rtol=1e-6)
+  np.testing.assert_allclose(items(), items.from_text(items.text[...]), rtol=1e-6)
   shuffled = np.random.default_rng(0).permutation(len(items.text[...]))
-  before = np.asarray(vectors(items))
+  before = np.asarray(items())
   items.text[...] = items.text[...][shuffled]
-  np.testing.assert_allclose(vectors(items), before[shuffled], rtol=1e-6)
+  np.testing.assert_allclose(items(), before[shuffled], rtol=1e-6)
 
 
 def test_what_new_items_start_with_is_in_the_logits_and_goes_on_to_the_student(setting):

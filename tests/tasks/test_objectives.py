@@ -40,6 +40,24 @@ def test_softmax_is_that_over_the_known_items():
   np.testing.assert_allclose(make('softmax', softmax_chunk=4).losses(VECTORS), found, rtol=1e-5)
 
 
+def test_a_softmax_over_many_items_is_summed_in_parts(monkeypatch):
+  expected = make('softmax').losses(VECTORS)
+  asked = []
+
+  def summed(*given):
+    asked.append(given[-1])
+    return full_softmax(*given)
+
+  monkeypatch.setattr(objectives.retrieval, 'full_softmax', summed)
+  # Four logits an event, of six items.
+  monkeypatch.setattr(objectives, '_MOST_LOGITS', 4 * P)
+  np.testing.assert_allclose(make('softmax').losses(VECTORS), expected, rtol=1e-5)
+  np.testing.assert_allclose(make('softmax', softmax_chunk=5).losses(VECTORS), expected, rtol=1e-5)
+  monkeypatch.setattr(objectives, '_MOST_LOGITS', N * P)
+  make('softmax').losses(VECTORS)
+  assert asked == [4, 5, 0]
+
+
 @pytest.mark.parametrize('law', ['uniform', 'in_batch'])
 @pytest.mark.parametrize('name', objectives.OBJECTIVES[1:])
 def test_a_loss_is_that_of_a_loop_over_what_was_drawn(name, law):

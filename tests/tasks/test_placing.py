@@ -11,7 +11,7 @@ from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.two_tower import RIDGE, TwoTower
 from rec_jax.tasks import item_folds, placing
 from rec_jax.tasks.full_ranking import Queries
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from tests.models import modules
 
 N, H, D, Q = 60, 12, 4, 200

@@ -15,6 +15,7 @@ from rec_jax.data.tokenizer import Tokens
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.models import encoding
 from rec_jax.tasks import (
+  catalogue_text,
   events,
   item_to_item,
   next_item,
@@ -156,18 +157,18 @@ def test_the_two_towers_are_trained_with_what_is_asked(setting):
   hidden = batch | {'history': np.zeros_like(batch['history'])}
   assert abs(loss(task.model, hidden, setting.text) - without) > 1e-3
   assert loss(task.model, batch, setting.text, 'fgm') > without + 1e-4
-  varied = setting.text.replace(shifts=jnp.ones((1, *setting.text.lower.shape[::2])))
+  varied = setting.text.replace(shifts=jnp.ones((1, *setting.text.rows.shape[::2])))
   assert abs(loss(task.model, batch, varied) - without) > 1e-4
 
 
 def test_variants_are_encoded_once_beside_the_texts(setting):
   other = Tokens(setting.dataset.input_ids[::-1], setting.dataset.attention_mask[::-1], 0)
-  text = next_item.with_variants(setting.text, setting.encoder, [other])
+  text = catalogue_text.with_variants(setting.text, setting.encoder, [other])
   vectors = encoding.text_vectors(
     setting.encoder, setting.dataset.input_ids, setting.dataset.attention_mask
   )
   np.testing.assert_allclose(text.shifts, [vectors[::-1] - vectors], atol=1e-5)
-  assert next_item.with_variants(setting.text, setting.encoder, []) is setting.text
+  assert catalogue_text.with_variants(setting.text, setting.encoder, []) is setting.text
 
 
 def test_the_blocks_of_the_encoder_learn_at_rates_that_fall_downwards():

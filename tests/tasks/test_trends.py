@@ -12,8 +12,8 @@ from rec_jax.models import trend
 from rec_jax.models.baselines import recent_popularity
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.two_tower import TwoTower
-from rec_jax.tasks import full_ranking, next_item, trends
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks import full_ranking, trends, two_tower_model
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 from rec_jax.types import Interactions
 from tests.helpers import small
 
@@ -63,7 +63,7 @@ def test_the_trend_of_the_best_setting_is_taken(data):
   asked = asked.take(np.flatnonzero(asked.target < NUM_ITEMS - 2))
   # As it is asked for, padded by the last query.
   learnt = np.asarray(
-    next_item.answer(model, asked.take(np.minimum(np.arange(256), len(asked) - 1)))
+    two_tower_model.answers(model)(asked.take(np.minimum(np.arange(256), len(asked) - 1)))
   )
   mask = data.split.train_mask
   events = data.interactions.item[mask], data.interactions.timestamp[mask]
@@ -79,9 +79,7 @@ def test_the_trend_of_the_best_setting_is_taken(data):
   assert best > table[next(iter(table))] + 0.1
   assert table[tuple(chosen.settings.values())] == pytest.approx(best, abs=1e-5)
   assert chosen.ndcg.mean() == pytest.approx(best, abs=1e-5)
-  assert _ndcg(lambda part: next_item.answer(model, part), asked, model) == pytest.approx(
-    best, abs=1e-5
-  )
+  assert _ndcg(two_tower_model.answers(model), asked, model) == pytest.approx(best, abs=1e-5)
   assert (np.asarray(model.towers.items.trend[...]).argsort()[-NUM_HOT:] < NUM_HOT).all()
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -117,17 +116,12 @@ def left_out(name: str, num_users: int, num_items: int, limit: float) -> str:
     name: of the baseline.
     num_users: U.
     num_items: N.
-    limit: bytes that a fit may take; see `host_memory`.
+    limit: bytes that a fit may take; such as half of `host.memory`.
   """
   needed = get(name).num_bytes(num_users, num_items)
   if needed <= limit:
     return ''
   return f'{name} of {num_items:,} items takes {needed:,} bytes, more than {limit:,.0f}: left out'
-
-
-def host_memory() -> int:
-  """Bytes of the machine."""
-  return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
 
 
 def _popularity(key: jax.Array, events: Events) -> popularity.Popularity:

@@ -30,6 +30,18 @@ def after_whole(
   history: jax.Array,
   rewards: jax.Array,
   times: jax.Array | None = None,
+  context: jax.Array | None = None,
 ) -> jax.Array:
-  """[B, D], the user vectors after the whole of each history; arguments as of `UserTower`."""
-  return last_user_vector(tower(item_vectors, history, rewards, times), history)
+  """[B, D], the user vectors after the whole of each history.
+
+  Args:
+    tower: of the model.
+    item_vectors: as of `UserTower`.
+    history: likewise.
+    rewards: likewise.
+    times: likewise.
+    context: [B, C], features of each user and of the moment of the request.
+  """
+  now = None if context is None else context[:, None]
+  users = tower(item_vectors, history, rewards, times, context=now)
+  return last_user_vector(users, history)

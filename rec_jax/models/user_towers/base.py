@@ -31,6 +31,17 @@ class UserTower(nnx.Module):
     self.temperature = config.temperature
     learns = not config.temperature
     self.log_temperature = nnx.Param(jnp.zeros(())) if learns else None
+    # From zeros: what nothing is learnt of, such as hours without an event, has no effect.
+    zeros, sizes = nnx.initializers.zeros_init(), (config.context_dim, config.dim)
+    reads_context = config.context_dim > 0
+    self.context = (
+      nnx.Linear(*sizes, use_bias=False, kernel_init=zeros, rngs=rngs) if reads_context else None
+    )
+
+  @property
+  def context_width(self) -> int:
+    """C, numbers of the features of a user and a moment."""
+    return self.context.in_features if self.context is not None else 0
 
   def __call__(
     self,
@@ -39,6 +50,7 @@ class UserTower(nnx.Module):
     rewards: jax.Array,
     times: jax.Array | None = None,
     rngs: nnx.Rngs | None = None,
+    context: jax.Array | None = None,
   ) -> jax.Array:
     """User vectors after every prefix of a history.
 
@@ -49,6 +61,8 @@ class UserTower(nnx.Module):
       rewards: [B, L] int32, 1 where the user liked the item, else 0.
       times: [B, L] int32 seconds from any common start; only towers that read times need them.
       rngs: stream `dropout`, needed only in training.
+      context: [B, L + 1, C], features of the user and of the moment in which the event behind each
+        prefix is asked for, or [B, 1, C]; a linear map of them is added to the vectors.
 
     Returns:
       [B, L + 1, D]: position 0 is the user of whom nothing is known, position t has seen t items.
@@ -66,7 +80,8 @@ class UserTower(nnx.Module):
     mask = jnp.pad(history > 0, ((0, 0), (1, 0)), constant_values=True)
     # The start is as old as the first event, the only time that everyone after it knows.
     first = times[:, :1] if times.shape[1] else jnp.zeros((len(times), 1), times.dtype)
-    return self._out(self._after_prefixes(x, mask, jnp.concatenate([first, times], axis=1), rngs))
+    users = self._out(self._after_prefixes(x, mask, jnp.concatenate([first, times], axis=1), rngs))
+    return users if self.context is None or context is None else users + self.context(context)
 
   @abc.abstractmethod
   def _after_prefixes(

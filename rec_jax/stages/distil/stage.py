@@ -11,7 +11,7 @@ import jax
 from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
-from rec_jax.tasks import distillation, full_ranking, saved_models
+from rec_jax.tasks import distillation, full_ranking
 from rec_jax.training import loop
 
 
@@ -31,12 +31,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         teacher, dataset, config.distil, config.finetune, config.data.positive_rating, seed
       )
       state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
-      saved_models.save(
-        directory / 'model',
-        parts.merge(*state.best),
-        int(state.best_step),
-        dataclasses.asdict(config),
-      )
+      student = parts.merge(*state.best)
+      artefacts.save_student(config, directory, student, int(state.best_step))
     rows += runs.validation_rows(
       *('distil', f'student seed {seed}', 'agreement', state),
       *(len(dataset.split.validation_event), full_ranking.excluded(dataset.interactions)),

@@ -1,5 +1,7 @@
 """How well models know items of which little is known: ranking by the number of training events."""
 
+import itertools
+
 import numpy as np
 
 from rec_jax.data import splits
@@ -16,6 +18,8 @@ GROUPS = {
   '6 to 20 events': (6, 20),
   'more events': (21, np.inf),
 }
+_AMONG = ('in all', 'alone')
+_METRICS = ('recall@10', 'ndcg@10')
 # Of more events after the cut a sample is ranked.
 _MOST_QUERIES = 2000
 
@@ -48,9 +52,18 @@ def per_query(config: Config, dataset: Dataset, model: ComparedModel) -> dict[st
     asked = full_ranking.queries(
       dataset, chosen, config.finetune.history_length, config.data.positive_rating
     )
-    for among, candidates in (('in all', np.ones(len(group), bool)), ('alone', group)):
+    for among, candidates in zip(_AMONG, (np.ones(len(group), bool), group), strict=True):
       ranked = [full_ranking.rank_targets(score, asked, candidates) for score in model.scores]
-      for metric in ('recall@10', 'ndcg@10'):
+      for metric in _METRICS:
         values = np.mean([each[metric] for each in ranked], axis=0)
-        found[f'{label} {among}, {metric}'] = Values(values, asked.user, asked.target)
+        found[_name(label, among, metric)] = Values(values, asked.user, asked.target)
   return found
+
+
+def metrics() -> tuple[str, ...]:
+  """All that `per_query` may give, in its order."""
+  return tuple(_name(*each) for each in itertools.product(GROUPS, _AMONG, _METRICS))
+
+
+def _name(label: str, among: str, metric: str) -> str:
+  return f'{label} {among}, {metric}'

@@ -6,6 +6,7 @@ a baseline has to tune, it tunes on the validation events.
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from rec_jax.data import splits
+from rec_jax import host
 from rec_jax.data.dataset import Dataset
 from rec_jax.models import encoding
-from rec_jax.models.baselines import ease, popularity, recent_popularity
+from rec_jax.models.baselines import ease, popularity, recent_popularity, registry
 from rec_jax.models.student import Student
 from rec_jax.runs import artefacts
 from rec_jax.runs.config import Config
@@ -25,11 +26,12 @@ from rec_jax.tasks import (
   distillation,
   events,
   full_ranking,
-  next_item,
   text_encoders,
   trends,
+  two_tower_model,
   zero_shot,
 )
+from rec_jax.tasks.baselines import training_events
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.item_to_item import DECAYS, LAMBDAS
 from rec_jax.training import tracking
@@ -37,6 +39,11 @@ from rec_jax.training import tracking
 POPULARITY, RECENT = 'popularity', 'recent popularity'
 EASE, ID_ONLY = 'EASE', 'id-only'
 ZERO_SHOT, TEACHER, STUDENT = 'text zero-shot', 'teacher', 'student'
+TEXT_ONLY = 'text-only'
+# Of the memory of the machine that a baseline may take.
+_SHARE = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,28 +64,29 @@ def baselines(
 ) -> dict[str, ComparedModel]:
   """Popularity, also of late, recency-weighted EASE, and published text that nothing has trained.
 
+  EASE is left out, with a warning, where its matrices of items by items would take more than half
+  of the memory of the machine.
+
   Args:
     config: of the run.
     dataset: of the stage `prepare`.
     directions: what `text_directions` says, where it is known.
   """
-  interactions = dataset.interactions
-  train = splits.training_events(interactions, dataset.split)
   # All of them count users, each once however often they come back.
-  user, item = np.unique([interactions.user[train], interactions.item[train]], axis=1)
-  num_items = dataset.items.num_items
-  counts = popularity.fit(item, np.ones(len(item)), interactions.num_users, num_items)
+  seen, num_items = training_events(dataset), dataset.items.num_items
+  counts = popularity.fit(seen.item, np.ones(len(seen.item)), seen.num_users, num_items)
   validation = events.validation_queries(
     dataset, config.finetune, config.data.positive_rating, config.seed
   )
 
   if directions is None:
     directions = text_directions(config, dataset)
+  too_large = registry.left_out('ease', seen.num_users, num_items, _SHARE * host.memory())
   with tracking.progress('baselines', len(LAMBDAS) + 2) as advance:
 
     def linear() -> Iterator[Trial]:
       for lambda_ in LAMBDAS:
-        weights = ease.fit(user, item, num_items, lambda_=lambda_)
+        weights = ease.fit(seen.user, seen.item, num_items, lambda_=lambda_)
         for decay in DECAYS:
           score = functools.partial(_item_to_item, weights, decay)
           yield {'lambda': lambda_, 'decay': decay}, score
@@ -98,12 +106,15 @@ def baselines(
     def tuned(trials: Iterable[Trial]) -> ComparedModel:
       return _tuned(trials, validation, num_items)
 
-    return {
+    models = {
       POPULARITY: ComparedModel([lambda asked: popularity.scores(counts, asked.history)]),
       RECENT: tuned(of_late()),
-      EASE: tuned(linear()),
-      ZERO_SHOT: tuned(text()),
     }
+    if too_large:
+      logger.warning('%s', too_large)
+    else:
+      models[EASE] = tuned(linear())
+    return models | {ZERO_SHOT: tuned(text())}
 
 
 def text_directions(config: Config, dataset: Dataset) -> jax.Array:
@@ -124,14 +135,20 @@ def two_towers(
   return of_two_towers(models, num_items)
 
 
-def of_two_towers(models: Iterable[next_item.TwoTowerModel], num_items: int) -> ComparedModel:
+def of_two_towers(models: Iterable[two_tower_model.TwoTowerModel], num_items: int) -> ComparedModel:
   """Models in evaluation mode, one a seed."""
 
-  def scores(model: next_item.TwoTowerModel, asked: Queries) -> jax.Array:
-    met = ~asked.unseen(num_items)
-    return _two_tower_scores(model, asked.history, asked.rewards, met, asked.times)
+  def scores(model: two_tower_model.TwoTowerModel) -> Score:
+    vectors = functools.cache(lambda: two_tower_model.item_vectors(model))
 
-  return ComparedModel([functools.partial(scores, model) for model in models])
+    def score(asked: Queries) -> jax.Array:
+      met = ~asked.unseen(num_items)
+      given = asked.history, asked.rewards, met, asked.times
+      return two_tower_model.compiled_score(model, *given, asked.context, vectors())
+
+    return score
+
+  return ComparedModel([scores(model) for model in models])
 
 
 def students(config: Config, workdir: str | os.PathLike[str], num_items: int) -> ComparedModel:
@@ -141,13 +158,14 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
   )
 
   def scores(model: Student, asked: Queries) -> jax.Array:
-    return _student_scores(model, asked.history, asked.rewards, ~asked.unseen(num_items))
+    met = ~asked.unseen(num_items)
+    return _student_scores(model, asked.history, asked.rewards, met, asked.context)
 
   return ComparedModel([functools.partial(scores, model) for model in models])
 
 
 # Compiled once for all seeds: the model is an argument.
-_two_tower_scores = nnx.jit(next_item.score)
+
 _student_scores = nnx.jit(distillation.score)
 _item_to_item_scores = jax.jit(ease.scores)
 _text_scores = jax.jit(zero_shot.scores)

@@ -17,7 +17,7 @@ from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate.compared_models import STUDENT, TEACHER
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 NUM_TEXTS = 64
 NUM_USERS = 32

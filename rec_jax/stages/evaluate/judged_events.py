@@ -1,5 +1,7 @@
 """Which events models are asked to predict, in words, for the protocol of a row."""
 
+import numpy as np
+
 from rec_jax.data import split_protocols, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.runs.config import Config
@@ -28,6 +30,27 @@ def described(config: Config, dataset: Dataset) -> str:
     f'which {splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
     f'{average(config)}, 95 % bootstrap over users'
   )
+
+
+def sampled(config: Config, dataset: Dataset, events: np.ndarray) -> tuple[np.ndarray, str]:
+  """Those of the events to predict that are judged, and how they were sampled, for the protocol.
+
+  Args:
+    config: with more than 0 in `num_test_users` only the events of so many users are judged, who
+      are drawn by its seed.
+    dataset: of the stage `prepare`.
+    events: of all users.
+
+  Returns:
+    The events, in their order, and what to add to `described`; nothing where all are judged.
+  """
+  user = dataset.interactions.user[events]
+  users, number = np.unique(user), config.num_test_users
+  if not number or len(users) <= number:
+    return events, ''
+  chosen = np.random.default_rng((config.seed, 12)).choice(users, number, replace=False)
+  said = f', for a random sample of {number:,} of the {len(users):,} users (seed {config.seed})'
+  return events[np.isin(user, chosen)], said
 
 
 def average(config: Config) -> str:

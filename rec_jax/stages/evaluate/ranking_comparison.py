@@ -65,7 +65,7 @@ def ranking_rows(
     directions: [N, D] of the items' text; without them no diversity is told.
   """
   num_items = dataset.items.num_items
-  asked = _queries(config, dataset, dataset.split.test_event)
+  asked, sampled = _queries(config, dataset, dataset.split.test_event)
   everything = np.ones(num_items, bool)
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
   lists = {name: values.pop('top') for name, values in ranked.items()}
@@ -73,7 +73,7 @@ def ranking_rows(
     name: {metric: asked.per_user(each) for metric, each in values.items()}
     for name, values in ranked.items()
   }
-  protocol = f'{NEXT_ITEM}: {judged_events.described(config, dataset)}'
+  protocol = f'{NEXT_ITEM}: {judged_events.described(config, dataset)}{sampled}'
   key = jax.random.key(config.seed)
   estimate = functools.partial(intervals.user_means, key)
   rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(np.unique(asked.user))), estimate)
@@ -92,7 +92,7 @@ def unseen_rows(
   events = np.flatnonzero(split.cold_items[dataset.interactions.item])
   if not len(events):
     return []
-  asked = _queries(config, dataset, events)
+  asked, sampled = _queries(config, dataset, events)
   num_cold = int(split.cold_items.sum())
   estimates = {
     '': functools.partial(two_way.user_macro, users=asked.user, items=asked.target),
@@ -108,7 +108,7 @@ def unseen_rows(
       f'before it, five of which have {most:.0%} of them, averaged within each user (by item: '
       f'within each item), ranked among {int(candidates.sum()):,} items, {excluded}, '
       f'history is all before the event, {judged_events.average(config)}, 95 % two-way bootstrap '
-      'over users and items'
+      f'over users and items{sampled}'
     )
     for suffix, unit in (('', asked.user), (two_way.BY_ITEM, asked.target)):
       rows += _estimate_rows(
@@ -126,7 +126,7 @@ def next_item_per_query(
   config: Config, dataset: Dataset, model: ComparedModel
 ) -> dict[str, Values]:
   """What `ranking_rows` averages, for studies: a value a user, mean over the seeds of the model."""
-  asked = _queries(config, dataset, dataset.split.test_event)
+  asked, _ = _queries(config, dataset, dataset.split.test_event)
   ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
   return {
     f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user)
@@ -140,7 +140,7 @@ def unseen_per_query(config: Config, dataset: Dataset, model: ComparedModel) -> 
   events = np.flatnonzero(split.cold_items[dataset.interactions.item])
   if not len(events):
     return {}
-  asked, found = _queries(config, dataset, events), {}
+  (asked, _), found = _queries(config, dataset, events), {}
   for label, candidates in _unseen_protocols(dataset):
     ranked = _rank(model, asked, candidates, (10,))
     for metric in ('recall@10', 'mrr'):
@@ -163,9 +163,11 @@ def spread_name(subject: str) -> str:
   return f'{subject}, spread over seeds'
 
 
-def _queries(config: Config, dataset: Dataset, events: np.ndarray) -> Queries:
+def _queries(config: Config, dataset: Dataset, events: np.ndarray) -> tuple[Queries, str]:
+  """The queries of the users that are judged, and how these were sampled."""
+  chosen, said = judged_events.sampled(config, dataset, events)
   length, threshold = config.finetune.history_length, config.data.positive_rating
-  return full_ranking.queries(dataset, events, length, threshold)
+  return full_ranking.queries(dataset, chosen, length, threshold), said
 
 
 def _unseen_protocols(dataset: Dataset) -> tuple[tuple[str, np.ndarray], ...]:

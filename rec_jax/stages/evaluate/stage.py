@@ -23,7 +23,13 @@ from rec_jax.stages.evaluate import (
   ranking_comparison,
   run_page,
 )
-from rec_jax.stages.evaluate.compared_models import ID_ONLY, STUDENT, TEACHER, ZERO_SHOT
+from rec_jax.stages.evaluate.compared_models import (
+  ID_ONLY,
+  STUDENT,
+  TEACHER,
+  TEXT_ONLY,
+  ZERO_SHOT,
+)
 from rec_jax.stages.pretrain import stage as pretrain
 from rec_jax.types import InputError
 
@@ -95,10 +101,11 @@ def _add_timings(stage_dir: pathlib.Path, seconds: dict[str, float]) -> None:
 
 
 def _finetune_rows(config: Config, workdir: pathlib.Path) -> list[dict[str, Any]]:
-  dataset = artefacts.load_dataset(workdir)
+  dataset, trained = artefacts.load_dataset(workdir), config.finetune.variants.split(',')
   models = {
     name: compared_models.two_towers(config, workdir, variant, dataset.items.num_items)
-    for name, variant in ((ID_ONLY, 'id_only'), (TEACHER, 'teacher'))
+    for name, variant in ((ID_ONLY, 'id_only'), (TEACHER, 'teacher'), (TEXT_ONLY, 'text_only'))
+    if variant in trained
   }
   return ranking_comparison.ranking_rows(config, dataset, models)
 

@@ -12,8 +12,16 @@ from rec_jax.models.linear_path import Spectrum
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import new_items, verdict
-from rec_jax.tasks import events, item_folds, item_to_item, next_item, trends, zero_shot
-from rec_jax.tasks.catalogue_text import CatalogueText
+from rec_jax.tasks import (
+  events,
+  item_folds,
+  item_to_item,
+  next_item,
+  trends,
+  two_tower_model,
+  zero_shot,
+)
+from rec_jax.tasks.catalogue_text import CatalogueText, text_vectors
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.item_folds import ItemFolds
 from rec_jax.training import loop
@@ -46,7 +54,7 @@ def shared(config: Config, dataset: Dataset, encoder: TextEncoder, text: Catalog
   """Computes it, which no seed of a model changes."""
   settings, seed = config.finetune, config.seed
   asked = events.validation_queries(dataset, settings, config.data.positive_rating, seed)
-  untrained = next_item.text_vectors(encoder, text)
+  untrained = text_vectors(encoder, text)
   return Shared(
     dataset,
     encoder,
@@ -67,7 +75,7 @@ class Fitted(NamedTuple):
     rows: what was chosen on validation events, and what it brought.
   """
 
-  model: next_item.TwoTowerModel
+  model: two_tower_model.TwoTowerModel
   state: TrainState
   rows: list[dict[str, Any]]
 

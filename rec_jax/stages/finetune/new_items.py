@@ -9,7 +9,7 @@ from rec_jax.evaluation import intervals, two_way
 from rec_jax.runs import workdir as runs
 from rec_jax.tasks import placing
 from rec_jax.tasks.item_folds import ItemFolds
-from rec_jax.tasks.next_item import TwoTowerModel
+from rec_jax.tasks.two_tower_model import TwoTowerModel
 
 AS_IF_NEW = ', items as if new'
 WARM, NEW = 'ndcg@10, known items', 'recall@10, items as if new in the whole catalogue'

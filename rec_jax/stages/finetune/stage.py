@@ -10,7 +10,7 @@ from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import fit
-from rec_jax.tasks import full_ranking, next_item, text_encoders
+from rec_jax.tasks import catalogue_text, full_ranking, next_item, text_encoders
 
 
 def run(config: Config, workdir: str | os.PathLike[str]) -> None:
@@ -28,7 +28,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       config.data, dataset.items.text.tolist(), settings.text_variants, config.seed
     )
     text = next_item.catalogue_text(encoder, dataset, settings)
-    text = next_item.with_variants(text, encoder, variants)
+    text = catalogue_text.with_variants(text, encoder, variants)
   common = fit.shared(config, dataset, encoder, text)
   for seed in artefacts.seeds(config):
     for variant in settings.variants.split(','):

@@ -1,7 +1,8 @@
 """Stage `prepare`: raw files to indexed events, item text as tokens, and the split.
 
 Reads the sources alone. Writes `dataset/` (ArrayRecord), `items.npz` and `corpus.npz` (token ids
-and masks) and `dataset.json` (counts, notes, protocol, fingerprint).
+and masks), a `.parquet` for each kind of features, and `dataset.json` (counts, notes, protocol,
+fingerprint).
 """
 
 import datetime
@@ -13,8 +14,17 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data import builder, corpus, dataset, sources, splits
+from rec_jax.data import (
+  builder,
+  corpus,
+  dataset,
+  feature_encoding,
+  features,
+  sources,
+  splits,
+)
 from rec_jax.data.config import DataConfig
+from rec_jax.data.features import Features
 from rec_jax.data.formats.registry import FORMATS
 from rec_jax.data.splits import Split
 from rec_jax.data.tables import Tables, read_tables, take_first
@@ -54,6 +64,9 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   interactions, items = builder.read(stage_dir / dataset.EVENTS)
   split = splits.split(interactions, items.num_items, config.cut, config.min_events, config.split)
   _check_ratings(interactions, split, config.positive_rating)
+  told = features.read(config, tables.interactions, interactions.user_ids, items.ids)
+  _check_features(config, told, interactions, items, split)
+  features.write(told, stage_dir)
   cut_time = datetime.datetime.fromtimestamp(
     int(interactions.timestamp[split.num_before]), datetime.UTC
   )
@@ -80,11 +93,19 @@ def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
     'split': config.split,
     'younger_share': splits.younger_share(split),
     'counts': counts,
-    'fingerprint': builder.fingerprint(interactions, items),
+    'moment': told.moment,
+    'fingerprint': builder.fingerprint(interactions, items, told),
     'sha256': dataset.checksums(stage_dir),
   }
   files.write_json(stage_dir / dataset.SUMMARY, summary)
   return summary
+
+
+# Fields of the config that name what tables alone have.
+_COLUMNS = (
+  *('item_categories', 'item_numbers', 'users', 'user_categories', 'user_numbers'),
+  'event_numbers',
+)
 
 
 def _tables(config: DataConfig) -> Tables:
@@ -102,11 +123,31 @@ def _require_fitting_files(config: DataConfig) -> None:
       f'data.folder is given, which data.source={config.source} does not read; set '
       f'--config.data.source to {" or ".join(FORMATS)}'
     )
+  told = [name for name in _COLUMNS if getattr(config, name)]
+  if told and config.source != 'tables':
+    raise InputError(
+      f'data.{told[0]} is given, which data.source={config.source} does not read; leave '
+      f'--config.data.{told[0]} out, or give your own tables by --config=configs/tables.py'
+    )
   if config.items and published:
     raise InputError(
       f'data.items is given, but data.source={config.source} finds its items in data.folder; leave '
       '--config.data.items out'
     )
+
+
+def _check_features(
+  config: DataConfig,
+  told: Features,
+  interactions: Interactions,
+  items: ItemTable,
+  split: Split,
+) -> None:
+  """Columns of which nothing can be learnt would else be passed over without a word."""
+  trained = splits.training_events(interactions, split)
+  encoders = feature_encoding.encode(told, interactions, items.num_items, trained).encoders
+  for kind in ('item', 'user', 'event'):
+    feature_encoding.check(getattr(encoders, f'{kind}s'), kind, config.max_categories)
 
 
 def _check_ratings(interactions: Interactions, split: Split, threshold: float) -> None:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from rec_jax import host
 from rec_jax.models.baselines import registry
 from rec_jax.models.baselines.events import Events
 from rec_jax.types import InputError
@@ -140,7 +141,7 @@ def test_what_does_not_fit_into_memory_is_left_out_in_one_line():
   line = registry.left_out('ease', 10, 1_000, 23e6)
   assert line == 'ease of 1,000 items takes 24,000,000 bytes, more than 23,000,000: left out'
   assert registry.left_out('ials', 10**6, 10**6, 1.0) == ''
-  assert registry.host_memory() > 2**20
+  assert host.memory() > 2**20
 
 
 def test_a_wrong_name_is_told_the_right_ones():

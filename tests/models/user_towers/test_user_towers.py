@@ -225,6 +225,22 @@ def test_an_event_that_is_hidden_moves_no_state():
   np.testing.assert_array_equal(found[0, 2], found[0, 1])
 
 
+def test_a_linear_map_of_user_and_moment_is_added_behind_every_prefix():
+  model = nnx.view(build('mean', context_dim=3, temperature=2.0), deterministic=True)
+  rng = np.random.default_rng(4)
+  kernel, context = rng.normal(size=(3, D)), rng.normal(size=(B, L + 1, 3))
+  without = model(ITEMS, *GIVEN)
+  # Before anything is learnt it says nothing.
+  np.testing.assert_array_equal(model(ITEMS, *GIVEN, context=context), without)
+  model.context.kernel[...] = jnp.asarray(kernel, jnp.float32)
+  found = model(ITEMS, *GIVEN, context=jnp.asarray(context, jnp.float32))
+  np.testing.assert_allclose(found, without + context @ kernel, rtol=1e-5, atol=1e-5)
+  whole = user_towers.after_whole(model, ITEMS, *GIVEN, jnp.asarray(context[:, 0], jnp.float32))
+  lengths = (HISTORY > 0).sum(1)
+  expected = without[np.arange(B), lengths] + context[:, 0] @ kernel
+  np.testing.assert_allclose(whole, expected, rtol=1e-5, atol=1e-5)
+
+
 @every
 def test_the_user_of_whom_nothing_is_known_has_gradients_of_usual_size(name):
   """A layer norm of a vector at zero has a slope of a thousand."""

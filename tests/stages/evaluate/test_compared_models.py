@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rec_jax import host
 from rec_jax.models import encoding
 from rec_jax.models.baselines import ease
 from rec_jax.runs.config import Config
@@ -41,6 +42,13 @@ def test_ease_is_the_best_of_the_grid_on_the_validation_events(vectors):
   assert len({round(value, 6) for value in values.values()}) > 1
   chosen = compared_models.baselines(config, data)[compared_models.EASE].tuned
   assert (chosen['lambda'], chosen['decay']) == best
+
+
+def test_ease_is_left_out_where_its_matrices_are_larger_than_memory(vectors, monkeypatch, caplog):
+  monkeypatch.setattr(host, 'memory', lambda: 40 * NUM_ITEMS**2)
+  found = compared_models.baselines(Config(), dataset())
+  assert list(found) == ['popularity', 'recent popularity', 'text zero-shot']
+  assert f'ease of {NUM_ITEMS} items takes {24 * NUM_ITEMS**2:,} bytes' in caplog.text
 
 
 def test_what_comes_later_changes_no_baseline(vectors):

@@ -9,7 +9,7 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.evaluation.intervals import RESAMPLES, Estimate
 from rec_jax.runs.config import Config
-from rec_jax.stages.evaluate import known_and_new, ranking_comparison
+from rec_jax.stages.evaluate import judged_events, known_and_new, ranking_comparison
 from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.types import Interactions, ItemTable
 
@@ -312,3 +312,28 @@ def test_ratio_of_weighted_means():
 )
 def test_no_ratio_to_a_mean_near_zero(value, low, high, clear):
   assert ranking_comparison._is_clearly_positive(Estimate(value, low, high, 20)) == clear
+
+
+def test_a_sample_of_users_is_judged_and_named():
+  data, models = dataset(), {'teacher': contender(NUM_ITEMS, 1)}
+  test = data.split.test_event
+  every = 1 / ranks(data, test, 1, np.ones(NUM_ITEMS, bool))
+  label = ranking_comparison.NEXT_ITEM
+  found = {}
+  for number in (0, 7, NUM_USERS):
+    rows = ranking_comparison.ranking_rows(Config(num_test_users=number), data, models)
+    found[number] = values(rows, label)['teacher', 'mrr']
+  assert found[0] == found[NUM_USERS] and 'sample' not in found[0]['protocol']
+  assert found[0]['value'] == pytest.approx(every.mean())
+  assert found[7]['n'] == 7
+  said = f'for a random sample of 7 of the {NUM_USERS} users (seed 0)'
+  assert found[7]['protocol'].endswith(said)
+  chosen, _ = judged_events.sampled(Config(num_test_users=7), data, test)
+  assert len(chosen) == 7 and set(chosen) < set(test)
+  assert found[7]['value'] == pytest.approx(every[np.isin(test, chosen)].mean())
+  other, _ = judged_events.sampled(Config(num_test_users=7, seed=1), data, test)
+  assert set(other) != set(chosen)
+  unseen = ranking_comparison.unseen_rows(Config(num_test_users=7), data, models)
+  # Whichever are fewer, users or items.
+  assert max(row['n'] for row in unseen) <= 7
+  assert all('sample of 7 of the' in row['protocol'] for row in unseen)

@@ -21,44 +21,31 @@ from rec_jax.stages.prepare import stage as prepare
 from rec_jax.types import InputError
 
 
-def _config(directory: pathlib.Path) -> Config:
+@pytest.fixture
+def config(tmp_path) -> Config:
   rng = np.random.default_rng(0)
   pairs = rng.permutation(8 * 20)[:100]
   events = {'user_id': pairs // 20, 'item_id': pairs % 20, 'timestamp': rng.permutation(100)}
-  pl.DataFrame(events).write_csv(directory / 'events.csv')
+  pl.DataFrame(events).write_csv(tmp_path / 'events.csv')
   items = {'item_id': range(20), 'title': [f'Item number {i}' for i in range(20)]}
-  pl.DataFrame(items).write_parquet(directory / 'items.parquet')
+  pl.DataFrame(items).write_parquet(tmp_path / 'items.parquet')
   data = DataConfig(
     source='tables',
-    interactions=str(directory / 'events.csv'),
-    items=str(directory / 'items.parquet'),
+    interactions=str(tmp_path / 'events.csv'),
+    items=str(tmp_path / 'items.parquet'),
     text_length=8,
     cut=0.3,
   )
   return Config(data=data, distil=DistilConfig(token_dim=8))
 
 
-@pytest.fixture
-def config(tmp_path) -> Config:
-  return _config(tmp_path)
-
-
-@pytest.fixture(scope='module')
-def prepared(tmp_path_factory) -> tuple[Config, pathlib.Path]:
-  """A finished run, which nobody changes."""
-  directory = tmp_path_factory.mktemp('prepared')
-  config = _config(directory)
-  prepare.run(config, directory / 'run')
-  return config, directory / 'run'
-
-
 def _changed(config: Config, **fields) -> Config:
   return dataclasses.replace(config, data=dataclasses.replace(config.data, **fields))
 
 
-def test_later_stages_read_what_was_given(prepared):
-  config, workdir = prepared
-  dataset = artefacts.load_dataset(workdir)
+def test_later_stages_read_what_was_given(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
   events = pl.read_csv(config.data.interactions).sort('timestamp')
   users = dataset.interactions.user_ids[dataset.interactions.user]
   assert users.tolist() == events['user_id'].cast(pl.String).to_list()
@@ -75,10 +62,33 @@ def test_later_stages_read_what_was_given(prepared):
   np.testing.assert_array_equal(dataset.corpus_mask, expected[1][warm])
 
 
-def test_metrics_hold_the_counts_of_the_split(prepared):
-  _, workdir = prepared
-  split = artefacts.load_dataset(workdir).split
-  rows = json.loads((workdir / 'metrics.json').read_text())
+def test_features_are_kept_as_they_were_given(config, tmp_path):
+  items = pl.read_parquet(config.data.items)
+  kinds = ['red', 'blue', ''] * 6 + ['red'] * 2
+  items.with_columns(kind=pl.Series(kinds), one=pl.lit('a')).write_parquet(config.data.items)
+  named = _changed(config, item_categories='kind', moment='weekday')
+  prepare.run(named, tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  row = dataset.items.ids.astype(int)
+  assert dataset.features.items['kind'].to_list() == [[kinds[i]] * bool(kinds[i]) for i in row]
+  # Two kinds, what is unknown, and seven days.
+  assert dataset.encoded.encoders.widths == (3, 7)
+  prepare.run(config, tmp_path / 'plain')
+  plain = artefacts.load_dataset(tmp_path / 'plain')
+  assert plain.fingerprint != dataset.fingerprint and not plain.features.frames
+  for changes, message in (
+    ({'item_categories': 'one'}, 'column "one" of items is "a" alone'),
+    ({'source': 'movielens', 'item_categories': 'kind', 'items': ''}, 'data.source=movielens does'),
+  ):
+    with pytest.raises(InputError, match=message):
+      prepare.run(_changed(config, **changes), tmp_path / 'refused')
+    assert not (tmp_path / 'refused').exists()
+
+
+def test_metrics_hold_the_counts_of_the_split(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  split = artefacts.load_dataset(tmp_path / 'run').split
+  rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
   values = {row['metric']: row['value'] for row in rows}
   assert values['events'] == 100
   assert values['ranked_users'] == len(split.test_event)
@@ -170,14 +180,14 @@ def test_an_encoder_that_changes_in_the_middle_of_a_run_is_noticed(config, tmp_p
     artefacts.check_text_model(config, tmp_path / 'run')
 
 
-def test_a_finished_stage_is_not_run_again(prepared):
-  config, workdir = prepared
-  first = {path: path.stat().st_mtime_ns for path in (workdir / 'prepare').rglob('*')}
-  prepare.run(config, workdir)
+def test_a_finished_stage_is_not_run_again(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
+  first = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run' / 'prepare').rglob('*')}
+  prepare.run(config, tmp_path / 'run')
   assert first == {path: path.stat().st_mtime_ns for path in first}
 
 
-def test_a_run_that_was_killed_starts_the_stage_anew(config, prepared, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypatch):
   def killed(*args):
     raise KeyboardInterrupt
 
@@ -188,9 +198,9 @@ def test_a_run_that_was_killed_starts_the_stage_anew(config, prepared, tmp_path,
   with pytest.raises(InputError, match='no finished stage prepare'):
     artefacts.load_dataset(tmp_path / 'run')
   prepare.run(config, tmp_path / 'run')
-  _, undisturbed = prepared
+  prepare.run(config, tmp_path / 'undisturbed')
   fingerprints = [
-    artefacts.load_dataset(workdir).fingerprint for workdir in (tmp_path / 'run', undisturbed)
+    artefacts.load_dataset(tmp_path / name).fingerprint for name in ('run', 'undisturbed')
   ]
   assert fingerprints[0] == fingerprints[1]
 
@@ -212,17 +222,17 @@ def test_bad_input_leaves_the_workdir_as_it_was(config, tmp_path, fields, messag
   assert not (tmp_path / 'run').exists()
 
 
-def test_another_config_in_the_same_workdir(prepared):
-  config, workdir = prepared
+def test_another_config_in_the_same_workdir(config, tmp_path):
+  prepare.run(config, tmp_path / 'run')
   with pytest.raises(InputError, match=r'config.data.cut=0.3, not 0.5'):
-    prepare.run(_changed(config, cut=0.5), workdir)
-  artefacts.load_dataset(workdir)
+    prepare.run(_changed(config, cut=0.5), tmp_path / 'run')
+  artefacts.load_dataset(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('pattern', ['dataset.json', 'items.npz', '*users.array_record*'])
 @pytest.mark.parametrize('kept', [0.0, 0.5])
-def test_a_damaged_file_is_named(prepared, tmp_path, pattern, kept):
-  shutil.copytree(prepared[1], tmp_path / 'run')
+def test_a_damaged_file_is_named(config, tmp_path, pattern, kept):
+  prepare.run(config, tmp_path / 'run')
   path = next((tmp_path / 'run' / 'prepare').rglob(pattern))
   content = path.read_bytes()
   path.write_bytes(content[: int(kept * len(content))])
@@ -230,25 +240,16 @@ def test_a_damaged_file_is_named(prepared, tmp_path, pattern, kept):
     artefacts.load_dataset(tmp_path / 'run')
 
 
-def test_data_of_another_run_are_noticed(prepared, tmp_path):
-  config, workdir = prepared
-  shutil.copytree(workdir, tmp_path / 'run')
-  prepare.run(_changed(config, cut=0.5), tmp_path / 'other')
+def test_data_of_another_run_are_noticed(config, tmp_path):
+  for name, cut in (('run', 0.3), ('other', 0.5)):
+    prepare.run(_changed(config, cut=cut), tmp_path / name)
   corpus = (tmp_path / 'other' / 'prepare' / 'corpus.npz').read_bytes()
   (tmp_path / 'run' / 'prepare' / 'corpus.npz').write_bytes(corpus)
   with pytest.raises(InputError, match=r'corpus.npz is damaged'):
     artefacts.load_dataset(tmp_path / 'run')
 
 
-def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path, monkeypatch):
-  asked = []
-
-  def film_corpus(*arguments):
-    """In place of 7,150 texts, which `tests/data/test_sources.py` reads."""
-    asked.append(arguments)
-    return ['A film']
-
-  monkeypatch.setattr(sources, 'film_corpus', film_corpus)
+def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
   prepare.run(Config(), tmp_path / 'run')
   dataset = artefacts.load_dataset(tmp_path / 'run')
   assert dataset.name == 'MovieLens-100k'
@@ -256,8 +257,8 @@ def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path, monkeypatch):
   assert len(dataset.split.test_event) == 672
   cold = dataset.items.ids[dataset.split.cold_items].tolist()
   assert len(cold) == 109
-  assert asked == [(1997, cold)]
-  assert len(dataset.corpus_ids) == 1
+  expected = sources.film_corpus(1997, cold)
+  assert len(dataset.corpus_ids) == len(expected) < len(sources.film_corpus(1997))
 
 
 def _rated(config: Config, early: float, late: float, **fields) -> Config:

@@ -1,0 +1,129 @@
+"""What callers say of users and moments, read into what models take."""
+
+import dataclasses
+import datetime
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rec_jax.data.feature_encoding import Encoders
+from rec_jax.retrieval.padding import Histories
+from rec_jax.types import InputError, Interactions
+
+# Seconds since 1970, or a date; one without a zone is in UTC.
+Time = float | datetime.datetime
+# An id, or an id and whether the user liked the item, and when.
+Event = str | tuple[str, bool] | tuple[str, bool, Time]
+# What is known of a user and a moment, by the columns of the features.
+About = Mapping[str, Any]
+Find = Callable[[Sequence[str]], tuple[list[int], list[str]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+  """What a model reads of a request beside the items.
+
+  Attributes:
+    spacing: seconds from event to event of a history that has no times.
+    encoders: of features.
+  """
+
+  spacing: int = 0
+  encoders: Encoders = dataclasses.field(default_factory=Encoders)
+
+  def read(
+    self,
+    histories: Sequence[Sequence[Event]],
+    find: Find,
+    about: Sequence[About] | None = None,
+    now: Time | Sequence[Time] | None = None,
+  ) -> Histories:
+    """Ids to rows, times to seconds, and features to vectors.
+
+    Args:
+      histories: of n users.
+      find: ids to rows, and those that there are not.
+      about: [n], what is known of each; what is not given is unknown.
+      now: when all or each of them ask; without, at no moment in particular.
+
+    Raises:
+      InputError: what `find` raises, a history is a text and no list of ids, some of its events
+        have times and others none, times fall, or what is given is of no column or no number.
+    """
+    rows, liked, times, skipped = [], [], [], list[list[str]]()
+    for history in histories:
+      if isinstance(history, str):
+        raise InputError(f'a history is a list of ids, not a text: give [{history[:20]!r}] for one')
+      events = [each if isinstance(each, tuple) else (str(each), True) for each in history]
+      found, missing = find([each[0] for each in events])
+      gone, when = set(missing), self._times(events)
+      kept = [place for place, each in enumerate(events) if each[0] not in gone]
+      rows.append(np.array(found, np.int32))
+      liked.append(np.array([events[place][1] for place in kept], np.int32))
+      times.append(when[kept])
+      skipped.append(missing)
+    return Histories(rows, liked, times, self._context(len(rows), about, now), skipped)
+
+  def _times(self, events: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    """[n] int64 of the events of a history."""
+    given = [each[2] for each in events if len(each) > 2]
+    if not given:
+      return self.spacing * np.arange(len(events))
+    if len(given) < len(events):
+      raise InputError(
+        f'{len(given)} of {len(events)} events of a history have times: give all of them or none'
+      )
+    found = [seconds(each) for each in given]
+    for place, (one, other) in enumerate(itertools.pairwise(found), 1):
+      if other < one:
+        raise InputError(
+          f'event {place + 1} of a history, "{events[place][0]}", is earlier than the one before '
+          'it: give events in order of time'
+        )
+    return np.array(found, np.int64)
+
+  def _context(
+    self, number: int, about: Sequence[About] | None, now: Time | Sequence[Time] | None
+  ) -> np.ndarray:
+    """[n, C] float32."""
+    about = [{}] * number if about is None else about
+    when = now if isinstance(now, Sequence) else [now] * number
+    for what, given in (('about', about), ('now', when)):
+      if len(given) != number:
+        raise InputError(f'{number} histories and {len(given)} of {what}: give one for each')
+    encodings = self.encoders.users, self.encoders.events
+    known = [column.name for encoding in encodings for column in encoding.columns]
+    for name in (name for one in about for name in one if name not in known):
+      raise InputError(
+        f'no feature "{name}" of users or moments: there is {", ".join(known) or "none"}'
+      )
+    moments = None if now is None else np.array([seconds(each) for each in when], np.int64)
+    return self.encoders.context(about, moments)
+
+
+def seconds(time: Any) -> int:
+  """Whole seconds since 1970.
+
+  >>> seconds(datetime.datetime(1970, 1, 2)), seconds(7.9)
+  (86400, 7)
+
+  Raises:
+    InputError: it is no time.
+  """
+  if isinstance(time, datetime.datetime):
+    zone = time.tzinfo or datetime.UTC
+    return int(time.replace(tzinfo=zone).timestamp())
+  try:
+    return int(time)
+  except (TypeError, ValueError, OverflowError):
+    raise InputError(f'"{time}" is no time: give seconds since 1970 or a datetime') from None
+
+
+def usual_spacing(events: Interactions, trained: np.ndarray) -> int:
+  """The median seconds from event to event of a user, of the events `trained` [E] bool."""
+  order = np.argsort(events.user[trained], kind='stable')
+  user, time = events.user[trained][order], events.timestamp[trained][order]
+  gaps = np.diff(time)[user[1:] == user[:-1]]
+  return int(np.median(gaps)) if len(gaps) else 0
