@@ -24,8 +24,9 @@ os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 os.environ['JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES'] = 'none'
 
 # Of the memory maps that Linux allows a process, 65,530 unless it is told otherwise, each compiled
-# program holds a handful as long as it is remembered; where they are used up it crashes.
-_MAPS, _MOST_MAPS = Path('/proc/self/maps'), 30_000
+# program holds a handful as long as it is remembered; where they are used up it crashes. What is
+# left is enough for two thousand programs of a file. To forget takes ten seconds, and more later.
+_MAPS, _MOST_MAPS = Path('/proc/self/maps'), 50_000
 
 # A script with a requirement of its own, which doctests would import.
 collect_ignore = ['mutants.py']

@@ -309,14 +309,19 @@ with open(out, 'w') as file:
 """
 
 
-def test_killed_again_and_again_a_run_ends_as_if_never_interrupted(tmp_path):
+@pytest.mark.parametrize(
+  'num_kills', [pytest.param(1, id='once'), pytest.param(4, marks=pytest.mark.soak, id='often')]
+)
+def test_killed_at_any_moment_a_run_ends_as_if_never_interrupted(tmp_path, monkeypatch, num_kills):
   def train(directory, out):
     command = [sys.executable, '-c', _TRAINING, tmp_path / directory, tmp_path / out]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-  train('whole', 'whole.json').communicate()
+  # In this process, which has imported what it needs.
+  monkeypatch.setattr(sys, 'argv', ['-c', str(tmp_path / 'whole'), str(tmp_path / 'whole.json')])
+  exec(compile(_TRAINING, '<string>', 'exec'), {})
   chance, starts = random.Random(0), []
-  for _ in range(2):
+  for _ in range(num_kills):
     process = train('killed', 'killed.json')
     starts.append(int(process.stdout.readline()))
     for _ in range(chance.randint(1, 8)):

@@ -185,7 +185,14 @@ def p_values(truths, draws):
   return [stats.chisquare(np.bincount(of, minlength=NUM_DRAWS + 1)).pvalue for of in ranks.T]
 
 
-@pytest.mark.parametrize('name', WORLDS)
+# Draws of the first are held against their law in `test_beliefs.py`, and are slow to compile.
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=pytest.mark.soak) if name == 'beta_bernoulli' else name
+    for name in WORLDS
+  ],
+)
 def test_ranks_are_uniform_and_not_if_the_variance_is_wrong_by_one_and_a_half(name):
   run = problems.compiled(jax.vmap(functools.partial(simulate, *WORLDS[name])))
   keys = jax.random.split(jax.random.key(0), NUM_SIMULATIONS)

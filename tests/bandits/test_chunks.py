@@ -58,11 +58,11 @@ def test_propensities_of_thompson_in_parts(most, monkeypatch):
     monkeypatch.setattr(file, 'MOST_NUMBERS', most)
   key = jax.random.key(0)
   best = norm.cdf(0.2 / 0.5)
-  exact = thompson().probabilities(key, 0, Outlook(mean, deviation**2, sample, cdf), mask)
+  known = Outlook(mean, deviation**2, sample, cdf)
+  exact = jax.jit(lambda key: thompson().probabilities(key, 0, known, mask))(key)
   np.testing.assert_allclose(exact, [best, 1 - best, 0], atol=2e-4)
-  estimate = thompson(num_samples=3_001).probabilities(
-    key, 0, Outlook(mean, deviation**2, sample, None), mask
-  )
+  drawn, explorer = known._replace(cdf=None), thompson(num_samples=3_001)
+  estimate = jax.jit(lambda key: explorer.probabilities(key, 0, drawn, mask))(key)
   np.testing.assert_allclose(estimate, [best, 1 - best, 0], atol=0.03)
   assert float(estimate.sum()) == pytest.approx(1, abs=1e-5)
 

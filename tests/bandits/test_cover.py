@@ -1,6 +1,7 @@
 """Online cover against a loop of algorithm 5 in float64, its costs, and its votes by hand."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +149,13 @@ def informed(policy, state, chosen, reward):
   return problems.outcome(CONTEXT, decision, reward), chance[0]
 
 
+@functools.cache
+def alone(estimator):
+  """A cover of one policy."""
+  policy = bandits.make('lin_cover', num_policies=1, estimator=estimator, epsilon_scale=0.6)
+  return problems.jitted(policy)
+
+
 @pytest.mark.parametrize(('estimator', 'weighs'), [('dr', 1.0), ('dr', 1.5), ('ips', 1.0)])
 def test_estimates_are_right_on_average_over_the_choice(estimator, weighs):
   """X^T of the estimated rewards, averaged by the chances, is that of the rewards themselves.
@@ -155,17 +163,16 @@ def test_estimates_are_right_on_average_over_the_choice(estimator, weighs):
   A policy of weights w that learns targets g moves by (lambda I + X^T X)^-1 X^T (g - X w). Chances
   that are wrong by a factor are noticed.
   """
-  policy = bandits.make('lin_cover', num_policies=1, estimator=estimator, epsilon_scale=0.6)
-  update = problems.compiled(policy.update)
+  policy = alone(estimator)
   state = policy.init(KEY, PAIR)
   for chosen, reward in ((0, 0.9), (1, 0.3), (1, -0.4)):
-    state = update(KEY, state, informed(policy, state, chosen, reward)[0])
+    state = policy.update(KEY, state, informed(policy, state, chosen, reward)[0])
   rewards, mean = np.array([0.5, -0.2]), 0.0
   for chosen in range(2):
     rows, chance = informed(policy, state, chosen, rewards[chosen])
     assert 0.05 < chance < 0.95
     info = dataclasses.replace(rows.info, propensity=rows.info.propensity * weighs)
-    after = update(KEY, state, dataclasses.replace(rows, info=info))
+    after = policy.update(KEY, state, dataclasses.replace(rows, info=info))
     # 4 rows with X = I and a ridge of 1.
     mean += float(chance) * (5 * (after.belief.weights[0] - state.belief.weights[0]))
   found = mean + np.asarray(state.belief.weights[0])

@@ -9,7 +9,7 @@ from tests.bandits import problems
 
 
 def test_weights_and_mixture_follow_the_paper():
-  policy = exp3(learning_rate=0.1, mixing=0.2)
+  policy = problems.jitted(exp3(learning_rate=0.1, mixing=0.2))
   state = policy.init(jax.random.key(0), problems.SPEC)
   total = np.zeros(problems.SPEC.num_arms)
   context = problems.context(0)

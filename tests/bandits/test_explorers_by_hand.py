@@ -197,10 +197,11 @@ def test_thompson_of_two_normal_candidates_is_a_normal_probability(scale, best):
   # N(0.5, 0.3^2) is above N(0.3, 0.4^2) with probability Phi(0.2 / (scale * 0.5)).
   mean, deviation = jnp.array([0.5, 0.3]), jnp.array([0.3, 0.4])
   outlook = Outlook(mean, deviation**2, None, lambda x: norm.cdf(x, mean, deviation))
-  got = thompson(scale).probabilities(KEY, 0, outlook, ALL)
+  explorer, normal = thompson(scale), outlook._replace(is_normal=True)
+  got = jax.jit(lambda key: explorer.probabilities(key, 0, outlook, ALL))(KEY)
   np.testing.assert_allclose(got, [best, 1 - best], atol=2e-4)
-  outlook = outlook._replace(is_normal=True)
-  got = [thompson(scale).propensity(KEY, 0, outlook, ALL, index) for index in (0, 1)]
+  propensity = jax.jit(lambda index: explorer.propensity(KEY, 0, normal, ALL, index))
+  got = [propensity(index) for index in (0, 1)]
   np.testing.assert_allclose(got, [best, 1 - best], atol=1e-6)
 
 
@@ -231,7 +232,8 @@ def test_top_two_shares_between_leader_and_challenger():
   members = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
   outlook = Outlook(members.mean(0), None, lambda key, n: members[:n], None, members)
   mask = jnp.ones(3, bool)
-  got = top_two_thompson(0.6, num_redraws=2).probabilities(KEY, 0, outlook, mask)
+  explorer = top_two_thompson(0.6, num_redraws=2)
+  got = jax.jit(lambda key: explorer.probabilities(key, 0, outlook, mask))(KEY)
   # Leaders 1/2, 1/4, 1/4. The first challenges either other leader with 1/2 (1 - 1/16) / (3/4) =
   # 5/8 and stays with 1/2 * (1/2)^2: 5/16 + 1/8 = 7/16; so 0.6 / 2 + 0.4 * 7/16 (Russo 2020).
   np.testing.assert_allclose(got, [0.475, 0.2625, 0.2625], rtol=1e-5)
@@ -256,7 +258,9 @@ def test_information_is_the_variance_of_what_the_best_tells():
   assert explorer.select(KEY, state, outlook, ALL) == 1
 
 
-@pytest.mark.parametrize(('num_groups', 'num_draws'), [(100, 128), (10, 64)])
+@pytest.mark.parametrize(
+  ('num_groups', 'num_draws'), [pytest.param(100, 128, marks=pytest.mark.soak), (10, 64)]
+)
 def test_information_is_not_made_of_chance(num_groups, num_draws):
   # The best is uniform over K, and tells 0 or 1 of a candidate that is worth `signal` more when it
   # is best itself; draws differ by unit noise besides, which tells nothing.

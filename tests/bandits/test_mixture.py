@@ -40,7 +40,7 @@ def test_propensities_of_slates_are_their_frequencies_and_wrong_ones_are_not(nam
   assert stats.chisquare(counts, expected).pvalue > 1e-3
   wrong = expected * np.where(np.arange(len(slates)) == 0, 1.5, 1)
   assert stats.chisquare(counts, wrong * NUM_DRAWS / wrong.sum()).pvalue < 1e-4
-  marginals = policy.probabilities(jax.random.key(0), state, context)
+  marginals = problems.compiled(policy.probabilities)(jax.random.key(0), state, context)
   first = [rows[slates[:, 0] == k, 0][0] for k in range(2, 5)]
   np.testing.assert_allclose(marginals[2:, 0], first, rtol=1e-4)
 

@@ -30,14 +30,18 @@ def _is_explorer(part):
   return getattr(part, '__module__', '').startswith('rec_jax.bandits.explorers')
 
 
-def covering(of):
-  """Runs for so few of the policies that each of their parts is in one; `make soak` for all."""
+def covering(of, long=()):
+  """Runs for so few of the policies that each of their parts is in one; `make soak` for all.
+
+  Of those of `long` too it is `make soak` that runs them.
+  """
   names = bandits.names()
   chosen, missing = set(), set().union(*map(of, names))
   while missing:
     best = max(names, key=lambda name: len(of(name) & missing))
     chosen.add(best)
     missing -= of(best)
+  chosen -= set(long)
   soaked = [pytest.param(name, marks=pytest.mark.soak) for name in names if name not in chosen]
   return pytest.mark.parametrize('name', [*sorted(chosen), *soaked])
 
@@ -46,9 +50,23 @@ every = pytest.mark.parametrize('name', bandits.names())
 # What a policy keeps if its belief and its explorer do, and compiles programs of its own for.
 of_parts = covering(parts)
 of_explorers = covering(explorer)
-# Those that a test of `of_explorers` runs for in `make soak` alone.
-beside_explorers = pytest.mark.parametrize(
-  'name', [each.values[0] for each in of_explorers.args[1] if not isinstance(each, str)]
+# A sweep of these takes longest to compile; what is drawn or mixed by them is held against its law,
+# over many keys side by side, in a file of its own.
+LONG = (
+  'bernoulli_ids',
+  'bernoulli_ts',
+  'bootstrapped_logistic_ucb',
+  'cats',
+  'corral',
+  'exp3',
+  'exp4',
+  'lin_cover',
+  'lin_softmax',
+)
+of_sweeps = covering(explorer, LONG)
+# Those that a test of `of_sweeps` runs for in `make soak` alone.
+beside_sweeps = pytest.mark.parametrize(
+  'name', [each.values[0] for each in of_sweeps.args[1] if not isinstance(each, str)]
 )
 SPEC = problems.SPEC._replace(slate_size=3)
 # Policies that look at rows of all arms again.
@@ -240,13 +258,13 @@ def after_one(policy, key):
   return policy.update(key, state, problems.outcome(CONTEXTS[0], decision, 1.0))
 
 
-@beside_explorers
+@beside_sweeps
 def test_a_sweep_is_a_vmap_over_the_factory(name):
   swept, lanes = sweep(name)
   assert jax.eval_shape(swept, lanes).shape == (len(lanes), len(CONTEXTS), SPEC.slate_size)
 
 
-@of_explorers
+@of_sweeps
 def test_a_sweep_and_a_batch_decide_as_singles_do(name):
   """Both in one program, since to compile two of a policy takes twice as long."""
   swept, lanes = sweep(name)

@@ -124,7 +124,9 @@ LONG = (
   'bootstrapped_logistic_ucb',
   'tree_ts',
   'lin_cover',
+  'lin_elimination',
   'cats constant',
+  'kl_ucb',
 )
 
 

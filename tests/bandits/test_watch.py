@@ -60,16 +60,11 @@ def test_a_network_that_learns_at_its_refresh_is_watched_there():
   assert wide.refresh(KEY, settled).explorer == settled.explorer
 
 
-def test_only_the_last_rows_wait():
+def test_only_the_last_rows_wait_and_padding_pushes_none_of_them_out():
   belief = ensemble(num_members=2, hidden=4, capacity=32, fit=adam(num_steps=1))
   policy = problems.jitted(combine(belief, vdbe(sensitivity=1e6, step_size=0.01)))
   state = policy.update(KEY, policy.init(KEY, problems.SPEC), problems.feedback(5, 300))
   assert policy.refresh(KEY, state).explorer == pytest.approx(0.99**256, rel=1e-3)
-
-
-def test_padding_pushes_nothing_out_of_the_queue():
-  belief = ensemble(num_members=2, hidden=4, capacity=32, fit=adam(num_steps=1))
-  policy = problems.jitted(combine(belief, vdbe(sensitivity=1e6, step_size=0.01)))
   rows = problems.feedback(5, 300)
   few = dataclasses.replace(rows, weight=(jnp.arange(300) < 10).astype(jnp.float32))
   state = policy.init(KEY, problems.SPEC)

@@ -136,8 +136,8 @@ def as_zeros(environment):
 CASES = {'cascade': ('ucb1', {}), 'position_based': ('gaussian_ts', {'noise_variance': 0.25})}
 
 
-@pytest.mark.parametrize('world', WORLDS)
-def test_attractions_are_learnt_and_unseen_positions_are_better_left_out(world):
+def test_attractions_are_learnt_and_unseen_positions_are_better_left_out(uniform):
+  world, played = uniform
   name, values = CASES[world]
 
   def late_regret(**change):
@@ -145,7 +145,7 @@ def test_attractions_are_learnt_and_unseen_positions_are_better_left_out(world):
     gap = metrics.best_expected_reward - metrics.expected_reward
     return gap.sum((2, 3))[:, -500:].mean(1)
 
-  metrics = play(world, 'uniform', 3_000).metrics
+  metrics = played.metrics
   chance = (metrics.best_expected_reward - metrics.expected_reward).sum((2, 3)).mean()
   right, wrong = late_regret(), late_regret(change=as_zeros)
   assert right.mean() < 0.1 * chance

@@ -106,7 +106,9 @@ def test_total_weight_is_kept_but_for_what_is_under_way():
 
 
 # EXP3 wants its own propensity back with the outcome, for slates of one.
-@pytest.mark.parametrize(('name', 'slate_size'), [('gaussian_ts', 2), ('exp3', 1)])
+@pytest.mark.parametrize(
+  ('name', 'slate_size'), [pytest.param('gaussian_ts', 2, marks=pytest.mark.soak), ('exp3', 1)]
+)
 def test_without_delay_the_run_is_that_of_the_environment_itself(name, slate_size):
   policy, spec = bandits.make(name), SPEC._replace(slate_size=slate_size)
   plain = rollout(KEYS, policy, ENVIRONMENT, DATA, spec, 20, return_state=True)

@@ -22,7 +22,7 @@ START = Start(KEYS, None, None, None)
 
 
 def options(**values):
-  policy = bandits.make('lin_epsilon_greedy', **values)
+  policy = bandits.make('epsilon_greedy', **values)
   return Options(policy, ENVIRONMENT, SPEC, NUM_ROUNDS, False, False, 0)
 
 

@@ -77,7 +77,10 @@ def test_the_share_of_the_most_frequent():
 def simulate(rng, item_effect, num_users=150, num_items=20):
   """One observation a user, on items of Zipf popularity that differ by `item_effect`."""
   popularity = 1 / np.arange(1, num_items + 1)
-  items = rng.choice(num_items, num_users, p=popularity / popularity.sum())
+  items = np.zeros(num_users, int)
+  # Another number of items would be another program.
+  while len(np.unique(items)) < num_items:
+    items = rng.choice(num_items, num_users, p=popularity / popularity.sum())
   values = item_effect * rng.normal(size=num_items)[items] + rng.normal(size=num_users)
   return values, np.arange(num_users), items
 

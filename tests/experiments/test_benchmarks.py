@@ -71,8 +71,14 @@ def test_every_pair_of_the_registry_is_compiled():
   assert study.variants.keys() == compile_times.BELIEFS.keys()
 
 
-@pytest.mark.parametrize('arm_dim', [1, 3])
-@pytest.mark.parametrize('shared', [True, False])
+@pytest.mark.parametrize(
+  ('arm_dim', 'shared'),
+  [
+    (1, True),
+    (3, False),
+    *(pytest.param(*case, marks=pytest.mark.soak) for case in ((1, False), (3, True))),
+  ],
+)
 def test_a_stream_is_played(arm_dim, shared):
   policy = bandits.make('disjoint_lin_ucb' if arm_dim == 1 else 'lin_squarecb')
   spec = ArmSpec(4, 4, query_dim=2, arm_dim=arm_dim)

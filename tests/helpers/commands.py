@@ -1,7 +1,8 @@
 """Python programs whose imports, most of the time that a short one takes, are made once for all.
 
 A process that has imported what scripts import waits for programs, and runs each in a fork of its
-own, so that each has its own modules, flags, environment, working directory and exit status.
+own, so that each has its own modules, flags, environment, working directory and exit status. A
+program ends as the interpreter does, but that modules are not taken apart, which takes a second.
 """
 
 import functools
@@ -16,9 +17,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # XLA once it computes, Polars and OpenBLAS have threads, which do not come along with a fork.
 _SERVER = """
-import json, os, sys
+import atexit, json, os, sys, threading
 import matplotlib.pyplot
-import rec_jax.checkpoint, rec_jax.runs.workdir
+import experiments.launch, rec_jax.checkpoint, rec_jax.runs.workdir
 assert len(os.listdir('/proc/self/task')) == 1, 'an import has started a thread'
 for line in sys.stdin:
   program = os.fork()
@@ -34,7 +35,22 @@ for number, path in enumerate((os.devnull, asked['out'], asked['errors'])):
   os.close(descriptor)
 os.environ.update(asked['environment'])
 sys.argv = ['-c', *asked['arguments']]
-exec(compile(asked['code'], '<string>', 'exec'), {'__name__': '__main__'})
+status = None
+try:
+  exec(compile(asked['code'], '<string>', 'exec'), {'__name__': '__main__'})
+except SystemExit as end:
+  status = end.code
+except BaseException as error:
+  status = 1
+  sys.excepthook(type(error), error, error.__traceback__)
+if not isinstance(status, int | None):
+  print(status, file=sys.stderr)
+  status = 1
+threading._shutdown()
+atexit._run_exitfuncs()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(status or 0)
 """
 
 

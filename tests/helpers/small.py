@@ -90,10 +90,10 @@ def config(directory, **data):
   )
 
 
-def encoder(*_, vocab_size=VOCAB_SIZE, hidden_dim=8, max_length=8):
+def encoder(*_, vocab_size=VOCAB_SIZE, hidden_dim=8, max_length=8, num_layers=2):
   """Takes the place of the published one, at a thousandth of its cost."""
   sizes = {'hidden_dim': hidden_dim, 'mlp_dim': 2 * hidden_dim}
-  blocks = TransformerConfig(num_layers=2, num_heads=2, **sizes)
+  blocks = TransformerConfig(num_layers=num_layers, num_heads=2, **sizes)
   sizes = TextEncoderConfig(vocab_size=vocab_size, max_length=max_length, transformer=blocks)
   return TextEncoder(sizes, rngs=nnx.Rngs(0))
 

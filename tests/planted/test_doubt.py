@@ -3,14 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from rec_jax import bandits
 from rec_jax.environments.base import Environment, known_metrics, outcome_rows
 from rec_jax.environments.rollout import rollout, side_by_side
 from rec_jax.types import ArmSpec, Context
-
-pytestmark = pytest.mark.usefixtures('optimised')
 
 NUM_KNOWN, NUM_COLD, DIM, NUM_USERS, NUM_ROUNDS = 60, 20, 6, 30, 450
 NUM_ARMS = NUM_KNOWN + NUM_COLD

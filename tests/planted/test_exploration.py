@@ -67,7 +67,11 @@ def test_the_hit_is_planted(planted):
 
 
 @pytest.mark.parametrize(
-  'entry, strength, enough', [(THOMPSON, 'scale', 1.0), (UCB, 'alpha', 6.0)], ids=['ts', 'ucb']
+  'entry, strength, enough',
+  [
+    pytest.param(THOMPSON, 'scale', 1.0, marks=pytest.mark.soak, id='ts'),
+    pytest.param(UCB, 'alpha', 6.0, id='ucb'),
+  ],
 )
 def test_exploration_finds_the_hit_and_without_strength_does_not(planted, entry, strength, enough):
   truth, catalogue = planted

@@ -106,6 +106,7 @@ def test_pretraining_keeps_the_published_encoder(published, check):
   check(*published)
 
 
+@pytest.mark.soak
 def test_a_ruinous_learning_rate_keeps_neither(planted, tmp_path):
   truth, data = planted
   encoder = small.encoder(hidden_dim=32)
@@ -116,11 +117,24 @@ def test_a_ruinous_learning_rate_keeps_neither(planted, tmp_path):
       check(before, after)
 
 
+def collapsed_encoder():
+  """To which all words are one."""
+  encoder = small.encoder(hidden_dim=32)
+  words = encoder.token.embedding
+  words[...] = jnp.broadcast_to(words[...].mean(0), words[...].shape)
+  return encoder
+
+
+def test_an_encoder_that_tells_no_words_apart_keeps_neither(planted, default):
+  before, _ = default
+  for check in (keeps_retrieval, keeps_texts_apart):
+    with pytest.raises(AssertionError):
+      check(before, measures(*planted, collapsed_encoder()))
+
+
 def test_an_encoder_that_finds_fewer_items_is_left(planted):
   _, data = planted
-  encoder, collapsed = small.encoder(hidden_dim=32), small.encoder(hidden_dim=32)
-  words = collapsed.token.embedding
-  words[...] = jnp.broadcast_to(words[...].mean(0), words[...].shape)
+  encoder, collapsed = small.encoder(hidden_dim=32), collapsed_encoder()
   config = Config()
   assert not judgement.judge(encoder, collapsed, data, config).takes_continued
   assert judgement.judge(collapsed, encoder, data, config).takes_continued

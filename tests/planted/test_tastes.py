@@ -51,13 +51,8 @@ def test_the_teacher_beats_popularity(planted, teacher):
     checks.beats(ranked(training.by_model(random)), popular)
 
 
-@pytest.mark.parametrize(
-  'objective',
-  [
-    'binary_cross_entropy',
-    *(pytest.param(name, marks=pytest.mark.soak) for name in OBJECTIVES[1:3]),
-  ],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize('objective', OBJECTIVES[1:4])
 def test_every_objective_beats_popularity(planted, objective, tmp_path):
   """Ids alone, a quarter of the steps: that they learn, not how far they come."""
   config = dataclasses.replace(
@@ -80,13 +75,23 @@ def test_the_user_tower_reads_the_order_of_a_history(planted, teacher):
     checks.follows_the_order(truth, asked, mixed['top'])
 
 
-def test_ids_find_a_quality_that_no_text_tells(planted, teacher, text_only):
+def ids_alone_find_quality(planted, both, by_text):
+  """One model finds it, and ranks above the other, which does not."""
   truth, asked = planted.truth, planted.asked
-  both = training.by_model(teacher)
   checks.finds_quality(truth, both, asked)
   with pytest.raises(AssertionError):
-    checks.finds_quality(truth, text_only, asked)
-  checks.beats(*(checks.next_item(score, asked, planted.data) for score in (both, text_only)))
+    checks.finds_quality(truth, by_text, asked)
+  checks.beats(*(checks.next_item(score, asked, planted.data) for score in (both, by_text)))
+
+
+def test_ids_find_a_quality_that_no_text_tells(planted, teacher):
+  without = training.without_ids(teacher)
+  ids_alone_find_quality(planted, training.by_model(teacher), training.by_model(without))
+
+
+@pytest.mark.soak
+def test_a_model_of_text_alone_finds_no_quality(planted, teacher, text_only):
+  ids_alone_find_quality(planted, training.by_model(teacher), text_only)
 
 
 def test_text_places_items_that_nobody_has_seen(planted, teacher):

@@ -84,6 +84,14 @@ def collapsed(model: TwoTowerModel, dataset: Dataset) -> TwoTowerModel:
   return _completed(model, dataset)
 
 
+def without_ids(model: TwoTowerModel) -> TwoTowerModel:
+  """The same model, whose known items are their texts alone."""
+  model = nnx.clone(model)
+  vectors = model.towers.items.id.embedding
+  vectors[...] = jnp.zeros_like(vectors[...])
+  return nnx.view(model, deterministic=True)
+
+
 def student(dataset: Dataset, teacher: TwoTowerModel, directory: Path) -> tuple[Student, Student]:
   """The best student, as the stage `distil` saves it, and one before its first step."""
   task = distillation.task(teacher, dataset, DISTIL, FINETUNE, POSITIVE_RATING, 0)

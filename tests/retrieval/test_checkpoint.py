@@ -74,7 +74,7 @@ def test_the_student_serves_unless_the_teacher_is_asked_for(run):
   recommender = Recommender.from_checkpoint(workdir)
   history = np.zeros((1, 10), np.int32)
   history[0, :2] = 4, 6
-  logits = np.asarray(distillation.score(student, history, np.minimum(history, 1)))[0]
+  logits = np.asarray(nnx.jit(distillation.score)(student, history, np.minimum(history, 1)))[0]
   [answer] = recommender.recommend([['i3', 'i5']], 3)
   order = [row for row in np.argsort(-logits) if row not in (3, 5)]
   assert [item.id for item in answer.items] == [f'i{row}' for row in order[:3]]

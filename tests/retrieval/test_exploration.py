@@ -20,7 +20,7 @@ def recommender():
 
 
 def test_propensities_are_frequencies(recommender):
-  """3,000 answers to one user: how often each item comes first, beside what was said of it."""
+  """2,000 answers to one user: how often each item comes first, beside what was said of it."""
   known = recommender._known_arms()
   query = np.zeros(4, np.float32)
   rows = np.array([IDS.index(each) for each, _ in HISTORY])
@@ -36,7 +36,7 @@ def test_propensities_are_frequencies(recommender):
     )
 
   # In parts small enough for draws of all of them.
-  found = [one(jax.random.split(jax.random.key(seed), 1000)) for seed in range(3)]
+  found = [one(jax.random.split(jax.random.key(seed), 1000)) for seed in range(2)]
   chosen, said = (np.concatenate([np.asarray(part[i]) for part in found]) for i in range(2))
   assert mask[chosen].all()
   frequency = np.bincount(chosen[:, 0], minlength=len(mask)) / len(chosen)

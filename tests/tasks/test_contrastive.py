@@ -16,14 +16,20 @@ IDS, MASK = (jnp.asarray(each[:6]) for each in texts())
 
 
 def loss(objective, model, batch, rngs=None):
-  values, weights = objective.losses(model, jax.random.key(0), batch, rngs)
+  # One program instead of one for each operation.
+  losses = nnx.jit(lambda model, rngs: objective.losses(model, jax.random.key(0), batch, rngs))
+  values, weights = losses(model, rngs)
   assert values.shape == weights.shape == (6, 1)
   return np.asarray(values[:, 0])
 
 
+@nnx.jit
+def pooled(model, ids, mask):
+  return model.encoder.pool(model.encoder(ids, mask), mask)
+
+
 def unit(model, ids, mask):
-  vectors = model.encoder.pool(model.encoder(ids, mask), mask)
-  return np.asarray(vectors, np.float64)
+  return np.asarray(pooled(model, ids, mask), np.float64)
 
 
 def test_readings_differ_by_dropout_in_training_and_in_nothing_out_of_it():

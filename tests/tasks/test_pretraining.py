@@ -36,9 +36,9 @@ OBJECTIVES = {
 
 
 def encoder(name, dropout_rate=0.0):
-  """Of two blocks, whose weights are large enough for attention to matter."""
+  """Of a block whose weights are large enough for attention to matter."""
   blocks = TransformerConfig(
-    num_layers=2,
+    num_layers=1,
     num_heads=2,
     hidden_dim=8,
     mlp_dim=16,

@@ -45,7 +45,8 @@ for step in range(10**9):
 
 
 def service(**settings):
-  made = Service('bernoulli_ts', arm_dim=3, **settings)
+  # Any choice by chance will do, and this one compiles fast.
+  made = Service('epsilon_greedy', arm_dim=3, epsilon=1.0, **settings)
   made.add_arms([f'arm {i}' for i in range(5)], FEATURES[:5])
   return made
 
@@ -175,7 +176,7 @@ def decided_last(decided, again, learnt):
 
 
 @pytest.mark.parametrize(
-  'num_kills', [pytest.param(2, id='twice'), pytest.param(50, marks=pytest.mark.soak, id='often')]
+  'num_kills', [pytest.param(1, id='once'), pytest.param(50, marks=pytest.mark.soak, id='often')]
 )
 def test_what_is_acknowledged_outlives_a_kill(tmp_path, num_kills):
   kill_and_check(tmp_path / 'service', num_kills, seed=num_kills)

@@ -11,7 +11,7 @@ from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.estimators import Terms
 from tests.evaluation.off_policy import problems
 
-REPETITIONS = 600
+REPETITIONS = 300
 
 
 def mean_of(values):

@@ -33,6 +33,7 @@ from tests.helpers import world_files
 CONFIG = LinearConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', num_seeds=23, num_rounds=30, num_points=4, dim=3
 )
+SOAK = pytest.mark.soak
 PROTOCOL = '23 seeds, which share the truth of the world'
 
 
@@ -164,8 +165,10 @@ def test_what_a_policy_could_not_learn_from_is_told(tmp_path, caplog):
   [
     (KArmedConfig(), 'each with a truth of its own'),
     (KArmedConfig(means='0.9,0.8'), 'which share the truth of the world'),
-    (FixedLinearConfig(num_arms=3, dim=2), 'each with a truth of its own'),
-    (FixedLogisticConfig(num_arms=3, dim=2), 'each with a truth of its own'),
+    *(
+      pytest.param(config(num_arms=3, dim=2), 'each with a truth of its own', marks=SOAK)
+      for config in (FixedLinearConfig, FixedLogisticConfig)
+    ),
     (CascadeConfig(), 'each with a truth of its own'),
     (AdversarialConfig(), 'the best fixed arm in hindsight'),
   ],
