@@ -26,7 +26,14 @@ from rec_jax.runs.study import Study, Values, override
 from rec_jax.stages.evaluate import compared_models, ranking_comparison
 from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.stages.finetune import fit
-from rec_jax.tasks import baselines, full_ranking, next_item, semantic_ids, text_encoders
+from rec_jax.tasks import (
+  baselines,
+  catalogue_text,
+  full_ranking,
+  next_item,
+  semantic_ids,
+  text_encoders,
+)
 from rec_jax.tasks.catalogue_text import CatalogueText
 from rec_jax.tasks.config import GenerativeConfig
 from rec_jax.tasks.full_ranking import Queries, Score

@@ -21,7 +21,7 @@ from rec_jax.report import numbers
     (-1e-9, '0.0000'),
     (None, '\N{EN DASH}'),
     (math.nan, '\N{EN DASH}'),
-    (math.inf, 'inf'),
+    (math.inf, '\N{INFINITY}'),
   ],
 )
 def test_number(value, expected):

@@ -14,6 +14,12 @@ U, N, E, L = 30, 25, 600, 4
 THRESHOLD = 4.0
 
 
+def asking(interactions):
+  """What queries are made of: a data set without features."""
+  nothing = types.SimpleNamespace(context=lambda events: None)
+  return types.SimpleNamespace(interactions=interactions, encoded=nothing)
+
+
 @pytest.fixture(scope='module')
 def dataset():
   rng = np.random.default_rng(0)
@@ -25,7 +31,7 @@ def dataset():
     rating=rng.integers(1, 6, E).astype(np.float32),
     user_ids=np.arange(U).astype(str),
   )
-  return types.SimpleNamespace(interactions=interactions)
+  return asking(interactions)
 
 
 def earlier_events(dataset, event):
@@ -81,7 +87,7 @@ def test_where_events_repeat_all_items_are_candidates(dataset, asked):
   item = log.item.copy()
   own = np.flatnonzero(log.user == log.user[0])
   item[own[-1]] = item[own[0]]
-  again = types.SimpleNamespace(interactions=dataclasses.replace(log, item=item))
+  again = asking(dataclasses.replace(log, item=item))
   assert again.interactions.has_repeats
   assert full_ranking.excluded(again.interactions) == 'seen items included'
   queries = full_ranking.queries(again, own[-1:], L, THRESHOLD)
@@ -94,9 +100,7 @@ def test_where_events_repeat_all_items_are_candidates(dataset, asked):
 
 
 def test_without_ratings_every_event_is_liked(dataset):
-  implicit = types.SimpleNamespace(
-    interactions=dataclasses.replace(dataset.interactions, rating=None)
-  )
+  implicit = asking(dataclasses.replace(dataset.interactions, rating=None))
   queries = full_ranking.queries(implicit, np.arange(E), L, THRESHOLD)
   np.testing.assert_array_equal(queries.rewards, queries.history > 0)
 
