@@ -111,8 +111,6 @@ def finished(tmp_path_factory):
   directory = tmp_path_factory.mktemp('explicit')
   small.write_tables(directory)
   config, workdir = small.config(directory), directory / 'run'
-  # The encoder stays as it is, which spares a program; it trains in those that `make soak` runs.
-  config.finetune.encoder_start = config.finetune.num_steps
   run('pipeline', config, workdir)
   return config, workdir
 
