@@ -13,6 +13,8 @@ def test_an_item_that_is_chosen_of_late_is_up_by_its_rate():
   # .75 and 1.5 events of late, where by their shares of all times both have 1.125.
   expected = np.log([1.75 / 2.125, 2.5 / 2.125, 1.0])
   np.testing.assert_allclose(found, expected, rtol=1e-6)
+  half = trend.log_trend(item, time, 3, 10.0 * DAY, held=0.5)
+  np.testing.assert_allclose(half, np.log([1.75 / 2.125**0.5, 2.5 / 2.125**0.5, 1.0]), rtol=1e-6)
   in_days = trend.log_trend(item, time / DAY, 3, 10.0)
   np.testing.assert_allclose(found, in_days, rtol=1e-6)
 
