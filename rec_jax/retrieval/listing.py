@@ -67,14 +67,17 @@ def print_answer(
 def table(answer: Answer, reasons: Sequence[Reason]) -> str:
   """A row an item: title, score, propensity of a policy, and why."""
   with_policy = any(item.propensity is not None for item in answer.items)
+  with_trend = any(reason.trend for reason in reasons)
   columns = ['', 'title', 'id', 'score', *(['propensity'] if with_policy else []), 'new']
   rows: list[list[str | int]] = []
   for place, (item, reason) in enumerate(zip(answer.items, reasons, strict=True), 1):
     chance = [] if item.propensity is None else [f'{item.propensity:.4f}']
     cells = [item.title, item.id, f'{item.score:.3f}', *chance, 'cold' if item.is_cold else '']
-    rows.append([place, *cells, *_why(reason)])
+    trend = [f'{reason.trend:+.3f}'] if with_trend and reason.nearest else []
+    rows.append([place, *cells, *_why(reason), *trend])
   if not answer.from_prior:
-    columns += ['most of it from', 'adds', 'most alike', 'cosine', 'of late']
+    columns += ['most of it from', 'adds', 'most alike', 'cosine']
+    columns += ['of late'] if with_trend else []
   return terminal.table(columns, rows)
 
 
@@ -109,4 +112,4 @@ def _why(reason: Reason) -> list[str]:
   if reason.nearest is None:
     return []
   most, (_, near, cosine) = reason.contributions[0], reason.nearest
-  return [most.title, f'{most.total:+.3f}', near, f'{cosine:.2f}', f'{reason.trend:+.3f}']
+  return [most.title, f'{most.total:+.3f}', near, f'{cosine:.2f}']
