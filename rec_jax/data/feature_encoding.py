@@ -217,7 +217,7 @@ def encode(
   time, cycles = interactions.timestamp[trained], {}
   for name in filter(None, features.moment.split(',')):
     count = np.bincount(_place(name, time), minlength=_CYCLES[name][0])
-    cycles[name] = count / max(count.sum(), 1)
+    cycles[name] = count / max(int(count.sum()), 1)
   encoders = Encoders(
     fit(features.items, item), fit(features.users, user), fit(features.events, trained), cycles
   )
