@@ -102,7 +102,7 @@ def student(dataset: Dataset, teacher: TwoTowerModel, directory: Path) -> tuple[
 
 
 def by_model(model: TwoTowerModel) -> Score:
-  return lambda asked: _two_tower_scores(
+  return lambda asked: two_tower_model.compiled_score(
     model, asked.history, asked.rewards, times=asked.times, context=asked.context
   )
 
@@ -131,7 +131,6 @@ def shuffled(asked: Queries) -> Queries:
 
 
 # Compiled once for all models of a kind.
-_two_tower_scores = nnx.jit(two_tower_model.score)
 _student_scores = nnx.jit(distillation.score)
 
 

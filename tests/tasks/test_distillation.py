@@ -14,6 +14,7 @@ from rec_jax.models.two_tower import TwoTower
 from rec_jax.tasks import distillation
 from rec_jax.tasks.config import DistilConfig
 from rec_jax.tasks.lessons import Lesson
+from tests.helpers import served
 from tests.models import modules
 
 N, V, D, L, B, C = 9, 13, 4, 5, 6, 7
@@ -98,3 +99,14 @@ def test_token_vectors_are_no_wider_than_those_of_the_encoder(width, expected):
   )
   student = nnx.eval_shape(lambda: make(linear_rank=0))
   assert student.token.embedding.shape == (50, expected)
+
+
+def test_a_student_begins_with_the_trend_and_the_prior_of_its_teacher():
+  data = served.dataset()
+  taught = served.teacher(data)
+  made = distillation._untrained(taught, data, served.DISTIL, served.FINETUNE, 0)
+  items = taught.towers.items
+  assert np.asarray(made.trend[...]).any() and np.asarray(made.new.bias[...]).any()
+  np.testing.assert_array_equal(made.trend[...], items.trend[...])
+  np.testing.assert_array_equal(made.new.bias[...], items.new.bias[...])
+  assert made.new.place[...] == items.new.place[...] == 5

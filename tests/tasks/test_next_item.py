@@ -39,7 +39,7 @@ def make_task(setting, variant='teacher'):
   return next_item.task(variant, small.encoder(), setting.text, dataset, config, 4.0, 0, spectrum)
 
 
-score = nnx.jit(two_tower_model.score)
+score = two_tower_model.compiled_score
 
 
 def whole(encoder, setting):

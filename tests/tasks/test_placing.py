@@ -9,9 +9,10 @@ from flax import nnx
 
 from rec_jax.models.config import TwoTowerConfig
 from rec_jax.models.two_tower import RIDGE, TwoTower
-from rec_jax.tasks import item_folds, placing
+from rec_jax.tasks import full_ranking, item_folds, placing, two_tower_model
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.two_tower_model import TwoTowerModel
+from tests.helpers import served
 from tests.models import modules
 
 N, H, D, Q = 60, 12, 4, 200
@@ -181,3 +182,15 @@ def test_the_prior_is_of_items_without_an_id_and_holds_the_popularity_of_their_t
   expected = trade.bias + trade.weight * np.asarray(items.new_popularity())
   np.testing.assert_allclose(items.new.bias[...], expected, rtol=1e-5, atol=1e-5)
   assert int(items.new.place[...]) == trade.place
+
+
+def test_known_items_compete_with_new_ones_by_the_logits_that_are_served():
+  data = served.dataset()
+  model = served.teacher(data)
+  items = model.towers.items
+  items.new.bias[...], items.new.place[...] = 0 * items.new.bias[...], jnp.int32(0)
+  asked = full_ranking.queries(data, data.split.validation_event, served.LENGTH, 4.0)
+  vectors = two_tower_model.item_vectors(model)
+  known, new = placing._scores(model, vectors, vectors, asked)
+  np.testing.assert_allclose(known, two_tower_model.answers(model)(asked), atol=1e-5)
+  np.testing.assert_allclose(known - new, np.tile(items.trend[...], (len(asked), 1)), atol=1e-5)
