@@ -1,8 +1,8 @@
 """Intervals for means: bootstrap over users, paired by user, and Student's t.
 
 The unit is the user: values that come with seeds [S, n] are averaged over the seeds within each
-user first, so that an interval shows how much a number would change with other users. How much it
-changes with other seeds is `seed_spread`, a number of its own.
+user first, so that an interval shows how much a number would change with other users, not with
+other seeds.
 """
 
 import dataclasses
@@ -241,23 +241,6 @@ def t_half_width(values: ArrayLike, *, level: float = 0.95) -> np.ndarray:
   if n == 1:
     return np.full(values.shape[1:], np.nan)
   return scipy.special.stdtrit(n - 1, (1 + level) / 2) * values.std(0, ddof=1) / np.sqrt(n)
-
-
-def exceeds_error(gain: np.ndarray, errors: float = 1.0) -> bool:
-  """Whether the mean of paired differences [Q] is more than so many of its standard errors.
-
-  A single difference has no error, and exceeds none.
-  """
-  return len(gain) > 1 and bool(gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def seed_spread(values: ArrayLike) -> float:
-  """Standard deviation over seeds of the mean over users, [S, n] -> a number; NaN for one seed.
-
-  A deterministic policy has none, which is not certainty: the interval over users stays.
-  """
-  means = np.asarray(values, np.float64).mean(1)
-  return float(means.std(ddof=1)) if means.size > 1 else float('nan')
 
 
 def _linearised(numerator: ArrayLike, denominator: ArrayLike) -> tuple[float, np.ndarray]:

@@ -14,10 +14,9 @@ from jax.typing import ArrayLike
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import intervals
 from rec_jax.models import trend
 from rec_jax.models.baselines import recent_popularity
-from rec_jax.tasks import full_ranking, two_tower_model
+from rec_jax.tasks import choice, full_ranking, two_tower_model
 from rec_jax.tasks.full_ranking import Queries
 from rec_jax.tasks.two_tower_model import TwoTowerModel
 
@@ -28,7 +27,7 @@ HALF_LIVES = tuple(2.0**-power for power in range(1, 9))
 HELD = (0.5, 1.0)
 WEIGHTS = (0.0, *(float(2**power) for power in range(-1, 6)))
 _CUTOFF, _CHUNK, _DAY = 10, 64, 86_400
-_FOLDS, _ERRORS = 5, 2.0
+_ERRORS = 2.0
 
 
 class Trend(NamedTuple):
@@ -83,7 +82,7 @@ def add(model: TwoTowerModel, dataset: Dataset, asked: Queries) -> Trend:
     parts.append([np.asarray(each)[..., : len(asked) - start] for each in ranks])
   ndcg, popular = (_ndcg(np.concatenate(each, axis=-1)) for each in zip(*parts, strict=True))
   kind, weight = divmod(int(np.argmax(ndcg.mean(-1))), len(WEIGHTS))
-  if not intervals.exceeds_error(_gain(ndcg.reshape(-1, len(asked))), _ERRORS):
+  if not choice.helps(ndcg.reshape(-1, len(asked)), _ERRORS):
     kind, weight = 0, 0
   model.towers.items.trend[...] = jnp.asarray(WEIGHTS[weight] * trends[kind])
   half_life, held = kinds[kind]
@@ -100,23 +99,6 @@ def _training_events(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 def _half_lives(time: np.ndarray) -> list[float]:
   """In seconds, by the times of the training events."""
   return [share * max(1.0, float(np.ptp(time))) for share in HALF_LIVES]
-
-
-def _gain(ndcg: np.ndarray) -> np.ndarray:
-  """[Q], what each query gains by the setting that is best for those of other folds.
-
-  The best of many settings is better on the queries that chose it, whatever it is.
-
-  Args:
-    ndcg: [settings, Q], the first one without a trend.
-  """
-  fold = np.arange(ndcg.shape[1]) % _FOLDS
-  gain = np.zeros(ndcg.shape[1])
-  for each in np.unique(fold):
-    others = ndcg[:, fold != each]
-    best = np.argmax(others.mean(1)) if others.shape[1] else 0
-    gain[fold == each] = (ndcg[best] - ndcg[0])[fold == each]
-  return gain
 
 
 def _ndcg(ranks: np.ndarray) -> np.ndarray:

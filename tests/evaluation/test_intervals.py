@@ -161,28 +161,6 @@ def test_t_interval_equals_scipy():
 
 
 @pytest.mark.parametrize(
-  ('gain', 'errors', 'expected'),
-  [
-    ([0.2], 1, False),
-    ([0.1, 0.1], 1, True),
-    ([1.0, 0.0], 1, False),
-    ([0.5, 0.3, 0.1], 1, True),
-    ([0.5, 0.3, 0.1], 2.5, True),
-    ([0.5, 0.3, 0.1], 2.7, False),
-    ([-1, -1], 1, False),
-  ],
-)
-def test_a_gain_counts_beyond_its_standard_errors(gain, errors, expected):
-  assert intervals.exceeds_error(np.array(gain, float), errors) is expected
-
-
-def test_seed_spread():
-  assert intervals.seed_spread([[1, 3], [2, 6]]) == pytest.approx(np.sqrt(2))
-  assert intervals.seed_spread(np.ones((4, 9))) == 0
-  assert np.isnan(intervals.seed_spread([[1, 2]]))
-
-
-@pytest.mark.parametrize(
   ('values', 'message'),
   [
     ([1.0, np.nan, 2.0], '1 of 3 values are not finite'),
@@ -235,8 +213,7 @@ def test_ratios_by_hand_at_the_level_that_is_asked_for():
   assert found.n == 3
 
 
-def test_two_units_and_two_seeds_have_a_spread():
-  assert intervals.seed_spread([[1.0], [3.0]]) == pytest.approx(np.sqrt(2))
+def test_two_units_have_a_spread():
   half = float(intervals.t_half_width([1.0, 3.0], level=0.5))
   # The upper quartile of Student's t with one degree of freedom is 1; so is the standard error.
   assert half == pytest.approx(1.0)

@@ -22,6 +22,7 @@ from rec_jax.data import (
   features,
   sources,
   splits,
+  ties,
 )
 from rec_jax.data.config import DataConfig
 from rec_jax.data.features import Features
@@ -59,7 +60,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
 def _prepare(config: DataConfig, stage_dir: Path) -> dict[str, Any]:
   """Writes all files of the stage and returns what `dataset.json` says."""
   text_encoders.check(config)
-  tables = take_first(_tables(config), config.used_fraction)
+  tables = take_first(ties.drawn(_tables(config)), config.used_fraction)
   builder.write(tables, stage_dir / dataset.EVENTS)
   interactions, items = builder.read(stage_dir / dataset.EVENTS)
   split = splits.split(interactions, items.num_items, config.cut, config.min_events, config.split)

@@ -62,6 +62,23 @@ def test_later_stages_read_what_was_given(config, tmp_path):
   np.testing.assert_array_equal(dataset.corpus_mask, expected[1][warm])
 
 
+def test_baskets_sorted_by_item_do_not_ask_for_the_last_item(config, tmp_path, caplog):
+  events = pl.read_csv(config.data.interactions)
+  events.select('user_id', 'item_id', timestamp=pl.lit(5) + pl.col('user_id')).sort(
+    'user_id', 'item_id'
+  ).write_csv(config.data.interactions)
+  prepare.run(_changed(config, cut=0.9), tmp_path / 'run')
+  dataset = artefacts.load_dataset(tmp_path / 'run')
+  interactions = dataset.interactions
+  highest = [
+    max(interactions.item[interactions.user == user])
+    for user in interactions.user[dataset.split.test_event]
+  ]
+  assert (interactions.item[dataset.split.test_event] != highest).sum() >= 4
+  assert 'put in random order' in caplog.text
+  assert 'drawn' in dataset.notes['order_within_a_moment']
+
+
 def test_features_are_kept_as_they_were_given(config, tmp_path):
   items = pl.read_parquet(config.data.items)
   kinds = ['red', 'blue', ''] * 6 + ['red'] * 2
