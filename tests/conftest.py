@@ -62,6 +62,23 @@ def context_of_a_thread():
     yield
 
 
+@pytest.fixture(scope='session', autouse=True)
+def no_tale_of_a_tracer():
+  """A tracer has no sharding and is often asked for it: then it need not tell its whole origin.
+
+  JAX looks through all that has been traced so far, for the message of an error that is caught: a
+  third of the time to trace a model.
+  """
+  from jax._src import core
+
+  def sharding(self):
+    raise AttributeError(f"The 'sharding' attribute is not available on {type(self)}.")
+
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(core.Tracer, 'sharding', property(sharding))
+    yield
+
+
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
   """Figures are laid out and left empty, but for tests of drawing: half of the time of a page."""
