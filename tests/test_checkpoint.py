@@ -312,25 +312,31 @@ with open(out, 'w') as file:
 @pytest.mark.parametrize(
   'num_kills', [pytest.param(1, id='once'), pytest.param(4, marks=pytest.mark.soak, id='often')]
 )
-def test_killed_at_any_moment_a_run_ends_as_if_never_interrupted(tmp_path, monkeypatch, num_kills):
-  def train(directory, out):
-    command = [sys.executable, '-c', _TRAINING, tmp_path / directory, tmp_path / out]
+def test_killed_at_any_moment_a_run_ends_as_if_never_interrupted(
+  tmp_path, monkeypatch, capsys, num_kills
+):
+  def train():
+    command = [sys.executable, '-c', _TRAINING, tmp_path / 'killed', tmp_path / 'killed.json']
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-  # In this process, which has imported what it needs.
-  monkeypatch.setattr(sys, 'argv', ['-c', str(tmp_path / 'whole'), str(tmp_path / 'whole.json')])
-  exec(compile(_TRAINING, '<string>', 'exec'), {})
+  def train_here(name):
+    """In this process, which has imported what it needs; the step that it starts after."""
+    directory = tmp_path / name
+    monkeypatch.setattr(sys, 'argv', ['-c', str(directory), str(directory.with_suffix('.json'))])
+    exec(compile(_TRAINING, '<string>', 'exec'), {})
+    return int(capsys.readouterr().out.split()[0])
+
+  assert train_here('whole') == 0
   chance, starts = random.Random(0), []
   for _ in range(num_kills):
-    process = train('killed', 'killed.json')
+    process = train()
     starts.append(int(process.stdout.readline()))
     for _ in range(chance.randint(1, 8)):
       process.stdout.readline()
     time.sleep(chance.uniform(0.0, 0.1))
     process.kill()
     process.communicate()
-  process = train('killed', 'killed.json')
-  starts.append(int(process.communicate()[0].split()[0]))
+  starts.append(train_here('killed'))
   assert starts == sorted(starts)
   assert starts[-1] > 0
   results = [json.loads((tmp_path / name).read_text()) for name in ('whole.json', 'killed.json')]
