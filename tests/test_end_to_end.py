@@ -23,23 +23,24 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 _SMALL = """
 import dataclasses, functools, runpy, sys
-from rec_jax.stages.explore import payoff, policies
+from rec_jax.stages.explore import payoff, policies, worlds
 from rec_jax.tasks import text_encoders
 from tests.helpers import small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
 if not any('text_model' in flag for flag in sys.argv):
   text_encoders.initial = text_encoders.published = encoder
-greedy = dataclasses.replace(
-  policies.PER_USER_GREEDY,
-  grid={'lambda_': (20.0, 80.0)},
-  strength='lambda_',
-  frontier=(20.0, 80.0),
+plain = dataclasses.replace(
+  policies.PER_USER_GREEDY, grid={'lambda_': (20.0, 80.0)}, strength='lambda_'
 )
+greedy = dataclasses.replace(plain, frontier=(20.0, 80.0))
+# What is not of one environment alone is in one of them: each rollout is a program.
 policies.comparison = lambda world: (
-  policies.UNIFORM, policies.baseline(world), policies.MODEL_GREEDY, greedy
+  (policies.UNIFORM, policies.baseline(world), plain)
+  if world.name == worlds.RATED
+  else (policies.baseline(world), policies.MODEL_GREEDY, greedy)
 )
-policies.COLD_START = payoff.ENTRIES = (greedy,)
+policies.COLD_START, payoff.ENTRIES = (), (greedy,)
 
 script = sys.argv.pop(1)
 runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
@@ -111,6 +112,8 @@ def finished(tmp_path_factory):
   directory = tmp_path_factory.mktemp('explicit')
   small.write_tables(directory)
   config, workdir = small.config(directory), directory / 'run'
+  # One phase is one program: that there are two is for `tests/tasks/test_next_item.py`.
+  config.finetune.encoder_start, config.finetune.encoder_steps = 0, config.finetune.num_steps
   run('pipeline', config, workdir)
   return config, workdir
 
@@ -162,7 +165,7 @@ def test_stopped_in_training_and_killed_in_a_rollout_a_run_ends_as_if_never_inte
   shutil.copytree(workdir / '.cache', other / '.cache')
   stopped = stop_once(config, other, 'finetune/seed_0/teacher/checkpoints/*', signal.SIGTERM)
   assert stopped == (1, ['error: interrupted: the same command resumes the run'])
-  stop_once(config, other, 'explore/parts/whole+catalogue+uniform.json', signal.SIGKILL)
+  stop_once(config, other, 'explore/parts/whole+catalogue+popularity+greedy.json', signal.SIGKILL)
   assert (other / 'metrics.json').read_bytes() != (workdir / 'metrics.json').read_bytes()
   run('pipeline', config, other)
   assert (other / 'metrics.json').read_bytes() == (workdir / 'metrics.json').read_bytes()
