@@ -23,16 +23,36 @@ from rec_jax.types import InputError
 
 @pytest.fixture
 def config(tmp_path) -> Config:
+  return _on_tables(tmp_path)
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+  """(config, workdir) of a finished stage, which tests leave as it is."""
+  directory = tmp_path_factory.mktemp('prepared')
+  config = _on_tables(directory)
+  prepare.run(config, directory / 'run')
+  return config, directory / 'run'
+
+
+@pytest.fixture
+def copied(prepared, tmp_path):
+  """(config, workdir) of a copy, which a test may change."""
+  config, workdir = prepared
+  return config, shutil.copytree(workdir, tmp_path / 'run')
+
+
+def _on_tables(directory) -> Config:
   rng = np.random.default_rng(0)
   pairs = rng.permutation(8 * 20)[:100]
   events = {'user_id': pairs // 20, 'item_id': pairs % 20, 'timestamp': rng.permutation(100)}
-  pl.DataFrame(events).write_csv(tmp_path / 'events.csv')
+  pl.DataFrame(events).write_csv(directory / 'events.csv')
   items = {'item_id': range(20), 'title': [f'Item number {i}' for i in range(20)]}
-  pl.DataFrame(items).write_parquet(tmp_path / 'items.parquet')
+  pl.DataFrame(items).write_parquet(directory / 'items.parquet')
   data = DataConfig(
     source='tables',
-    interactions=str(tmp_path / 'events.csv'),
-    items=str(tmp_path / 'items.parquet'),
+    interactions=str(directory / 'events.csv'),
+    items=str(directory / 'items.parquet'),
     text_length=8,
     cut=0.3,
   )
@@ -43,9 +63,9 @@ def _changed(config: Config, **fields) -> Config:
   return dataclasses.replace(config, data=dataclasses.replace(config.data, **fields))
 
 
-def test_later_stages_read_what_was_given(config, tmp_path):
-  prepare.run(config, tmp_path / 'run')
-  dataset = artefacts.load_dataset(tmp_path / 'run')
+def test_later_stages_read_what_was_given(prepared):
+  config, workdir = prepared
+  dataset = artefacts.load_dataset(workdir)
   events = pl.read_csv(config.data.interactions).sort('timestamp')
   users = dataset.interactions.user_ids[dataset.interactions.user]
   assert users.tolist() == events['user_id'].cast(pl.String).to_list()
@@ -79,7 +99,7 @@ def test_baskets_sorted_by_item_do_not_ask_for_the_last_item(config, tmp_path, c
   assert 'drawn' in dataset.notes['order_within_a_moment']
 
 
-def test_features_are_kept_as_they_were_given(config, tmp_path):
+def test_features_are_kept_as_they_were_given(prepared, config, tmp_path):
   items = pl.read_parquet(config.data.items)
   kinds = ['red', 'blue', ''] * 6 + ['red'] * 2
   items.with_columns(kind=pl.Series(kinds), one=pl.lit('a')).write_parquet(config.data.items)
@@ -90,8 +110,7 @@ def test_features_are_kept_as_they_were_given(config, tmp_path):
   assert dataset.features.items['kind'].to_list() == [[kinds[i]] * bool(kinds[i]) for i in row]
   # Two kinds, what is unknown, and seven days.
   assert dataset.encoded.encoders.widths == (3, 7)
-  prepare.run(config, tmp_path / 'plain')
-  plain = artefacts.load_dataset(tmp_path / 'plain')
+  plain = artefacts.load_dataset(prepared[1])
   assert plain.fingerprint != dataset.fingerprint and not plain.features.frames
   for changes, message in (
     ({'item_categories': 'one'}, 'column "one" of items is "a" alone'),
@@ -102,10 +121,10 @@ def test_features_are_kept_as_they_were_given(config, tmp_path):
     assert not (tmp_path / 'refused').exists()
 
 
-def test_metrics_hold_the_counts_of_the_split(config, tmp_path):
-  prepare.run(config, tmp_path / 'run')
-  split = artefacts.load_dataset(tmp_path / 'run').split
-  rows = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+def test_metrics_hold_the_counts_of_the_split(prepared):
+  _, workdir = prepared
+  split = artefacts.load_dataset(workdir).split
+  rows = json.loads((workdir / 'metrics.json').read_text())
   values = {row['metric']: row['value'] for row in rows}
   assert values['events'] == 100
   assert values['ranked_users'] == len(split.test_event)
@@ -197,14 +216,14 @@ def test_an_encoder_that_changes_in_the_middle_of_a_run_is_noticed(config, tmp_p
     artefacts.check_text_model(config, tmp_path / 'run')
 
 
-def test_a_finished_stage_is_not_run_again(config, tmp_path):
-  prepare.run(config, tmp_path / 'run')
-  first = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run' / 'prepare').rglob('*')}
-  prepare.run(config, tmp_path / 'run')
+def test_a_finished_stage_is_not_run_again(prepared):
+  config, workdir = prepared
+  first = {path: path.stat().st_mtime_ns for path in (workdir / 'prepare').rglob('*')}
+  prepare.run(config, workdir)
   assert first == {path: path.stat().st_mtime_ns for path in first}
 
 
-def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_starts_the_stage_anew(prepared, config, tmp_path, monkeypatch):
   def killed(*args):
     raise KeyboardInterrupt
 
@@ -215,9 +234,8 @@ def test_a_run_that_was_killed_starts_the_stage_anew(config, tmp_path, monkeypat
   with pytest.raises(InputError, match='no finished stage prepare'):
     artefacts.load_dataset(tmp_path / 'run')
   prepare.run(config, tmp_path / 'run')
-  prepare.run(config, tmp_path / 'undisturbed')
   fingerprints = [
-    artefacts.load_dataset(tmp_path / name).fingerprint for name in ('run', 'undisturbed')
+    artefacts.load_dataset(workdir).fingerprint for workdir in (tmp_path / 'run', prepared[1])
   ]
   assert fingerprints[0] == fingerprints[1]
 
@@ -239,31 +257,31 @@ def test_bad_input_leaves_the_workdir_as_it_was(config, tmp_path, fields, messag
   assert not (tmp_path / 'run').exists()
 
 
-def test_another_config_in_the_same_workdir(config, tmp_path):
-  prepare.run(config, tmp_path / 'run')
+def test_another_config_in_the_same_workdir(copied):
+  config, workdir = copied
   with pytest.raises(InputError, match=r'config.data.cut=0.3, not 0.5'):
-    prepare.run(_changed(config, cut=0.5), tmp_path / 'run')
-  artefacts.load_dataset(tmp_path / 'run')
+    prepare.run(_changed(config, cut=0.5), workdir)
+  artefacts.load_dataset(workdir)
 
 
 @pytest.mark.parametrize('pattern', ['dataset.json', 'items.npz', '*users.array_record*'])
 @pytest.mark.parametrize('kept', [0.0, 0.5])
-def test_a_damaged_file_is_named(config, tmp_path, pattern, kept):
-  prepare.run(config, tmp_path / 'run')
-  path = next((tmp_path / 'run' / 'prepare').rglob(pattern))
+def test_a_damaged_file_is_named(copied, pattern, kept):
+  _, workdir = copied
+  path = next((workdir / 'prepare').rglob(pattern))
   content = path.read_bytes()
   path.write_bytes(content[: int(kept * len(content))])
   with pytest.raises(InputError, match=f'{path.name} is damaged; delete .*prepare and run'):
-    artefacts.load_dataset(tmp_path / 'run')
+    artefacts.load_dataset(workdir)
 
 
-def test_data_of_another_run_are_noticed(config, tmp_path):
-  for name, cut in (('run', 0.3), ('other', 0.5)):
-    prepare.run(_changed(config, cut=cut), tmp_path / name)
+def test_data_of_another_run_are_noticed(copied, tmp_path):
+  config, workdir = copied
+  prepare.run(_changed(config, cut=0.5), tmp_path / 'other')
   corpus = (tmp_path / 'other' / 'prepare' / 'corpus.npz').read_bytes()
-  (tmp_path / 'run' / 'prepare' / 'corpus.npz').write_bytes(corpus)
+  (workdir / 'prepare' / 'corpus.npz').write_bytes(corpus)
   with pytest.raises(InputError, match=r'corpus.npz is damaged'):
-    artefacts.load_dataset(tmp_path / 'run')
+    artefacts.load_dataset(workdir)
 
 
 def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
