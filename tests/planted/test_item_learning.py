@@ -54,8 +54,10 @@ def knows_them_in_time(learning):
 
 @pytest.mark.parametrize(
   ('explorer', 'without'),
-  [(ucb(3.0), ucb(0.0)), (thompson(3.0), thompson(0.0))],
-  ids=['ucb', 'thompson'],
+  [
+    pytest.param(ucb(3.0), ucb(0.0), id='ucb'),
+    pytest.param(thompson(3.0), thompson(0.0), marks=pytest.mark.soak, id='thompson'),
+  ],
 )
 def test_exploring_knows_new_items_and_without_strength_does_not(new, explorer, without):
   knows_them_in_time(learn(new, explorer))

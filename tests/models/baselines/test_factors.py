@@ -33,7 +33,7 @@ def ials_loss(users, items, seen):
   )
 
 
-@pytest.mark.parametrize('block', [0, 4, 2])
+@pytest.mark.parametrize('block', [0, pytest.param(4, marks=pytest.mark.soak), 2])
 def test_the_gradient_of_ials_is_zero_at_its_solution(block):
   events = random_events()
   found = ials.fit(
