@@ -151,13 +151,16 @@ def test_the_prior_finds_most_of_all_that_cost_known_items_no_more_than_allowed(
   model.towers.items.unseen_bias[...] += 30.0 * (jnp.arange(D + 1) == D)
   trade = placing.choose_prior(model, folds, allowed, 0)
   own, of_model = placing.BIASES.index(trade.bias), tables(model, folds)
+  without = {
+    beside_new: by_loop(of_model, folds, 0.0, 0.0, 0, beside_new=beside_new)[0]
+    for beside_new in (False, True)
+  }
 
   def left(weight, bias, place):
     """Of the NDCG@10 without a prior, less an error, at the worse of both kinds of new items."""
     shares = []
-    for beside_new in (False, True):
+    for beside_new, plain in without.items():
       warm, new = by_loop(of_model, folds, weight, bias, place, beside_new=beside_new)
-      plain = by_loop(of_model, folds, 0.0, 0.0, 0, beside_new=beside_new)[0]
       loss = plain - warm
       shares.append(1 - (loss.mean() + loss.std(ddof=1) / np.sqrt(Q)) / plain.mean())
     return min(shares), new.mean()
