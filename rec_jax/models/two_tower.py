@@ -154,8 +154,7 @@ class ItemTower(nnx.Module):
     """
     if self.project is None or self.id is None:
       return
-    kernel, bias = regression(self._moments(self.has_id[...]), self.ridge[...])
-    self.unseen_kernel[...], self.unseen_bias[...] = kernel, bias
+    self.unseen_kernel[...], self.unseen_bias[...] = _regressed_on_known(self)
 
   def moments_of_folds(self, fold: jax.Array, num_folds: int) -> Moments:
     """What the items of each fold add to the regression of `place_unseen`, leading [num_folds].
@@ -251,6 +250,12 @@ class ItemTower(nnx.Module):
     # Rows that are all the same, or none, have no spread to divide by.
     spread = jnp.maximum(jnp.mean(jnp.sum(centred**2, axis=-1)), 1e-12)
     return jnp.sqrt(self.dim / spread)
+
+
+# One program in place of one an operation.
+@jax.jit
+def _regressed_on_known(items: ItemTower) -> tuple[jax.Array, jax.Array]:
+  return regression(items._moments(items.has_id[...]), items.ridge[...])
 
 
 class TwoTower(nnx.Module):

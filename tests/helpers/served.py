@@ -89,9 +89,12 @@ def first_items(module, data, number):
   return nnx.merge(graphdef, jax.tree.map(first, state))
 
 
+student_score = nnx.jit(distillation.score)
+
+
 def score(model):
   """The function that scores the catalogue by such a model."""
-  return distillation.score if isinstance(model, Student) else two_tower_model.score
+  return student_score if isinstance(model, Student) else two_tower_model.compiled_score
 
 
 def recommender(model, taught, data, number=None, **options):

@@ -74,7 +74,7 @@ def test_the_student_serves_unless_the_teacher_is_asked_for(run):
   recommender = Recommender.from_checkpoint(workdir)
   history = np.zeros((1, 10), np.int32)
   history[0, :2] = 4, 6
-  logits = np.asarray(nnx.jit(distillation.score)(student, history, np.minimum(history, 1)))[0]
+  logits = np.asarray(served.student_score(student, history, np.minimum(history, 1)))[0]
   [answer] = recommender.recommend([['i3', 'i5']], 3)
   order = [row for row in np.argsort(-logits) if row not in (3, 5)]
   assert [item.id for item in answer.items] == [f'i{row}' for row in order[:3]]
@@ -94,7 +94,7 @@ def test_the_student_serves_unless_the_teacher_is_asked_for(run):
   context = artefacts.load_dataset(workdir).encoded.encoders.context([{}, {}], at)
   pairs, twice = [(['i3', 'i5'], 'i7')] * 2, np.repeat(history, 2, axis=0)
   asked = twice, np.minimum(twice, 1)
-  expected = np.asarray(distillation.score(student, *asked, context=context))[:, 7]
+  expected = np.asarray(served.student_score(student, *asked, context=context))[:, 7]
   found = recommender.score(pairs, now=at.tolist())
   np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
   assert found[0] != found[1]

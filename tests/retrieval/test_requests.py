@@ -50,7 +50,7 @@ def logits(model, events, context, times):
     seconds[0, place] = times[len(events) - len(last) + place]
   since = since_first(seconds, np.array([len(last)]))
   met = np.isin(IDS, [each[0] for each in events])[None]
-  return np.asarray(two_tower_model.score(model, history, rewards, met, since, context))[0]
+  return np.asarray(two_tower_model.compiled_score(model, history, rewards, met, since, context))[0]
 
 
 def test_a_tower_that_reads_times_is_served_as_it_scores(model):
@@ -101,7 +101,7 @@ def test_what_a_model_learnt_to_repeat_is_shown_again(model, repeats):
   history[0, 0, :3] = 1, 2, 3
   history[1, 0, :3] = [each[1] for each in EVENTS[:3]]
   history[2, 0, :3] = [each[2] - START for each in EVENTS[:3]]
-  expected = two_tower_model.score(model, history[0], history[1], met, history[2], context)
+  expected = two_tower_model.compiled_score(model, history[0], history[1], met, history[2], context)
   found = made.score([(EVENTS[:3], item) for item in IDS], [{}] * N)
   unknown = dataclasses.replace(ENCODERS).context([{}], None)
   assert not unknown.any()

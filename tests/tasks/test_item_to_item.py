@@ -63,7 +63,7 @@ def pairs():
 
 def _ndcg(model, asked):
   ranked = full_ranking.rank_targets(
-    lambda part: two_tower_model.score(model, part.history, part.rewards),
+    lambda part: two_tower_model.compiled_score(model, part.history, part.rewards),
     asked,
     np.ones(NUM_ITEMS, bool),
   )
@@ -87,21 +87,21 @@ def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   spectrum, asked = pairs.spectrum, pairs.asked
   model = _model()
   history, rewards = asked.history, asked.rewards
-  plain = np.asarray(two_tower_model.score(model, history, rewards))
+  plain = np.asarray(two_tower_model.compiled_score(model, history, rewards))
   # The answers are what the model ranks first, and the path knows nothing of them.
   seen = ~asked.unseen(NUM_ITEMS)
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   first = np.argmax(np.where(known & ~seen, plain, -np.inf), axis=1)
   easy = dataclasses.replace(asked, target=first)
   assert item_to_item.add(model, spectrum, RANK, easy).settings['gain'] == 0
-  logits = np.asarray(two_tower_model.score(model, history, rewards))
+  logits = np.asarray(two_tower_model.compiled_score(model, history, rewards))
   np.testing.assert_allclose(logits[:, known], plain[:, known], rtol=1e-5, atol=1e-6)
 
 
 def test_no_setting_of_ease_beside_the_model_is_better(pairs):
   user, item, asked = pairs.user, pairs.item, _hard(pairs.asked)
   model = _model()
-  learnt = np.asarray(two_tower_model.score(model, asked.history, asked.rewards))
+  learnt = np.asarray(two_tower_model.compiled_score(model, asked.history, asked.rewards))
   known = np.arange(NUM_ITEMS) < NUM_ITEMS - NUM_NEW
   values = {}
   for lambda_ in item_to_item.LAMBDAS:
