@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from rec_jax import host
 from rec_jax.bandits.base import Policy
@@ -125,7 +126,7 @@ def rollout(
 
 
 def side_by_side(
-  key: jax.Array, num_seeds: int, settings: Sequence[Mapping[str, float]]
+  key: jax.Array, num_seeds: int, settings: Sequence[Mapping[str, ArrayLike]]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Keys and settings of a rollout of every setting under every seed, setting by setting.
 
@@ -134,14 +135,14 @@ def side_by_side(
   Args:
     key: typed key of the seeds.
     num_seeds: S.
-    settings: of the same names.
+    settings: of the same names, numbers or arrays of like shapes.
 
   Returns:
     keys [len(settings) * S], and name -> its values, as many.
   """
   keys = jnp.tile(jax.random.split(key, num_seeds), len(settings))
   return keys, {
-    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
+    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds, axis=0)
     for name in settings[0]
   }
 
