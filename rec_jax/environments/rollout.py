@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from rec_jax import host
 from rec_jax.bandits.base import Policy
@@ -125,7 +126,7 @@ def rollout(
 
 
 def side_by_side(
-  key: jax.Array, num_seeds: int, settings: Sequence[Mapping[str, float]]
+  key: jax.Array, num_seeds: int, settings: Sequence[Mapping[str, ArrayLike]]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Keys and settings of a rollout of every setting under every seed, setting by setting.
 
@@ -134,14 +135,14 @@ def side_by_side(
   Args:
     key: typed key of the seeds.
     num_seeds: S.
-    settings: of the same names.
+    settings: of the same names, numbers or arrays of like shapes.
 
   Returns:
     keys [len(settings) * S], and name -> its values, as many.
   """
   keys = jnp.tile(jax.random.split(key, num_seeds), len(settings))
   return keys, {
-    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds)
+    name: jnp.repeat(jnp.array([setting[name] for setting in settings]), num_seeds, axis=0)
     for name in settings[0]
   }
 
@@ -161,33 +162,36 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
 
   halves = hoist.split(over_seeds, jnp.int32(0), keys, rest(policy_state, env_state))
 
-  def step(
-    carry: tuple[Any, Any], drawn_round: tuple[jax.Array, Any]
-  ) -> tuple[tuple[Any, Any], Any]:
-    t, drawn = drawn_round
+  def step(t: jax.Array, drawn: Any, carry: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
     policy_state, env_state = carry
     policy_state = _refresh(options, t, of_seed.refresh, start.settings, policy_state)
     policy_state, env_state, *out = halves.finish(drawn, t, rest(policy_state, env_state))
     return (policy_state, env_state), out
 
-  def block(carry: tuple[Any, Any], rounds: jax.Array) -> tuple[tuple[Any, Any], Any]:
-    drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
-    carry, out = jax.lax.scan(step, carry, (rounds, drawn))
-    probe = options.probe
-    return carry, (out, probe and jax.vmap(probe, in_axes=(None, 0))(data, carry[0]))
-
   size = options.probe_every or _rounds_a_block(
     options.num_rounds, jax.eval_shape(halves.draw, 0, keys)
   )
-  num_whole = options.num_rounds // size * size
-  rounds = first_round + jnp.arange(options.num_rounds, dtype=jnp.int32)
-  carry, (out, probed) = jax.lax.scan(
-    block, (policy_state, env_state), rounds[:num_whole].reshape(-1, size)
-  )
-  out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
-  if num_whole < options.num_rounds:
-    carry, (rest_out, _) = block(carry, rounds[num_whole:])
-    out = jax.tree.map(lambda *parts: jnp.concatenate(parts), out, rest_out)
+
+  def block(carry: tuple[Any, Any], begin: jax.Array) -> tuple[tuple[Any, Any], Any]:
+    rounds = first_round + begin + jnp.arange(size, dtype=jnp.int32)
+    drawn = jax.vmap(halves.draw, in_axes=(0, None))(rounds, keys)
+
+    def play(i: jax.Array, kept: tuple[Any, Any]) -> tuple[Any, Any]:
+      carry, out = step(rounds[i], jax.tree.map(lambda x: x[i], drawn), kept[0])
+      return carry, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept[1], out)
+
+    first = jax.tree.map(lambda x: x[0], drawn)
+    shapes = jax.eval_shape(step, rounds[0], first, carry)[1]
+    nothing = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
+    # The last block ends early, in the same program: one of its own would be compiled as long.
+    number = jnp.minimum(size, options.num_rounds - begin)
+    carry, out = jax.lax.fori_loop(0, number, play, (carry, nothing))
+    probe = options.probe
+    return carry, (out, probe and jax.vmap(probe, in_axes=(None, 0))(data, carry[0]))
+
+  begins = jnp.arange(0, options.num_rounds, size, dtype=jnp.int32)
+  carry, (out, probed) = jax.lax.scan(block, (policy_state, env_state), begins)
+  out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: options.num_rounds], out)
   policy_state, env_state = carry
   metrics, propensity = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), out)
   return Trajectory(
@@ -201,15 +205,10 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
 
 
 def _rounds_a_block(num_rounds: int, drawn: Any) -> int:
-  """Rounds whose random numbers are drawn at once.
-
-  A divisor of T that is half of the most that fit or above needs no remainder, whose rounds would
-  be compiled a second time.
-  """
+  """Rounds whose random numbers are drawn at once: as many as fit, in blocks of like sizes."""
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn))
   most = min(num_rounds, _MOST_ROUNDS_A_BLOCK, max(1, _DRAWN_BYTES // max(1, size)))
-  divisors = (block for block in range(most, most // 2, -1) if num_rounds % block == 0)
-  return next(divisors, most)
+  return -(-num_rounds // -(-num_rounds // most))
 
 
 def _refresh(

@@ -57,27 +57,40 @@ class ItemTower(nnx.Module):
     self.trend = Buffer(jnp.zeros(config.num_items))
     self.new = NewItems(config.num_items)
 
-  def __call__(self, text: jax.Array | None = None, rngs: nnx.Rngs | None = None) -> jax.Array:
-    """The learnt part of the item vectors of the whole catalogue.
+  def __call__(self, rngs: nnx.Rngs | None = None) -> jax.Array:
+    """The learnt part of the item vectors of the whole catalogue, [N, D] float32.
 
-    Args:
-      text: [N, H] text vectors in place of the cached ones.
-      rngs: stream `dropout`, needed only in training.
-
-    Returns:
-      [N, D] float32. Items without a training event (`has_id` False) have no id vector: they are
-      where `from_text` places them, at zero in an id-only model.
+    Items without a training event (`has_id` False) have no id vector: they are where `from_text`
+    places them, at zero in an id-only model. `rngs` has a stream `dropout`, for training alone.
     """
-    text = self.text[...] if text is None else text
     if self.id is None:
-      return self.from_text(text, self.features[...])
-    has_id = self.has_id[...][:, None]
+      return self.from_text(self.text[...], self.features[...])
+    elsewhere = jnp.zeros(())
+    if self.project is not None:
+      elsewhere = self.from_text(self.text[...], self.features[...])[:, : self.dim]
+    return jnp.where(self.has_id[...][:, None], self.learnt(rngs=rngs), elsewhere)
+
+  def learnt(
+    self,
+    text: jax.Array | None = None,
+    rows: jax.Array | None = None,
+    rngs: nnx.Rngs | None = None,
+  ) -> jax.Array:
+    """What is learnt of items with a training event, [N, D], or of `rows` [M] alone, [M, D].
+
+    Of other items it says nothing. `text` [N, H] stands in for the cached text vectors.
+    """
+
+    def of(table: jax.Array) -> jax.Array:
+      return table if rows is None else table[rows]
+
+    by_id = jnp.zeros(())
+    if self.id is not None:
+      by_id = self.id_dropout(of(self.id.embedding[...]), rngs=rngs)
     if self.project is None:
-      return jnp.where(has_id, self.id.embedding[...], 0.0)
-    by_id = self.id_dropout(self.id.embedding[...], rngs=rngs)
-    by_text = self.from_text(text, self.features[...])[:, : self.dim]
-    projected = self.project(self._scaled(text, self.features[...]))
-    return jnp.where(has_id, by_id + projected, by_text)
+      return by_id
+    text = self.text[...] if text is None else text
+    return by_id + self.project(self._scaled(of(text), of(self.features[...])))
 
   def vectors(self) -> jax.Array:
     """[N, D + R], item vectors of the whole catalogue, the linear path behind what is learnt."""

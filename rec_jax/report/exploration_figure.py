@@ -96,7 +96,11 @@ def _balance_panel(
   look: Sequence[str],
 ) -> str:
   figure, axes = panel(4.8, xlabel, reward_label)
-  _scale(axes, field)
+  _scale(
+    axes,
+    field,
+    [_position(each, field)[0] for group in policies.values() for each in group.values()],
+  )
   points, texts, text_colours, lines = [], [], [], []
   for frontier, colour in zip(frontiers, look[len(policies) :], strict=True):
     line = np.array([_position(member, field) for member in frontier.members])
@@ -117,11 +121,11 @@ def _balance_panel(
   return to_svg(figure)
 
 
-def _scale(axes: Axes, field: str) -> None:
-  """Items over orders of magnitude on a logarithmic scale."""
+def _scale(axes: Axes, field: str, values: Sequence[float]) -> None:
+  """Items over orders of magnitude on a logarithmic scale, which has few numbers within one."""
   if field == 'cold_share':
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-  else:
+  elif max(values) > 4 * min(values):
     axes.set_xscale('log')
     label_logarithmic(axes.xaxis, (1, 2, 5))
 

@@ -36,8 +36,8 @@ class ExploreConfig:
     memory_bound: bytes that one rollout may take beside its data; more seeds run one after another.
   """
 
-  num_seeds: int = 32
-  frontier_seeds: int = 4
+  num_seeds: int = 16
+  frontier_seeds: int = 2
   num_features: int = 32
   history_length: int = 30
   min_events_catalogue: int = 20

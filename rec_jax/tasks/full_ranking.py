@@ -164,6 +164,7 @@ def rank_targets(
   candidates: np.ndarray,
   cutoffs: Sequence[int] = (10,),
   *,
+  groups: np.ndarray | None = None,
   num_negatives: int | None = None,
   seed: int = 0,
 ) -> dict[str, np.ndarray]:
@@ -174,6 +175,7 @@ def rank_targets(
     asked: Q queries.
     candidates: [N] bool, items that compete.
     cutoffs: values of k.
+    groups: [N] int; a target competes with the candidates of its own group.
     num_negatives: rank the target among so many of these candidates alone, drawn for each query
       without replacement. Such metrics are of another quantity, and may order models otherwise
       (Krichene & Rendle 2020), so that their names say so: see `sampled_name`.
@@ -192,6 +194,8 @@ def rank_targets(
     rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
     chunk = asked.take(rows)
     mask = chunk.unseen(len(candidates)) & candidates
+    if groups is not None:
+      mask &= groups == groups[chunk.target][:, None]
     if num_negatives is not None:
       mask = _with_sampled_negatives(rng, mask, chunk.target, num_negatives)
     ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], max(cutoffs))

@@ -30,21 +30,10 @@ class ItemFolds:
   num_folds: int
   asked: Queries
 
-  @property
-  def numbers(self) -> np.ndarray:
-    """The folds that have a query."""
-    return np.unique(self.fold[self.asked.target])
-
   def rank(self, score: Score, cutoffs: tuple[int, ...] = (10,)) -> dict[str, np.ndarray]:
     """`full_ranking.rank_targets` of `asked`, each among the items of the fold of its answer."""
-    of_query = self.fold[self.asked.target]
-    parts = [
-      full_ranking.rank_targets(
-        score, self.asked.take(np.flatnonzero(of_query == number)), self.fold == number, cutoffs
-      )
-      for number in self.numbers
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    known = self.fold >= 0
+    return full_ranking.rank_targets(score, self.asked, known, cutoffs, groups=self.fold)
 
 
 def make(dataset: Dataset, asked: Queries, seed: int) -> ItemFolds | None:

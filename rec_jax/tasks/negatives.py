@@ -24,8 +24,23 @@ import jax.numpy as jnp
 
 NEGATIVES = ('uniform', 'popularity', 'in_batch', 'mixed', 'memory', 'hard')
 
-# User vectors [P, D] and item vectors [N, D].
-Vectors = tuple[jax.Array, jax.Array]
+
+class Vectors(NamedTuple):
+  """What a step compares.
+
+  Attributes:
+    users: [P, D].
+    items: [N, D], or [M, D] of those items alone that the step reads.
+    row: [N] int32, where among M an item stands; not given where all are there.
+  """
+
+  users: jax.Array
+  items: jax.Array
+  row: jax.Array | None = None
+
+  def of(self, item: jax.Array) -> jax.Array:
+    """[..., D] of items [...]."""
+    return self.items[item if self.row is None else self.row[item]]
 
 
 class Catalogue(NamedTuple):
@@ -57,8 +72,16 @@ class Drawn(NamedTuple):
   offset: jax.Array
 
 
-# What is drawn may follow from the vectors, but passes no gradient to them.
-Sample = Callable[[Vectors], Drawn]
+class Sample(NamedTuple):
+  """Negatives of a step that may follow from its vectors, but pass no gradient to them.
+
+  Attributes:
+    candidates: [C] int32, all items that may be drawn.
+    draw: draws them.
+  """
+
+  candidates: jax.Array
+  draw: Callable[[Vectors], Drawn]
 
 
 def sampler(
@@ -98,7 +121,7 @@ def sampler(
     drawn = Drawn(items, items != target[:, None], offset)
   else:
     drawn = _of_steps(name, key, target, is_event, catalogue, recent, num_negatives)
-  return lambda vectors: drawn
+  return Sample(drawn.items.reshape(-1), lambda vectors: drawn)
 
 
 def uniform(key: jax.Array, known: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -148,13 +171,13 @@ def _hardest(
   is_other = drawn != target[:, None]
 
   def sample(vectors: Vectors) -> Drawn:
-    users, items = jax.lax.stop_gradient(vectors)
-    logits = jnp.where(is_other, users @ items[drawn].T, -jnp.inf)
+    vectors = jax.lax.stop_gradient(vectors)
+    logits = jnp.where(is_other, vectors.users @ vectors.of(drawn).T, -jnp.inf)
     place = jax.lax.top_k(logits, num_negatives)[1]
     chosen = jnp.take_along_axis(is_other, place, axis=1)
     return Drawn(drawn[place], chosen, _evenly(number, known))
 
-  return sample
+  return Sample(drawn, sample)
 
 
 def _of_events(key: jax.Array, counts: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -30,7 +30,7 @@ from rec_jax.tasks.catalogue_text import (
   text_vectors,
 )
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.negatives import Catalogue, Vectors
 from rec_jax.tasks.two_tower_model import TwoTowerModel, answers, text_encoder
 from rec_jax.training.state import ModelParts, TrainState
 from rec_jax.training.task import Metrics, Schedule, Task
@@ -214,20 +214,10 @@ def _losses(
     chosen = choose_items(choose, items, len(text.mask), config.encoder_items)
     again = encode_again(text_encoder(model), text, chosen, nnx.Rngs(dropout=of_encoder))
     tower.text[...] = tower.text[...].at[chosen].set(again)
-  text_vectors = tower.text[...]
-  if len(text.shifts) and model.encoder is not None:
-    dropout, draw = jax.random.split(dropout)
-    text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
   positions = events.choose_positions(pick, items, config.num_predictions)
   # Position t has seen t events and predicts event t, the last one included.
   history, rewards, times = (batch[name][:, :-1] for name in ('history', 'rewards', 'times'))
   context = batch.get('context')
-
-  def forward(key: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-    rngs = nnx.Rngs(dropout=key)
-    item_vectors = tower(text_vectors, rngs) + shift
-    users = model.towers.users(item_vectors, history, rewards, times, rngs, context)
-    return events.rows_of(users, positions), item_vectors
 
   is_event = (sought := items.reshape(-1)[positions]) > 0
   # Padding is given a known item, for the loss of another one is infinite, even at a weight of 0.
@@ -236,5 +226,39 @@ def _losses(
   objective = objectives.make(config, of_negatives, target, is_event, catalogue, recent)
   if model.recent is not None:
     model.recent[...] = negatives.remember(model.recent[...], target, is_event)
-  weights, shape = is_event.astype(jnp.float32), (len(text_vectors), tower.dim)
+  rows, row = _rows_that_are_read(items, objective.items, len(text.mask))
+  if row is not None:
+    history = jnp.where(history > 0, row[jnp.maximum(history - 1, 0)] + 1, 0)
+  text_vectors = tower.text[...]
+  if len(text.shifts) and model.encoder is not None:
+    dropout, draw = jax.random.split(dropout)
+    text_vectors = remedies.varied_text(draw, text_vectors, text.shifts)
+
+  def forward(key: jax.Array, shift: jax.Array) -> Vectors:
+    rngs = nnx.Rngs(dropout=key)
+    item_vectors = tower.learnt(text_vectors, rows, rngs) + shift
+    users = model.towers.users(item_vectors, history, rewards, times, rngs, context)
+    return Vectors(events.rows_of(users, positions), item_vectors, row)
+
+  weights, shape = (
+    is_event.astype(jnp.float32),
+    (len(text.mask) if rows is None else len(rows), tower.dim),
+  )
   return remedies.losses(dropout, forward, objective, weights, shape, config), weights, {}
+
+
+def _rows_that_are_read(
+  items: jax.Array, compared: jax.Array | None, num_items: int
+) -> tuple[jax.Array | None, jax.Array | None]:
+  """The items [M] that a step reads, and where among them each of the catalogue stands, [N].
+
+  Args:
+    items: [B, L + 1] of the batch, 0 for padding.
+    compared: [C] that the objective reads; None for all.
+    num_items: N; where M is no less than it, there are no rows, but the whole catalogue.
+  """
+  if compared is None or items.size + compared.size >= num_items:
+    return None, None
+  rows = jnp.concatenate([jnp.maximum(items - 1, 0).reshape(-1), compared])
+  # Of an item that is there several times one place counts, the same on every machine.
+  return rows, jnp.zeros(num_items, jnp.int32).at[rows].max(jnp.arange(len(rows)))

@@ -45,10 +45,12 @@ class Objective(NamedTuple):
   """What is descended on P events, their targets and negatives given.
 
   Attributes:
+    items: [M] int32, all items whose vectors are read; None where these are the whole catalogue.
     losses: vectors -> [P].
     divergence: vectors of two passes -> [P], how far apart what they predict is (R-Drop).
   """
 
+  items: jax.Array | None
   losses: Callable[[Vectors], jax.Array]
   divergence: Callable[[Vectors, Vectors], jax.Array]
 
@@ -90,12 +92,13 @@ def make(
 
 def _over_catalogue(target: jax.Array, known: jax.Array, chunk: int) -> Objective:
   def divergence(one: Vectors, other: Vectors) -> jax.Array:
-    (users, items), (others, other_items) = one, other
-    return consistency.symmetric_kl(users @ items.T, others @ other_items.T, known)
+    first, second = (vectors.users @ vectors.items.T for vectors in (one, other))
+    return consistency.symmetric_kl(first, second, known)
 
-  return Objective(
-    lambda vectors: retrieval.full_softmax(*vectors, target, known, chunk), divergence
-  )
+  def losses(vectors: Vectors) -> jax.Array:
+    return retrieval.full_softmax(vectors.users, vectors.items, target, known, chunk)
+
+  return Objective(None, losses, divergence)
 
 
 def _over_sample(target: jax.Array, known: jax.Array, sample: Sample) -> Objective:
@@ -104,14 +107,14 @@ def _over_sample(target: jax.Array, known: jax.Array, sample: Sample) -> Objecti
     return _logits(vectors, target, drawn), log_expected, drawn.is_negative
 
   def losses(vectors: Vectors) -> jax.Array:
-    return retrieval.sampled_softmax(*given(vectors, sample(vectors)))
+    return retrieval.sampled_softmax(*given(vectors, sample.draw(vectors)))
 
   def divergence(one: Vectors, other: Vectors) -> jax.Array:
-    drawn = sample(one)
+    drawn = sample.draw(one)
     first, second = (retrieval.corrected(*given(each, drawn)) for each in (one, other))
     return consistency.symmetric_kl(first, second, _shown(drawn))
 
-  return Objective(losses, divergence)
+  return Objective(_read(target, sample), losses, divergence)
 
 
 def _over_pairs(
@@ -124,10 +127,10 @@ def _over_pairs(
     return _logits(vectors, target, drawn) - offset
 
   def losses(vectors: Vectors) -> jax.Array:
-    drawn = sample(vectors)
+    drawn = sample.draw(vectors)
     return (_shown(drawn) * loss(logits(vectors, drawn), _labels(drawn))).sum(1)
 
-  return Objective(losses, _divergence_of_pairs(logits, sample))
+  return Objective(_read(target, sample), losses, _divergence_of_pairs(logits, sample))
 
 
 def _calibrated(
@@ -139,20 +142,20 @@ def _calibrated(
     return _logits(vectors, target, drawn) - jnp.log(known.sum())
 
   def losses(vectors: Vectors) -> jax.Array:
-    drawn = sample(vectors)
+    drawn = sample.draw(vectors)
     rate = jnp.exp(drawn.offset[target]) / known.sum()
     weight = classification.calibration_weight(rate, calibration)[:, None]
     found = classification.binary_cross_entropy(logits(vectors, drawn), _labels(drawn), weight)
     return (_shown(drawn) * found).sum(1)
 
-  return Objective(losses, _divergence_of_pairs(logits, sample))
+  return Objective(_read(target, sample), losses, _divergence_of_pairs(logits, sample))
 
 
 def _divergence_of_pairs(
   logits: Callable[[Vectors, Drawn], jax.Array], sample: Sample
 ) -> Callable[[Vectors, Vectors], jax.Array]:
   def divergence(one: Vectors, other: Vectors) -> jax.Array:
-    drawn = sample(one)
+    drawn = sample.draw(one)
     first, second = (logits(each, drawn) for each in (one, other))
     return (_shown(drawn) * consistency.symmetric_kl_of_pairs(first, second)).sum(1)
 
@@ -161,18 +164,22 @@ def _divergence_of_pairs(
 
 def _logits(vectors: Vectors, target: jax.Array, drawn: Drawn) -> jax.Array:
   """[P, 1 + K], u·M̂ of the target and then of the negatives."""
-  users, items = vectors
+  users = vectors.users
   if drawn.items.ndim == 2:
-    return jnp.einsum('pd,pkd->pk', users, items[_compared(target, drawn)])
+    return jnp.einsum('pd,pkd->pk', users, vectors.of(_compared(target, drawn)))
   # Negatives that all events share are a product of matrices.
-  of_target = jnp.einsum('pd,pd->p', users, items[target])
-  return jnp.concatenate([of_target[:, None], users @ items[drawn.items].T], axis=1)
+  of_target = jnp.einsum('pd,pd->p', users, vectors.of(target))
+  return jnp.concatenate([of_target[:, None], users @ vectors.of(drawn.items).T], axis=1)
 
 
 def _compared(target: jax.Array, drawn: Drawn) -> jax.Array:
   """[P, 1 + K], the target and then the negatives."""
   others = jnp.broadcast_to(drawn.items, drawn.is_negative.shape)
   return jnp.concatenate([target[:, None], others], axis=1)
+
+
+def _read(target: jax.Array, sample: Sample) -> jax.Array:
+  return jnp.concatenate([target, sample.candidates])
 
 
 def _shown(drawn: Drawn) -> jax.Array:

@@ -10,7 +10,7 @@ from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.tasks.negatives import Vectors
 from rec_jax.tasks.objectives import Objective
 
-# (key of dropout, shift [N, D] of the item vectors) -> user vectors [P, D], item vectors [N, D].
+# (key of dropout, shift of the item vectors) -> what is compared.
 Forward = Callable[[jax.Array, jax.Array], Vectors]
 
 
@@ -33,7 +33,7 @@ def losses(
     forward: what is trained.
     objective: of P events.
     weights: [P] of the losses in their mean.
-    shape: N and D.
+    shape: of the item vectors.
     config: which remedies.
 
   Returns:

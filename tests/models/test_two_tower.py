@@ -102,10 +102,11 @@ def projected(items, text):
 
 def test_an_item_is_its_text_plus_its_id(model):
   ids = np.asarray(model.items.id.embedding[...])
-  for text, vectors in ((texts(), model.items()), (texts(1), model.items(texts(1)))):
-    np.testing.assert_allclose(
-      vectors[HAS_ID], (projected(model.items, text) + ids)[HAS_ID], atol=1e-5
-    )
+  for text, vectors in ((texts(), model.items()), (texts(1), model.items.learnt(texts(1)))):
+    expected = projected(model.items, text) + ids
+    np.testing.assert_allclose(vectors[HAS_ID], expected[HAS_ID], atol=1e-5)
+  rows = np.flatnonzero(HAS_ID)[[2, 0, 2]]
+  np.testing.assert_allclose(model.items.learnt(rows=rows), model.items()[rows], atol=1e-6)
 
 
 def test_items_without_an_id_are_where_a_ridge_regression_on_text_places_them():

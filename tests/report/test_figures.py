@@ -100,6 +100,13 @@ def test_legend_of_the_balance_names_groups_and_frontiers():
   assert len(figure.panels) == 2
 
 
+def test_items_within_one_order_of_magnitude_have_several_ticks():
+  policies = {'all': {f'policy {n:.0f}': balance(0.2, n, 0.0) for n in (780.0, 1020.0, 1380.0)}}
+  svg = exploration_figure.reward_against_exploration('t', policies, [], caption='c').panels[0]
+  ticks = set(re.findall(r'>([\d,.]+)</text>', svg)) | set(re.findall(r'<!-- ([\d,.]+) -->', svg))
+  assert len([tick for tick in ticks if 700 < float(tick.replace(',', '')) < 1500]) >= 3
+
+
 def test_only_differences_clear_of_zero_are_filled():
   clear, unclear = Estimate(0.02, 0.01, 0.03, 9), Estimate(0.01, -0.01, 0.03, 9)
   colour = PALETTE[0].lower()

@@ -9,7 +9,7 @@ import pytest
 
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.tasks import negatives, objectives
-from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.negatives import Catalogue, Sample, Vectors
 
 N, K, M = 5, 40, 30
 KNOWN = jnp.array([True, True, False, True, True])
@@ -40,14 +40,14 @@ def step(name, key, hard_factor=1):
 
 def vectors(logits, number=K + 4):
   """Users [P, N] and items [N, N] with the same logits for each event."""
-  return jnp.broadcast_to(logits, (number, N)), jnp.eye(N)
+  return Vectors(jnp.broadcast_to(logits, (number, N)), jnp.eye(N))
 
 
 @functools.partial(jax.jit, static_argnames=('name', 'hard_factor'))
 def draw(name, key, vectors, hard_factor=1):
   """The items of a step's events, and their negatives."""
   target, _, sample = step(name, key, hard_factor)
-  return target, sample(vectors)
+  return target, sample.draw(vectors)
 
 
 @pytest.mark.parametrize('name', UNBIASED)
@@ -55,7 +55,7 @@ def test_an_item_is_drawn_as_often_as_is_said(name):
   @jax.jit
   @jax.vmap
   def count(key):
-    drawn = step(name, key)[2](vectors(LOGITS))
+    drawn = step(name, key)[2].draw(vectors(LOGITS))
     items = jnp.broadcast_to(drawn.items, drawn.is_negative.shape)[0]
     return jnp.zeros(N).at[items].add(drawn.is_negative[0]), drawn.offset
 
@@ -79,7 +79,7 @@ def mean_gradients(name):
   @jax.vmap
   def of_step(key):
     target, _, sample = step(name, key)
-    drawn = sample(vectors(LOGITS))
+    drawn = sample.draw(vectors(LOGITS))
 
     @jax.vmap
     def of_sign(sign):
@@ -88,8 +88,10 @@ def mean_gradients(name):
         is_negative=drawn.is_negative[:1],
         offset=sign * drawn.offset,
       )
-      loss = objectives._over_sample(target[:1], KNOWN, lambda _: first).losses
-      return jax.grad(lambda logits: loss((logits[None], jnp.eye(N)))[0])(LOGITS)
+      loss = objectives._over_sample(
+        target[:1], KNOWN, Sample(first.items.reshape(-1), lambda _: first)
+      ).losses
+      return jax.grad(lambda logits: loss(Vectors(logits[None], jnp.eye(N)))[0])(LOGITS)
 
     return of_sign(SIGNS)
 
@@ -128,7 +130,7 @@ def test_hard_negatives_are_the_highest_of_a_larger_sample():
   rng = np.random.default_rng(0)
   users, items = rng.normal(size=(K + 4, 3)), rng.normal(size=(N, 3))
   key = jax.random.key(3)
-  given = jnp.asarray(users), jnp.asarray(items)
+  given = Vectors(jnp.asarray(users), jnp.asarray(items))
   target, drawn = draw('hard', key, given, hard_factor=2)
   pool = np.asarray(negatives.uniform(jax.random.split(key, 3)[2], KNOWN, (2 * K,)))
   for row, goal in enumerate(np.asarray(target)):
@@ -142,7 +144,9 @@ def test_hard_negatives_are_the_highest_of_a_larger_sample():
 
 def test_hard_negatives_of_no_larger_sample_are_a_uniform_one():
   target, drawn = draw('hard', jax.random.key(4), vectors(LOGITS))
-  loss = objectives._over_sample(target, KNOWN, lambda _: drawn).losses(vectors(LOGITS))
+  loss = objectives._over_sample(
+    target, KNOWN, Sample(drawn.items.reshape(-1), lambda _: drawn)
+  ).losses(vectors(LOGITS))
   pool = negatives.uniform(jax.random.split(jax.random.key(4), 3)[2], KNOWN, (K,))
   for row in (0, 7):
     goal = int(target[row])

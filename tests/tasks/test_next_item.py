@@ -252,3 +252,40 @@ def test_padding_stays_finite_and_a_memory_holds_the_items_of_the_step(setting):
   recent = np.asarray(parts.merge(state.params, state.cache).recent[...])
   expected = np.sort(batch['items'][batch['items'] > 0])
   np.testing.assert_array_equal(np.sort(recent[recent > 0]), expected)
+
+
+@pytest.mark.parametrize('negatives', ['uniform', 'mixed', 'hard'])
+def test_a_step_computes_what_it_reads_of_a_large_catalogue_and_no_more(negatives, monkeypatch):
+  """Loss and gradients are those of the whole catalogue."""
+  config = dataclasses.replace(
+    small.config(pathlib.Path()).finetune,
+    **{'objective': 'sampled_softmax', 'negatives': negatives, 'num_negatives': 3},
+    **{'dropout_rate': 0.0, 'id_dropout_rate': 0.0, 'hard_factor': 2},
+  )
+  dataset, encoder = small.dataset(num_items=600), small.encoder()
+  text = next_item.catalogue_text(encoder, dataset, config)
+  setting = types.SimpleNamespace(config=config, dataset=dataset, text=text)
+  task = make_task(setting)
+  batch, data = next(iter(task.batches)), (text, events.catalogue(dataset, config))
+  rows_that_are_read, numbers = next_item._rows_that_are_read, []
+
+  def rows(*given):
+    found = rows_that_are_read(*given) if numbers else (None, None)
+    numbers.append(600 if found[0] is None else len(found[0]))
+    return found
+
+  monkeypatch.setattr(next_item, '_rows_that_are_read', rows)
+
+  @nnx.jit(static_argnames='again')
+  @nnx.value_and_grad
+  def step(model, batch, again):
+    values, weights, _ = task.losses(model, jax.random.key(3), batch, data, 'towers')
+    return (values * weights).sum()
+
+  (whole_loss, whole_gradient), (loss, gradient) = (
+    step(task.model, batch, again=again) for again in (False, True)
+  )
+  assert numbers == [600, 8 * 11 + 40 + {'uniform': 3 * 40, 'mixed': 40 + 3, 'hard': 6}[negatives]]
+  assert loss == pytest.approx(float(whole_loss), rel=1e-5)
+  for one, other in zip(*map(jax.tree.leaves, (gradient, whole_gradient)), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)

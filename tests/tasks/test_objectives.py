@@ -12,13 +12,13 @@ from rec_jax.losses import classification
 from rec_jax.losses.retrieval import full_softmax
 from rec_jax.tasks import negatives, objectives
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.negatives import Catalogue, Vectors
 
 N, D, P, K = 6, 3, 4, 5
 KEY = jax.random.key(0)
 KNOWN = jnp.array([True, True, False, True, True, True])
 TARGET = jnp.array([0, 1, 5, 1])
-VECTORS = (
+VECTORS = Vectors(
   jax.random.normal(jax.random.key(1), (P, D)),
   jax.random.normal(jax.random.key(2), (N, D)),
 )
@@ -36,7 +36,7 @@ def make(name, **fields):
 
 def test_softmax_is_that_over_the_known_items():
   found = make('softmax').losses(VECTORS)
-  np.testing.assert_array_equal(found, full_softmax(*VECTORS, TARGET, KNOWN))
+  np.testing.assert_array_equal(found, full_softmax(VECTORS.users, VECTORS.items, TARGET, KNOWN))
   np.testing.assert_allclose(make('softmax', softmax_chunk=4).losses(VECTORS), found, rtol=1e-5)
 
 
@@ -61,7 +61,7 @@ def test_a_softmax_over_many_items_is_summed_in_parts(monkeypatch):
 @pytest.mark.parametrize('law', ['uniform', 'in_batch'])
 @pytest.mark.parametrize('name', objectives.OBJECTIVES[1:])
 def test_a_loss_is_that_of_a_loop_over_what_was_drawn(name, law):
-  users, items = (np.asarray(x, np.float64) for x in VECTORS)
+  users, items = (np.asarray(x, np.float64) for x in VECTORS[:2])
   target, size = np.asarray(TARGET), int(KNOWN.sum())
   drawn, number = np.asarray(negatives.uniform(KEY, KNOWN, (P, K))), K
   if law == 'in_batch':

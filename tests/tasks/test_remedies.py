@@ -24,7 +24,7 @@ from rec_jax.tasks import (
   two_tower_optimizer,
 )
 from rec_jax.tasks.config import FinetuneConfig
-from rec_jax.tasks.negatives import Catalogue
+from rec_jax.tasks.negatives import Catalogue, Vectors
 from tests.helpers import small
 
 N, D, P = 6, 3, 4
@@ -37,7 +37,7 @@ WEIGHTS = jnp.array([1.0, 1.0, 0.0, 1.0])
 
 def forward(key, shift):
   """Noise for dropout."""
-  return USERS + 0.1 * jax.random.normal(key, USERS.shape), TABLE + shift
+  return Vectors(USERS + 0.1 * jax.random.normal(key, USERS.shape), TABLE + shift)
 
 
 def value(objective='softmax', **fields):
@@ -53,7 +53,7 @@ def chosen(objective, negatives='uniform'):
 
 
 def plain(key, shift=0.0):
-  return full_softmax(*forward(key, shift), TARGET, KNOWN)
+  return full_softmax(*forward(key, shift)[:2], TARGET, KNOWN)
 
 
 def test_without_a_remedy_it_is_the_loss_of_one_pass():
@@ -64,7 +64,7 @@ def test_r_drop_is_the_mean_of_two_passes_and_half_of_their_divergence():
   _, first, second = jax.random.split(KEY, 3)
   logits = [
     np.asarray(users @ items.T, np.float64)[:, KNOWN]
-    for users, items in (forward(each, 0.0) for each in (first, second))
+    for users, items, _ in (forward(each, 0.0) for each in (first, second))
   ]
   p, q = (np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in logits)
   divergence = ((p - q) * np.log(p / q)).sum(1) / 2

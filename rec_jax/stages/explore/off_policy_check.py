@@ -84,7 +84,7 @@ def _policies(
   """
   settings = chosen | {exploration_log.LOGGED.label: exploration_log.logged_setting(config, chosen)}
   made = {
-    entry.label: policies.factory(entry, world)(settings.get(entry.label) or policies.first(entry))
+    entry.label: policies.policy(entry, world, settings.get(entry.label) or policies.first(entry))
     for entry in (*policies.comparison(world), exploration_log.LOGGED)
     if not entry.needs_query and entry is not policies.EPSILON_GREEDY
   }

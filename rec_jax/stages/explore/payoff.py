@@ -98,6 +98,7 @@ def _play(
     return_state=True,
   )
   make = policies.factory(_GREEDY, world)
+  greedy = policies.with_prior(_GREEDY, world, chosen[_GREEDY.label])
   rewards = []
   for seed in range(settings.payoff_seeds):
     # The log of each seed makes other features, and those are shared by the seeds of a rollout.
@@ -109,7 +110,7 @@ def _play(
       world.with_features(features).data,
       world.spec,
       world.num_rounds - half,
-      settings={k: jnp.asarray(v)[None] for k, v in {**chosen[_GREEDY.label], **prior}.items()},
+      settings={k: jnp.asarray(v)[None] for k, v in {**greedy, **prior}.items()},
       first_round=half,
       env_state=jax.tree.map(lambda x, seed=seed: x[seed : seed + 1], first.env_state),
     )

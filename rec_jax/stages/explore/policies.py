@@ -1,6 +1,7 @@
 """The policies that the stage `explore` compares, and how their settings are tuned."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +17,8 @@ from rec_jax.environments.rollout import Trajectory, rollout, side_by_side
 from rec_jax.stages.explore import rollout_metrics
 from rec_jax.stages.explore.worlds import World
 
-Hyperparameters = dict[str, float]
+# Numbers, and of priors arrays.
+Hyperparameters = dict[str, Any]
 
 _PRECISIONS = (10.0, 20.0, 40.0, 80.0)
 
@@ -105,7 +107,8 @@ def run(
 
   All settings meet the same seeds, so that they are compared on equal chances.
   """
-  keys, table = side_by_side(jax.random.key(seed), num_seeds, settings)
+  told = [with_prior(entry, world, setting) for setting in settings]
+  keys, table = side_by_side(jax.random.key(seed), num_seeds, told)
   make = factory(entry, world)
   return rollout(
     keys,
@@ -144,23 +147,40 @@ def tune(
   return grid[chosen], float(reward[chosen])
 
 
-def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Policy]:
-  """Hyperparameters to the policy, with the prior of the world where the policy has one.
-
-  Rollouts are compiled once for each factory: keep it to use it again.
-  """
+def with_prior(entry: PolicyEntry, world: World, setting: Hyperparameters) -> Hyperparameters:
+  """A setting, and what the policy believes of the items of a world, where it has such a prior."""
   known = bandits.hyperparameters(entry.name)
-  fixed = {'a0': world.a0, 'b0': world.b0, 'noise_variance': item_prior.NOISE_VARIANCE}
-  fixed = {name: value for name, value in fixed.items() if name in known}
+  prior: dict[str, Any] = {'a0': world.a0, 'b0': world.b0}
+  if 'item_variance' in known:
+    lambda_ = setting.get('lambda_', known['lambda_'])
+    prior |= item_prior.doubt(world.data.features, world.num_events, lambda_)
+  return setting | {name: value for name, value in prior.items() if name in known}
+
+
+def factory(entry: PolicyEntry, world: World) -> Callable[[Hyperparameters], Policy]:
+  """Settings `with_prior` to the policy.
+
+  The same one for all worlds of as many rounds: rollouts of it are compiled once for each shape.
+  """
+  return _factory(entry.name, world.num_rounds if entry is EPSILON_GREEDY else 0)
+
+
+def policy(entry: PolicyEntry, world: World, setting: Hyperparameters) -> Policy:
+  """The policy of one setting in a world."""
+  return factory(entry, world)(with_prior(entry, world, setting))
+
+
+@functools.cache
+def _factory(name: str, num_rounds: int) -> Callable[[Hyperparameters], Policy]:
+  """With rounds `epsilon` decays over them."""
+  noise = {'noise_variance': item_prior.NOISE_VARIANCE}
+  fixed = noise if 'noise_variance' in bandits.hyperparameters(name) else {}
 
   def make(settings: Hyperparameters) -> Policy:
     values = dict(settings)
-    if 'item_variance' in known:
-      lambda_ = values.get('lambda_', known['lambda_'])
-      values |= item_prior.doubt(world.data.features, world.num_events, lambda_)
-    if entry is EPSILON_GREEDY and 'epsilon' in values:
-      values['epsilon'] = _decaying(values['epsilon'], world.num_rounds)
-    return bandits.make(entry.name, **(fixed | values))
+    if num_rounds and 'epsilon' in values:
+      values['epsilon'] = _decaying(values['epsilon'], num_rounds)
+    return bandits.make(name, **(fixed | values))
 
   return make
 

@@ -57,7 +57,7 @@ def test_a_frozen_policy_is_the_one_that_had_learnt_so_far(written, num_train):
   world, path = written
   log = logged.read(path)
   setting = exploration_log.logged_setting(CONFIG, CHOSEN)
-  policy = policies.factory(exploration_log.LOGGED, world)(setting)
+  policy = policies.policy(exploration_log.LOGGED, world, setting)
   inputs = off_policy_check.unscaled_inputs(log)
   key = jax.random.key(0)
   state = frozen_policy.learn(key, log, policy, inputs, num_train)

@@ -67,7 +67,22 @@ def test_every_candidate_is_a_policy_that_its_settings_fit():
     baseline='greedy',
   )
   for entry in (*policies.comparison(world), *policies.COLD_START):
-    policies.factory(entry, world)(policies.first(entry))
+    policies.policy(entry, world, policies.first(entry))
     if entry.frontier:
       assert entry.strength in entry.grid
       assert len(entry.frontier) == 8
+
+
+def test_worlds_of_other_items_share_one_program_and_each_has_its_prior():
+  def world(mean):
+    return types.SimpleNamespace(
+      a0=np.full(3, mean), b0=np.full(3, 1 - mean), num_events=np.zeros(3), num_rounds=10,
+      data=types.SimpleNamespace(features=np.eye(3)),
+    )  # fmt: skip
+
+  for entry in (policies.PER_USER_UCB, policies.EPSILON_GREEDY):
+    assert policies.factory(entry, world(0.2)) is policies.factory(entry, world(0.6))
+  setting = policies.with_prior(policies.PER_USER_UCB, world(0.6), {'lambda_': 20.0, 'alpha': 1.0})
+  np.testing.assert_array_equal(setting['a0'], 0.6)
+  # As doubtful as the longest features, of length 1.
+  np.testing.assert_allclose(setting['item_variance'], 1 / 20)
