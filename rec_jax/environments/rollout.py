@@ -168,6 +168,8 @@ def _run(options: Options, data: Any, first_round: jax.Array, start: Start) -> T
     policy_state, env_state, *out = halves.finish(drawn, t, rest(policy_state, env_state))
     return (policy_state, env_state), out
 
+  # Traced once, though its shapes are asked for first.
+  step = jax.jit(step)
   size = options.probe_every or _rounds_a_block(
     options.num_rounds, jax.eval_shape(halves.draw, 0, keys)
   )
