@@ -144,6 +144,7 @@ def truth(key: jax.Array, dim: int, temperature: ArrayLike) -> Logits:
 def even_divergences(key: jax.Array, even: Even) -> np.ndarray:
   """[NUM_EVEN] of the guess that each label is 1 with probability 1/2."""
 
+  @jax.jit
   @jax.vmap
   def one(key: jax.Array) -> jax.Array:
     truth_key, input_key, label_key = jax.random.split(key, 3)

@@ -34,7 +34,19 @@ KEY = jax.random.key(0)
 
 
 def rows(feedback, selection):
-  return jax.tree.map(lambda x: x[selection], feedback)
+  """As NumPy: of an array on the device each slice would be compiled for."""
+  return jax.tree.map(lambda x: x[selection], jax.device_get(feedback))
+
+
+def asked(belief, feedback, context, draw_key=None, num_draws=1):
+  """What rows teach, the moments of a context and its draws, of one program."""
+
+  def run(feedback, context):
+    state = belief.update(KEY, belief.init(KEY, SPEC), feedback)
+    draws = None if draw_key is None else belief.sample(draw_key, state, context, num_draws)
+    return state, belief.predict(state, context), draws
+
+  return problems.compiled(run)(feedback, context)
 
 
 def linear_posterior(feedback, lambda_, noise_variance, prior_mean, gamma):
@@ -52,25 +64,22 @@ def linear_posterior(feedback, lambda_, noise_variance, prior_mean, gamma):
 def test_linear_is_the_normal_posterior(gamma):
   prior_mean = np.array([0.3, -0.2, 0.1])
   belief = linear(2.0, 0.5, prior_mean, gamma)
-  feedback = problems.feedback(0, 40, binary=False)
-  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  feedback, context = problems.feedback(0, 40, binary=False), problems.context(3)
+  state, (expected, variance), _ = asked(belief, feedback, context)
   mean, covariance = linear_posterior(feedback, 2.0, 0.5, prior_mean, gamma)
   np.testing.assert_allclose(state.mean, mean, rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(state.root @ state.root.T, covariance, rtol=1e-4, atol=1e-6)
-  context = problems.context(3)
   x = np.asarray(context.features, np.float64)
-  expected, variance = belief.predict(state, context)
   np.testing.assert_allclose(expected, x @ mean, rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(variance, np.diag(x @ covariance @ x.T), rtol=1e-3, atol=1e-6)
 
 
 def test_linear_draws_have_the_joint_covariance():
-  belief = linear()
-  state = belief.update(KEY, belief.init(KEY, SPEC), problems.feedback(0, 5, binary=False))
-  context = problems.context(3)
-  draws = np.asarray(belief.sample(jax.random.key(1), state, context, 50_000), np.float64)
-  mean, _ = belief.predict(state, context)
-  covariance = context.features @ state.root @ state.root.T @ context.features.T
+  context, feedback = problems.context(3), problems.feedback(0, 5, binary=False)
+  found = asked(linear(), feedback, context, jax.random.key(1), 50_000)
+  state, (mean, _), draws = jax.device_get(found)
+  features = np.asarray(context.features)
+  covariance = features @ state.root @ state.root.T @ features.T
   np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.03)
   np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.06)
 
@@ -85,7 +94,9 @@ def test_linear_stays_right_after_a_million_hard_rows(kind):
   features = np.stack([first, first, np.zeros(number)], axis=1).astype(np.float32)
   reward = (1e6 * (first + rng.normal(size=number))).astype(np.float32)
   row = problems.feedback(0, 1)
-  feedback = jax.tree.map(lambda x: jnp.broadcast_to(x[0], (number, *x.shape[1:])), row)
+  feedback = jax.tree.map(
+    lambda x: np.broadcast_to(x[0], (number, *x.shape[1:])), jax.device_get(row)
+  )
   feedback = dataclasses.replace(
     feedback,
     features=jnp.asarray(features),
@@ -108,22 +119,21 @@ def test_linear_stays_right_after_a_million_hard_rows(kind):
 def test_beta_bernoulli_counts(gamma):
   a0, b0 = np.linspace(1, 3, SPEC.num_arms), np.linspace(9, 4, SPEC.num_arms)
   belief = beta_bernoulli(a0, b0, gamma)
-  feedback = problems.feedback(1, 30)
-  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  feedback, context = jax.device_get(problems.feedback(1, 30)), problems.context(4)
+  state, (mean, variance), draws = asked(belief, feedback, context, jax.random.key(2), 4_000)
   a, b = a0.copy(), b0.copy()
   for arm, reward, weight in zip(feedback.arm_id, feedback.reward, feedback.weight, strict=True):
     a, b = a0 + gamma * (a - a0), b0 + gamma * (b - b0)
     a[arm] += weight * reward
     b[arm] += weight * (1 - reward)
-  context = problems.context(4)
   posterior = stats.beta(a[context.arm_ids], b[context.arm_ids])
-  mean, variance = belief.predict(state, context)
   np.testing.assert_allclose(mean, posterior.mean(), rtol=1e-5)
   np.testing.assert_allclose(variance, posterior.var(), rtol=1e-4)
   x = np.linspace(0.05, 0.95, 7)
-  cdf = belief.cdf(state, context, jnp.tile(jnp.asarray(x, jnp.float32)[:, None], (1, 5)))
+  grid = np.tile(x.astype(np.float32)[:, None], (1, 5))
+  cdf = problems.compiled(belief.cdf)(state, context, grid)
   np.testing.assert_allclose(cdf, posterior.cdf(x[:, None]), atol=1e-4)
-  draws = np.asarray(belief.sample(jax.random.key(2), state, context, 4_000))
+  draws = np.asarray(draws)
   assert all(
     stats.kstest(draws[:, k], stats.beta(a[arm], b[arm]).cdf).pvalue > 1e-3
     for k, arm in enumerate(np.asarray(context.arm_ids))
@@ -146,12 +156,11 @@ def test_beta_bernoulli_counts(gamma):
   ],
 )
 def test_a_batch_equals_its_rows_in_order_and_padding_makes_none_forget(belief):
-  feedback = problems.feedback(2, 9)
-  update = problems.compiled(belief.update)
-  batch = update(KEY, belief.init(KEY, SPEC), feedback)
-  padding = dataclasses.replace(feedback, weight=jnp.zeros(9))
+  feedback, update = problems.feedback(2, 9), problems.compiled(belief.update)
+  state = problems.compiled(belief.init, static_argnums=1)(KEY, SPEC)
+  batch = update(KEY, state, feedback)
+  padding = dataclasses.replace(feedback, weight=np.zeros(9, np.float32))
   assert problems.same_bits(batch, update(KEY, batch, padding))
-  state = belief.init(KEY, SPEC)
   for row in range(9):
     state = update(KEY, state, rows(feedback, slice(row, row + 1)))
   for whole, stepwise in zip(jax.tree.leaves(batch), jax.tree.leaves(state), strict=True):
@@ -162,18 +171,15 @@ def test_a_batch_equals_its_rows_in_order_and_padding_makes_none_forget(belief):
 def test_gaussian_is_the_normal_posterior(gamma):
   prior_mean = np.linspace(-1, 1, SPEC.num_arms)
   belief = gaussian(prior_mean, 2.0, 0.5, gamma)
-  feedback = problems.feedback(1, 30, binary=False)
-  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  feedback, context = problems.feedback(1, 30, binary=False), problems.context(4)
+  _, (mean, variance), draws = asked(belief, feedback, context, jax.random.key(2), 4_000)
   precision, total = np.full(SPEC.num_arms, 2.0), 2.0 * prior_mean
   decay = gamma ** np.arange(30)[::-1]
   np.add.at(precision, feedback.arm_id, decay * feedback.weight / 0.5)
   np.add.at(total, feedback.arm_id, decay * feedback.weight * feedback.reward / 0.5)
-  context = problems.context(4)
   posterior = stats.norm(total / precision, precision**-0.5)
-  mean, variance = belief.predict(state, context)
   np.testing.assert_allclose(mean, posterior.mean()[context.arm_ids], rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(variance, posterior.var()[context.arm_ids], rtol=1e-4)
-  draws = belief.sample(jax.random.key(2), state, context, 4_000)
   uniform = stats.norm(mean, np.sqrt(variance)).cdf(draws)
   assert all(stats.kstest(uniform[:, k], 'uniform').pvalue > 1e-3 for k in range(5))
 
@@ -181,10 +187,8 @@ def test_gaussian_is_the_normal_posterior(gamma):
 @pytest.mark.parametrize('gamma', [1.0, 0.9])
 def test_disjoint_arms_are_regressions_on_the_query(gamma):
   belief = linear_disjoint(2.0, 0.5, gamma)
-  feedback = problems.feedback(0, 40, binary=False)
-  state = jax.jit(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
-  context = problems.context(3)
-  expected, variance = belief.predict(state, context)
+  feedback, context = problems.feedback(0, 40, binary=False), problems.context(3)
+  state, (expected, variance), _ = asked(belief, feedback, context)
   query = np.asarray(context.query, np.float64)
   for k, arm in enumerate(np.asarray(context.arm_ids)):
     own = rows(feedback, np.asarray(feedback.arm_id) == arm)
@@ -192,13 +196,19 @@ def test_disjoint_arms_are_regressions_on_the_query(gamma):
     mean, covariance = linear_posterior(own, 2.0, 0.5, np.zeros(3), gamma)
     np.testing.assert_allclose(expected[k], query @ mean, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(variance[k], query @ covariance @ query, rtol=1e-3)
-  reset = belief.reset_arms(state, context.arm_ids[:1], context.features[:1])
-  prior = belief.predict(belief.init(KEY, SPEC), context)
-  for after, before in zip(belief.predict(reset, context), prior, strict=True):
+
+  @problems.compiled
+  def reset(state, context):
+    reset = belief.reset_arms(state, context.arm_ids[:1], context.features[:1])
+    return [belief.predict(each, context) for each in (reset, belief.init(KEY, SPEC))]
+
+  for after, before in zip(*reset(state, context), strict=True):
     np.testing.assert_allclose(after[0], before[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize('dim', [1, 2, 5, 6])
+@pytest.mark.parametrize(
+  'dim', [1, 5, *(pytest.param(dim, marks=pytest.mark.soak) for dim in (2, 6))]
+)
 def test_the_covariances_that_decisions_read_are_those_of_the_roots(dim):
   """Wide prior and large, nearly collinear queries: plain subtraction loses every digit there."""
   belief = linear_disjoint(1e-4, 1.0)
@@ -211,10 +221,11 @@ def test_the_covariances_that_decisions_read_are_those_of_the_roots(dim):
     query=jnp.asarray(queries, jnp.float32),
     arm_id=jnp.asarray(rng.integers(2, size=400), jnp.int32),
   )
-  state = jax.jit(belief.update)(KEY, belief.init(KEY, spec), feedback)
+  state = problems.compiled(lambda rows: belief.update(KEY, belief.init(KEY, spec), rows))(feedback)
+  predict = problems.compiled(belief.predict)
   for query in np.asarray(rng.normal(size=(5, dim)), np.float32):
     context = Context(jnp.int32(0), query, jnp.zeros((2, 1)), jnp.arange(2), jnp.ones(2, bool))
-    variance = belief.predict(state, context)[1]
+    variance = predict(state, context)[1]
     root = np.asarray(state.posterior.root, np.float64)
     exact = np.sum(np.einsum('ndr,d->nr', root, query.astype(np.float64)) ** 2, axis=1)
     np.testing.assert_allclose(variance, exact, rtol=1e-3)
@@ -222,50 +233,58 @@ def test_the_covariances_that_decisions_read_are_those_of_the_roots(dim):
 
 def test_per_user_equals_independent_runs():
   shared, apart = linear(), per_user(linear())
-  feedback = problems.feedback(3, 20, binary=False)
-  state = jax.jit(apart.update)(KEY, apart.init(KEY, SPEC), feedback)
+  feedback, context = problems.feedback(3, 20, binary=False), problems.context(5)
+  state = asked(apart, feedback, context)[0]
+  of_user, alone = problems.compiled(apart.predict), problems.compiled(shared.predict)
+  update = problems.compiled(lambda rows: shared.update(KEY, shared.init(KEY, SPEC), rows))
   for user in range(SPEC.num_users):
-    own = rows(feedback, np.asarray(feedback.user_id) == user)
-    expected = shared.update(KEY, shared.init(KEY, SPEC), own)
+    # Rows of weight 0 are padding, which keeps the shape.
+    weight = np.where(feedback.user_id == user, feedback.weight, np.float32(0))
+    expected = update(dataclasses.replace(feedback, weight=weight))
     np.testing.assert_allclose(state.mean[user], expected.mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(state.root[user], expected.root, rtol=1e-5, atol=1e-6)
-    context = dataclasses.replace(problems.context(5), user_id=jnp.int32(user))
-    np.testing.assert_allclose(
-      apart.predict(state, context)[1], shared.predict(expected, context)[1], rtol=1e-4
-    )
+    own = dataclasses.replace(context, user_id=np.int32(user))
+    np.testing.assert_allclose(of_user(state, own)[1], alone(expected, own)[1], rtol=1e-4)
 
 
 def test_residual_learns_what_the_base_did_not_expect_at_the_decision():
   base, deviation = beta_bernoulli(1, 9), linear()
   belief = residual(base, deviation)
   feedback = problems.feedback(4, 6)
-  expected = jnp.linspace(0.1, 0.6, 6)
+  expected, context = np.linspace(0.1, 0.6, 6, dtype=np.float32), problems.context(6)
   informed = dataclasses.replace(feedback, info=ResidualInfo(expected, None, None))
-  state = belief.update(KEY, belief.init(KEY, SPEC), informed)
-  surprise = dataclasses.replace(feedback, reward=feedback.reward - expected)
-  alone = deviation.update(KEY, deviation.init(KEY, SPEC), surprise)
+  state, (mean, variance), _ = asked(belief, informed, context)
+  surprise = dataclasses.replace(feedback, reward=np.asarray(feedback.reward) - expected)
+  alone, (moved, doubt), _ = asked(deviation, surprise, context)
   np.testing.assert_allclose(state.deviation.mean, alone.mean, rtol=1e-5, atol=1e-6)
-  context = problems.context(6)
-  mean, variance = belief.predict(state, context)
-  base_mean = base.predict(state.base, context)[0]
-  np.testing.assert_allclose(mean, base_mean + context.features @ alone.mean, rtol=1e-5)
-  np.testing.assert_allclose(variance, deviation.predict(alone, context)[1], rtol=1e-5)
-  np.testing.assert_allclose(belief.info(state, context, jnp.int32(2)).base_mean, base_mean[2])
+  base_mean, info = problems.compiled(
+    lambda state: (base.predict(state.base, context)[0], belief.info(state, context, jnp.int32(2)))
+  )(state)
+  np.testing.assert_allclose(mean, base_mean + moved, rtol=1e-5)
+  np.testing.assert_allclose(moved, np.asarray(context.features) @ alone.mean, rtol=1e-4)
+  np.testing.assert_allclose(variance, doubt, rtol=1e-5)
+  np.testing.assert_allclose(info.base_mean, base_mean[2])
+
+
+def learnt_and_reset(belief, feedback):
+  """The state that rows teach, and the same once arm 2 is reset."""
+
+  def run(feedback):
+    state = belief.update(KEY, belief.init(KEY, SPEC), feedback)
+    return state, belief.reset_arms(state, jnp.array([2]), jnp.zeros((1, SPEC.arm_dim)))
+
+  return problems.compiled(run)(feedback)
 
 
 def test_a_reset_mean_of_an_arm_starts_from_the_prior():
-  belief = gaussian()
-  state = belief.update(KEY, belief.init(KEY, SPEC), problems.feedback(0, 40))
-  reset = belief.reset_arms(state, jnp.array([2]), jnp.zeros((1, SPEC.arm_dim)))
+  state, reset = learnt_and_reset(gaussian(), problems.feedback(0, 40))
   assert reset.weight[2] == reset.total[2] == 0
   for before, after in ((state.weight, reset.weight), (state.total, reset.total)):
     np.testing.assert_array_equal(np.delete(after, 2), np.delete(before, 2))
 
 
 def test_a_reset_arm_starts_from_the_prior():
-  belief = beta_bernoulli(1, 9)
-  state = belief.update(KEY, belief.init(KEY, SPEC), problems.feedback(5, 30))
-  reset = belief.reset_arms(state, jnp.array([2]), jnp.zeros((1, SPEC.arm_dim)))
+  state, reset = learnt_and_reset(beta_bernoulli(1, 9), problems.feedback(5, 30))
   assert reset.successes[2] == reset.failures[2] == 0
   np.testing.assert_array_equal(np.delete(reset.failures, 2), np.delete(state.failures, 2))
 
@@ -276,8 +295,11 @@ def test_perturbed_history_adds_as_many_fair_coins_as_there_are_rewards():
     beta_bernoulli(1, 1), lambda key, state, ids, variance: state, num_copies, num_pseudo_rewards=2
   )
   feedback = problems.feedback(6, num_rows)
-  feedback = dataclasses.replace(feedback, arm_id=jnp.full(num_rows, 3), weight=jnp.ones(num_rows))
-  state = problems.compiled(belief.update)(KEY, belief.init(KEY, SPEC), feedback)
+  feedback = dataclasses.replace(
+    feedback, arm_id=np.full(num_rows, 3, np.int32), weight=np.ones(num_rows, np.float32)
+  )
+  context = dataclasses.replace(problems.context(0), arm_ids=np.full(5, 3, np.int32))
+  state, (mean, variance), _ = jax.device_get(asked(belief, feedback, context))
   counts = state.copies
   # Heads of twelve coins, each of which adds 1/2 or takes it.
   coins = np.rint(np.asarray(counts.successes[:, 3]) - float(feedback.reward.sum()) + num_rows)
@@ -288,24 +310,26 @@ def test_perturbed_history_adds_as_many_fair_coins_as_there_are_rewards():
     inner = slice(2, 11)
     share = expected[inner] / expected[inner].sum() * counts[inner].sum()
     assert (stats.chisquare(counts[inner], share).pvalue > 1e-3) == accepted
-  context = dataclasses.replace(problems.context(0), arm_ids=jnp.full(5, 3, jnp.int32))
-  mean, variance = belief.predict(state, context)
   # One prior success in two and six rewards; coins are fair, with a variance of 1/4 each.
   expected = (1 + float(feedback.reward.sum())) / (2 + num_rows)
   np.testing.assert_allclose(mean, expected, atol=0.02)
   np.testing.assert_allclose(variance, 12 / 4 / 8**2, rtol=0.1)
 
 
+def before(belief, context):
+  """The moments before any row."""
+  return problems.compiled(lambda context: belief.predict(belief.init(KEY, SPEC), context))(context)
+
+
 def test_copies_start_about_the_prior_mean_as_wide_as_a_history_of_its_size():
   belief = perturbed_history(beta_bernoulli(1, 9), perturb_counts(1, 9), 4_000)
-  state = belief.init(KEY, SPEC)
-  mean, variance = belief.predict(state, problems.context(0))
+  mean, variance = before(belief, problems.context(0))
   np.testing.assert_allclose(mean, 0.1, atol=0.01)
   np.testing.assert_allclose(variance, 10 / 4 / 10**2, rtol=0.1)
   # A draw of N(0, I / 4) over unit features, with noise of 1/4 in place of 1.
   belief = perturbed_history(linear(4.0), perturb_weights(1.0), 4_000)
   context = dataclasses.replace(problems.context(0), features=jnp.eye(5, 3))
-  mean, variance = belief.predict(belief.init(KEY, SPEC), context)
+  mean, variance = before(belief, context)
   np.testing.assert_allclose(mean, 0, atol=0.02)
   np.testing.assert_allclose(variance[:3], 1 / 4 / 4, rtol=0.1)
 
@@ -351,26 +375,25 @@ def test_what_is_not_known_of_an_arm_adds_to_its_doubt_until_it_is_shown():
   context, feedback = problems.context(0), problems.feedback(1, 40)
   arm = int(context.arm_ids[1])
   feedback = dataclasses.replace(feedback, arm_id=jnp.full(40, arm), weight=jnp.ones(40))
-  states = [belief.init(KEY, SPEC) for belief in (plain, doubting)]
-  (mean, variance), (same_mean, more) = (
-    belief.predict(state, context) for belief, state in zip((plain, doubting), states, strict=True)
-  )
+
+  @problems.compiled
+  def run(feedback):
+    first, start = plain.init(KEY, SPEC), doubting.init(KEY, SPEC)
+    one = doubting.info(start, context, jnp.int32(1))
+    info = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (40, *leaf.shape)), one)
+    learnt = doubting.update(KEY, start, dataclasses.replace(feedback, info=info))
+    moments = plain.predict(first, context), doubting.predict(start, context)
+    after = doubting.predict(learnt, context)[1]
+    draws = doubting.sample(KEY, start, context, 20_000)
+    return moments, draws, after, deviation.predict(learnt.deviation, context)[1]
+
+  moments, draws, after, of_deviation = jax.device_get(run(feedback))
+  (mean, variance), (same_mean, more) = moments
   np.testing.assert_allclose(same_mean, mean, rtol=1e-6)
   np.testing.assert_allclose(more, variance + 0.3, rtol=1e-5)
-  draws = doubting.sample(KEY, states[1], context, 20_000)
-  np.testing.assert_allclose(jnp.var(draws, axis=0), more, rtol=0.05)
-
-  def info(belief, state):
-    one = belief.info(state, context, jnp.int32(1))
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (40, *leaf.shape)), one)
-
-  learnt = doubting.update(
-    KEY, states[1], dataclasses.replace(feedback, info=info(doubting, states[1]))
-  )
+  np.testing.assert_allclose(np.var(draws, axis=0), more, rtol=0.05)
   # Of 40 rewards of all users, with noise of 0.5 and 0.3 of tastes, 1 / (1 / 0.3 + 50) is left.
-  after = np.asarray(doubting.predict(learnt, context)[1])
-  taste = np.asarray(plain.predict(states[0], context)[1])
-  items = after - np.asarray(deviation.predict(learnt.deviation, context)[1])
+  items = after - of_deviation
   np.testing.assert_allclose(items[1], 1 / (1 / 0.3 + 50), rtol=1e-3)
   np.testing.assert_allclose(np.delete(items, 1), 0.3, rtol=1e-4)
-  assert np.all(after[2:] <= taste[2:] + 0.3 + 1e-5)
+  assert np.all(after[2:] <= variance[2:] + 0.3 + 1e-5)

@@ -185,13 +185,13 @@ def p_values(truths, draws):
   return [stats.chisquare(np.bincount(of, minlength=NUM_DRAWS + 1)).pvalue for of in ranks.T]
 
 
-# Draws of the first are held against their law in `test_beliefs.py`, and are slow to compile.
+# Draws of these are held against their law in `test_beliefs.py` and `test_linear_beliefs.py`, too.
+TWICE = ('beta_bernoulli', 'gaussian', 'gaussian_unknown_noise', 'linear', 'linear_hybrid')
+
+
 @pytest.mark.parametrize(
   'name',
-  [
-    pytest.param(name, marks=pytest.mark.soak) if name == 'beta_bernoulli' else name
-    for name in WORLDS
-  ],
+  [pytest.param(name, marks=pytest.mark.soak) if name in TWICE else name for name in WORLDS],
 )
 def test_ranks_are_uniform_and_not_if_the_variance_is_wrong_by_one_and_a_half(name):
   run = problems.compiled(jax.vmap(functools.partial(simulate, *WORLDS[name])))

@@ -9,6 +9,7 @@ from scipy import stats
 from rec_jax.bandits.choice import masked_argmax, masked_categorical, perturbed_argmax
 
 pytestmark = pytest.mark.usefixtures('optimised')
+SOAK = pytest.mark.soak
 
 
 def draws(function, num_draws, seed=0):
@@ -16,7 +17,9 @@ def draws(function, num_draws, seed=0):
   return np.asarray(jax.lax.map(function, keys))
 
 
-@pytest.mark.parametrize('num_candidates', [2, 3, 65_537, 1_000_000])
+@pytest.mark.parametrize(
+  'num_candidates', [3, 65_537, *(pytest.param(number, marks=SOAK) for number in (2, 1_000_000))]
+)
 def test_each_part_of_a_catalogue_gets_its_share_of_ties(num_candidates):
   scores, mask = jnp.zeros(num_candidates), jnp.ones(num_candidates, bool)
   num_draws = 400 if num_candidates > 100_000 else 2_000
@@ -45,7 +48,7 @@ def test_only_the_best_that_are_open_are_drawn_however_they_lie():
   assert stats.chisquare(parts, sizes / len(best) * 4_000).pvalue > 1e-3
 
 
-@pytest.mark.parametrize('num_candidates', [5, 50_000])
+@pytest.mark.parametrize('num_candidates', [5, 12_000, pytest.param(50_000, marks=SOAK)])
 def test_draws_are_in_proportion_however_many_candidates_there_are(num_candidates):
   # The first fifth is four times as likely as the rest together.
   first = jnp.arange(num_candidates) < num_candidates // 5
@@ -65,13 +68,18 @@ def test_among_many_the_noise_is_of_more_than_23_bits():
   """Of a million the largest of 23 bits are equal one time in ten, which the rare ones pay for."""
   logits = jnp.linspace(0, 1, 20_000)
   mask = jnp.ones(20_000, bool)
-  for seed in range(4):
-    key = jax.random.key(seed)
+
+  @jax.jit
+  def both(key):
     noise = jax.random.gumbel(jax.random.split(key)[0], (20_000,), mode='high')
-    assert perturbed_argmax(key, logits, mask) == jnp.argmax(logits + noise)
+    return perturbed_argmax(key, logits, mask), jnp.argmax(logits + noise)
+
+  for seed in range(4):
+    chosen, expected = both(jax.random.key(seed))
+    assert chosen == expected
 
 
-@pytest.mark.parametrize('num_candidates', [1, 2, 101, 1_000])
+@pytest.mark.parametrize('num_candidates', [1, 101, 1_000, pytest.param(2, marks=SOAK)])
 def test_each_candidate_is_drawn_as_often_as_its_probability_says(num_candidates):
   rng = np.random.default_rng(num_candidates)
   weights = rng.gamma(0.5, size=num_candidates).astype(np.float32)
@@ -95,6 +103,6 @@ def test_each_candidate_is_drawn_as_often_as_its_probability_says(num_candidates
 
 
 def test_a_categorical_without_candidates_has_no_choice():
-  none = jnp.zeros(10)
+  none, draw = np.zeros(10, np.float32), jax.jit(masked_categorical)
   for weights, mask in ((none, none == 0), (none + 1, none > 0)):
-    assert masked_categorical(jax.random.key(0), weights, mask) == -1
+    assert draw(jax.random.key(0), weights, mask) == -1

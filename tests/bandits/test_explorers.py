@@ -32,6 +32,7 @@ MEAN = jnp.array([0.9, 0.3, 0.5, 0.5, 0.1, 0.4])
 DEVIATION = jnp.array([0.1, 0.2, 0.3, 0.3, 0.6, 0.1])
 MASK = jnp.array([False, True, True, True, True, True])
 NUM_DRAWS = 20_000
+KEY = jax.random.key(0)
 
 EXPLORERS = {
   'uniform': uniform(),
@@ -61,11 +62,23 @@ def outlook(mean=MEAN, deviation=DEVIATION, independent=True) -> Outlook:
   )
 
 
-def frequencies(explorer, mask=MASK, state=None) -> np.ndarray:
-  state = explorer.init(jax.random.key(0), problems.SPEC) if state is None else state
-  choose = jax.jit(jax.vmap(lambda key: explorer.select(key, state, outlook(), mask)))
-  index = choose(jax.random.split(jax.random.key(1), NUM_DRAWS))
-  return np.bincount(index, minlength=len(mask))
+def probabilities_and_choices(explorer, view):
+  """[K] what it says of each candidate, and how often it takes each; one program."""
+
+  @jax.jit
+  def run(key, keys):
+    state = explorer.init(jax.random.key(0), problems.SPEC)
+    index = jax.vmap(lambda key: explorer.select(key, state, outlook(), MASK))(keys)
+    return explorer.probabilities(key, state, view, MASK), index
+
+  keys = jax.random.split(jax.random.key(1), NUM_DRAWS)
+  probabilities, index = jax.device_get(run(jax.random.key(2), keys))
+  return np.asarray(probabilities, np.float64), np.bincount(index, minlength=len(MASK))
+
+
+def probabilities_of(explorer, state, view, mask=MASK):
+  """One program instead of one for each operation."""
+  return jax.jit(lambda state: explorer.probabilities(jax.random.key(0), state, view, mask))(state)
 
 
 def p_value(counts, probabilities) -> float:
@@ -80,14 +93,11 @@ def p_value(counts, probabilities) -> float:
 @pytest.mark.parametrize('name', EXPLORERS)
 def test_probabilities_match_frequencies_and_wrong_ones_do_not(name):
   explorer = EXPLORERS[name]
-  state = explorer.init(jax.random.key(0), problems.SPEC)
   # The joint draws behind an estimate leave an error that 20,000 choices can see.
   estimated = name == 'thompson'
   view = outlook(independent=not estimated)
-  chances = jax.jit(lambda key, state: explorer.probabilities(key, state, view, MASK))
-  probabilities = np.asarray(chances(jax.random.key(2), state), np.float64)
+  probabilities, counts = probabilities_and_choices(explorer, view)
   assert probabilities.sum() == pytest.approx(1, abs=1e-5)
-  counts = frequencies(explorer)
   if estimated:
     np.testing.assert_allclose(counts / NUM_DRAWS, probabilities, atol=0.015)
   else:
@@ -101,9 +111,8 @@ def test_probabilities_match_frequencies_and_wrong_ones_do_not(name):
 
 def test_ties_are_broken_evenly_whatever_the_index():
   mask = jnp.arange(100) >= 10
-  chosen = jax.vmap(lambda key: uniform().select(key, 0, None, mask))(
-    jax.random.split(jax.random.key(0), 50_000)
-  )
+  choose = jax.jit(jax.vmap(lambda key: uniform().select(key, 0, None, mask)))
+  chosen = choose(jax.random.split(jax.random.key(0), 50_000))
   counts = np.bincount(chosen, minlength=100)
   assert counts[:10].sum() == 0
   assert stats.chisquare(counts[10:]).pvalue > 1e-3
@@ -113,7 +122,7 @@ def test_ties_are_broken_evenly_whatever_the_index():
 
 def test_thompson_estimates_are_never_zero_and_sum_to_one():
   explorer = thompson(num_samples=16)
-  probabilities = explorer.probabilities(jax.random.key(0), 0, outlook(independent=False), MASK)
+  probabilities = probabilities_of(explorer, 0, outlook(independent=False))
   # One draw's worth is spread over the five that are open.
   assert np.all(probabilities[1:] >= 1 / (16 + 1) / 5 - 1e-7)
   assert float(probabilities.sum()) == pytest.approx(1)
@@ -121,7 +130,7 @@ def test_thompson_estimates_are_never_zero_and_sum_to_one():
 
 def test_nan_scores_come_last():
   spoilt = outlook(mean=MEAN.at[2].set(jnp.nan).at[3].set(jnp.nan))
-  assert greedy().select(jax.random.key(0), 0, spoilt, MASK) == 5
+  assert jax.jit(lambda key: greedy().select(key, 0, spoilt, MASK))(jax.random.key(0)) == 5
 
 
 @pytest.mark.parametrize(
@@ -140,19 +149,19 @@ def test_schedules_count_rows_of_non_zero_weight(factory, schedule):
   rows = Feedback(**{**vars(rows), 'weight': rows.weight.at[:2].set(0)})
   end = explorer.update(start, rows)
   assert end == 10
-  last = explorer.probabilities(jax.random.key(0), end, outlook(), MASK)
-  first = explorer.probabilities(jax.random.key(0), start, outlook(), MASK)
+  chances = jax.jit(lambda count: explorer.probabilities(KEY, count, outlook(), MASK))
+  last, first = chances(end), chances(start)
   assert float(last[2] + last[3]) == pytest.approx(1, abs=0.02)
   assert float(first[2] + first[3]) < 0.8
 
 
 def test_vdbe_explores_less_as_beliefs_settle_and_more_when_they_move():
   explorer = vdbe(sensitivity=0.1, step_size=0.2)
-  start = explorer.init(jax.random.key(0), problems.SPEC)
+  start, watch = explorer.init(jax.random.key(0), problems.SPEC), jax.jit(explorer.watch)
 
   def after(epsilon, change):
     for _ in range(30):
-      epsilon = explorer.watch(epsilon, jnp.float32(change), jnp.float32(1))
+      epsilon = watch(epsilon, jnp.float32(change), jnp.float32(1))
     return epsilon
 
   settled = after(start, 0.001)
@@ -164,16 +173,15 @@ def test_vdbe_explores_less_as_beliefs_settle_and_more_when_they_move():
 
 def test_explore_then_commit_commits_after_its_rows():
   explorer = explore_then_commit(10)
-  before = explorer.probabilities(jax.random.key(0), jnp.int32(9), outlook(), MASK)
-  after = explorer.probabilities(jax.random.key(0), jnp.int32(10), outlook(), MASK)
+  chances = jax.jit(lambda count: explorer.probabilities(KEY, count, outlook(), MASK))
+  before, after = chances(jnp.int32(9)), chances(jnp.int32(10))
   np.testing.assert_allclose(before[1:], 0.2, rtol=1e-6)
   np.testing.assert_allclose(after, [0, 0, 0.5, 0.5, 0, 0])
 
 
 def test_falcon_keeps_its_rate_within_an_epoch():
-  rates = [
-    falcon().probabilities(jax.random.key(0), jnp.int32(t), outlook(), MASK) for t in (8, 15, 16)
-  ]
+  chances = jax.jit(lambda count: falcon().probabilities(KEY, count, outlook(), MASK))
+  rates = [chances(jnp.int32(t)) for t in (8, 15, 16)]
   np.testing.assert_array_equal(rates[0], rates[1])
   assert rates[2][4] < rates[1][4]
 
@@ -182,7 +190,7 @@ def test_falcon_keeps_its_rate_within_an_epoch():
 def test_quadrature_is_right_where_candidates_are_far_apart_or_certain(scale):
   view = outlook(jnp.array([10.0, 0.0, 9.9, 9.9]), jnp.array([0.1, 5.0, 0.1, 0.1]))
   mask = jnp.ones(4, bool)
-  probabilities = thompson(scale).probabilities(jax.random.key(0), 0, view, mask)
+  probabilities = probabilities_of(thompson(scale), 0, view, mask)
   assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
   if scale < 1:
     np.testing.assert_allclose(probabilities, [1, 0, 0, 0], atol=1e-4)
@@ -194,7 +202,7 @@ def test_quadrature_is_right_where_candidates_are_far_apart_or_certain(scale):
 
 def test_regret_and_information_are_counts_over_draws_less_what_is_chance():
   draws = np.random.default_rng(0).normal(MEAN, DEVIATION, (500, 6)).astype(np.float32)
-  regret, information = regret_and_information(jnp.asarray(draws), MASK)
+  regret, information = jax.jit(regret_and_information)(draws, MASK)
   best = np.where(MASK, draws, -np.inf).argmax(axis=1)
   between, within = np.zeros(6), np.zeros(6)
   groups = np.unique(best)
@@ -212,10 +220,10 @@ def test_regret_and_information_are_counts_over_draws_less_what_is_chance():
 
 def test_no_distribution_has_less_regret_for_its_information():
   rng = np.random.default_rng(0)
-  mixed = 0
+  mixed, mixture = 0, jax.jit(best_mixture)
   for seed in range(20):
     regret, information = rng.uniform(0.01, 1, (2, 6)).astype(np.float32)
-    probabilities = best_mixture(jax.random.key(seed), regret, information, MASK)
+    probabilities = mixture(jax.random.key(seed), regret, information, MASK)
     p = np.asarray(probabilities, np.float64)
     assert p.sum() == pytest.approx(1, abs=1e-5)
     assert p[0] == 0
@@ -230,5 +238,5 @@ def test_no_distribution_has_less_regret_for_its_information():
 def test_an_ensemble_is_followed_as_often_as_its_members_agree():
   members = jnp.array([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0], [3.0, 2.0, 1.0], [0.5, 0.5, 0.0]])
   view = Outlook(jnp.mean(members, axis=0), jnp.var(members, axis=0), None, None, members)
-  probabilities = thompson().probabilities(jax.random.key(0), 0, view, jnp.ones(3, bool))
+  probabilities = probabilities_of(thompson(), 0, view, np.ones(3, bool))
   np.testing.assert_allclose(probabilities, [1.5 / 4, 1.5 / 4, 1 / 4])

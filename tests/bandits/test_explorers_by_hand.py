@@ -5,6 +5,7 @@ the best of them are 0.3, 0 and 0.1, their deviations 0.2, 0.05 and 0.2.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -86,13 +87,37 @@ CASES = {
 }
 
 
+def asked(explorer, outlook):
+  """(key, state, mask) -> the probabilities and a choice, of one program."""
+  return problems.compiled(
+    lambda key, state, mask: [
+      ask(key, state, outlook, mask) for ask in (explorer.probabilities, explorer.select)
+    ]
+  )
+
+
+@functools.cache
+def said():
+  """name -> the probabilities and a choice of each case, of one program."""
+
+  @problems.compiled
+  def run(counts, moments):
+    outlook = OUTLOOK._replace(mean=moments[0], variance=moments[1])
+    return {
+      name: [ask(KEY, counts[name], outlook, MASK) for ask in (each.probabilities, each.select)]
+      for name, (each, *_) in CASES.items()
+    }
+
+  counts = {name: np.int32(count) for name, (_, count, _) in CASES.items()}
+  return jax.device_get(run(counts, (OUTLOOK.mean, OUTLOOK.variance)))
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_probabilities_are_those_of_the_paper(name):
-  explorer, count, expected = CASES[name]
-  got = explorer.probabilities(KEY, jnp.int32(count), OUTLOOK, MASK)
+  explorer, _, expected = CASES[name]
+  got, chosen = said()[name]
   np.testing.assert_allclose(got, expected, atol=2e-6)
   # A choice that is certain is made.
-  chosen = int(explorer.select(KEY, jnp.int32(count), OUTLOOK, MASK))
   assert expected[chosen] > 0
   assert explorer.is_exact(None)
 
@@ -150,23 +175,30 @@ def test_the_arm_of_the_highest_index_is_chosen(name):
 COUNTED = Outlook(jnp.array([0.5, 0.6, 0.55]), jnp.array([0.1, 0.025, 0.02]), None, None)
 
 
-@pytest.mark.parametrize('explorer', [ucb1(), kl_ucb(), moss()])
-@pytest.mark.parametrize('count', [0, 1, 500])
-def test_arms_that_were_never_chosen_come_first(explorer, count):
+@problems.compiled
+def of_unseen(count):
   unseen = COUNTED._replace(variance=jnp.array([0.1, jnp.inf, jnp.inf]))
-  got = explorer.probabilities(KEY, jnp.int32(count), unseen, jnp.ones(3, bool))
-  np.testing.assert_allclose(got, [0, 0.5, 0.5])
+  return [
+    explorer.probabilities(KEY, count, unseen, jnp.ones(3, bool))
+    for explorer in (ucb1(), kl_ucb(), moss())
+  ]
+
+
+@pytest.mark.parametrize('count', [0, 1, 500])
+def test_arms_that_were_never_chosen_come_first(count):
+  for got in of_unseen(jnp.int32(count)):
+    np.testing.assert_allclose(got, [0, 0.5, 0.5])
 
 
 def test_early_rows_and_closed_arms_count_for_an_index_by_hand():
   # ln ln 2 is below 0 and left out: d(0.5, 0.933) = ln 2, and 0.66 for the better known arm.
   early = Outlook(jnp.array([0.5, 0.6]), jnp.array([1.0, 0.01]), None, None)
-  assert kl_ucb(3.0).select(KEY, jnp.int32(2), early, ALL) == 0
+  assert asked(kl_ucb(3.0), early)(KEY, jnp.int32(2), ALL)[1] == 0
   # Two open arms: 0.5 + sqrt(ln(50) / 10) = 1.126 and 0.99 + sqrt(ln(5) / 100) = 1.117; were they
   # three, 1.092 and 1.100.
   outlook = Outlook(jnp.array([0.5, 0.99, 0.9]), jnp.array([0.1, 0.01, 0.1]), None, None)
   mask = jnp.array([True, True, False])
-  assert moss(1_000).select(KEY, jnp.int32(110), outlook, mask) == 0
+  assert asked(moss(1_000), outlook)(KEY, jnp.int32(110), mask)[1] == 0
 
 
 def test_rows_of_non_zero_weight_are_counted():
@@ -188,7 +220,7 @@ def test_vdbe_takes_the_steps_of_tokic():
     epsilon = explorer.watch(epsilon, jnp.float32(change), jnp.float32(weight))
   np.testing.assert_allclose(epsilon, 0.7665286, rtol=1e-5)
   # A third of it each, and the rest for the best.
-  got = explorer.probabilities(KEY, epsilon, OUTLOOK, MASK)
+  got, _ = asked(explorer, OUTLOOK)(KEY, epsilon, MASK)
   np.testing.assert_allclose(got, [0, 0.2555095, 0.4889809, 0.2555095], atol=1e-6)
 
 
@@ -210,13 +242,13 @@ def test_thompson_counts_the_best_of_its_draws():
   mean = jnp.array([0.5, 0.5, 9.0])
   outlook = Outlook(mean, None, lambda key, number: draws[:number], None)
   mask = jnp.array([True, True, False])
-  got = thompson(num_samples=4).probabilities(KEY, 0, outlook, mask)
+  got, chosen = asked(thompson(num_samples=4), outlook)(KEY, 0, mask)
   # Two and a half of four draws, and half of a fifth: (2.5 + 1 / 2) / (4 + 1).
   np.testing.assert_allclose(got, [3 / 5, 2 / 5, 0], rtol=1e-6)
-  assert thompson().select(KEY, 0, outlook, mask) == 0
+  assert chosen == 0
   # Draws turned around their mean: the first, 1 and 0, becomes 0 and 1.
   turned = outlook._replace(members=2 * mean - draws[:3])
-  got = thompson().probabilities(KEY, 0, turned, mask)
+  got, _ = asked(thompson(), turned)(KEY, 0, mask)
   np.testing.assert_allclose(got, [1 / 3, 2 / 3, 0], rtol=1e-6)
 
 
@@ -232,20 +264,25 @@ def test_top_two_shares_between_leader_and_challenger():
   members = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
   outlook = Outlook(members.mean(0), None, lambda key, n: members[:n], None, members)
   mask = jnp.ones(3, bool)
-  explorer = top_two_thompson(0.6, num_redraws=2)
-  got = jax.jit(lambda key: explorer.probabilities(key, 0, outlook, mask))(KEY)
+  cases = (0.6, 2), (1.0, 2), (0.0, 2), (0.0, 1)
+  explorers = [top_two_thompson(beta, num_redraws=number) for beta, number in cases]
+
+  @problems.compiled
+  def run(key):
+    chances = explorers[0].probabilities(key, 0, outlook, mask)
+    return chances, [explorer.select(key, 0, outlook, mask) for explorer in explorers[1:]]
+
+  got, chosen = run(KEY)
   # Leaders 1/2, 1/4, 1/4. The first challenges either other leader with 1/2 (1 - 1/16) / (3/4) =
   # 5/8 and stays with 1/2 * (1/2)^2: 5/16 + 1/8 = 7/16; so 0.6 / 2 + 0.4 * 7/16 (Russo 2020).
   np.testing.assert_allclose(got, [0.475, 0.2625, 0.2625], rtol=1e-5)
   # The first draw leads; the first of two redraws that differs is the third draw.
-  assert top_two_thompson(1.0, num_redraws=2).select(KEY, 0, outlook, mask) == 0
-  assert top_two_thompson(0.0, num_redraws=2).select(KEY, 0, outlook, mask) == 1
-  assert top_two_thompson(0.0, num_redraws=1).select(KEY, 0, outlook, mask) == 0
+  assert [int(each) for each in chosen] == [0, 1, 0]
 
 
 def test_information_is_the_variance_of_what_the_best_tells():
   draws = jnp.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
-  regret, information = regret_and_information(draws, ALL)
+  regret, information = problems.compiled(regret_and_information)(draws, ALL)
   # Means 3/4 and 1/2, the best is worth 5/4; given who is best rewards are (1, 0) or (0, 2):
   # 3/4 (1/4)^2 + 1/4 (3/4)^2 and 3/4 (1/2)^2 + 1/4 (3/2)^2.
   np.testing.assert_allclose(regret, [0.5, 0.75], rtol=1e-6)
@@ -254,8 +291,9 @@ def test_information_is_the_variance_of_what_the_best_tells():
   outlook = Outlook(None, None, lambda key, number: draws[:number], None)
   # (3/4)^2 / (3/4) is less than (1/2)^2 / (3/16), and than any mixture.
   state = explorer.init(KEY, problems.SPEC)
-  np.testing.assert_allclose(explorer.probabilities(KEY, state, outlook, ALL), [0, 1], atol=1e-6)
-  assert explorer.select(KEY, state, outlook, ALL) == 1
+  chances, chosen = asked(explorer, outlook)(KEY, state, ALL)
+  np.testing.assert_allclose(chances, [0, 1], atol=1e-6)
+  assert chosen == 1
 
 
 @pytest.mark.parametrize(
@@ -290,9 +328,10 @@ def test_information_is_drawn_anew_after_each_row():
   equal = Outlook(jnp.zeros(2), jnp.ones(2), lambda key, n: jax.random.normal(key, (n, 2)), None)
   state = explorer.init(KEY, problems.SPEC)
   states = [dataclasses.replace(state, count=jnp.int32(t)) for t in range(6)]
-  shares = [float(explorer.probabilities(KEY, each, equal, ALL)[0]) for each in states]
+  chances = problems.compiled(lambda key, state: explorer.probabilities(key, state, equal, ALL))
+  shares = [float(chances(KEY, each)[0]) for each in states]
   assert len(set(shares)) > 1
-  assert shares[0] == explorer.probabilities(jax.random.key(1), state, equal, ALL)[0]
+  assert shares[0] == chances(jax.random.key(1), state)[0]
 
 
 def test_who_is_sure_of_the_highest_reward_stakes_nothing():
@@ -304,25 +343,35 @@ def test_who_is_sure_of_the_highest_reward_stakes_nothing():
 def test_the_best_mixture_is_where_the_ratio_is_flat():
   # q = 0.5 / 0.4 - 2 * 0.1875 / 0.5625 of the second (Russo & Van Roy 2018, proposition 6).
   regret, information = jnp.array([0.5, 0.9, 0.1]), jnp.array([0.1875, 0.75, 9.0])
-  got = best_mixture(KEY, regret, information, jnp.array([True, True, False]))
+  mixture = problems.compiled(best_mixture)
+  got = mixture(KEY, regret, information, jnp.array([True, True, False]))
   np.testing.assert_allclose(got, [5 / 12, 7 / 12, 0], rtol=1e-5)
-  np.testing.assert_array_equal(best_mixture(KEY, regret, information, jnp.zeros(3, bool)), 0)
+  np.testing.assert_array_equal(mixture(KEY, regret, information, jnp.zeros(3, bool)), 0)
 
 
 def test_choices_of_a_few():
   scores = jnp.array([3.0, 1.0, 2.0, 2.0, jnp.nan])
   mask = jnp.array([False, True, True, True, True])
-  none = jnp.zeros(5, bool)
-  np.testing.assert_allclose(argmax_probabilities(scores, mask), [0, 0, 0.5, 0.5, 0])
-  np.testing.assert_allclose(uniform_probabilities(mask), [0, 0.25, 0.25, 0.25, 0.25])
-  for function in (lambda m: argmax_probabilities(scores, m), uniform_probabilities):
-    np.testing.assert_array_equal(function(none), 0)
-  assert masked_argmax(KEY, scores, none) == -1
-  assert masked_argmax(KEY, scores, jnp.arange(5) == 1) == 1
-  assert masked_argmax(KEY, jnp.zeros(1), jnp.ones(1, bool)) == 0
+  none, second = jnp.zeros(5, bool), jnp.arange(5) == 1
+
+  @problems.compiled
+  def chances(mask):
+    return argmax_probabilities(scores, mask), uniform_probabilities(mask)
+
+  of_best, of_all = chances(mask)
+  np.testing.assert_allclose(of_best, [0, 0, 0.5, 0.5, 0])
+  np.testing.assert_allclose(of_all, [0, 0.25, 0.25, 0.25, 0.25])
+  np.testing.assert_array_equal(chances(none), np.zeros((2, 5)))
   one = jnp.array([0.0, 0.0, 0.0, 1.0, 0.0])
-  assert masked_categorical(KEY, one, mask) == 3
-  assert masked_categorical(KEY, one, none) == -1
+
+  @problems.compiled
+  def chosen(mask):
+    return masked_argmax(KEY, scores, mask), masked_categorical(KEY, one, mask)
+
+  assert chosen(none) == (-1, -1)
+  assert chosen(second)[0] == 1
+  assert chosen(mask)[1] == 3
+  assert problems.compiled(masked_argmax)(KEY, jnp.zeros(1), jnp.ones(1, bool)) == 0
 
 
 @pytest.mark.parametrize(('percentile', 'best'), [(50.0, 2), (80.0, 3), (100.0, 1)])
@@ -339,5 +388,5 @@ def test_a_percentile_of_members_is_interpolated_between_two(percentile, best):
   # Of five: the third; 0.2 of the way from the fourth (80: 0.3 + 0.2 * 0.6 = 0.42, 0.52, 0.72); the
   # highest.
   outlook = OUTLOOK._replace(members=members)
-  got = percentile_ucb(percentile).probabilities(KEY, jnp.int32(0), outlook, MASK)
+  got, _ = asked(percentile_ucb(percentile), outlook)(KEY, jnp.int32(0), MASK)
   np.testing.assert_array_equal(got, np.eye(4)[best])

@@ -19,8 +19,10 @@ NUM_DRAWS = 20_000
 
 @pytest.mark.parametrize('name', ['exp4', 'corral'])
 def test_propensities_of_slates_are_their_frequencies_and_wrong_ones_are_not(name):
-  policy = bandits.make(name)
-  state = problems.learnt(name, SPEC)[1]
+  # Few and small ones, which compile fast.
+  policy = bandits.make(name, policies=('popularity_softmax', 'uniform'))
+  compiled = problems.jitted(policy)
+  state = problems.learn(compiled, compiled.init(jax.random.key(0), SPEC), SPEC)
   context = problems.context(101, SPEC, num_masked=2)
   choose = problems.compiled(jax.vmap(lambda key: policy.select(key, state, context)))
   decisions = choose(jax.random.split(jax.random.key(1), NUM_DRAWS))
@@ -29,18 +31,21 @@ def test_propensities_of_slates_are_their_frequencies_and_wrong_ones_are_not(nam
   assert counts.sum() == NUM_DRAWS
   assert policy.propensity_is_exact
 
-  def propensity(slate):
-    decision = dataclasses.replace(jax.tree.map(lambda x: x[0], decisions), index=slate)
-    return policy.propensity(jax.random.key(0), state, context, decision)
-
-  rows = np.asarray(problems.compiled(jax.vmap(propensity))(jnp.asarray(slates)), np.float64)
+  one = jax.tree.map(lambda x: x[0], jax.device_get(decisions))
+  rows = np.array(
+    [
+      compiled.propensity(jax.random.key(0), state, context, dataclasses.replace(one, index=slate))
+      for slate in slates.astype(np.int32)
+    ],
+    np.float64,
+  )
   expected = rows.prod(axis=1)
   assert expected.sum() == pytest.approx(1, abs=1e-5)
   expected *= NUM_DRAWS / expected.sum()
   assert stats.chisquare(counts, expected).pvalue > 1e-3
   wrong = expected * np.where(np.arange(len(slates)) == 0, 1.5, 1)
   assert stats.chisquare(counts, wrong * NUM_DRAWS / wrong.sum()).pvalue < 1e-4
-  marginals = problems.compiled(policy.probabilities)(jax.random.key(0), state, context)
+  marginals = compiled.probabilities(jax.random.key(0), state, context)
   first = [rows[slates[:, 0] == k, 0][0] for k in range(2, 5)]
   np.testing.assert_allclose(marginals[2:, 0], first, rtol=1e-4)
 
@@ -49,7 +54,7 @@ def test_exp4_credits_each_policy_with_what_it_would_have_earned():
   names, rate, mixing = ('popularity_softmax', 'uniform'), 0.5, 0.2
   policy = problems.jitted(bandits.make('exp4', policies=names, learning_rate=rate, mixing=mixing))
   state = policy.init(jax.random.key(0), problems.SPEC)
-  experts = [bandits.make(name) for name in names]
+  experts = [problems.jitted(bandits.make(name)) for name in names]
   logs = np.zeros(2)
   for seed in range(6):
     key, context = jax.random.key(seed), problems.context(seed)

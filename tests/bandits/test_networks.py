@@ -34,7 +34,7 @@ def float64(*arrays):
   return (np.asarray(x, np.float64) for x in arrays)
 
 
-@pytest.mark.parametrize('capacity', [4, 7, 30])
+@pytest.mark.parametrize('capacity', [7, 30, pytest.param(4, marks=pytest.mark.soak)])
 def test_the_buffer_keeps_the_last_rows_in_order(capacity):
   replay, append = network.init_replay(SPEC, capacity), jax.jit(network.append)
   kept = []

@@ -11,62 +11,101 @@ import optax
 import pytest
 
 from rec_jax import bandits, checkpoint
+from rec_jax.bandits.explorers.thompson import thompson
 from rec_jax.types import InputError
 from tests.bandits import problems
 
 
-def parts(name):
-  """The belief and the explorer that a policy is combined of, or itself."""
+def made_of(name):
+  """The factories of the belief and the explorer that a policy is combined of, or its own."""
   inside = inspect.getclosurevars(bandits._REGISTRY[name]).nonlocals
-  return {inside['belief'], inside['explorer']} if 'explorer' in inside else {name}
+  return [inside[each] for each in ('belief', 'explorer') if each in inside] or [
+    bandits._REGISTRY[name]
+  ]
 
 
-def explorer(name):
-  """The explorer of a policy alone, or itself; of those with a posterior a user the belief too."""
-  return parts(name) if name.startswith('per_user') else {max(parts(name), key=_is_explorer)}
+def factories(name):
+  return {*made_of(name)}
 
 
-def _is_explorer(part):
-  return getattr(part, '__module__', '').startswith('rec_jax.bandits.explorers')
+def parts(name):
+  """The belief of a policy, and how its explorer chooses and whether it is told; or itself.
 
-
-def covering(of, long=()):
-  """Runs for so few of the policies that each of their parts is in one; `make soak` for all.
-
-  Of those of `long` too it is `make soak` that runs them.
+  Explorers of one rule, such as the highest of a score, differ by what they put in, which is held
+  against numbers by hand for each.
   """
-  names = bandits.names()
-  chosen, missing = set(), set().union(*map(of, names))
+  belief, *explorers = made_of(name)
+  rules = [
+    (each.select.__qualname__, each.watch is None) for each in (make() for make in explorers)
+  ]
+  return {belief, *rules}
+
+
+def outlook(name):
+  """The rule by which a policy chooses, and what Thompson sampling reads chances from."""
+  belief, *explorers = made_of(name)
+  if not explorers:
+    return {belief}
+  if explorers != [thompson]:
+    return parts(name) - {belief}
+  read = (field for field in ('is_normal', 'cdf', 'members') if getattr(belief(), field))
+  return {next(read, 'draws')}
+
+
+def scheduled(name):
+  """(part, setting) of what may be a schedule."""
+  known = {'epsilon', 'alpha', 'scale', 'temperature'}
+  return {
+    (part, each) for part in made_of(name) for each in known & {*inspect.signature(part).parameters}
+  }
+
+
+NAMES = bandits.names()
+
+
+def covering(of, among=NAMES):
+  """So few of the policies that each part of any is one of theirs."""
+  chosen, missing = [], set().union(*map(of, among))
   while missing:
-    best = max(names, key=lambda name: len(of(name) & missing))
-    chosen.add(best)
-    missing -= of(best)
-  chosen -= set(long)
-  soaked = [pytest.param(name, marks=pytest.mark.soak) for name in names if name not in chosen]
+    chosen.append(max(among, key=lambda name: len(of(name) & missing)))
+    missing -= of(chosen[-1])
+  # What was taken first may be in those that came later.
+  for name in tuple(chosen):
+    if of(name) <= set().union(*(of(other) for other in chosen if other != name)):
+      chosen.remove(name)
+  return chosen
+
+
+def mark(chosen, among=NAMES):
+  """Runs for these; `make soak` for all."""
+  soaked = [pytest.param(name, marks=pytest.mark.soak) for name in among if name not in chosen]
   return pytest.mark.parametrize('name', [*sorted(chosen), *soaked])
 
 
-every = pytest.mark.parametrize('name', bandits.names())
+every = pytest.mark.parametrize('name', NAMES)
 # What a policy keeps if its belief and its explorer do, and compiles programs of its own for.
-of_parts = covering(parts)
-of_explorers = covering(explorer)
-# A sweep of these takes longest to compile; what is drawn or mixed by them is held against its law,
-# over many keys side by side, in a file of its own.
-LONG = (
-  'bernoulli_ids',
-  'bernoulli_ts',
-  'bootstrapped_logistic_ucb',
-  'cats',
-  'corral',
-  'exp3',
-  'exp4',
-  'lin_cover',
-  'lin_softmax',
-)
-of_sweeps = covering(explorer, LONG)
-# Those that a test of `of_sweeps` runs for in `make soak` alone.
-beside_sweeps = pytest.mark.parametrize(
-  'name', [each.values[0] for each in of_sweeps.args[1] if not isinstance(each, str)]
+PARTS = covering(parts)
+of_parts = mark(PARTS)
+# What an explorer says of its choice, from each thing that it may look at.
+of_outlooks = mark(covering(outlook, PARTS))
+of_schedules = mark(covering(scheduled), [name for name in NAMES if scheduled(name)])
+# A sweep compiles to one large program, of one policy for each way to choose: by a score, by an
+# index of counts, by a draw, by chances, by chances of what was watched. Traced it is of each
+# factory.
+SWEPT = ('disjoint_lin_ucb', 'gaussian_top_two_ts', 'kl_ucb', 'lin_vdbe', 'logistic_fastcb')
+of_sweeps = mark(SWEPT)
+beside_sweeps = mark([name for name in covering(factories) if name not in SWEPT])
+# States of policies by themselves, of mixtures, epochs, rows that wait, networks with rows, users.
+of_states = mark(
+  (
+    'cats',
+    'corral',
+    'exp3',
+    'lin_cover',
+    'lin_falcon',
+    'neural_linear_ts',
+    'per_user_lin_epsilon_greedy',
+  )
 )
 SPEC = problems.SPEC._replace(slate_size=3)
 # Policies that look at rows of all arms again.
@@ -86,7 +125,7 @@ def test_a_slate_holds_distinct_open_candidates(name):
     assert np.isnan(decision.propensity).all()
 
 
-@of_parts
+@of_outlooks
 def test_probabilities_are_distributions_over_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
@@ -98,7 +137,7 @@ def test_probabilities_are_distributions_over_open_candidates(name):
   assert np.all(np.asarray(probabilities)[~np.asarray(context.mask)] == 0)
 
 
-@of_parts
+@of_outlooks
 def test_propensities_of_a_slate_are_probabilities(name):
   policy, state = problems.learnt(name, SPEC)
   context = problems.context(101, SPEC)
@@ -106,6 +145,10 @@ def test_propensities_of_a_slate_are_probabilities(name):
   propensity = policy.propensity(jax.random.key(2), state, context, decision)
   assert propensity.shape == (SPEC.slate_size,)
   assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
+  # Where all are masked there is none.
+  closed = dataclasses.replace(context, mask=jnp.zeros(SPEC.num_candidates, bool))
+  nobody = dataclasses.replace(decision, index=jnp.full(SPEC.slate_size, -1))
+  np.testing.assert_array_equal(policy.propensity(jax.random.key(1), state, closed, nobody), 0)
 
 
 @of_parts
@@ -150,8 +193,8 @@ def test_padding_changes_no_bit_and_what_cannot_be_is_only_counted(name):
     ('arm_id', -1),
     *(('reward', bound + sign) for bound, sign in zip(policy.reward_range, (-1, 1), strict=True)),
   ):
-    spoilt = jnp.full_like(getattr(rows, column), value)
-    broken = dataclasses.replace(rows, **{column: spoilt})
+    spoilt = np.full_like(getattr(rows, column), value)
+    broken = dataclasses.replace(rows, **{column: jnp.asarray(spoilt)})
     assert_only_counted(policy, state, broken)
 
 
@@ -162,28 +205,38 @@ def test_all_masked_gives_the_sentinel(name):
   decision = policy.select(jax.random.key(0), state, context)
   np.testing.assert_array_equal(decision.index, -1)
   np.testing.assert_array_equal(decision.arm_id, -1)
-  propensity = policy.propensity(jax.random.key(1), state, context, decision)
-  np.testing.assert_array_equal(propensity, 0)
+
+
+def with_a_candidate_of_nan():
+  """A context in which the features of one candidate are NaN, it is masked, and it is as it was."""
+  context = problems.context(101, SPEC)
+  features, mask = np.array(context.features), np.array(context.mask)
+  features[3], mask[3] = np.nan, False
+  spoilt = dataclasses.replace(context, features=jnp.asarray(features))
+  return spoilt, dataclasses.replace(context, mask=jnp.asarray(mask)), context
+
+
+# Of the policies that a mixture follows, only some read features.
+MIXTURES = ('corral', 'exp4')
 
 
 @of_parts
 def test_a_candidate_with_features_that_are_nan_is_as_masked_to_those_that_read_them(name):
   policy, state = problems.learnt(name, SPEC)
-  context = problems.context(101, SPEC)
-  spoilt = dataclasses.replace(context, features=context.features.at[3].set(jnp.nan))
-  without = dataclasses.replace(context, mask=context.mask.at[3].set(False))
-  key = jax.random.key(2)
-  chosen, masked, unread = (
-    policy.select(key, state, seen).index for seen in (spoilt, without, context)
-  )
-  propensity, *others = (
-    policy.propensity(key, state, seen, policy.select(key, state, spoilt))
-    for seen in (spoilt, without, context)
-  )
-  assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
-  # Of the policies that a mixture follows, only some read features.
-  if name not in ('corral', 'exp4'):
+  key, contexts = jax.random.key(2), with_a_candidate_of_nan()
+  chosen, masked, unread = (policy.select(key, state, seen).index for seen in contexts)
+  if name not in MIXTURES:
     assert any(np.array_equal(chosen, index) for index in (masked, unread))
+
+
+@of_outlooks
+def test_a_candidate_with_features_that_are_nan_spoils_no_propensity_of_the_others(name):
+  policy, state = problems.learnt(name, SPEC)
+  key, contexts = jax.random.key(2), with_a_candidate_of_nan()
+  decision = policy.select(key, state, contexts[0])
+  propensity, *others = (policy.propensity(key, state, seen, decision) for seen in contexts)
+  assert np.all((propensity > 0) & (propensity <= 1 + 1e-6))
+  if name not in MIXTURES:
     assert any(np.array_equal(propensity, other) for other in others)
 
 
@@ -228,11 +281,12 @@ def test_an_arm_that_does_not_exist_is_not_reset(name):
   ids, features = jnp.array([-1, SPEC.num_arms]), jnp.ones((2, SPEC.arm_dim))
   reset = policy.reset_arms(state, ids, features)
   assert reset.num_rejected == 2
-  if name not in ('corral', 'exp4'):
+  if name not in MIXTURES:
     assert problems.same_bits(state, dataclasses.replace(reset, num_rejected=state.num_rejected))
 
 
 CONTEXTS = [problems.context(seed, SPEC) for seed in range(100, 106)]
+STACKED = jax.tree.map(lambda *x: np.stack(x), *CONTEXTS)
 KEYS = jax.random.split(jax.random.key(1), len(CONTEXTS))
 
 
@@ -243,8 +297,9 @@ def sweep(name):
 
   def lane(values, key):
     policy = bandits.make(name, **values)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *CONTEXTS)
-    return jax.vmap(policy.select, (0, None, 0))(KEYS, after_one(policy, key), stacked).index
+    # Traced once for the first decision and for the batch.
+    policy = policy._replace(select=jax.jit(policy.select))
+    return jax.vmap(policy.select, (0, None, 0))(KEYS, after_one(policy, key), STACKED).index
 
   numbers = {key: value for key, value in defaults.items() if isinstance(value, float)}
   values = {key: jnp.full(len(lanes), value) for key, value in numbers.items()}
@@ -276,18 +331,18 @@ def test_a_sweep_and_a_batch_decide_as_singles_do(name):
     np.testing.assert_array_equal(batch, singles)
 
 
-@every
+@of_schedules
 def test_settings_take_a_schedule(name):
-  key = jax.random.key(0)
-  known = {'epsilon', 'alpha', 'scale', 'temperature'} & set(bandits.hyperparameters(name))
-  for setting in known:
+  for _, setting in scheduled(name):
     policy = bandits.make(name, **{setting: optax.linear_schedule(0.5, 0.1, 10)})
-    state = policy.init(key, SPEC)
-    decision = jax.eval_shape(policy.select, key, state, problems.context(0, SPEC))
-    assert decision.arm_id.shape == (SPEC.slate_size,)
+
+    def decide(key, policy=policy):
+      return policy.select(key, policy.init(key, SPEC), CONTEXTS[0])
+
+    assert jax.eval_shape(decide, KEYS[0]).arm_id.shape == (SPEC.slate_size,)
 
 
-@of_explorers
+@of_states
 def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(name, tmp_path):
   policy, state = problems.learnt(name, SPEC)
   with checkpoint.open(tmp_path, {}) as checkpointer:

@@ -126,7 +126,12 @@ LONG = (
   'lin_cover',
   'lin_elimination',
   'cats constant',
+  'cats decaying',
   'kl_ucb',
+  # Whose explorers and beliefs are in the others.
+  'gaussian_ucb',
+  'moss',
+  'epsilon_greedy constant',
 )
 
 

@@ -19,23 +19,24 @@ DATA = LinearData(weights=jnp.array([1.0, -0.5, 0.3, 0.8]), noise_variance=jnp.f
 ENVIRONMENT = linear_environment(6)
 POLICY = bandits.make('lin_ts', noise_variance=0.05)
 KEYS = jax.random.split(jax.random.key(0), 5)
+SOAK = pytest.mark.soak
 
 
 def same(left, right):
   jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
-def whole_run():
-  """Of all seeds; compiled once."""
-  return rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 20, return_state=True)
+def run(num_rounds=20, **options):
+  """Of all seeds; compiled once for a number of rounds."""
+  return rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, num_rounds, return_state=True, **options)
 
 
 def test_a_seed_is_the_same_alone_and_in_chunks():
-  whole = whole_run()
+  whole = run()
   # Three seeds fit, so that the last chunk repeats one.
   options = Options(POLICY, ENVIRONMENT, SPEC, 20, False, True, 0)
   bound = program_bytes(options, DATA, Start(KEYS, None, None, None), 3)
-  chunks = rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 20, return_state=True, memory_bound=bound)
+  chunks = run(memory_bound=bound)
   alone = rollout(KEYS[3:4], POLICY, ENVIRONMENT, DATA, SPEC, 20)
   assert whole.metrics.reward.shape == (5, 20, 1, 1)
   assert whole.metrics.arm_id.dtype == np.int16
@@ -46,21 +47,17 @@ def test_a_seed_is_the_same_alone_and_in_chunks():
 
 
 def test_a_probe_sees_the_state_after_so_many_rounds():
-  def play(num_rounds, **options):
-    return rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, num_rounds, **options)
-
   def look(data, state):
     return data.weights @ state.belief.mean
 
-  whole = play(12, probe=look, probe_every=4)
-  same(whole.metrics.arm_id, play(12).metrics.arm_id)
-  assert whole.probed.shape == (5, 3)
-  for number in (1, 3):
-    cut = play(4 * number, return_state=True)
-    expected = cut.policy_state.belief.mean @ DATA.weights
+  whole = run(probe=look, probe_every=10)
+  same(whole.metrics.arm_id, run().metrics.arm_id)
+  assert whole.probed.shape == (5, 2)
+  for number in (1, 2):
+    expected = run(10 * number).policy_state.belief.mean @ DATA.weights
     np.testing.assert_allclose(whole.probed[:, number - 1], expected, rtol=1e-4, atol=1e-5)
-  with pytest.raises(ValueError, match='12 rounds are no multiple of probe_every=5'):
-    play(12, probe=look, probe_every=5)
+  with pytest.raises(ValueError, match='20 rounds are no multiple of probe_every=15'):
+    run(probe=look, probe_every=15)
 
 
 def test_beliefs_are_refreshed_from_the_first_round_on_each_time_by_chance_of_its_own():
@@ -86,25 +83,13 @@ def test_beliefs_are_refreshed_from_the_first_round_on_each_time_by_chance_of_it
 
 
 def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():
-  whole = whole_run()
-  half = rollout(KEYS, POLICY, ENVIRONMENT, DATA, SPEC, 10, return_state=True)
-  rest = rollout(
-    KEYS,
-    POLICY,
-    ENVIRONMENT,
-    DATA,
-    SPEC,
-    10,
-    first_round=10,
-    policy_state=half.policy_state,
-    env_state=half.env_state,
-    return_state=True,
-  )
+  whole, half = run(), run(10)
+  rest = run(10, first_round=10, policy_state=half.policy_state, env_state=half.env_state)
   same(whole.metrics.reward[:, 10:], rest.metrics.reward)
   same(whole.policy_state, rest.policy_state)
 
 
-@pytest.mark.parametrize('num_rounds', [257, pytest.param(521, marks=pytest.mark.soak)])
+@pytest.mark.parametrize('num_rounds', [257, pytest.param(521, marks=SOAK)])
 def test_a_number_of_rounds_without_divisors_is_played_in_blocks_and_a_rest(num_rounds):
   # Whoever learns nothing shows where the draws of a round come from, and compiles fast.
   policy, environment = bandits.make('uniform'), linear_environment(6)
@@ -130,30 +115,30 @@ def test_no_two_streams_of_a_round_share_a_key():
 
 
 def test_what_a_policy_could_not_learn_from_is_counted():
-  out = rollout(KEYS, bandits.make('logistic_ts'), ENVIRONMENT, DATA, SPEC, 20)
+  out = rollout(KEYS, bandits.make('popularity_greedy'), ENVIRONMENT, DATA, SPEC, 20)
   outside = (out.metrics.reward < 0) | (out.metrics.reward > 1)
   np.testing.assert_array_equal(out.num_rejected, outside.sum(axis=(1, 2, 3)))
   assert out.num_rejected.min() > 0
-  assert not whole_run().num_rejected.any()
+  assert not run().num_rejected.any()
 
 
 def test_a_sweep_equals_its_settings_one_by_one():
-  alphas = jnp.array([0.1, 5.0])
+  alphas = [0.1, 5.0]
 
   def factory(settings):
     return bandits.make('lin_ucb', alpha=settings['alpha'])
 
-  swept = rollout(
-    KEYS[:2], factory, ENVIRONMENT, DATA, SPEC, 20, settings={'alpha': alphas}
-  ).metrics
-  for i, alpha in enumerate(alphas.tolist()):
-    policy = bandits.make('lin_ucb', alpha=alpha)
-    one = rollout(KEYS[i : i + 1], policy, ENVIRONMENT, DATA, SPEC, 20).metrics
-    same(swept.arm_id[i], one.arm_id[0])
+  settings = {'alpha': jnp.array(alphas)}
+  swept = rollout(KEYS[:2], factory, ENVIRONMENT, DATA, SPEC, 20, settings=settings).metrics
+  # Were one setting all, or their order another, the last would be as the first is.
+  policy = bandits.make('lin_ucb', alpha=alphas[1])
+  one = rollout(KEYS[1:2], policy, ENVIRONMENT, DATA, SPEC, 20).metrics
+  same(swept.arm_id[1], one.arm_id[0])
 
 
 @pytest.mark.parametrize(
-  'name', ['uniform', 'lin_epsilon_greedy', pytest.param('lin_ucb', marks=pytest.mark.soak)]
+  'name',
+  ['lin_epsilon_greedy', *(pytest.param(name, marks=SOAK) for name in ('uniform', 'lin_ucb'))],
 )
 def test_a_log_holds_the_propensities(name):
   out = rollout(KEYS, bandits.make(name), ENVIRONMENT, DATA, SPEC, 20, record_log=True)
@@ -180,10 +165,9 @@ def test_users_who_decide_at_once_share_the_state_and_one_update_follows():
   np.testing.assert_array_equal(out.metrics.user_id[0, 0], [0, 1, 2])
 
 
-@pytest.mark.parametrize(
-  ('name', 'values'),
-  [('lin_ucb', {'alpha': 0.5}), pytest.param('lin_ts', {}, marks=pytest.mark.soak)],
-)
+# What `make test` knows of it is in tests/bandits/test_regret_growth.py.
+@SOAK
+@pytest.mark.parametrize(('name', 'values'), [('lin_ucb', {'alpha': 0.5}), ('lin_ts', {})])
 def test_regret_is_sublinear_where_theory_says_so_and_linear_for_uniform(name, values):
   keys = jax.random.split(jax.random.key(1), 16)
 

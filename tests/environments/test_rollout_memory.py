@@ -21,9 +21,8 @@ KEYS = jax.random.split(jax.random.key(0), NUM_SEEDS)
 START = Start(KEYS, None, None, None)
 
 
-def options(**values):
-  policy = bandits.make('epsilon_greedy', **values)
-  return Options(policy, ENVIRONMENT, SPEC, NUM_ROUNDS, False, False, 0)
+# Whoever learns nothing compiles fast.
+OWN = Options(bandits.make('uniform'), ENVIRONMENT, SPEC, NUM_ROUNDS, False, False, 0)
 
 
 @pytest.fixture
@@ -43,44 +42,42 @@ def compiled():
 
 def test_where_all_seeds_fit_one_program_is_compiled_and_once(compiled):
   for _ in range(2):
-    policy = options(epsilon=0.25).policy
+    # Of a setting that no other test has.
+    policy = bandits.make('epsilon_greedy', epsilon=0.25)
     rollout.rollout(KEYS, policy, ENVIRONMENT, DATA, SPEC, NUM_ROUNDS)
   assert sum('_run' in name for name in compiled) == 1
 
 
 def test_chunks_are_alike_and_fit():
-  own = options(epsilon=0.5)
-  of = {chunk: rollout.program_bytes(own, DATA, START, chunk) for chunk in (6, 12, 24)}
-  assert rollout._fitting(own, DATA, START, of[24]) == 24
-  assert rollout._fitting(own, DATA, START, of[24] - 1) == 12
+  of = {chunk: rollout.program_bytes(OWN, DATA, START, chunk) for chunk in (6, 12, 24)}
+  assert rollout._fitting(OWN, DATA, START, of[24]) == 24
+  assert rollout._fitting(OWN, DATA, START, of[24] - 1) == 12
   # The second time that it does not fit it is halved.
-  assert rollout._fitting(own, DATA, START, of[12] - 1) == 6
-  assert rollout._fitting(own, DATA, START, 1.0) == 1
+  assert rollout._fitting(OWN, DATA, START, of[12] - 1) == 6
+  assert rollout._fitting(OWN, DATA, START, 1.0) == 1
 
 
 def test_a_seed_that_the_machine_cannot_hold_is_refused(monkeypatch):
-  own = options(epsilon=0.5)
-  size = rollout.program_bytes(own, DATA, START, 1)
+  size = rollout.program_bytes(OWN, DATA, START, 1)
   monkeypatch.setattr(host, 'memory', lambda: size)
-  assert rollout._fitting(own, DATA, START, 1.0) == 1
+  assert rollout._fitting(OWN, DATA, START, 1.0) == 1
   monkeypatch.setattr(host, 'memory', lambda: size - 1)
   with pytest.raises(InputError, match='one seed takes 0 GB .* fewer items or users$'):
-    rollout._fitting(own, DATA, START, 1.0)
+    rollout._fitting(OWN, DATA, START, 1.0)
 
 
 def test_outputs_and_states_are_counted():
-  own = options(epsilon=0.5)
-  kept = own._replace(return_state=True)
-  state = jax.eval_shape(lambda: own.policy.init(KEYS[0], SPEC))
+  kept = OWN._replace(return_state=True)
+  state = jax.eval_shape(lambda: OWN.policy.init(KEYS[0], SPEC))
   own_size, kept_size = (
-    rollout.program_bytes(each, DATA, START, NUM_SEEDS) for each in (own, kept)
+    rollout.program_bytes(each, DATA, START, NUM_SEEDS) for each in (OWN, kept)
   )
   # Three float32 and two int16 numbers a round.
   outputs = NUM_SEEDS * NUM_ROUNDS * (3 * 4 + 2 * 2)
   states = NUM_SEEDS * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   assert own_size > outputs + states
   assert kept_size >= own_size
-  least = rollout._least_bytes(own, DATA, START)
+  least = rollout._least_bytes(OWN, DATA, START)
   assert NUM_SEEDS * least < own_size
   assert least > NUM_ROUNDS * 12 + states / NUM_SEEDS
 

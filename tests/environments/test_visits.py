@@ -71,7 +71,7 @@ def test_catalogue_is_the_loop():
   assert data.users[data.visits].tolist() == reference_stream(user, 5, lambda count: 4)
   rated_before = {u: set(item[:CUT][user[:CUT] == u]) for u in range(NUM_USERS)}
   everything = set(range(NUM_ITEMS))
-  metrics = play(data, 'lin_ts').metrics
+  metrics = play(data).metrics
   check_against_loop(data, metrics, user, item, reward, lambda u: everything - rated_before[u])
 
 
@@ -80,7 +80,7 @@ def test_rated_candidates_are_the_loop():
   data = rated_data(user, item, reward, cut, features, min_events=5)
   assert data.users[data.visits].tolist() == reference_stream(user, 5, lambda count: count // 2)
   rated_after = {u: set(item[CUT:][user[CUT:] == u]) for u in range(NUM_USERS)}
-  metrics = play(data, 'lin_ts').metrics
+  metrics = play(data).metrics
   check_against_loop(data, metrics, user, item, reward, rated_after.__getitem__)
 
 
@@ -157,7 +157,7 @@ def test_a_slate_shows_distinct_items_and_each_is_rewarded():
   spec = visit_spec(data, slate_size=2)
   keys = jax.random.split(jax.random.key(0), 2)
   out = rollout(
-    keys, bandits.make('lin_ucb'), visit_environment(slate_size=2), data, spec, len(data.visits)
+    keys, bandits.make('uniform'), visit_environment(slate_size=2), data, spec, len(data.visits)
   ).metrics
   assert np.all(out.arm_id[..., 0] != out.arm_id[..., 1])
   worth = dense(data.rewards)

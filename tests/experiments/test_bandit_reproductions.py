@@ -15,6 +15,7 @@ from experiments.reproductions import (
   neural_testbed,
   wheel,
 )
+from rec_jax import bandits
 from rec_jax.environments.classification import classification_data
 from rec_jax.environments.wheel import WheelData
 
@@ -39,18 +40,18 @@ def test_exp3_meets_the_bounds_that_uniform_does_not(monkeypatch, tmp_path):
 
 
 def test_thompson_sampling_regrets_as_a_plain_loop_does():
-  means, num_rounds, num_runs = np.array([0.2, 0.5, 0.8]), 60, 1500
-  rng, runs = np.random.default_rng(0), np.arange(num_runs)
-  won, lost = np.ones((num_runs, 3)), np.ones((num_runs, 3))
-  regret = np.zeros(num_runs)
+  means, num_rounds, num_runs, num_plain = np.array([0.2, 0.5, 0.8]), 60, 800, 20_000
+  rng, runs = np.random.default_rng(0), np.arange(num_plain)
+  won, lost = np.ones((num_plain, 3)), np.ones((num_plain, 3))
+  regret = np.zeros(num_plain)
   for _ in range(num_rounds):
     arm = rng.beta(won, lost).argmax(axis=1)
-    reward = rng.random(num_runs) < means[arm]
+    reward = rng.random(num_plain) < means[arm]
     won[runs, arm] += reward
     lost[runs, arm] += ~reward
     regret += means.max() - means[arm]
   ours = arms.regrets(0, means.tolist(), num_rounds, num_runs, 'bernoulli_ts').value
-  error = math.hypot(regret.std(), ours.std()) / num_runs**0.5
+  error = math.hypot(regret.std() / num_plain**0.5, ours.std() / num_runs**0.5)
   assert abs(ours.mean() - regret.mean()) < 3 * error
   # What is found out: a regret that is off by a tenth.
   assert abs(1.1 * ours.mean() - regret.mean()) > 3 * error
@@ -63,6 +64,17 @@ def test_uniform_choice_on_the_wheel_by_hand():
   )
 
 
+def test_a_uniform_choice_in_the_shop_regrets_what_the_best_is_worth(monkeypatch):
+  monkeypatch.setattr(delayed_thompson, 'RETIRE_CHANCE', 0.01)
+  uniform = bandits.make('uniform')
+  monkeypatch.setattr(delayed_thompson.bandits, 'make', lambda name: uniform)
+  regret = delayed_thompson.regrets(0, 10, 1000, 64).value
+  # The best of ten chances from Beta(4, 4), by draws of it, is worth 0.25 a round more than any.
+  best = np.random.default_rng(0).beta(4, 4, (20_000, 10)).max(axis=1).mean()
+  assert regret.mean() == pytest.approx(1000 * (best - 0.5), rel=0.1)
+
+
+@pytest.mark.soak
 def test_learning_late_costs_regret(monkeypatch):
   monkeypatch.setattr(delayed_thompson, 'RETIRE_CHANCE', 0.01)
   early, late = (delayed_thompson.regrets(0, wait, 1000, 8).value.mean() for wait in (10, 200))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from rec_jax import bandits
 from rec_jax.data import logged
@@ -116,7 +117,8 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
   learnt = _descend(learner, rows, model)
   if settings.objective == 'mrdr':
     # The policy of dr says which model serves, with which is learnt anew.
-    weight = robust_weight(_weights(learner, learnt, rows), train.propensity)
+    weight = np.asarray(_weights(learner, learnt, rows), np.float64)
+    weight = robust_weight(weight, train.propensity)
     learnt = _descend(learner, rows, _reward_model(train, settings, seed, weight))
   if not np.isfinite(learnt).all():
     raise InputError('the learnt parameters are not finite: give a lower --max_weight')
@@ -174,18 +176,20 @@ def _best_translation(learner: _Learner, rows: Rows, model: Model) -> float:
   left_out = folds(learner.seed, len(rows.action), NUM_FOLDS) == 0
   taught, judges = (jax.tree.map(lambda leaf, x=x: leaf[x], rows) for x in (~left_out, left_out))
   candidates = [float(step * rows.reward.std()) for step in objectives.TRANSLATIONS]
-  values = []
-  for candidate in candidates:
-    weight = _weights(learner, _descend(learner, _translated(taught, candidate), model), judges)
-    values.append(weight @ np.asarray(judges.reward) / weight.sum())
-  return candidates[int(np.argmax(values))]
+
+  def weights(candidate: jax.Array) -> jax.Array:
+    return _weights(learner, _descend(learner, _translated(taught, candidate), model), judges)
+
+  # One after the other, by one program.
+  table = np.asarray(jax.lax.map(weights, jnp.array(candidates)), np.float64)
+  return candidates[int(np.argmax(table @ np.asarray(judges.reward) / table.sum(axis=1)))]
 
 
-def _translated(rows: Rows, translation: float) -> Rows:
+def _translated(rows: Rows, translation: ArrayLike) -> Rows:
   return dataclasses.replace(rows, reward=rows.reward - translation)
 
 
-def _weights(learner: _Learner, params: jax.Array, rows: Rows) -> np.ndarray:
+def _weights(learner: _Learner, params: jax.Array, rows: Rows) -> jax.Array:
   """[n] importance weights of the logged actions, by all candidates, clipped."""
   num_offered = sampling.num_offered(rows, learner.num_items)
 
@@ -196,8 +200,7 @@ def _weights(learner: _Learner, params: jax.Array, rows: Rows) -> np.ndarray:
 
   size = max(1, CHUNK_LOGITS // num_offered)
   chance = jax.jit(lambda rows: jax.lax.map(one, rows, batch_size=size))(rows)
-  weight = np.asarray(chance, np.float64) / np.asarray(rows.propensity, np.float64)
-  return np.minimum(weight, learner.settings.max_weight)
+  return jnp.minimum(chance / rows.propensity, learner.settings.max_weight)
 
 
 def _rows(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, seed: int) -> Rows:

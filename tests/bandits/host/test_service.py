@@ -188,7 +188,7 @@ def test_rows_double_and_keep_what_was_learnt():
 
 
 def test_other_sizes_and_policies_made_anew_compile_nothing():
-  made = service('lin_ucb', num_arms=30)
+  made = counting(num_arms=30)
 
   def use(made, num_candidates, num_outcomes):
     names = [f'arm {i}' for i in range(num_candidates)]
@@ -199,7 +199,7 @@ def test_other_sizes_and_policies_made_anew_compile_nothing():
   sizes = [program._cache_size() for program in (programs.decide, programs.update)]
   for num_candidates, num_outcomes in ((10, 10), (16, 16), (13, 11)):
     use(made, num_candidates, num_outcomes)
-  use(service('lin_ucb', num_arms=30), 12, 12)
+  use(counting(num_arms=30), 12, 12)
   assert sizes == [program._cache_size() for program in (programs.decide, programs.update)]
   use(made, 17, 9)
   assert programs.decide._cache_size() == sizes[0] + 1
@@ -221,13 +221,13 @@ def test_candidates_and_features_may_be_given_for_a_decision():
 
 
 def test_probabilities_are_of_every_arm_and_change_nothing():
-  made = service('epsilon_greedy', num_arms=4, slate_size=2)
+  made = counting(num_arms=4, slate_size=3)
   before = made._engine.to_plain()
   chances = made.probabilities('ann', QUERY)
   assert list(chances) == [f'arm {i}' for i in range(4)]
   np.testing.assert_allclose(sum(chances.values()), 1, rtol=1e-5)
-  chance = made.propensity(['arm 2', 'arm 0'], 'ann', QUERY)
-  np.testing.assert_allclose(chance, [1 / 4, 1 / 3], rtol=1e-5)
+  chance = made.propensity(['arm 2', 'arm 0', 'arm 1'], 'ann', QUERY)
+  np.testing.assert_allclose(chance, [1 / 4, 1 / 3, 1 / 2], rtol=1e-5)
   assert made._engine.count == before['count']
 
 
@@ -292,7 +292,7 @@ def test_the_oldest_decisions_expire():
   ],
 )
 def test_bad_input_is_one_line_and_changes_nothing(call, message):
-  made = service()
+  made = counting()
   decide(made)
   before = made._engine.to_plain()
   with pytest.raises(InputError, match=message) as error:

@@ -48,10 +48,11 @@ def test_values_of_obp(problem):
   by_name = {name: GOLDEN_NAMES.get(name) or ESTIMATORS[name] for name in expected}
 
   @jax.jit
-  def values(rounds):
+  def values(log):
+    rounds = problems.matched(log)
     return {name: estimators.reduce(by_name[name](rounds)) for name in expected}
 
-  found = values(problems.matched(log))
+  found = values(log)
   for name, golden in expected.items():
     ours = float(found[name])
     assert ours == pytest.approx(golden, rel=1e-10, abs=1e-14), (
@@ -60,36 +61,70 @@ def test_values_of_obp(problem):
     )
 
 
+def of_all(function, *arguments):
+  """name -> what `function` says of an estimator and the arguments; one program for all of them."""
+
+  @jax.jit
+  def run(*arguments):
+    return {
+      name: function(functools.partial(estimator, **SETTINGS.get(name, {})), *arguments)
+      for name, estimator in ESTIMATORS.items()
+    }
+
+  return jax.device_get(run(*arguments))
+
+
+def deterministic(seed):
+  """A log whose evaluated policy always takes one action."""
+  log = problems.log(seed)
+  return log | {'action_dist': np.eye(4)[np.argmax(log['action_dist'], axis=1)].swapaxes(1, 2)}
+
+
+@functools.cache
+def contracts():
+  rounds = problems.matched(deterministic(0))
+  other_model = rounds.replace(q_logged=rounds.q_logged + 1, q_target=rounds.q_target - 1)
+  single = jax.tree.map(lambda leaf: leaf.astype(np.float32), jax.device_get(rounds))
+
+  def of(estimator, *logs):
+    terms = estimator(logs[0])
+    influence = estimators.influence(terms).mean()
+    return terms, influence, [estimators.reduce(estimator(log)) for log in logs]
+
+  return of_all(of, rounds, other_model, single)
+
+
 @pytest.mark.parametrize('name', ESTIMATORS)
 def test_contract(name):
-  log = problems.log(0)
-  log['action_dist'] = np.eye(4)[np.argmax(log['action_dist'], axis=1)].swapaxes(1, 2)
-  estimator = functools.partial(ESTIMATORS[name], **SETTINGS.get(name, {}))
-  rounds = problems.matched(log)
-  terms = jax.jit(estimator)(rounds)
-  assert all(leaf.shape == (200,) and leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(terms))
+  terms, influence, (estimate, other_model, single) = contracts()[name]
+  assert all(leaf.shape == (200,) and leaf.dtype == np.float64 for leaf in jax.tree.leaves(terms))
   assert bool((terms.normaliser == 1).all()) == (name not in SELF_NORMALISED)
-  estimate = estimators.reduce(terms)
   assert np.isfinite(estimate)
-  assert float(estimators.influence(terms).mean()) == pytest.approx(float(estimate), rel=1e-12)
-  other_model = rounds.replace(q_logged=rounds.q_logged + 1, q_target=rounds.q_target - 1)
-  changed = not np.isclose(estimators.reduce(estimator(other_model)), estimate)
-  assert changed == (name in MODEL_BASED)
-  single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), rounds)
-  assert estimators.reduce(estimator(single)).dtype == jnp.float32
-  assert float(estimators.reduce(estimator(single))) == pytest.approx(float(estimate), rel=1e-4)
+  assert float(influence) == pytest.approx(float(estimate), rel=1e-12)
+  assert (not np.isclose(other_model, estimate)) == (name in MODEL_BASED)
+  assert single.dtype == np.float32
+  assert float(single) == pytest.approx(float(estimate), rel=1e-4)
+
+
+@functools.cache
+def reordered():
+  log, order = deterministic(1), np.random.default_rng(0).permutation(200)
+  logs = (
+    log,
+    {k: v[order] for k, v in log.items()},
+    {k: np.concatenate([v, v]) for k, v in log.items()},
+  )
+  return of_all(
+    lambda estimator, *logs: [estimators.reduce(estimator(log)) for log in logs],
+    *map(problems.matched, logs),
+  )
 
 
 @pytest.mark.parametrize('name', ESTIMATORS)
 def test_order_of_rows_and_copies_of_the_log_do_not_matter(name):
-  log = problems.log(1)
-  log['action_dist'] = np.eye(4)[np.argmax(log['action_dist'], axis=1)].swapaxes(1, 2)
-  estimator = functools.partial(ESTIMATORS[name], **SETTINGS.get(name, {}))
-  once = float(value(estimator, log))
-  order = np.random.default_rng(0).permutation(200)
-  assert float(value(estimator, {k: v[order] for k, v in log.items()})) == pytest.approx(once)
-  twice = {k: np.concatenate([v, v]) for k, v in log.items()}
-  assert float(value(estimator, twice)) == pytest.approx(once, rel=1e-12)
+  once, shuffled, twice = map(float, reordered()[name])
+  assert shuffled == pytest.approx(once)
+  assert twice == pytest.approx(once, rel=1e-12)
 
 
 @pytest.mark.parametrize('name', ['ipw', 'dr', 'snipw', 'sndr', 'dm', 'switch_dr', 'dr_os'])
@@ -109,22 +144,41 @@ def test_expectation_by_enumeration(name):
     assert estimate == pytest.approx(tiny.value, rel=1e-12)
 
 
-@pytest.mark.parametrize('name', ['ipw', 'dr', 'snipw', 'sndr'])
-def test_unbiased_under_known_propensities_and_found_out_under_wrong_ones(name):
+UNBIASED, NUM_DRAWN = ('ipw', 'dr', 'snipw', 'sndr'), 200_000
+
+
+@functools.cache
+def drawn():
+  """By names, for propensities as they are and wrong ones: the estimate and its influences."""
   tiny, rng = problems.Tiny(), np.random.default_rng(0)
-  log = tiny.draw(rng, 200_000)
-  for scale, right in ((1.0, True), (1.5, False)):
-    # The evaluated policy's own model hides an error of the weights; without it they must be right.
-    skewed = log | {'pscore': log['pscore'] ** scale, 'q_hat': 1 - log['q_hat']}
-    terms = ESTIMATORS[name](estimators.match(**skewed))
-    error = float(estimators.reduce(terms)) - tiny.value
-    standard_error = float(estimators.influence(terms).std()) / np.sqrt(200_000)
+  log = tiny.draw(rng, NUM_DRAWN)
+  # The evaluated policy's own model hides an error of the weights; without it they must be right.
+  logs = (
+    estimators.match(**log | {'pscore': log['pscore'] ** scale, 'q_hat': 1 - log['q_hat']})
+    for scale in (1.0, 1.5)
+  )
+
+  @jax.jit
+  def run(*logs):
+    terms = {name: [ESTIMATORS[name](log) for log in logs] for name in UNBIASED}
+    return jax.tree.map(
+      lambda each: (estimators.reduce(each), estimators.influence(each).std()),
+      terms,
+      is_leaf=lambda each: isinstance(each, estimators.Terms),
+    )
+
+  return jax.device_get(run(*logs))
+
+
+@pytest.mark.parametrize('name', UNBIASED)
+def test_unbiased_under_known_propensities_and_found_out_under_wrong_ones(name):
+  for (estimate, spread), right in zip(drawn()[name], (True, False), strict=True):
+    error, standard_error = estimate - problems.Tiny().value, spread / np.sqrt(NUM_DRAWN)
     assert (abs(error) < 4 * standard_error) == right
 
 
 def test_replay_is_the_mean_of_the_agreeing_rounds():
-  log = problems.log(2)
-  log['action_dist'] = np.eye(4)[np.argmax(log['action_dist'], axis=1)].swapaxes(1, 2)
+  log = deterministic(2)
   agrees = log['action_dist'][np.arange(200), log['action'], log['position']] == 1
   assert float(value(estimators.replay, log)) == pytest.approx(log['reward'][agrees].mean())
 
@@ -140,20 +194,27 @@ def test_limits_of_the_settings():
   assert float(value(estimators.sg_ipw, log)) == pytest.approx(plain['ipw'])
 
 
+@functools.cache
+def slopes():
+  """name -> along one direction of the logits: the gradient, and a finite difference."""
+  log = problems.log(4, num_rounds=12)
+  logits = np.log(log['action_dist'])
+  direction = np.random.default_rng(0).normal(size=logits.shape)
+
+  def of(estimator, logits, step):
+    def of_logits(logits):
+      return value(estimator, log | {'action_dist': jax.nn.softmax(logits, axis=1)})
+
+    ends = of_logits(logits + step * direction), of_logits(logits - step * direction)
+    return jnp.vdot(jax.grad(of_logits)(logits), direction), (ends[0] - ends[1]) / (2 * step)
+
+  return of_all(of, logits, 1e-6)
+
+
 @pytest.mark.parametrize('name', [name for name in ESTIMATORS if name != 'replay'])
 def test_gradients_by_finite_differences(name):
-  log = problems.log(4, num_rounds=12)
-  estimator = functools.partial(ESTIMATORS[name], **SETTINGS.get(name, {}))
-
-  def of_logits(logits):
-    return value(estimator, log | {'action_dist': jax.nn.softmax(logits, axis=1)})
-
-  logits = jnp.log(log['action_dist'])
-  gradient = jax.grad(of_logits)(logits)
-  direction = jnp.asarray(np.random.default_rng(0).normal(size=logits.shape))
-  step = 1e-6
-  slope = (of_logits(logits + step * direction) - of_logits(logits - step * direction)) / (2 * step)
-  assert float(jnp.vdot(gradient, direction)) == pytest.approx(float(slope), rel=1e-6)
+  gradient, slope = slopes()[name]
+  assert float(gradient) == pytest.approx(float(slope), rel=1e-6)
   assert abs(float(slope)) > 1e-4
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -75,17 +76,18 @@ def test_a_logger_without_a_click_neither_voids_the_weighted_estimate_nor_pulls_
   loggers = 0.9 * loggers + 0.02
   chance = np.array([0.01, 0.005, 0.02, 0.01, 0.008])
   stratum, found = np.repeat(np.arange(10), 200), []
+
+  @jax.jit
+  def values(rounds):
+    both = multi.weighted_multi(rounds, stratum, 10), multi.naive_multi(rounds)
+    return jnp.stack([estimators.reduce(terms) for terms in both])
+
   for _ in range(300):
     action = np.concatenate([rng.choice(5, size=200, p=p) for p in loggers])
     target, zeros = policy[action], np.zeros(2_000)
     reward = (rng.random(2_000) < chance[action]).astype(float)
     rounds = estimators.Rounds(reward, target / loggers[stratum, action], target, zeros, zeros)
-    found.append(
-      [
-        float(estimators.reduce(terms))
-        for terms in (multi.weighted_multi(rounds, stratum, 10), multi.naive_multi(rounds))
-      ]
-    )
+    found.append(np.asarray(values(rounds)))
   mean, spread = np.mean(found, axis=0), np.std(found, axis=0)
   assert abs(mean[0] - policy @ chance) < 4 * spread[0] / np.sqrt(300)
   assert spread[0] < 0.95 * spread[1]

@@ -57,8 +57,22 @@ def rows(path, policy, source, **options):
   return {row['metric']: row for row in json.loads(out.read_text())}
 
 
-@pytest.mark.parametrize('source', ['estimated', 'balanced'])
-@pytest.mark.parametrize('unknown', ['absent', 'null', 'wrong'])
+@pytest.mark.parametrize(
+  ('source', 'unknown'),
+  [
+    ('estimated', 'null'),
+    ('balanced', 'absent'),
+    *(
+      pytest.param(*case, marks=pytest.mark.soak)
+      for case in (
+        ('estimated', 'absent'),
+        ('estimated', 'wrong'),
+        ('balanced', 'null'),
+        ('balanced', 'wrong'),
+      )
+    ),
+  ],
+)
 def test_a_log_without_propensities_gives_the_value(tmp_path, capsys, monkeypatch, source, unknown):
   path, drawn, labels = written(tmp_path / 'log.parquet', log(), unknown), figures.forest, []
 

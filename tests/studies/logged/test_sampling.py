@@ -93,7 +93,10 @@ def losses(name, params, batch):
   return off_policy.top_k(logits, *logged, slate_size=3).mean()
 
 
-@pytest.mark.parametrize(('name', 'named'), [('dr', False), ('top_k', False), ('dr', True)])
+@pytest.mark.parametrize(
+  ('name', 'named'),
+  [('top_k', False), ('dr', True), pytest.param('dr', False, marks=pytest.mark.soak)],
+)
 def test_gradients_come_near_those_of_all_candidates(monkeypatch, name, named):
   """The bias falls as 1 / M: at M = 1,024 none is left that 200 draws could show."""
   log = rows(lists() if named else None)
