@@ -170,12 +170,7 @@ class ItemTower(nnx.Module):
     self.unseen_kernel[...], self.unseen_bias[...] = _regressed_on_known(self)
 
   def moments_of_folds(self, fold: jax.Array, num_folds: int) -> Moments:
-    """What the items of each fold add to the regression of `place_unseen`, leading [num_folds].
-
-    Args:
-      fold: [N] int in [0, num_folds), of items with an id.
-      num_folds: how many.
-    """
+    """What the items of each fold [N] add to the regression of `place_unseen`, [num_folds, ...]."""
     has_id, numbers = self.has_id[...], jnp.arange(num_folds)
     return jax.lax.map(lambda number: self._moments(has_id & (fold == number)), numbers)
 
