@@ -98,6 +98,22 @@ def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   np.testing.assert_allclose(logits[:, known], plain[:, known], rtol=1e-5, atol=1e-6)
 
 
+def test_a_path_that_does_not_help_other_queries_is_left_out(pairs, monkeypatch):
+  given = []
+
+  def refuses(value, errors):
+    given.append((value, errors))
+    return False
+
+  monkeypatch.setattr(item_to_item.choice, 'helps', refuses)
+  chosen = item_to_item.add(_model(), pairs.spectrum, RANK, pairs.asked)
+  [(value, errors)] = given
+  assert chosen.settings['gain'] == 0 and errors == 1
+  # The first setting is without the path, and others of those that are judged are far better.
+  np.testing.assert_array_equal(value[0], chosen.ndcg)
+  assert value.mean(1).max() > value[0].mean() + 0.5
+
+
 def test_no_setting_of_ease_beside_the_model_is_better(pairs):
   user, item, asked = pairs.user, pairs.item, _hard(pairs.asked)
   model = _model()
