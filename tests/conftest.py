@@ -1,22 +1,21 @@
 """Settings of all tests: cheap compilation, and what shares programs in one process."""
 
-import importlib.metadata
 import os
 import sys
-import threading
 from pathlib import Path
 
 import hypothesis
 import pytest
 from xdist.scheduler import loadscope
 
+from tests.helpers.cheap_programs import IS_JAX_10, cheap_programs
+
 # Most of the time of these tests is compilation. Programs that run a few times on small shapes need
 # not be optimised nor be split among threads, and the loops that XLA makes of fused operations take
 # half the time in its older way, which JAX 0.12 has no more. Set before JAX starts, here and in the
 # scripts that tests start.
 _FLAGS = ['--xla_cpu_parallel_codegen_split_count=1']
-_IS_JAX_10 = tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11)
-if _IS_JAX_10:
+if IS_JAX_10:
   _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
@@ -45,37 +44,9 @@ def optimised():
   jax.config.update('jax_disable_most_optimizations', True)
 
 
-@pytest.fixture(scope='session', autouse=_IS_JAX_10)
-def context_of_a_thread():
-  """MLIR's, made once, as JAX 0.12 does: to make another is a fifth of a small program."""
-  from jax._src.interpreters import mlir
-
-  make, kept = mlir.make_ir_context, threading.local()
-
-  def context():
-    if not hasattr(kept, 'context'):
-      kept.context = make()
-    return kept.context
-
-  with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(mlir, 'make_ir_context', context)
-    yield
-
-
 @pytest.fixture(scope='session', autouse=True)
-def no_tale_of_a_tracer():
-  """A tracer has no sharding and is often asked for it: then it need not tell its whole origin.
-
-  JAX looks through all that has been traced so far, for the message of an error that is caught: a
-  third of the time to trace a model.
-  """
-  from jax._src import core
-
-  def sharding(self):
-    raise AttributeError(f"The 'sharding' attribute is not available on {type(self)}.")
-
-  with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(core.Tracer, 'sharding', property(sharding))
+def cheaply():
+  with cheap_programs():
     yield
 
 

@@ -25,7 +25,7 @@ _SMALL = """
 import dataclasses, functools, runpy, sys
 from rec_jax.stages.explore import payoff, policies, worlds
 from rec_jax.tasks import text_encoders
-from tests.helpers import small
+from tests.helpers import cheap_programs, small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
 if not any('text_model' in flag for flag in sys.argv):
@@ -43,7 +43,8 @@ policies.comparison = lambda world: (
 policies.COLD_START, payoff.ENTRIES = (), (greedy,)
 
 script = sys.argv.pop(1)
-runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
+with cheap_programs.cheap_programs():
+  runpy.run_module(f'experiments.{script}', run_name='__main__', alter_sys=True)
 """
 
 

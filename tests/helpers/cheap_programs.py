@@ -1,0 +1,47 @@
+"""What lets JAX trace and lower small programs in less time, in tests and in what they start."""
+
+import contextlib
+import importlib.metadata
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+IS_JAX_10 = tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11)
+
+
+@contextlib.contextmanager
+def cheap_programs() -> Iterator[None]:
+  with pytest.MonkeyPatch.context() as patch:
+    if IS_JAX_10:
+      _keep_the_context_of_a_thread(patch)
+    _tell_no_tale_of_a_tracer(patch)
+    yield
+
+
+def _keep_the_context_of_a_thread(patch: pytest.MonkeyPatch) -> None:
+  """MLIR's, made once, as JAX 0.12 does: to make another is a fifth of a small program."""
+  from jax._src.interpreters import mlir
+
+  make, kept = mlir.make_ir_context, threading.local()
+
+  def context():
+    if not hasattr(kept, 'context'):
+      kept.context = make()
+    return kept.context
+
+  patch.setattr(mlir, 'make_ir_context', context)
+
+
+def _tell_no_tale_of_a_tracer(patch: pytest.MonkeyPatch) -> None:
+  """A tracer has no sharding and is often asked for it: then it need not tell its whole origin.
+
+  JAX looks through all that has been traced so far, for the message of an error that is caught: a
+  third of the time to trace a model.
+  """
+  from jax._src import core
+
+  def sharding(self):
+    raise AttributeError(f"The 'sharding' attribute is not available on {type(self)}.")
+
+  patch.setattr(core.Tracer, 'sharding', property(sharding))
