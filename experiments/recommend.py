@@ -15,6 +15,8 @@ _UNKNOWN = flags.DEFINE_enum(
 )
 _ALLOWED = flags.DEFINE_multi_string('allowed', [], 'ATTRIBUTE:VALUE that items must have')
 _BLOCKED = flags.DEFINE_multi_string('blocked', [], 'ATTRIBUTE:VALUE that items must not have')
+_ABOUT = flags.DEFINE_multi_string('about', [], 'COLUMN:VALUE that is known of the user')
+_NOW = flags.DEFINE_string('now', None, 'when they ask: seconds since 1970, or 2026-01-31T18:00')
 _EXPLORE = flags.DEFINE_string('explore', '', 'a policy that chooses, such as per_user_lin_ts')
 _SETTING = flags.DEFINE_multi_string('setting', [], 'NAME=NUMBER of the policy, such as scale=0.5')
 _SEED = flags.DEFINE_integer('seed', 0, 'of the chance of the policy', lower_bound=0)
@@ -26,9 +28,8 @@ def main() -> None:
 
   constraints = _ALLOWED.value, _BLOCKED.value
   explore = _EXPLORE.value, _SETTING.value, _SEED.value
-  listing.print_answer(
-    _CHECKPOINT.value, _HISTORY.value, _K.value, _MODEL.value, _UNKNOWN.value, constraints, explore
-  )
+  asked = _CHECKPOINT.value, _HISTORY.value, _K.value, _MODEL.value, _UNKNOWN.value
+  listing.print_answer(*asked, constraints, explore, (_ABOUT.value, _NOW.value))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Recommendations in the terminal: from a list of titles to a table with reasons."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rec_jax import bandits
 from rec_jax.report import terminal
@@ -19,6 +19,7 @@ def print_answer(
   unknown: str,
   constraints: tuple[Sequence[str], Sequence[str]],
   explore: tuple[str, Sequence[str], int],
+  request: tuple[Sequence[str], str | None] = ((), None),
 ) -> None:
   """Prints what one user is shown, and why.
 
@@ -30,11 +31,19 @@ def print_answer(
     unknown: 'refuse' or 'skip' what is not in the catalogue.
     constraints: what is allowed and what is blocked, ATTRIBUTE:VALUE each.
     explore: a policy or '', its settings as NAME=NUMBER, and the seed of its chance.
+    request: what is known of the user, COLUMN:VALUE of the features each, and when they ask, as
+      seconds since 1970 or a date.
 
   Raises:
     InputError: as of `Recommender`, or a constraint or a setting is not of that form.
   """
-  allowed, blocked = (_constraints(each) for each in constraints)
+  allowed, blocked = (_by_name('constraint', 'ATTRIBUTE', each) or None for each in constraints)
+  about, now = request
+  # Of a number there is one value, and no list of them.
+  known = {
+    name: values[0] if len(values) == 1 else values
+    for name, values in _by_name('feature', 'COLUMN', about).items()
+  }
   policy, settings, seed = explore
   numbers = settings_of(policy, settings) if policy else None
   if settings and not policy:
@@ -48,11 +57,13 @@ def print_answer(
     k,
     allowed=allowed,
     blocked=blocked,
+    about=[known],
+    now=now,
     explore=policy or None,
     settings=numbers,
     seed=seed,
   )
-  reasons = recommender.explain(events, [item.id for item in answer.items])
+  reasons = recommender.explain(events, [item.id for item in answer.items], known, now)
   if skipped:
     print(f'not in the catalogue, skipped: {", ".join(skipped)}')
   if answer.from_prior:
@@ -98,14 +109,15 @@ def settings_of(policy: str, given: Sequence[str]) -> dict[str, float]:
   return found
 
 
-def _constraints(given: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
+def _by_name(what: str, key: str, given: Sequence[str]) -> dict[str, list[str]]:
+  """The values of each name, given as NAME:VALUE."""
   found: dict[str, list[str]] = {}
   for text in given:
     name, colon, value = text.partition(':')
     if not colon or not name or not value:
-      raise InputError(f'constraint "{text}": give ATTRIBUTE:VALUE, such as genre:Comedy')
+      raise InputError(f'{what} "{text}": give {key}:VALUE, such as genre:Comedy')
     found.setdefault(name, []).append(value)
-  return found or None
+  return found
 
 
 def _why(reason: Reason) -> list[str]:

@@ -12,8 +12,8 @@ from rec_jax.data.feature_encoding import Encoders
 from rec_jax.retrieval.padding import Histories
 from rec_jax.types import InputError, Interactions
 
-# Seconds since 1970, or a date; one without a zone is in UTC.
-Time = float | datetime.datetime
+# Seconds since 1970, or a date, also as ISO 8601 writes it; one without a zone is in UTC.
+Time = float | datetime.datetime | str
 # An id, or an id and whether the user liked the item, and when.
 Event = str | tuple[str, bool] | tuple[str, bool, Time]
 # What is known of a user and a moment, by the columns of the features.
@@ -89,7 +89,8 @@ class Reader:
   ) -> np.ndarray:
     """[n, C] float32."""
     about = [{}] * number if about is None else about
-    when = now if isinstance(now, Sequence) else [now] * number
+    when: Sequence[Time | None]
+    when = [now] * number if isinstance(now, str) or not isinstance(now, Sequence) else now
     for what, given in (('about', about), ('now', when)):
       if len(given) != number:
         raise InputError(f'{number} histories and {len(given)} of {what}: give one for each')
@@ -109,16 +110,23 @@ def seconds(time: Any) -> int:
   >>> seconds(datetime.datetime(1970, 1, 2)), seconds(7.9)
   (86400, 7)
 
+  >>> seconds('1970-01-02'), seconds('1970-01-02T01:00+01:00'), seconds('86400')
+  (86400, 86400, 86400)
+
   Raises:
     InputError: it is no time.
   """
-  if isinstance(time, datetime.datetime):
-    zone = time.tzinfo or datetime.UTC
-    return int(time.replace(tzinfo=zone).timestamp())
   try:
+    if isinstance(time, str) and not time.isdecimal():
+      time = datetime.datetime.fromisoformat(time)
+    if isinstance(time, datetime.datetime):
+      zone = time.tzinfo or datetime.UTC
+      return int(time.replace(tzinfo=zone).timestamp())
     return int(time)
   except (TypeError, ValueError, OverflowError):
-    raise InputError(f'"{time}" is no time: give seconds since 1970 or a datetime') from None
+    raise InputError(
+      f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
+    ) from None
 
 
 def usual_spacing(events: Interactions, trained: np.ndarray) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -185,27 +185,34 @@ def rank_targets(
     {'recall@10': [Q], ..., 'mrr': [Q], 'top': [Q, k]}; 'top' holds the items of the largest cutoff,
     of equals those of lower index.
   """
-  parts, rng, size = [], np.random.default_rng(seed), at_once(len(candidates))
-  if len(candidates) > _LARGE:
-    # To rank what fills a chunk of few queries takes longer than to compile one of their size.
-    size = min(size, 1 << (len(asked) - 1).bit_length())
-  for start in range(0, len(asked), size):
-    # The last chunk is padded by repeating queries, so that nothing is compiled twice.
-    rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
-    chunk = asked.take(rows)
+  parts, rng = [], np.random.default_rng(seed)
+  for chunk, kept in chunks(asked, len(candidates)):
     mask = chunk.unseen(len(candidates)) & candidates
     if groups is not None:
       mask &= groups == groups[chunk.target][:, None]
     if num_negatives is not None:
       mask = _with_sampled_negatives(rng, mask, chunk.target, num_negatives)
     ranked = _rank_chunk(score(chunk), mask, chunk.target[:, None], max(cutoffs))
-    kept = min(size, len(asked) - start)
     parts.append(jax.tree.map(lambda values, kept=kept: np.asarray(values)[:kept], ranked))
   where, top = jax.tree.map(lambda *values: np.concatenate(values), *parts)
   metrics = ranking.evaluate(where, cutoffs)
   if num_negatives is not None:
     metrics = {sampled_name(name, num_negatives): values for name, values in metrics.items()}
   return metrics | {'top': top}
+
+
+def chunks(asked: Queries, num_items: int) -> Iterator[tuple[Queries, int]]:
+  """As many queries as are scored at once, and how many of them are none of the padding.
+
+  The last chunk is padded by repeating queries, so that nothing is compiled twice.
+  """
+  size = at_once(num_items)
+  if num_items > _LARGE:
+    # To rank what fills a chunk of few queries takes longer than to compile one of their size.
+    size = min(size, 1 << (len(asked) - 1).bit_length())
+  for start in range(0, len(asked), size):
+    rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
+    yield asked.take(rows), min(size, len(asked) - start)
 
 
 def sampled_name(metric: str, num_negatives: int) -> str:

@@ -116,6 +116,11 @@ def test_a_list_says_titles_scores_and_why(run, capsys):
   out = capsys.readouterr().out
   assert out.startswith('not in the catalogue, skipped: thing 77\nno history: what the model')
   assert 'propensity' in out and 'most of it from' not in out and 'estimates' in out
+  # What the models were built to read of a moment is its hour.
+  for now in ('1970-01-01', '1970-01-01T01:00', '3600'):
+    listing.print_answer(workdir, *options, 'refuse', ([], []), ('', [], 0), ((), now))
+  first, second, third = capsys.readouterr().out.split('after: ')[1:]
+  assert first != second == third
 
 
 @pytest.mark.parametrize(
@@ -126,6 +131,9 @@ def test_a_list_says_titles_scores_and_why(run, capsys):
     ({'explore': ('lin_ts', ['scale'], 0)}, 'setting "scale": give NAME=NUMBER'),
     ({'explore': ('lin_ts', ['sacle=1'], 0)}, "unknown hyperparameter 'sacle'"),
     ({'explore': ('', ['scale=1'], 0)}, 'name it with --explore'),
+    ({'request': (['old'], None)}, 'feature "old": give COLUMN:VALUE'),
+    ({'request': (['age:9'], None)}, 'no feature "age" of users or moments: there is'),
+    ({'request': ([], 'noon')}, '"noon" is no time: give seconds since 1970, or a date'),
     ({'model': 'pupil'}, 'no model "pupil"'),
     ({'k': 99}, 'k is 99'),
   ],

@@ -13,6 +13,7 @@ from rec_jax.runs import run_results
 from rec_jax.runs.run_results import Results
 from rec_jax.stages.evaluate import (
   cost,
+  foreseen,
   known_and_new,
   ranking_comparison,
   recommended_lists,
@@ -92,10 +93,38 @@ def _ranking(found: Results) -> Section:
       _metric_table(
         found, 'What they recommend, right or not', protocol, lists | sampled, models, lists_note
       ),
+      *_foreseen(found),
       *_known_and_new(found),
     ],
     [*_differences(found, protocol, metrics), *_learning(found)],
   )
+
+
+def _foreseen(found: Results) -> Iterator[Table]:
+  """Whether probabilities hold, a row a model that has any."""
+  protocol = ranking_comparison.NEXT_ITEM
+  metrics = {
+    foreseen.LOG_LOSS: 'log-loss, nats',
+    'recall@10': 'recall@10',
+    foreseen.FORESEEN: 'foreseen',
+    foreseen.EXCESS: 'foreseen minus found',
+  }
+  models = [
+    name
+    for name in foreseen.MODELS
+    if run_results.find(found, 'evaluate', name, foreseen.LOG_LOSS, protocol)
+  ]
+  if models:
+    yield _metric_table(
+      found,
+      'What their probabilities are worth',
+      protocol,
+      metrics,
+      models,
+      'P(item | user) is the softmax of the scores over what the user may be shown. Log-loss: mean '
+      'of -log P of the item that came; of N items alike it is log N. Foreseen: the probability '
+      'of the ten items shown, which a calibrated model finds as often as it foresees. ',
+    )
 
 
 def _known_and_new(found: Results) -> Iterator[Table]:

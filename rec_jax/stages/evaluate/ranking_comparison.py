@@ -13,7 +13,7 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Values
-from rec_jax.stages.evaluate import judged_events, recommended_lists, sampled_negatives
+from rec_jax.stages.evaluate import foreseen, judged_events, recommended_lists, sampled_negatives
 from rec_jax.stages.evaluate.compared_models import (
   EASE,
   ID_ONLY,
@@ -80,6 +80,8 @@ def ranking_rows(
   rows += _against_best(key, ranked, protocol, num_items)
   rows += sampled_negatives.rows(config, asked, models, num_items, protocol)
   if num_items > 10:
+    found = {name: values['recall@10'] for name, values in ranked.items()}
+    rows += foreseen.rows(config, asked, models, found, num_items, protocol)
     rows += recommended_lists.rows(key, dataset, asked, lists, protocol, directions)
   return rows + [row for name, model in models.items() for row in _tuning_rows(name, model)]
 
