@@ -14,6 +14,8 @@ from jax.typing import ArrayLike
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation import ranking
+from rec_jax.evaluation.ranking import Places
 from rec_jax.models import trend
 from rec_jax.models.baselines import recent_popularity
 from rec_jax.tasks import choice, full_ranking, two_tower_model
@@ -78,9 +80,10 @@ def add(model: TwoTowerModel, dataset: Dataset, asked: Queries) -> Trend:
     # Padded by the last query, so that nothing is compiled twice.
     part = asked.take(np.minimum(np.arange(start, start + size), len(asked) - 1))
     logits, open_ = answer(part), part.unseen(num_items) & known
-    ranks = _ranks(logits, open_, part.target, trends, counts)
-    parts.append([np.asarray(each)[..., : len(asked) - start] for each in ranks])
-  ndcg, popular = (_ndcg(np.concatenate(each, axis=-1)) for each in zip(*parts, strict=True))
+    where = _places(logits, open_, part.target[:, None], trends, counts)
+    found = [ranking.evaluate(each, (_CUTOFF,))[f'ndcg@{_CUTOFF}'] for each in where]
+    parts.append([each[..., : len(asked) - start] for each in found])
+  ndcg, popular = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
   kind, weight = divmod(int(np.argmax(ndcg.mean(-1))), len(WEIGHTS))
   if not choice.helps(ndcg.reshape(-1, len(asked)), _ERRORS):
     kind, weight = 0, 0
@@ -101,39 +104,30 @@ def _half_lives(time: np.ndarray) -> list[float]:
   return [share * max(1.0, float(np.ptp(time))) for share in HALF_LIVES]
 
 
-def _ndcg(ranks: np.ndarray) -> np.ndarray:
-  """[..., Q] NDCG@10 of `_ranks` [..., 2, Q], the mean over all orders of equals."""
-  gain = np.cumsum(np.pad(1 / np.log2(2 + np.arange(_CUTOFF)), (1, 0)))
-  ahead, equal = ranks[..., 0, :], np.maximum(ranks[..., 1, :], 1)
-  return (gain[np.minimum(ahead + equal, _CUTOFF)] - gain[np.minimum(ahead, _CUTOFF)]) / equal
-
-
 @jax.jit
-def _ranks(
+def _places(
   logits: jax.Array, open_: ArrayLike, target: ArrayLike, trends: ArrayLike, counts: ArrayLike
-) -> tuple[jax.Array, jax.Array]:
-  """How many items are ahead of the targets, and how many are equal, with these themselves.
+) -> tuple[Places, Places]:
+  """Where the targets stand by each trend and by each of the counts alone.
 
   Args:
     logits: [B, N] without a trend.
     open_: [B, N] bool, which items compete.
-    target: [B].
+    target: [B, 1].
     trends: [kinds, N].
     counts: [C, N].
 
   Returns:
-    [kinds, weights, 2, B] and [C, 2, B].
+    [kinds, weights, B, 1] and [C, B, 1].
   """
-  open_, row = jnp.asarray(open_), jnp.arange(len(logits))
+  places = jax.vmap(ranking.places)
 
-  def rank(scores: jax.Array) -> jax.Array:
-    at = scores[row, target][:, None]
-    return jnp.stack([((scores > at) & open_).sum(1), ((scores == at) & open_).sum(1)])
+  def of_trend(trend: jax.Array) -> Places:
+    return jax.lax.map(
+      lambda weight: places(logits + weight * trend, open_, target), jnp.array(WEIGHTS)
+    )
 
-  def of_trend(trend: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda weight: rank(logits + weight * trend), jnp.array(WEIGHTS))
-
-  def of_counts(count: jax.Array) -> jax.Array:
-    return rank(jnp.broadcast_to(count, logits.shape))
+  def of_counts(count: jax.Array) -> Places:
+    return places(jnp.broadcast_to(count, logits.shape), open_, target)
 
   return jax.lax.map(of_trend, jnp.asarray(trends)), jax.lax.map(of_counts, jnp.asarray(counts))
