@@ -13,6 +13,8 @@ from flax import nnx
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation import ranking
+from rec_jax.evaluation.ranking import Places
 from rec_jax.models import linear_path
 from rec_jax.models.baselines import ease
 from rec_jax.models.linear_path import LinearPath, Spectrum
@@ -88,10 +90,10 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
     part = asked.take(rows)
     learnt = answer(part)
     open_ = part.unseen(num_items) & known
-    ranks = _ranks(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
-    parts.append(np.asarray(ranks)[..., : len(asked) - start])
-  found = np.concatenate(parts, axis=-1)
-  ndcg = np.where(found < _CUTOFF, 1 / np.log2(2 + found), 0.0)
+    where = _places(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
+    found = ranking.evaluate(where, (_CUTOFF,))[f'ndcg@{_CUTOFF}']
+    parts.append(found[..., : len(asked) - start])
+  ndcg = np.concatenate(parts, axis=-1)
   value = ndcg.mean(-1)
   best = np.unravel_index(np.argmax(value[..., :-1]), value[..., :-1].shape)
   beside = ndcg[..., :-1, :].reshape(-1, len(asked))
@@ -120,7 +122,7 @@ def _users(path: LinearPath, history: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _ranks(
+def _places(
   learnt: jax.Array,
   open_: jax.Array,
   target: jax.Array,
@@ -128,8 +130,8 @@ def _ranks(
   vectors: jax.Array,
   shares: jax.Array,
   scales: jax.Array,
-) -> jax.Array:
-  """Ranks from 0 of the targets, [penalties, decays, factors, B].
+) -> Places:
+  """Where the targets stand, [penalties, decays, factors, B, 1].
 
   Args:
     learnt: [B, N] logits without the path.
@@ -140,19 +142,18 @@ def _ranks(
     shares: [penalties, R].
     scales: [penalties, N].
   """
-  row = jnp.arange(len(target))
   events = jnp.where(history[..., None] > 0, vectors[jnp.maximum(history - 1, 0)], 0.0)
 
-  def of_factors(factors: jax.Array, linear: jax.Array) -> jax.Array:
+  def of_factors(factors: jax.Array, linear: jax.Array) -> Places:
     logits = factors[0] * learnt + factors[1] * linear
-    return ((logits > logits[row, target][:, None]) & open_).sum(1)
+    return jax.vmap(ranking.places)(logits, open_, target[:, None])
 
-  def of_decay(decay: jax.Array, share: jax.Array, scale: jax.Array) -> jax.Array:
+  def of_decay(decay: jax.Array, share: jax.Array, scale: jax.Array) -> Places:
     users = jnp.einsum('bl,blr->br', ease.recency(history, decay), events)
     linear = (users * share) @ vectors.T * scale
     return jax.lax.map(lambda factors: of_factors(factors, linear), jnp.array(_FACTORS))
 
-  def of_penalty(both: tuple[jax.Array, jax.Array]) -> jax.Array:
+  def of_penalty(both: tuple[jax.Array, jax.Array]) -> Places:
     return jax.lax.map(lambda decay: of_decay(decay, *both), jnp.array(DECAYS))
 
   return jax.lax.map(of_penalty, (shares, scales))

@@ -83,6 +83,15 @@ def test_the_path_says_what_follows_and_is_taken(pairs):
   assert _ndcg(model, asked) > 0.95
 
 
+def test_after_no_event_the_path_alone_finds_what_chance_does(pairs):
+  none = dataclasses.replace(pairs.asked, history=0 * pairs.asked.history)
+  chosen = item_to_item.add(_model(), pairs.spectrum, RANK, none)
+  # All items that are open are equal, and the target is at each place of them as often.
+  number = NUM_ITEMS - NUM_NEW - 1
+  expected = (1 / np.log2(2 + np.arange(10))).sum() / number
+  np.testing.assert_allclose(chosen.alone, expected, rtol=1e-6)
+
+
 def test_a_path_that_leads_astray_is_left_out(pairs, monkeypatch):
   spectrum, asked = pairs.spectrum, pairs.asked
   model = _model()
