@@ -105,9 +105,11 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
     rival, places = rivals[:, rows], jnp.array(PLACES)
     ranks = _ranks(known, new, open_, fold, part.target, rival, prior, places)
     parts.append([np.asarray(rank)[..., : len(asked) - start] for rank in ranks])
-  # [rivals, weights, places, biases, Q] and [weights, places, biases, Q]
-  warm, fresh = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
-  gain, found = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0), fresh < _CUTOFF
+  # [rivals, weights, places, biases, Q], [weights, places, biases, Q] and [weights, Q]
+  warm, fresh, alike = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
+  gain = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0)
+  # Of texts that say the same, the answer is at each place as often.
+  found = np.clip((_CUTOFF - fresh) / np.maximum(alike, 1)[:, None, None], 0.0, 1.0)
   plain = gain[:, :1, :1, :1]
   # The best of hundreds of priors is one whose loss these queries show too small.
   loss = _mean_and_error(plain - gain)
@@ -119,7 +121,7 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   chosen = WEIGHTS[weight], BIASES[last[weight, place]], PLACES[place]
   items.new.bias[...] = chosen[1] + chosen[0] * _new_popularity(items)
   items.new.place[...] = jnp.int32(chosen[2])
-  return Trade(*chosen, gain[0, weight, place], found[weight, place].astype(np.float64), asked)
+  return Trade(*chosen, gain[0, weight, place], found[weight, place], asked)
 
 
 def _mean_and_error(values: np.ndarray) -> np.ndarray:
@@ -185,8 +187,8 @@ def _ranks(
   rivals: ArrayLike,
   prior: jax.Array,
   places: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Ranks from 0 of answers that are known and that are new.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """How many items are ahead of answers that are known and that are new.
 
   Args:
     known: [B, N] scores of items where they are.
@@ -199,7 +201,8 @@ def _ranks(
     places: [places], known items that stay ahead of new ones.
 
   Returns:
-    [R, weights, places, biases, B] and [weights, places, biases, B].
+    [R, weights, places, biases, B], [weights, places, biases, B], and how many new items are equal
+    to a new answer, with itself, [weights, B].
   """
   fold, open_, row = jnp.asarray(fold), jnp.asarray(open_), jnp.arange(len(known))
   own = (fold == fold[target][:, None]) & open_
@@ -216,10 +219,10 @@ def _ranks(
 
   beside_own, beside_other, ahead = kept(own), kept(other), passes.sum(-1)
 
-  def of_weight(added: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def of_weight(added: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     raised = new + added
     at_new = raised[row, target][:, None]
-    passed_by_own = ((raised > at_new) & own).sum(1)
+    passed_by_own, alike = ((each & own).sum(1) for each in (raised > at_new, raised == at_new))
 
     def of_bias(bias: jax.Array) -> tuple[jax.Array, jax.Array]:
       passed = ((raised + bias > at_known) & other).sum(-1)[:, None]
@@ -228,7 +231,7 @@ def _ranks(
       return warm, jnp.maximum(behind, beside_own) + passed_by_own
 
     warm, fresh = jax.lax.map(of_bias, jnp.array(BIASES))
-    return jnp.moveaxis(warm, 0, 2), jnp.moveaxis(fresh, 0, 1)
+    return jnp.moveaxis(warm, 0, 2), jnp.moveaxis(fresh, 0, 1), alike
 
-  warm, fresh = jax.lax.map(of_weight, prior)
-  return warm.swapaxes(0, 1), fresh
+  warm, fresh, alike = jax.lax.map(of_weight, prior)
+  return warm.swapaxes(0, 1), fresh, alike

@@ -119,8 +119,14 @@ def by_loop(of_model, folds, weight, bias, place, seed=0, beside_new=False):
       order = open_[np.argsort(-np.where(is_new, raised, vectors @ user)[open_], kind='stable')]
       known = [item for item in order if not is_new[item]]
       ahead = known[:place] if len(known) > place else []
-      rank = [*ahead, *(item for item in order if item not in ahead)].index(target)
-      found.append((rank < 10) * (1 / np.log2(2 + rank) if fold == rival else 1.0))
+      ranked = [*ahead, *(item for item in order if item not in ahead)]
+      if fold == rival:
+        rank = ranked.index(target)
+        found.append((rank < 10) / np.log2(2 + rank))
+      else:
+        # Over all orders of the new items of its score.
+        alike = np.isclose(raised[ranked], raised[target], rtol=1e-6) & is_new[ranked]
+        found.append((np.flatnonzero(alike) < 10).mean())
   return np.array(warm), np.array(new)
 
 
@@ -140,6 +146,20 @@ def test_what_known_items_lose_and_new_ones_gain_is_that_of_a_loop(monkeypatch, 
       np.testing.assert_allclose(trade.warm[number], warm, atol=1e-6)
       np.testing.assert_allclose(trade.new[number], new, atol=1e-6)
     assert trade.new[16].mean() > trade.new[0].mean()
+
+
+def test_among_new_items_of_one_text_an_answer_is_found_by_chance():
+  model, folds = planted(noise=3.0)
+  # Logits that are no more than a bias, and two kinds of text, so that many items are of one score.
+  model.towers.items.id.embedding[...] *= 0.2
+  model.towers.items.text[...] = jnp.eye(H)[jnp.arange(N) % 2]
+  model.towers.items.ridge[...] = jnp.float32(RIDGE)
+  model.towers.items.place_unseen()
+  of_model, trade = tables(model, folds), placing.choose_prior(model, folds, 1.0, 0)
+  for number in (0, 8, 16):
+    _, new = by_loop(of_model, folds, trade.weight, placing.BIASES[number], trade.place)
+    np.testing.assert_allclose(trade.new[number], new, atol=1e-6)
+  assert ((trade.new > 0) & (trade.new < 1)).any()
 
 
 @pytest.mark.parametrize('allowed', [0.0, 0.02, 0.2])
