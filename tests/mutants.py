@@ -126,7 +126,7 @@ def fails(
 ) -> str:
   """Which test fails first in a copy of the repository, with a fault or without; '' if none."""
   with tempfile.TemporaryDirectory() as folder:
-    for name in ('rec_jax', 'tests', 'docs'):
+    for name in ('rec_jax', 'tests', 'experiments', 'docs'):
       shutil.copytree(ROOT / name, pathlib.Path(folder, name))
     shutil.copy(ROOT / 'pyproject.toml', folder)
     if mutant:
