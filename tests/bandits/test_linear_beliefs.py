@@ -239,3 +239,18 @@ def test_logistic_moments_are_integrals_over_the_logit(lambda_):
   draws = np.asarray(belief.sample(jax.random.key(0), state, context, 20_000))
   np.testing.assert_allclose(mean, draws.mean(axis=0), atol=0.015)
   np.testing.assert_allclose(variance, draws.var(axis=0), rtol=0.06)
+
+
+def test_a_logistic_belief_forgets_towards_its_prior():
+  feedback = problems.feedback(2, 30)
+  feedback = dataclasses.replace(
+    feedback, reward=jnp.ones_like(feedback.reward), weight=jnp.ones_like(feedback.weight)
+  )
+  belief, plain = logistic(2.0, gamma=0.8), logistic(2.0)
+  state, before = learnt(belief, feedback), learnt(plain, feedback)
+  # Only the last five rows or so are remembered; and no row is no time.
+  width = np.trace(np.asarray(state.root @ state.root.T))
+  assert width > 1.5 * np.trace(np.asarray(before.root @ before.root.T))
+  idle = dataclasses.replace(feedback, weight=jnp.zeros_like(feedback.weight))
+  after = belief.update(jax.random.key(0), state, idle)
+  jax.tree.map(np.testing.assert_array_equal, after, state)

@@ -256,3 +256,16 @@ def test_a_level_in_per_cent_is_refused():
       evaluate(jax.random.key(0), **rows, action_dist=np.ones((3, 1, 1)), level=level)
   with pytest.raises(InputError, match='level: 95 is not in'):
     sensitivity.effect(np.ones(3), np.ones(3), np.ones(3), level=95)
+
+
+def test_weights_of_one_propensity_are_equal_but_for_rounding_however_large():
+  ones = np.ones(4)
+
+  def names(*weight):
+    return registry.applicable(
+      estimators.Rounds(ones, np.array(weight), ones, 0 * ones, 0 * ones), has_model=False
+    )
+
+  assert 'replay' in names(5_000, 5_000, 5_000.01, 5_000)
+  assert 'replay' not in names(5_000, 5_000, 5_001, 5_000)
+  assert 'replay' not in names(0.5, 0.5, 0.50002, 0.5)

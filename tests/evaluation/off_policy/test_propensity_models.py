@@ -134,6 +134,20 @@ def test_frequencies_have_the_prior_that_foretells_each_round_best():
   np.testing.assert_allclose(propensity_models.frequencies(even, np.arange(200)), 1, rtol=1e-3)
 
 
+def test_the_prior_is_the_variance_of_slopes_that_made_the_gradients():
+  """Gradients at slopes of 0 that are curvature times the slopes, and noise of a known variance."""
+  rng, size = np.random.default_rng(0), (20_000, 3)
+  variance = np.array([0.5, 0.2, 0.0])
+  curvature, spread = rng.uniform(2, 50, size), rng.uniform(1, 20, size)
+  noise = rng.normal(size=size) * np.sqrt(spread)
+  gradient = curvature * rng.normal(size=size) * np.sqrt(variance) + noise
+  # What is too rare to tell anything is left out, whatever it says.
+  curvature[:100], gradient[:100] = 1e-3, 1e6
+  found = propensity_models._prior(gradient, curvature, spread)
+  # The intercept makes up for what slopes add to the sum over actions.
+  np.testing.assert_allclose(found, [0.7, 0.2, 0.0], rtol=0.05, atol=0.005)
+
+
 def test_derivatives_of_both_losses():
   rng = np.random.default_rng(4)
   scores, policy = rng.normal(size=(1, 5)), rng.dirichlet(np.ones(5), size=1)
