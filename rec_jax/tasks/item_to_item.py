@@ -91,7 +91,7 @@ def add(model: TwoTowerModel, spectrum: Spectrum, rank: int, asked: Queries) -> 
     learnt = answer(part)
     open_ = part.unseen(num_items) & known
     where = _places(learnt, open_, part.target, part.history, spectrum.vectors, shares, scales)
-    found = ranking.evaluate(where, (_CUTOFF,))[f'ndcg@{_CUTOFF}']
+    found = ranking.one_metric(where, 'ndcg', _CUTOFF)
     parts.append(found[..., : len(asked) - start])
   ndcg = np.concatenate(parts, axis=-1)
   value = ndcg.mean(-1)

@@ -81,7 +81,7 @@ def add(model: TwoTowerModel, dataset: Dataset, asked: Queries) -> Trend:
     part = asked.take(np.minimum(np.arange(start, start + size), len(asked) - 1))
     logits, open_ = answer(part), part.unseen(num_items) & known
     where = _places(logits, open_, part.target[:, None], trends, counts)
-    found = [ranking.evaluate(each, (_CUTOFF,))[f'ndcg@{_CUTOFF}'] for each in where]
+    found = [ranking.one_metric(each, 'ndcg', _CUTOFF) for each in where]
     parts.append([each[..., : len(asked) - start] for each in found])
   ndcg, popular = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
   kind, weight = divmod(int(np.argmax(ndcg.mean(-1))), len(WEIGHTS))

@@ -161,6 +161,17 @@ def test_every_metric_is_nan_without_targets():
   assert all(np.isnan(value) for value in values.values())
 
 
+@pytest.mark.parametrize('name', ranking.METRICS)
+def test_one_metric_alone_is_that_of_all(name):
+  rng = np.random.default_rng(3)
+  valid = rng.random((5, 3)) < 0.6
+  valid[0] = False
+  where = ranking.Places(*rng.integers(0, 4, (2, 5, 3)), valid)
+  found = ranking.one_metric(where, name, 2)
+  np.testing.assert_array_equal(found, ranking.evaluate(where, (2, 3))[f'{name}@2'])
+  assert np.isnan(found[0]) and len(np.unique(found[1:])) > 1
+
+
 def test_a_perfect_list_gets_one_and_precision_its_share():
   values = evaluate(jnp.arange(20.0), jnp.ones(20, bool), jnp.array([18, 19]))
   for name in ('recall', 'ndcg', 'mrr', 'hit', 'map'):
