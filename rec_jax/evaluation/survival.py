@@ -104,7 +104,8 @@ def _resampled_medians(
 
   def one(key: jax.Array) -> jax.Array:
     user_key, item_key = jax.random.split(key)
-    weight = draws(user_key, size[0])[user] * draws(item_key, size[1])[item]
+    weight = draws(user_key, size[0], size[0])[user]
+    weight = weight * draws(item_key, size[1], size[1])[item]
     return _median(time, observed, weight)
 
   return jax.lax.map(one, keys, batch_size=chunk)

@@ -10,7 +10,7 @@ times too large.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -72,10 +72,13 @@ def share_of_most_frequent(labels: ArrayLike, number: int) -> float:
   return float(counts[-number:].sum() / counts.sum())
 
 
-def draws(key: jax.Array, number: int) -> jax.Array:
-  """[number] float32, how often each of so many labels is drawn, with replacement, as often."""
-  chosen = jax.random.randint(key, (number,), 0, number)
-  return jnp.zeros(number).at[chosen].add(1.0)
+def draws(key: jax.Array, number: ArrayLike, size: int) -> jax.Array:
+  """[size] float32, how often each of `number` labels is drawn, with replacement, as often.
+
+  The first are the labels; the rest, up to a size that programs may share, is zero.
+  """
+  chosen = jax.random.randint(key, (size,), 0, number)
+  return jnp.zeros(size).at[chosen].add(jnp.where(jnp.arange(size) < number, 1.0, 0.0))
 
 
 def _weighted(
@@ -103,15 +106,13 @@ def _weighted(
   if number > 1:
     # Centred and scaled values lose nothing to float32, however large the offset they had.
     scale = np.maximum(np.abs(values - centre).max(0), np.finfo(np.float64).tiny)
+    padded = tuple(_padded((values - centre) / scale, weight, user, item))
     means = _resampled(
       jax.random.split(key, resamples),
-      jnp.asarray((values - centre) / scale, jnp.float32),
-      jnp.asarray(weight, jnp.float32),
-      jnp.asarray(user),
-      jnp.asarray(item),
-      num_users=int(user.max()) + 1,
-      num_items=int(item.max()) + 1,
-      chunk=min(max(1, CHUNK_SIZE // values.size), resamples),
+      *padded,
+      int(user.max()) + 1,
+      int(item.max()) + 1,
+      chunk=min(max(1, CHUNK_SIZE // padded[0].size), resamples),
     )
     # A resample may miss every observation, where few users met few items: it says nothing.
     tails = [(1 - level) / 2, (1 + level) / 2]
@@ -120,23 +121,35 @@ def _weighted(
   return {name: Estimate(*end, int(number)) for name, end in zip(table, ends, strict=True)}
 
 
-@functools.partial(jax.jit, static_argnames=('num_users', 'num_items', 'chunk'))
+def _padded(*columns: np.ndarray) -> Iterator[np.ndarray]:
+  """Columns of n rows with as many zeros after them, of no weight, as the next power of two asks.
+
+  Then tables of about one length are resampled by one program.
+  """
+  size = 1 << (len(columns[0]) - 1).bit_length()
+  for column in columns:
+    dtype = np.float32 if column.dtype.kind == 'f' else np.int32
+    yield np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]))]).astype(dtype)
+
+
+@functools.partial(jax.jit, static_argnames='chunk')
 def _resampled(
   keys: jax.Array,
   values: jax.Array,
   weight: jax.Array,
   user: jax.Array,
   item: jax.Array,
-  *,
   num_users: int,
   num_items: int,
+  *,
   chunk: int,
 ) -> jax.Array:
   """[resamples, m] weighted means of values [n, m]; NaN where nothing was drawn."""
+  size = len(values)
 
   def one(key: jax.Array) -> jax.Array:
     user_key, item_key = jax.random.split(key)
-    drawn = weight * draws(user_key, num_users)[user] * draws(item_key, num_items)[item]
+    drawn = weight * draws(user_key, num_users, size)[user] * draws(item_key, num_items, size)[item]
     return drawn @ values / drawn.sum()
 
   return jax.lax.map(one, keys, batch_size=chunk)

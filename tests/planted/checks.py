@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import intervals
+from rec_jax.evaluation import intervals, two_way
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries, Score
 from tests.planted.world import NUM_CHAPTERS, World
@@ -49,15 +49,14 @@ def finds_quality(world: World, score: Score, asked: Queries) -> None:
 def unseen_recall(
   score: Score, asked: Queries, dataset: Dataset
 ) -> tuple[intervals.Estimate, float]:
-  """Recall@5 of unseen items among themselves with an interval over users, and that of chance."""
+  """Recall@5 of unseen items among themselves less that of chance, two-way, and the former."""
   cold = dataset.split.cold_items
   found = full_ranking.rank_targets(score, asked, cold, (UNSEEN_CUTOFF,))
   values = found[f'recall@{UNSEEN_CUTOFF}']
   chance = UNSEEN_CUTOFF / (asked.unseen(len(cold)) & cold).sum(1)
-  count = np.bincount(asked.user)
-  users = np.flatnonzero(count)
-  lift = (np.bincount(asked.user, values - np.minimum(chance, 1)) / np.maximum(count, 1))[users]
-  return intervals.user_mean(jax.random.key(0), lift), float(values.mean())
+  lift = {'lift': values - np.minimum(chance, 1)}
+  found = two_way.user_macro(jax.random.key(0), lift, asked.user, asked.target)
+  return found['lift'], float(values.mean())
 
 
 def places_unseen_items(score: Score, asked: Queries, dataset: Dataset) -> None:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rec_jax.evaluation import intervals
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.stages.evaluate import judged_events
 from rec_jax.stages.evaluate.compared_models import (
   ID_ONLY,
   STUDENT,
@@ -39,22 +39,19 @@ def rows(
 
   Args:
     config: of the run.
-    asked: Q queries of U users.
+    asked: Q queries.
     models: of which those in `MODELS` are looked at.
-    found: name -> [S, U] recall@10.
+    found: name -> [S, Q] recall@10.
     num_items: N.
     protocol: of the ranking.
   """
   made = []
   for name in (name for name in MODELS if name in models):
     each = [probabilities(score, asked, num_items) for score in models[name].scores]
-    table = {
-      metric: asked.per_user(np.stack([seed[metric] for seed in each]))
-      for metric in (LOG_LOSS, FORESEEN)
-    }
+    table = {metric: np.stack([seed[metric] for seed in each]) for metric in (LOG_LOSS, FORESEEN)}
     table[EXCESS] = table[FORESEEN] - found[name]
     said = f'{protocol}; P by the softmax over what the user may be shown, in nats'
-    for metric, estimate in intervals.user_means(jax.random.key(config.seed), table).items():
+    for metric, estimate in judged_events.means(config, asked, table).items():
       made.append(runs.estimate_row('evaluate', name, metric, estimate, said))
   return made
 

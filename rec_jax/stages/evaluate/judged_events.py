@@ -1,11 +1,17 @@
-"""Which events models are asked to predict, in words, for the protocol of a row."""
+"""Which events models are asked to predict, and over what means of them are taken."""
 
+from collections.abc import Mapping
+
+import jax
 import numpy as np
 
 from rec_jax.data import split_protocols, splits
 from rec_jax.data.dataset import Dataset
+from rec_jax.evaluation import intervals, two_way
+from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs.config import Config
 from rec_jax.tasks import full_ranking
+from rec_jax.tasks.full_ranking import Queries
 
 # What a protocol of `data.split_protocols` has models predict, around the cut.
 JUDGED = {
@@ -28,7 +34,7 @@ def described(config: Config, dataset: Dataset) -> str:
     f'it{condition} (split {data.split}), among all {dataset.items.num_items:,} items, '
     f'{full_ranking.excluded(dataset.interactions)}, models fitted on training events alone, of '
     f'which {splits.younger_share(dataset.split):.0%} are younger than the event to predict, '
-    f'{average(config)}, 95 % bootstrap over users'
+    f'{average(config)}, {interval(config)}'
   )
 
 
@@ -51,6 +57,27 @@ def sampled(config: Config, dataset: Dataset, events: np.ndarray) -> tuple[np.nd
   chosen = np.random.default_rng((config.seed, 12)).choice(users, number, replace=False)
   said = f', for a random sample of {number:,} of the {len(users):,} users (seed {config.seed})'
   return events[np.isin(user, chosen)], said
+
+
+def are_items_sampled(config: Config) -> bool:
+  """Whether only so few items are judged that others would tell something else."""
+  return config.data.split == split_protocols.COLD_ITEM
+
+
+def interval(config: Config) -> str:
+  """That of `means`, for the protocol."""
+  if are_items_sampled(config):
+    return '95 % two-way bootstrap over users and items'
+  return '95 % bootstrap over users'
+
+
+def means(config: Config, asked: Queries, table: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+  """Name -> [S, Q], S seeds and Q queries, to means over users with intervals."""
+  key = jax.random.key(config.seed)
+  if are_items_sampled(config):
+    queries = {name: values.mean(0) for name, values in table.items()}
+    return two_way.user_macro(key, queries, asked.user, asked.target)
+  return intervals.user_means(key, {name: asked.per_user(each) for name, each in table.items()})
 
 
 def average(config: Config) -> str:

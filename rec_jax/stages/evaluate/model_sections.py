@@ -256,7 +256,7 @@ def _missing(found: Results, protocol: str, metrics: Sequence[str]) -> str:
 
 
 def _differences(found: Results, protocol: str, metrics: Mapping[str, str]) -> list[Figure]:
-  """Differences paired by user with their intervals, in the first two metrics."""
+  """Differences on the same events with their intervals, in the first two metrics."""
   panels = {}
   for metric, heading in list(metrics.items())[:2]:
     pairs = {
@@ -272,12 +272,12 @@ def _differences(found: Results, protocol: str, metrics: Mapping[str, str]) -> l
   if not panels:
     return []
   caption = (
-    'The difference for the same users, with its 95 % interval. Right of zero the first of the two '
-    'is better; hollow where the interval holds zero, so that the sign is not settled.'
+    'The difference on the same events, with the interval of the table. Right of zero the first of '
+    'the two is better; hollow where the interval holds zero, so that the sign is not settled.'
   )
   return [
     figures.forest(
-      f'Differences paired by user: {protocol}', panels, reference=0.0, caption=caption
+      f'Differences on the same events: {protocol}', panels, reference=0.0, caption=caption
     )
   ]
 

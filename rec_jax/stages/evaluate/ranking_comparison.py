@@ -1,4 +1,4 @@
-"""How well models rank: metrics with intervals over users, and differences paired by user."""
+"""How well models rank: metrics with intervals, and differences on the same events."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import intervals, significance, two_way
+from rec_jax.evaluation import significance, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
@@ -69,20 +69,20 @@ def ranking_rows(
   everything = np.ones(num_items, bool)
   ranked = {name: _rank(model, asked, everything, (10,)) for name, model in models.items()}
   lists = {name: values.pop('top') for name, values in ranked.items()}
-  ranked = {
-    name: {metric: asked.per_user(each) for metric, each in values.items()}
-    for name, values in ranked.items()
-  }
   protocol = f'{NEXT_ITEM}: {judged_events.described(config, dataset)}{sampled}'
-  key = jax.random.key(config.seed)
-  estimate = functools.partial(intervals.user_means, key)
-  rows = _estimate_rows(ranked, protocol, num_items, np.ones(len(np.unique(asked.user))), estimate)
-  rows += _against_best(key, ranked, protocol, num_items)
+
+  def estimate(table: dict[str, np.ndarray]) -> dict[str, Estimate]:
+    return judged_events.means(config, asked, {name: x[None] for name, x in table.items()})
+
+  rows = _estimate_rows(ranked, protocol, num_items, _one_each(asked.user), estimate)
+  if not judged_events.are_items_sampled(config):
+    # Permutation within users tells nothing of other items.
+    rows += _against_best(jax.random.key(config.seed), asked, ranked, protocol, num_items)
   rows += sampled_negatives.rows(config, asked, models, num_items, protocol)
   if num_items > 10:
     found = {name: values['recall@10'] for name, values in ranked.items()}
     rows += foreseen.rows(config, asked, models, found, num_items, protocol)
-    rows += recommended_lists.rows(key, dataset, asked, lists, protocol, directions)
+    rows += recommended_lists.rows(config, dataset, asked, lists, protocol, directions)
   return rows + [row for name, model in models.items() for row in _tuning_rows(name, model)]
 
 
@@ -127,11 +127,12 @@ def unseen_rows(
 def next_item_per_query(
   config: Config, dataset: Dataset, model: ComparedModel
 ) -> dict[str, Values]:
-  """What `ranking_rows` averages, for studies: a value a user, mean over the seeds of the model."""
+  """What `ranking_rows` averages, for studies: a value a query, mean over the model's seeds."""
   asked, _ = _queries(config, dataset, dataset.split.test_event)
   ranked = _rank(model, asked, np.ones(dataset.items.num_items, bool), (10,))
+  item = asked.target if judged_events.are_items_sampled(config) else None
   return {
-    f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user)
+    f'{NEXT_ITEM}, {metric}': Values(ranked[metric].mean(0), asked.user, item)
     for metric in ('recall@10', 'ndcg@10')
   }
 
@@ -194,14 +195,18 @@ def _one_each(unit: np.ndarray) -> np.ndarray:
 
 
 def _against_best(
-  key: jax.Array, ranked: Mapping[str, PerQueryMetrics], protocol: str, num_candidates: int
+  key: jax.Array,
+  asked: Queries,
+  ranked: Mapping[str, PerQueryMetrics],
+  protocol: str,
+  num_candidates: int,
 ) -> list[dict[str, Any]]:
   """P-values of a paired permutation test of each model against the one that is best."""
   rows = []
   for metric in ('recall@10', 'ndcg@10'):
     if metric.startswith('recall') and num_candidates <= 10:
       continue
-    table = {name: values[metric].mean(0) for name, values in ranked.items()}
+    table = {name: asked.per_user(each[metric]).mean(0) for name, each in ranked.items()}
     _, p_values = significance.permutation_against_best(key, table)
     rows += [
       runs.count_row('evaluate', name, metric + AGAINST_BEST, value, len(table[name]), protocol)

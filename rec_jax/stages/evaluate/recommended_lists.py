@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
-from rec_jax.evaluation import beyond_accuracy, intervals
+from rec_jax.evaluation import beyond_accuracy
 from rec_jax.runs import workdir as runs
+from rec_jax.runs.config import Config
+from rec_jax.stages.evaluate import judged_events
 from rec_jax.tasks.full_ranking import Queries
 
 COVERAGE, GINI, ENTROPY = 'coverage@10', 'gini@10', 'entropy@10'
@@ -23,7 +24,7 @@ OF_CATALOGUE = {
 
 
 def rows(
-  key: jax.Array,
+  config: Config,
   dataset: Dataset,
   asked: Queries,
   lists: Mapping[str, np.ndarray],
@@ -33,7 +34,7 @@ def rows(
   """Metrics of the ten items that each query got.
 
   Args:
-    key: of the bootstrap over users.
+    config: of the run.
     dataset: whose training events say what is popular.
     asked: Q queries.
     lists: model -> [S, Q, k] items; the seeds are averaged.
@@ -48,8 +49,8 @@ def rows(
       values = [of_counts(beyond_accuracy.exposure_counts(one, num_items)) for one in items]
       value = float(np.mean(values))
       found.append(runs.count_row('evaluate', model, metric, value, len(asked), protocol))
-    table = {metric: asked.per_user(of(items)) for metric, of in of_list.items()}
-    for metric, estimate in intervals.user_means(key, table).items():
+    table = {metric: of(items) for metric, of in of_list.items()}
+    for metric, estimate in judged_events.means(config, asked, table).items():
       found.append(runs.estimate_row('evaluate', model, metric, estimate, protocol))
   return found
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from rec_jax.evaluation import intervals
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
+from rec_jax.stages.evaluate import judged_events
 from rec_jax.stages.evaluate.compared_models import ComparedModel
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.full_ranking import Queries
@@ -38,10 +37,8 @@ def rows(
       )
       for score in model.scores
     ]
-    table = {
-      metric: asked.per_user(np.stack([seed[metric] for seed in seeds])) for metric in wanted
-    }
+    table = {metric: np.stack([seed[metric] for seed in seeds]) for metric in wanted}
     sampled = f'{protocol}; here among the item and a sample of the others'
-    for metric, estimate in intervals.user_means(jax.random.key(config.seed), table).items():
+    for metric, estimate in judged_events.means(config, asked, table).items():
       found.append(runs.estimate_row('evaluate', name, metric, estimate, sampled))
   return found

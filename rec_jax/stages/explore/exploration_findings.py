@@ -106,9 +106,15 @@ def _exposure(where: str, best: Json, baseline: Json) -> Finding:
     f'{baseline["name"]}'
   )
   if 'cold_share' in best:
-    cold, usual_cold = (100 * policy['cold_share']['value'] for policy in (best, baseline))
-    sentence += f'; cold items get {cold:.1f} % of its exposure against {usual_cold:.1f} %'
+    cold, usual_cold = (_percent(policy['cold_share']) for policy in (best, baseline))
+    sentence += f'; cold items get {cold} % of its exposure against {usual_cold} %'
   return is_twice, f'{sentence}.'
+
+
+def _percent(share: Json) -> str:
+  """A share with its interval, in per cent."""
+  found = intervals.from_json(share)
+  return numbers.plain(Estimate(100 * found.value, 100 * found.low, 100 * found.high, found.n), 1)
 
 
 def _difference(policy: Json) -> Estimate | None:

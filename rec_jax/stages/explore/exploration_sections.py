@@ -86,7 +86,7 @@ def policy_table(environment: Json) -> Table:
     columns['cold_share'] = _COLD_SHARE
     note += (
       ' Exposure on cold items: the share of all recommendations that went to items without an '
-      'event before the cut.'
+      'event before the cut, with a two-way interval over users and items.'
     )
   return Table(
     'Policies, best reward first',

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rec_jax.environments.rollout import Trajectory
-from rec_jax.evaluation import intervals, regret
+from rec_jax.evaluation import intervals, regret, two_way
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.stages.explore.worlds import World
 
@@ -59,19 +59,18 @@ def items_with_ten_exposures(world: World, outcome: Outcome) -> np.ndarray:
 def describe(world: World, outcome: Outcome, seed: int) -> dict[str, Any]:
   """Every number that is reported of a policy, as JSON.
 
-  Means are of users, with bootstrap intervals over users; counts of items are of seeds, with
-  Student's interval over seeds, which is absent where all seeds agree. Of new users and of cold
-  items nothing is said where there are none.
+  Means are of users, with bootstrap intervals over users, of cold items over users and items;
+  counts of items are of seeds, with Student's interval over seeds, which is absent where all seeds
+  agree. Of new users and of cold items nothing is said where there are none.
   """
   values = {
     'reward': outcome.reward,
     'regret': outcome.best - outcome.reward,
   }
-  if world.is_cold.any():
-    values['cold_share'] = world.is_cold[outcome.arm] & (outcome.arm >= 0)
   users = {name: per_user(world, value) for name, value in values.items()}
   key = jax.random.key(seed)
   described = intervals.user_means(key, users)
+  described |= _cold_share(world, outcome, np.ones(outcome.arm.shape[1], bool), '', key)
   described |= _counts(outcome.arm, len(world.is_cold), '')
   if world.is_new.any():
     fresh = {
@@ -79,6 +78,7 @@ def describe(world: World, outcome: Outcome, seed: int) -> dict[str, Any]:
     }
     described |= intervals.user_means(key, fresh)
     visits_of_new = world.is_new[np.asarray(world.data.visits)]
+    described |= _cold_share(world, outcome, visits_of_new, '_new_users', key)
     described |= _counts(outcome.arm[:, visits_of_new], len(world.is_cold), '_new_users')
   return {name: intervals.to_json(estimate) for name, estimate in described.items()} | {
     'curve': _curves(outcome),
@@ -92,6 +92,21 @@ def paired(policy: dict[str, Any], baseline: dict[str, Any], seed: int) -> dict[
     jax.random.key(seed), np.array(policy['user_reward']), np.array(baseline['user_reward'])
   )
   return intervals.to_json(difference)
+
+
+def _cold_share(
+  world: World, outcome: Outcome, visits: np.ndarray, suffix: str, key: jax.Array
+) -> dict[str, Estimate]:
+  """Of the visits [T] that are chosen, the share at which cold items were shown, by user.
+
+  Where a policy shows few items, others might have been cold: the interval is two-way.
+  """
+  if not world.is_cold.any():
+    return {}
+  arm = outcome.arm[:, visits]
+  table = {f'cold_share{suffix}': (world.is_cold[arm] & (arm >= 0)).ravel()}
+  users = np.tile(np.asarray(world.data.visits)[visits], len(arm))
+  return two_way.user_macro(key, table, users, arm.ravel())
 
 
 def _counts(arm: np.ndarray, num_items: int, suffix: str) -> dict[str, Estimate]:

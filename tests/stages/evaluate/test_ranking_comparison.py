@@ -185,6 +185,37 @@ def test_several_events_of_a_user_are_averaged_first():
   assert '(split random_ratio)' in row['protocol'] and 'within each user' in row['protocol']
 
 
+def test_where_few_items_are_judged_they_are_a_sample_too():
+  data = dataset()
+  # Eight users are asked about each of three items.
+  test = data.split.test_event
+  target = data.interactions.item.copy()
+  target[test] = np.arange(len(test)) % 3 + NUM_ITEMS - 3
+  data = dataclasses.replace(data, interactions=dataclasses.replace(data.interactions, item=target))
+  liked = np.zeros((NUM_USERS, NUM_ITEMS), np.float32)
+  liked[:, NUM_ITEMS - 1] = 1
+  models = {'teacher': ComparedModel([lambda asked: liked[asked.user]])}
+  models['popularity'] = contender(NUM_ITEMS, 3)
+  ends = {}
+  for split in ('cold_item', 'leave_last'):
+    config = Config(num_sampled_negatives=20)
+    config.data.split = split
+    rows = ranking_comparison.ranking_rows(config, data, models)
+    found = values(rows, ranking_comparison.NEXT_ITEM)
+    row = found['teacher', 'ndcg@10']
+    ends[split] = row['low'], row['high'], row['n']
+    assert ('two-way' in row['protocol']) == (split == 'cold_item')
+    # Signs by user tell nothing of other items.
+    p_value = f'ndcg@10{ranking_comparison.AGAINST_BEST}'
+    assert (('popularity', p_value) in found) == (split == 'leave_last')
+    for metric in ('log-loss', 'novelty@10', 'recall@10 among 20 sampled'):
+      assert found['teacher', metric]['n'] == ends[split][2]
+    measured = ranking_comparison.next_item_per_query(config, data, models['teacher'])
+    assert (measured['next item, ndcg@10'].item is None) == (split == 'leave_last')
+  assert (ends['cold_item'][2], ends['leave_last'][2]) == (3, NUM_USERS)
+  assert ends['cold_item'][0] < ends['leave_last'][0] - 0.1
+
+
 def test_sampled_metrics_are_labelled_and_only_where_asked_for():
   data, models = dataset(), {'teacher': contender(NUM_ITEMS, 1)}
   config = Config(num_sampled_negatives=20)

@@ -50,6 +50,10 @@ def test_every_number_is_that_of_a_loop(world, outcome):
   share = np.array([[user_mean(row, u) for u in range(U)] for row in cold]).mean(0)
   np.testing.assert_allclose(described['cold_share']['value'], share.mean())
   np.testing.assert_allclose(described['cold_share_new_users']['value'], share[IS_NEW].mean())
+  # Where items are a sample too, the lesser number says how much is known.
+  items = len(np.unique(outcome.arm))
+  assert described['cold_share']['n'] == min(U, items)
+  assert described['cold_share']['low'] < share.mean() < described['cold_share']['high']
   regret = outcome.best - outcome.reward
   mean_regret = np.mean([[user_mean(row, u) for u in range(U)] for row in regret])
   np.testing.assert_allclose(described['regret']['value'], mean_regret, rtol=1e-6)
@@ -87,6 +91,15 @@ def test_without_cold_items_nothing_is_said_of_them(world, outcome):
   assert with_cold.keys() - without.keys() == {'cold_share', 'cold_share_new_users'}
   # The others are resampled as before.
   assert without == {name: with_cold[name] for name in without}
+
+
+def test_a_share_of_exposure_on_one_item_says_nothing_of_others(world):
+  arm = np.zeros((S, T), int)
+  reward = np.zeros((S, T), np.float32)
+  described = rollout_metrics.describe(world, rollout_metrics.Outcome(reward, reward, arm), 0)
+  share = described['cold_share']
+  assert share['value'] == pytest.approx(1)
+  assert (share['low'], share['n']) == (None, 1)
 
 
 def test_seeds_that_agree_have_no_interval(world, outcome):
