@@ -106,6 +106,7 @@ def _lines(path: str, flag: str) -> Iterator[str]:
 
 def _rows(path: str, flag: str) -> Iterator[str]:
   table = table_files.scan(path, flag)
+  table_files.require_once(table, COLUMN)
   if COLUMN not in table.columns:
     raise InputError(
       f'{path}: no column "{COLUMN}" among {shown(*table.columns)}; give the one with the texts '

@@ -23,12 +23,13 @@ _REMEDY = 'use strings or whole numbers'
 logger = logging.getLogger(__name__)
 
 
-def read(series: pl.Series, path: str) -> pl.Series:
+def read(series: pl.Series, path: str, *, may_be_empty: bool = False) -> pl.Series:
   """Ids as strings, from strings or whole numbers.
 
   Args:
     series: a column of the file.
     path: the file, for errors and warnings.
+    may_be_empty: whether empty text is an id; a cell without text never is.
 
   Raises:
     InputError: a cell is empty, stands for a missing value or no longer tells ids apart.
@@ -41,7 +42,7 @@ def read(series: pl.Series, path: str) -> pl.Series:
     found = series.cast(pl.String)
   else:
     raise InputError(f'{path}: column "{series.name}" holds {series.dtype}, not ids; {_REMEDY}')
-  empty = (found == '').fill_null(True)
+  empty = found.is_null() if may_be_empty else (found == '').fill_null(True)
   stop_at(empty, series, path, 'is an empty id', 'fill it or remove the row')
   return found
 

@@ -1,9 +1,9 @@
 """Files of logged feedback by their suffix: our own table, Parquet or CSV, and what others write.
 
 `.npz` is OBP's dictionary, `.dsjson`, `.vw` and `.vw.csv` are logs of Vowpal Wabbit, other `.csv`
-is CSV, all else Parquet. Each is read as one `LoggedFeedback` and written from it. A table holds a
-row a round and what the dictionary (see `obp`) knows beyond that in columns of fixed length; what
-belongs to the actions is in the metadata of Parquet, or in a file beside the CSV.
+is CSV, `.parquet` is Parquet. Each is read as one `LoggedFeedback` and written from it. A table
+holds a row a round and what the dictionary (see `obp`) knows beyond that in columns of fixed
+length; what belongs to the actions is in the metadata of Parquet, or in a file beside the CSV.
 """
 
 import dataclasses
@@ -15,7 +15,16 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import logged_csv, obp, ranked_lists, vw, vw_csv, vw_write
+from rec_jax.data import (
+  logged_csv,
+  logged_ids,
+  obp,
+  ranked_lists,
+  table_files,
+  vw,
+  vw_csv,
+  vw_write,
+)
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -29,7 +38,9 @@ COLUMNS = {
 }
 
 
-def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True) -> LoggedFeedback:
+def read(
+  path: Path | str, *, ranked: bool = False, with_propensity: bool = True, flag: str = 'log'
+) -> LoggedFeedback:
   """Reads a log by its suffix; a table has at least the six columns of `COLUMNS`.
 
   A column `candidates` of lists of item ids says what there was to choose from where that changes;
@@ -41,6 +52,7 @@ def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True
       `ranked_lists.from_rows` to check.
     with_propensity: whether `propensity` and `pi_b` are read. Else neither has to be there, and
       `propensity` is 1, which stands for unknown.
+    flag: that named the file, for errors.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
@@ -52,7 +64,7 @@ def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True
     return (
       log if with_propensity else dataclasses.replace(log, propensity=np.ones_like(log.propensity))
     )
-  frame, metadata = _table(Path(path))
+  frame, metadata = _table(Path(path), flag)
   if not with_propensity:
     frame = frame.drop('pi_b', strict=False).with_columns(propensity=pl.lit(1.0))
   for column in COLUMNS:
@@ -60,12 +72,12 @@ def read(path: Path | str, *, ranked: bool = False, with_propensity: bool = True
       what = f'no column "{column}"; a log has {", ".join(COLUMNS)}'
       raise InputError(f'{path}: {what}{obp.UNKNOWN if column == "propensity" else ""}')
   frame = _typed(str(path), frame)
-  item, lists = frame['item_id'], _lists(str(path), frame)
-  offered = lists['candidates'].explode().cast(pl.String) if lists else item
+  lists = _lists(str(path), frame)
+  offered = lists['candidates'].explode().cast(pl.String) if lists else frame['item_id'].clear()
   known = _of_items(str(path), metadata, 'item_ids')
   if known is not None and not all(isinstance(item_id, str) for item_id in known):
     raise InputError(f'{path}: item_ids of the metadata are not all strings; give strings')
-  known = known or pl.concat([item, offered]).unique(maintain_order=True).to_list()
+  item, offered, known = logged_ids.of_items(str(path), frame['item_id'], offered, known or [])
   slot = {item_id: index for index, item_id in enumerate(known)}
   extra = {
     name: _array(str(path), frame[name])
@@ -106,7 +118,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   """
   if Path(path).suffix == '.npz' or _is_vw(path):
     raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
-  frame, _ = _table(Path(path))
+  frame, _ = _table(Path(path), 'log')
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
   column = frame[name]
@@ -129,7 +141,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
 def columns(path: Path | str) -> list[str]:
   """Names of the columns of a log, none where it is no table."""
   is_table = Path(path).suffix != '.npz' and not _is_vw(path)
-  return _table(Path(path))[0].columns if is_table else []
+  return _table(Path(path), 'log')[0].columns if is_table else []
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
@@ -180,15 +192,13 @@ def _is_vw(path: Path | str) -> bool:
   return Path(path).suffix in vw.SUFFIXES or vw_csv.is_vw_csv(path)
 
 
-def _table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def _table(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
   """The columns of a CSV or Parquet log, and the metadata of its items."""
-  if path.suffix == '.csv':
-    return logged_csv.read(path)
-  try:
-    return pl.read_parquet(path), pl.read_parquet_metadata(path)
-  except (OSError, pl.exceptions.PolarsError) as error:
-    reason = str(error).splitlines()[0]
-    raise InputError(f'{path}: cannot be read as Parquet ({reason})') from error
+  if path.suffix.lower() == '.csv':
+    return logged_csv.read(path, flag)
+  table = table_files.scan(str(path), flag)
+  with table_files.reading(str(path)):
+    return table_files.collect(table, table.columns), pl.read_parquet_metadata(path)
 
 
 def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | None:
@@ -223,6 +233,8 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
       raise InputError(
         f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
+    if name == 'user_id' or (dtype == pl.String and found.is_float()):
+      column = logged_ids.read(source, frame[name])
     frame = frame.with_columns(column)
   return frame
 

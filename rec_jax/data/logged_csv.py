@@ -12,26 +12,31 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
+from rec_jax.data import table_files
 from rec_jax.types import InputError
 
 # Columns that hold a list in each row.
 _OF_LISTS = ('context', 'expected_reward', 'pi_b', 'candidates')
 
 
-def read(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
   """The columns, numbers as text, and what is known of the items as the metadata of Parquet.
+
+  Args:
+    path: of the log.
+    flag: that named it, for errors.
 
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
-  frame = _text(path)
+  frame = _text(path, flag, 'round')
   for name in _OF_LISTS:
     if name in frame.columns:
       frame = frame.with_columns(lists(str(path), frame[name]))
   items = path.with_suffix('.items.csv')
   if not items.is_file():
     return frame, {}
-  known = _text(items)
+  known = _text(items, flag, 'item_id')
   if 'item_id' not in known.columns:
     raise InputError(f'{items}: no column "item_id"; it has {", ".join(known.columns)}')
   metadata = {'item_ids': json.dumps(known['item_id'].to_list())}
@@ -92,9 +97,8 @@ def lists(source: str, column: pl.Series) -> pl.Series:
       ) from error
 
 
-def _text(path: Path) -> pl.DataFrame:
-  try:
-    return pl.read_csv(path, infer_schema=False)
-  except (OSError, pl.exceptions.PolarsError) as error:
-    reason = str(error).splitlines()[0]
-    raise InputError(f'{path}: cannot be read as CSV ({reason})') from error
+def _text(path: Path, flag: str, first: str) -> pl.DataFrame:
+  table = table_files.scan(str(path), flag)
+  for name in (first, *table.repeated):
+    table_files.require_once(table, name)
+  return table_files.collect(table, table.columns)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rec_jax.data import logged
+from rec_jax.data import logged, logged_ids, table_files
 from rec_jax.data.logged_feedback import LARGEST_VALUE, LEAST_PROPENSITY
 from rec_jax.types import InputError
 
@@ -54,12 +54,11 @@ def read(path: Path | str) -> LoggedDoses:
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
-  frame = pl.read_parquet(path)
+  table = table_files.scan(str(path), 'log')
+  frame = table_files.collect(table, table.columns)
   for name in COLUMNS:
     if name not in frame.columns:
       raise InputError(f'{path}: no column "{name}"; a log of doses has {", ".join(COLUMNS)}')
-  if len(frame) == 0:
-    raise InputError(f'{path}: the log is empty; give at least one round')
   columns = {name: logged.read_column(path, name) for name in COLUMNS[1:]}
   for name, values in columns.items():
     if values.ndim > 1:
@@ -71,10 +70,7 @@ def read(path: Path | str) -> LoggedDoses:
   _refuse(
     path, DENSITY, rare, f'times the range of {ACTION} is below {LEAST_PROPENSITY:g}; mend it'
   )
-  if frame['user_id'].dtype.is_nested():
-    raise InputError(f'{path}: column "user_id" holds lists; give one id in each row')
-  users = frame['user_id'].cast(pl.String)
-  _refuse(path, 'user_id', users.is_null().to_numpy(), 'is empty')
+  users = logged_ids.read(str(path), frame['user_id'])
   context = np.zeros((len(frame), 0))
   if 'context' in frame.columns:
     context = logged.read_column(path, 'context').reshape(len(frame), -1)

@@ -66,10 +66,10 @@ def scan(path: str, flag: str) -> TableFile:
   if not path:
     name = flag.rpartition('.')[2]
     raise InputError(f'no {name} file given; set --{flag}=FILE (CSV or Parquet)')
+  head = first_bytes(path, flag)
   extension = os.path.splitext(path)[1].lower()
   if extension not in ('.csv', '.parquet'):
     raise InputError(f'{path}: unknown extension "{extension}"; give a .csv or .parquet file')
-  head = first_bytes(path, flag)
   if extension == '.parquet':
     _require_parquet(path, head)
     lazy = pl.scan_parquet(path, glob=False)
@@ -83,13 +83,19 @@ def scan(path: str, flag: str) -> TableFile:
 
 def require(table: TableFile, column: str, flag: str) -> None:
   """Stops with the list of columns when `column` is not among them, or is there twice."""
-  path, found = table.path, table.columns
-  if len(found) == 1 and column in re.split('[;|\t]', found[0]):
-    raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
-  if column not in found:
+  require_once(table, column)
+  if column not in table.columns:
     raise InputError(
-      f'{path}: no column "{shown(column)}" among {shown(*found)}; name yours with --{flag}=COLUMN'
+      f'{table.path}: no column "{shown(column)}" among {shown(*table.columns)}; name yours with '
+      f'--{flag}=COLUMN'
     )
+
+
+def require_once(table: TableFile, column: str) -> None:
+  """Stops when `column` is there twice, or hidden in a header without commas."""
+  path, found = table.path, table.columns
+  if column not in found and len(found) == 1 and column in re.split('[;|\t]', found[0]):
+    raise InputError(f'{path}: columns are not separated by commas; write it again with commas')
   if column in table.repeated:
     raise InputError(
       f'{path}: there are several columns "{shown(column)}"; rename or remove all but one'

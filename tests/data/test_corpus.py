@@ -107,6 +107,8 @@ def _table(**columns):
     ('a.parquet', _table(text=[1]), 'column "text" holds Int64; write it again as strings'),
     ('a.parquet', _table(text=[None, ' ']), 'there is no text in it; give files with text by'),
     ('a.csv', lambda path: path.write_text('text\n'), 'there is no text in it'),
+    ('a.csv', lambda path: path.write_text('text,text\na,b\n'), 'several columns "text"; rename'),
+    ('a.csv', lambda path: path.write_text('text;id\na;b\n'), 'are not separated by commas'),
   ],
 )
 def test_what_is_no_text_is_told_in_one_line(tmp_path, name, make, message):

@@ -112,7 +112,11 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(context=[['x']] * 3), r'context is object of shape \[3\]; give an array of numbers'),
     (plain(context=[[0.0], [np.nan], [0.0]]), 'context, row 1: a value is NaN or infinite'),
     (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
-    (plain().clear(), 'the log is empty'),
+    (plain().clear(), 'the table has no rows'),
+    (plain(item_id=[2.0**53, 1.0, 2.0]), '"item_id", row 1: .* is not an id: Float64 tells no'),
+    (plain(item_id=['b', 'NaN', 'b']), r'\(rows from 1\): .*"item_id", row 2: "NaN" stands for'),
+    (plain(user_id=['7', 'null', '7']), 'column "user_id", row 2: "null" stands for a missing id'),
+    (plain(user_id=[True, False, True]), 'column "user_id" holds Boolean, not ids'),
   ],
 )
 def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
@@ -186,6 +190,22 @@ def test_candidates_that_change_from_row_to_row(tmp_path):
     obp.to_dictionary(log)
 
 
+def test_items_are_the_same_however_their_ids_are_written(tmp_path, caplog):
+  path = tmp_path / 'log.parquet'
+  candidates = [['3 ', '2'], ['1'], ['1', '2.0', '3']]
+  frame = offered(item_id=[2.0, 1.0, 2.0], user_id=['7 ', '9', '7'], candidates=candidates)
+  frame.write_parquet(path, metadata={'item_ids': '["3", "2", " 1", "never"]'})
+  with pytest.raises(InputError, match='"2.0" is there as "2" as well; write each id in one way'):
+    logged.read(path)
+  frame.write_parquet(path, metadata={'item_ids': '["3", "2", " 1", "4"]'})
+  log = logged.read(path)
+  assert log.item_ids.tolist() == ['3', '2', '1', '4']
+  assert log.action.tolist() == [1, 2, 1]
+  assert log.candidates.tolist() == [[0, 1, -1], [2, -1, -1], [2, 1, 0]]
+  assert log.user_id.tolist() == ['7', '9', '7']
+  assert 'ids have spaces around them' in caplog.text
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
@@ -221,10 +241,10 @@ def test_bad_candidates_are_named_with_their_row(tmp_path, changes, message):
 def test_a_file_that_is_not_parquet(tmp_path):
   path = tmp_path / 'log.parquet'
   path.write_text('round,user_id\n')
-  with pytest.raises(InputError, match='cannot be read as Parquet'):
+  with pytest.raises(InputError, match='is not a Parquet file; rename it to .csv if it is one'):
     logged.read(path)
-  with pytest.raises(InputError, match='cannot be read as Parquet'):
-    logged.read(tmp_path / 'none.parquet')
+  with pytest.raises(InputError, match='no such file; check --config.log'):
+    logged.read(tmp_path / 'none.parquet', flag='config.log')
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,10 @@ def test_a_column_of_numbers_is_a_policy(tmp_path):
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('', 'cannot be read as CSV'),
+    ('', 'is empty; give a file with data'),
+    (f'{HEAD},reward\n0,u,a,2,0.5,1,9\n', 'there are several columns "reward"; rename'),
+    (f'{HEAD}\n0,u,a,2,0.5,1\n'.replace(',', ';'), 'columns are not separated by commas'),
+    (f'{HEAD}\n0,u,a,2,0.5,1\n'.replace('\n', '\r'), 'is text with the line ends of old Macs'),
     ('a,b\n1,2\n', 'no column "round"'),
     (f'{HEAD}\n0,u,a,2,half,1\n', 'column "propensity", row 0: \'half\' is no Float64'),
     (f'{HEAD}\n0,u,a,2,0.5,1\n1,u,a,2,,1\n', 'column "propensity", row 1: '),

@@ -47,6 +47,7 @@ def in_parquet(**columns):
     ('e.csv', in_parquet(), ' is a Parquet file; rename it to .parquet'),
     ('e.csv', b'SQLite format 3\0', ' is an SQLite database; export its table as CSV'),
     ('e.csv', _CSV.replace('\n', '\r').encode(), ' is text with the line ends of old Macs (CR'),
+    ('e.xlsx', in_zip(), ': unknown extension ".xlsx"; give a .csv or .parquet file'),
     ('e.csv', b'', ' is empty; give a file with data'),
     ('e.csv', b'\n \r\n', ' is empty; give a file with data'),
     ('e.parquet', _CSV.encode(), ' is not a Parquet file; rename it to .csv if it is one'),
@@ -61,11 +62,15 @@ def test_a_file_of_another_format_is_named(tmp_path, name, content, message):
 
 def test_a_directory_a_pipe_and_links_that_lead_nowhere(tmp_path):
   (tmp_path / 'd.csv').mkdir()
+  (tmp_path / 'd').mkdir()
   os.mkfifo(tmp_path / 'p.csv')
+  os.mkfifo(tmp_path / 'p')
   (tmp_path / 'circle.csv').symlink_to(tmp_path / 'circle.csv')
   (tmp_path / 'lost.csv').symlink_to(tmp_path / 'gone.csv')
   expected = {
     'd.csv': ' is a directory; give the file in it by --config.data.interactions',
+    'd': ' is a directory; give the file in it by --config.data.interactions',
+    'p': ' is a pipe or a device; write its content to a file and give that',
     'p.csv': ' is a pipe or a device; write its content to a file and give that',
     'lost.csv': ': a link to a file that is not there; check --config.data.interactions',
     'none.csv': ': no such file; check --config.data.interactions',

@@ -305,7 +305,7 @@ def test_wrong_items_are_one_line_that_names_the_file(tmp_path, items, message):
   [
     ({'interactions': ''}, 'set --config.data.interactions=FILE'),
     ({'items': 'nowhere.csv'}, 'nowhere.csv: no such file'),
-    ({'items': 'items.xlsx'}, 'items.xlsx: unknown extension ".xlsx"'),
+    ({'items': 'items.xlsx'}, 'items.xlsx: no such file; check --config.data.items'),
     ({'rating_column': 'stars'}, 'no column "stars" among .*--config.data.rating_column'),
     ({'text_columns': 'title,plots'}, 'no column "plots" among .*--config.data.text_columns'),
   ],

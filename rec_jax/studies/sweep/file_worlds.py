@@ -94,7 +94,7 @@ def replay(key: jax.Array, config: configs.ReplayConfig) -> World:
 def _uniform_log(name: str) -> LoggedFeedback:
   """A file in our format, or the random log of a campaign of the Open Bandit sample."""
   if name not in CAMPAIGNS:
-    return logged.read(name)
+    return logged.read(name, flag='config.log')
   with tempfile.TemporaryDirectory() as directory:
     open_bandit.write(open_bandit_folder(), 'random', name, directory)
     return open_bandit.read(directory, 'random', name)

@@ -184,7 +184,7 @@ def test_settings_are_checked(tmp_path):
     valuation.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
   with pytest.raises(InputError, match='--figure: .* is a directory'):
     valuation.run('absent', 'uniform', 0.5, 0, tmp_path)
-  with pytest.raises(InputError, match='absent: cannot be read as Parquet'):
+  with pytest.raises(InputError, match='absent: no such file; check --log'):
     valuation.run('absent', 'uniform', 0.5, 0, tmp_path / 'figure.svg')
 
 

@@ -1,0 +1,35 @@
+"""Ids of a log, read as those of tables are: of users, and of items wherever they stand."""
+
+import polars as pl
+
+from rec_jax.data import ids
+
+
+def read(source: str, column: pl.Series) -> pl.Series:
+  """Ids as strings, which may be empty; arguments and errors as of `ids.read`."""
+  # Other columns of a log are counted from 0, as a dictionary is.
+  return ids.read(column, f'{source} (rows from 1)', may_be_empty=True)
+
+
+def of_items(
+  source: str, item: pl.Series, offered: pl.Series, known: list[str]
+) -> tuple[pl.Series, pl.Series, list[str]]:
+  """Ids of items as strings; what is undone is undone in all three, or they would not match.
+
+  Args:
+    source: what to call the log in messages.
+    item: chosen, one a round.
+    offered: the candidates of all rounds, one after another.
+    known: all items in their order; empty where the log does not say.
+
+  Returns:
+    The same three; all items by their first row where the log does not say.
+  """
+  candidate = offered.unique(maintain_order=True)
+  parts = [item, candidate, pl.Series(known, dtype=pl.String)]
+  name = 'item_id, then candidates' if len(candidate) else 'item_id'
+  found = read(source, pl.concat(parts).alias(name))
+  clean = found[len(item) : len(item) + len(candidate)]
+  named = found[len(found) - len(known) :] if known else found.unique(maintain_order=True)
+  offered = offered.replace_strict(candidate, clean, return_dtype=pl.String)
+  return found[: len(item)], offered, named.to_list()
