@@ -14,8 +14,13 @@ from rec_jax.types import InputError
 
 # Whole numbers up to these have a float of their own.
 _LARGEST = {'Float64': 2**53, 'Float32': 2**24, 'Float16': 2**11}
-# What pandas, R, SQL and spreadsheets write for a missing value, in lower case.
-_MISSING = ('nan', 'null', 'none', 'na', 'n/a', '#n/a', '<na>')
+# What pandas, R, SQL and spreadsheets write for a missing value or a failed one, in lower case.
+_MISSING = (
+  *('nan', '-nan', 'nat', 'null', 'none', 'na', 'n/a', '#n/a', '<na>', '\\n', 'inf', '-inf'),
+  *('#ref!', '#value!', '#div/0!', '#name?', '#num!', '#null!'),
+)
+# Arrays of strings are as wide as their longest.
+_LONGEST = 1000
 # White space and characters without width, which nobody sees.
 _AROUND = r'^[\s\u{200b}-\u{200d}\u{feff}]+|[\s\u{200b}-\u{200d}\u{feff}]+$'
 _REMEDY = 'use strings or whole numbers'
@@ -71,6 +76,11 @@ def _of_floats(series: pl.Series, path: str) -> pl.Series:
 
 
 def _of_text(series: pl.Series, path: str) -> pl.Series:
+  # Arrays of strings lose it at the end, where it parts two ids.
+  has_nul = series.str.contains('\0', literal=True).fill_null(False)
+  stop_at(has_nul, series, path, 'holds a NUL character', 'remove it')
+  too_long = (series.str.len_chars() > _LONGEST).fill_null(False)
+  stop_at(too_long, series, path, f'is longer than {_LONGEST:,} characters', 'give shorter ids')
   text = series.str.replace_all(_AROUND, '').str.normalize('NFC')
   missing = text.str.to_lowercase().is_in(_MISSING).fill_null(False)
   stop_at(missing, series, path, 'stands for a missing id', 'fill it or remove the row')
@@ -81,22 +91,25 @@ def _of_text(series: pl.Series, path: str) -> pl.Series:
 
 
 def _without_decimals(text: pl.Series, path: str) -> pl.Series:
-  """Ids like 1.0 as 1, where all are whole numbers; else 1.0 and 1 are not both there."""
+  """Ids like 1.0 as 1, where all are whole numbers; else 1.0, 1.00 and 1 are not both there."""
   decimal = text.str.contains(r'^-?\d+\.0+$').fill_null(False)
   if not decimal.any():
     return text
-  short = text.str.replace(r'\.0+$', '')
+  short = text.zip_with(~decimal, text.str.replace(r'\.0+$', ''))
   if not text.str.contains(r'^(-?\d+(\.0+)?)?$').fill_null(True).all():
-    twin = decimal & short.is_in(text.filter(~decimal).unique().implode())
+    spelt = pl.DataFrame({'text': text, 'short': short}).unique(maintain_order=True)
+    twin = decimal & short.is_in(spelt.filter(spelt['short'].is_duplicated())['short'].implode())
     row = first_row(twin)
-    what = 'is there also as' if row is None else f'is there as "{shown(short[row - 1])}" as well'
-    stop_at(twin, text, path, what, 'write each id in one way')
+    if row is not None:
+      same = spelt.filter((spelt['short'] == short[row - 1]) & (spelt['text'] != text[row - 1]))
+      what = f'is there as "{shown(same["text"][0])}" as well'
+      stop_at(twin, text, path, what, 'write each id in one way')
     return text
   # Written from floats: beyond this they are rounded.
   inexact = decimal & (short.cast(pl.Float64, strict=False).abs() >= 2**53)
   stop_at(inexact, text, path, 'is a rounded number, not an id', _REMEDY)
   _warn(decimal, text, path, 'have decimals', short)
-  return text.zip_with(~decimal, short)
+  return short
 
 
 def _warn(odd: pl.Series, before: pl.Series, path: str, what: str, after: pl.Series) -> None:

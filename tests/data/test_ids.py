@@ -22,6 +22,7 @@ def read(*cells, dtype=None):
     (('1.0', '1.5', '2.0'), ['1.0', '1.5', '2.0']),  # Versions, not whole numbers.
     (('18014398509481985', '18014398509481984'), ['18014398509481985', '18014398509481984']),
     (('nan1', 'nana', '1e5'), ['nan1', 'nana', '1e5']),
+    (('b' * 1000, 'x', '2.00', '1', '01'), ['b' * 1000, 'x', '2.00', '1', '01']),
   ],
 )
 def test_ids_that_are_sound_are_read_as_they_are(caplog, cells, expected):
@@ -67,6 +68,9 @@ def test_what_can_be_undone_is_undone_and_counted(caplog, cells, expected, warni
     (('7', '1e+16'), None, r'row 2: "1e\+16" is a rounded number, not an id'),
     (('7', '9007199254740992.0'), None, 'row 2: .* is a rounded number, not an id'),
     (('x', '1', '1.0'), None, 'row 3: "1.0" is there as "1" as well; write each id in one way'),
+    (('x', '1.0', '1.00'), None, 'row 2: "1.0" is there as "1.00" as well; write each id in one'),
+    (('u1', 'u1\0'), None, 'row 2: .* holds a NUL character; remove it'),
+    (('a', 'b' * 1001), None, 'row 2: "bbb.* is longer than 1,000 characters; give shorter ids'),
     (('a', '\u200b'), None, 'row 2: .* is an empty id'),
     ((None, 'a'), None, 'row 1: nothing is an empty id'),
     ((True, False), None, 'holds Boolean, not ids'),
@@ -76,6 +80,12 @@ def test_what_is_lost_is_refused(cells, dtype, message):
   with pytest.raises(InputError, match=f'^e.csv: column "user_id".*{message}') as caught:
     read(*cells, dtype=dtype)
   assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize('cell', ['\\N', 'NaT', 'inf', '-inf', '-nan', '#REF!', '#DIV/0!'])
+def test_what_tools_write_for_no_value_is_no_id(cell):
+  with pytest.raises(InputError, match=f'row 2: "{re.escape(cell)}" stands for a missing id'):
+    read('ann', cell)
 
 
 def test_a_bad_id_beside_a_good_one_in_a_column_of_categories():
