@@ -88,7 +88,7 @@ def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
   """Looks whether the finished stage `prepare` left enough events to explore on, and to tune on.
 
   Raises:
-    InputError: nobody has enough; names the field to lower.
+    InputError: nobody has enough, with the field to lower, or everything is a repeat.
   """
   dataset = artefacts.load_dataset(workdir)
   first, num_before = splits.first_meetings(dataset.interactions, dataset.split.num_before)
@@ -100,6 +100,12 @@ def check_visitors(config: Config, workdir: str | os.PathLike[str]) -> None:
     ],
   }
   for where, stream in streams.items():
+    if not len(stream):
+      raise InputError(
+        f'nothing to explore {where}: every event there is of an item that its user had before; '
+        'give more events or another --config.data.cut, or run pretrain, finetune and distil alone '
+        'and evaluate --checkpoint=WORKDIR/distil'
+      )
     most = np.bincount(stream).max()
     for field in ('min_events_catalogue', 'min_events_rated'):
       wanted = getattr(config.explore, field)
