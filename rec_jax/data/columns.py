@@ -27,9 +27,15 @@ _DATE_FORMATS = (
   '%Y-%m-%d %H:%M:%S%.f%z',
   '%Y-%m-%d',
   '%Y%m%d',
+  '%Y%m%d%H%M%S',
   '%Y-%m-%d %H:%M',
   '%Y-%m-%d %H:%M%z',
 )
+# Numbers that are dates where at least half of a column is: as seconds the former are weeks of
+# August 1970, where few numbers of a counter are dates, and the latter come after the year 2600.
+_DATES_AS_NUMBERS = ((19_000_101, 21_001_231), (19_900_101_000_000, 21_001_231_235_959))
+# Microseconds, 1990 to 2100: a column that lies outside was hardly meant so.
+_USUAL = (631_152_000_000_000, 4_102_444_800_000_000)
 _TIME_REMEDY = 'give seconds since 1970 or dates like 1997-09-20 03:05:10'
 
 logger = logging.getLogger(__name__)
@@ -40,7 +46,7 @@ def times(series: pl.Series, path: str) -> pl.Series:
 
   Numbers may be in seconds, milliseconds, microseconds or nanoseconds: the magnitude of the
   median decides for the whole column. Dates are ISO 8601 (also with slashes, year first); numbers
-  like 19970920 are dates as well, where at least half of the column is.
+  like 19970920 and 19970920030510 are dates as well, where at least half of the column is.
   """
   if series.dtype == pl.Date or series.dtype == pl.Datetime:
     parsed = series.cast(pl.Datetime('us')).cast(pl.Int64)
@@ -57,6 +63,7 @@ def times(series: pl.Series, path: str) -> pl.Series:
     )
   stop_at(parsed.is_null(), series, path, 'is not a time', _TIME_REMEDY)
   _warn_of_far_times(parsed, series, path)
+  _warn_of_unusual_times(parsed, path)
   return parsed.alias(series.name)
 
 
@@ -141,14 +148,25 @@ def _warn_of_far_times(parsed: pl.Series, series: pl.Series, path: str) -> None:
     )
 
 
+def _warn_of_unusual_times(parsed: pl.Series, path: str) -> None:
+  """Such as days since 1970, years and serial numbers of spreadsheets, read as seconds."""
+  if len(parsed) and not parsed.is_between(*_USUAL).any():
+    dates = parsed.cast(pl.Datetime('us')).dt.to_string('%Y-%m-%d %H:%M:%S')
+    logger.warning(
+      '%s: column "%s": times are read as %s to %s: unless that is when it was, they are good for '
+      'order alone; %s',
+      *(path, parsed.name, dates.min(), dates.max(), _TIME_REMEDY),
+    )
+
+
 def _times_of_numbers(series: pl.Series) -> pl.Series:
   value = series.cast(pl.Float64, strict=False)
   value = value.set(~value.is_finite().fill_null(False), None)
-  # As seconds, three weeks of August 1970; few numbers of a counter there are dates.
-  if 0 < value.count() <= 2 * value.is_between(19_000_101, 21_001_231).sum():
-    dates = _times_of_dates(value.cast(pl.Int64, strict=False).cast(pl.String))
-    if 2 * dates.count() >= value.count():
-      return dates
+  for first, last in _DATES_AS_NUMBERS:
+    if 0 < value.count() <= 2 * value.is_between(first, last).sum():
+      dates = _times_of_dates(value.cast(pl.Int64, strict=False).cast(pl.String))
+      if 2 * dates.count() >= value.count():
+        return dates
   finite = value.drop_nulls().abs().to_numpy()
   magnitude = np.median(finite) if len(finite) else 0.0
   scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)

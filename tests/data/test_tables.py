@@ -107,6 +107,7 @@ def test_the_magnitude_tells_the_unit_of_a_time(tmp_path, unit):
     ('1997-09-20 03:05:10.25+00', 874_724_710),
     ('1997-09-20 03:05:10 UTC', 874_724_710),
     ('19970920', 874_713_600),
+    ('19970920030510', 874_724_710),
     ('1997-09-20 03:05', 874_724_700),
     ('1997-09-20', 874_713_600),
     ('874724710.0', 874_724_710),
@@ -124,6 +125,8 @@ def test_times_as_text(tmp_path, written, expected):
   [
     ((19970920, 99991231), (874_713_600, 253_402_214_400)),
     ((20000000, 20000001), (20_000_000, 20_000_001)),
+    ((19970920030510.0, 20010909014640), (874_724_710, 1_000_000_000)),
+    ((20000000000000, 20000000000001), (20_000_000_000, 20_000_000_000)),
   ],
 )
 def test_dates_as_numbers_beside_one_far_away_and_a_counter_there(tmp_path, written, expected):
@@ -168,7 +171,8 @@ def test_what_is_left_out_is_counted(tmp_path):
 def test_ids_are_the_same_in_both_tables_whatever_stands_around_them(tmp_path, caplog):
   items = _ITEMS.replace('7,', '7 ,')
   assert read_tables(_config(tmp_path, items=items)).items['item_id'].to_list() == ['7', '008']
-  (message,) = caplog.messages
+  message, of_times = caplog.messages
+  assert 'good for order alone' in of_times
   assert message.startswith(f'{tmp_path}/items.csv: column "item_id": 1 of 2 ids have spaces')
 
 
@@ -177,7 +181,13 @@ def test_ids_are_the_same_in_both_tables_whatever_stands_around_them(tmp_path, c
   [
     ((0, 1_700_000_000, 1_700_000_001), '1 of 3 times lie more than 30 years .*row 1: "0"'),
     ((1_700_000_000, 1_700_000_000_001, 1_700_000_000_002), '1 of 3 times .*row 1: "1700000000"'),
-    ((5, 5, 5), 'all 3 events have the same time: the order of the rows decides'),
+    (
+      (0, 1, 2),
+      'read as 1970-01-01 00:00:00 to 1970-01-01 00:00:02: .* good for order alone; give',
+    ),
+    ((41574.5, 2003, 11574), 'times are read as 1970-01-01 00:33:23 to 1970-01-01 11:32:54'),
+    ((2**32, 2**32 + 1, 2**32), 'times are read as 2106-02-07 06:28:16 to 2106-02-07 06:28:17'),
+    ((1_700_000_000,) * 3, 'all 3 events have the same time: the order of the rows decides'),
   ],
 )
 def test_odd_times_are_counted(tmp_path, caplog, times, message):
@@ -188,10 +198,11 @@ def test_odd_times_are_counted(tmp_path, caplog, times, message):
 
 
 def test_events_that_mostly_repeat_are_counted(tmp_path, caplog):
-  events = ['user_id,item_id,timestamp', 'ann,7,1', *(f'bob,7,{time}' for time in range(2, 5))]
+  times = range(1_700_000_002, 1_700_000_005)
+  events = ['user_id,item_id,timestamp', 'ann,7,1700000001', *(f'bob,7,{time}' for time in times)]
   read_tables(_config(tmp_path, '\n'.join(events)))
   assert not caplog.messages  # Half of them.
-  read_tables(_config(tmp_path, '\n'.join([*events, 'bob,7,5'])))
+  read_tables(_config(tmp_path, '\n'.join([*events, 'bob,7,1700000005'])))
   (warning,) = caplog.messages
   assert '3 of 5 events are left out: they repeat an item of the same user (2 users, ' in warning
 
