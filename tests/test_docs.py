@@ -47,6 +47,9 @@ def wrong_command(line):
     targets = re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
     words = [word for word in shlex.split(line, comments=True)[1:] if '=' not in word]
     yield from (f'no target in {line!r}: {word}' for word in words if word not in targets)
+  helper = re.search(r'python\S* -m tests\.([\w.]+)', line)
+  if helper and not (ROOT / f'tests/{helper[1].replace(".", "/")}.py').is_file():
+    yield f'no module in {line!r}: tests.{helper[1]}'
   called = re.search(r'python\S* -m experiments\.(\S+)(.*)', line)
   if not called or PLACEHOLDER.search(called[1]):
     return
@@ -63,8 +66,11 @@ def wrong_command(line):
     if not argument.startswith('--'):
       yield f'no flag in {line!r}: {argument}'
     elif argument.startswith('--config.'):
-      if argument.removeprefix('--config.') not in fields(script, given.get('--config'), name):
+      known, field = fields(script, given.get('--config'), name), argument.removeprefix('--config.')
+      if field not in known:
         yield f'no field in {line!r}: {argument}'
+      elif not fits(value, known[field]):
+        yield f'no value of {argument} in {line!r}: {value}'
     elif argument.removeprefix('--') not in flags(script):
       yield f'no flag of {script} in {line!r}: {argument}'
     elif argument == '--config' and not (PLACEHOLDER.search(value) or (ROOT / value).is_file()):
@@ -73,10 +79,13 @@ def wrong_command(line):
 
 def wrong_name(span):
   """What is wrong with a flag, a path or a module that is named by itself."""
-  flag, path = re.match(r'--([\w.]+)', span), re.fullmatch(r'[\w./-]+', span)
+  flag, path = re.match(r'--([\w.]+)=?(\S*)', span), re.fullmatch(r'[\w./-]+', span)
   if flag and flag[1].startswith('config.'):
-    if flag[1].removeprefix('config.') not in every_field():
+    field = flag[1].removeprefix('config.')
+    if field not in every_field():
       yield f'no config has a field {flag[1]}'
+    elif not fits(flag[2], every_field()[field]):
+      yield f'no value of {flag[1]}: {flag[2]}'
   elif flag and not any(flag[1] in flags(script) for script in SCRIPTS):
     yield f'no script has a flag {flag[0]}'
   elif path and not PLACEHOLDER.search(span):
@@ -86,6 +95,19 @@ def wrong_name(span):
     module = re.match(r'(rec_jax|experiments)\.([a-z_]+)', span)
     if module and not any((ROOT / module[1] / f'{module[2]}{end}').exists() for end in ('', '.py')):
       yield f'no module {span}'
+
+
+def fits(value, default):
+  """Whether text, if there is any, is a value of the type of a field."""
+  if not value or PLACEHOLDER.search(value) or not isinstance(default, int | float):
+    return True
+  if isinstance(default, bool):
+    return value in ('True', 'False')
+  try:
+    type(default)(value)
+  except ValueError:
+    return False
+  return True
 
 
 def wrong_link(path, target):
@@ -126,7 +148,7 @@ def flags(script):
 
 @functools.cache
 def fields(script, file, name):
-  """Dotted names of what `--config.` may be followed by."""
+  """Dotted names of what `--config.` may be followed by, with their values."""
   if script == 'study':
     if PLACEHOLDER.search(name):
       return every_field()
@@ -137,7 +159,7 @@ def fields(script, file, name):
 
 
 def fields_of(config):
-  return set(flatten(dataclasses.asdict(config)))
+  return flatten(dataclasses.asdict(config))
 
 
 @functools.cache
@@ -145,12 +167,20 @@ def every_field():
   """Those of any config, and the word that stands for one."""
   configs = (path.relative_to(ROOT) for path in sorted((ROOT / 'configs').rglob('*.py')))
   found = [fields('pipeline', str(path), '') for path in configs]
-  return set().union(*found, *({each.rpartition('.')[0]} for each in found[0]), {'FIELD'})
+  words = dict.fromkeys(['FIELD', *(each.rpartition('.')[0] for each in found[0])], '')
+  return functools.reduce(dict.__or__, found, words)
 
 
 @pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_names_is_there(path):
   assert list(wrong(path, path.read_text())) == []
+
+
+@pytest.mark.parametrize('name', ['README.md', 'docs/own_data.md'])
+def test_a_newcomer_is_told_which_python_before_the_first_command(name):
+  text = (ROOT / name).read_text()
+  bare = re.search(r'(?<![/\w])python -m', text)
+  assert 0 < text.find('`. .venv/bin/activate`') < bare.start()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +195,10 @@ def test_what_a_document_names_is_there(path):
     ('```\n.venv/bin/python -m experiments.prepare --wrkdir=DIR\n```', True),
     ('```\npython -m experiments.prepare \\\n  --config.seed=1 \\\n  --config.sed=1\n```', True),
     ('`python -m experiments.prepare --config.data.cut=0.7`', False),
+    ('`python -m experiments.prepare --config.data.cut=half`', True),
+    ('`python -m experiments.prepare --config.data.repeats=Yes`', True),
+    ('`python -m tests.helpers.large_run DIR`', False),
+    ('`python -m tests.helpers.larger_run DIR`', True),
     ('`python -m experiments.prepare --config=configs/movielens.py`', False),
     ('`python -m experiments.prepare --config=configs/movielense.py`', True),
     (
@@ -180,6 +214,8 @@ def test_what_a_document_names_is_there(path):
     ('`python -m experiments.study --row=coverage`', True),
     ('`--train_share`', False),
     ('`--trian_share`', True),
+    ('`--config.num_test_users=1000`', False),
+    ('`--config.num_test_users=many`', True),
     ('`--config.data.user_column`', False),
     ('`--config.data.user_colunm`', True),
     ('`rec_jax/files.py`', False),
