@@ -29,7 +29,6 @@ from rec_jax.tasks.full_ranking import Queries
 
 # What the protocols of the rows begin with.
 NEXT_ITEM = 'next item'
-RARE = 'next item if it is rare'
 UNSEEN_IN_ALL = 'unseen items in the whole catalogue'
 UNSEEN_ALONE = 'unseen items among themselves'
 TUNING = 'tuned on the validation events'
