@@ -15,16 +15,7 @@ import numpy as np
 import polars as pl
 
 from rec_jax import files
-from rec_jax.data import (
-  logged_csv,
-  logged_ids,
-  obp,
-  ranked_lists,
-  table_files,
-  vw,
-  vw_csv,
-  vw_write,
-)
+from rec_jax.data import logged_csv, logged_tables, obp, ranked_lists, vw, vw_csv, vw_write
 from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
 from rec_jax.types import InputError
 
@@ -64,7 +55,7 @@ def read(
     return (
       log if with_propensity else dataclasses.replace(log, propensity=np.ones_like(log.propensity))
     )
-  frame, metadata = _table(Path(path), flag)
+  frame, metadata = logged_tables.read(Path(path), flag)
   if not with_propensity:
     frame = frame.drop('pi_b', strict=False).with_columns(propensity=pl.lit(1.0))
   for column in COLUMNS:
@@ -77,7 +68,7 @@ def read(
   known = _of_items(str(path), metadata, 'item_ids')
   if known is not None and not all(isinstance(item_id, str) for item_id in known):
     raise InputError(f'{path}: item_ids of the metadata are not all strings; give strings')
-  item, offered, known = logged_ids.of_items(str(path), frame['item_id'], offered, known or [])
+  item, offered, known = logged_tables.item_ids(str(path), frame['item_id'], offered, known or [])
   slot = {item_id: index for index, item_id in enumerate(known)}
   extra = {
     name: _array(str(path), frame[name])
@@ -118,7 +109,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   """
   if Path(path).suffix == '.npz' or _is_vw(path):
     raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
-  frame, _ = _table(Path(path), 'log')
+  frame, _ = logged_tables.read(Path(path), 'log')
   if name not in frame.columns:
     raise InputError(f'{path}: no column "{name}"; it has {", ".join(frame.columns)}')
   column = frame[name]
@@ -141,7 +132,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
 def columns(path: Path | str) -> list[str]:
   """Names of the columns of a log, none where it is no table."""
   is_table = Path(path).suffix != '.npz' and not _is_vw(path)
-  return _table(Path(path), 'log')[0].columns if is_table else []
+  return logged_tables.read(Path(path), 'log')[0].columns if is_table else []
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
@@ -192,15 +183,6 @@ def _is_vw(path: Path | str) -> bool:
   return Path(path).suffix in vw.SUFFIXES or vw_csv.is_vw_csv(path)
 
 
-def _table(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
-  """The columns of a CSV or Parquet log, and the metadata of its items."""
-  if path.suffix.lower() == '.csv':
-    return logged_csv.read(path, flag)
-  table = table_files.scan(str(path), flag)
-  with table_files.reading(str(path)):
-    return table_files.collect(table, table.columns), pl.read_parquet_metadata(path)
-
-
 def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | None:
   """A list with an element an item, JSON in the metadata of the file; None where there is none."""
   try:
@@ -234,7 +216,7 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
         f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
     if name == 'user_id' or (dtype == pl.String and found.is_float()):
-      column = logged_ids.read(source, frame[name])
+      column = logged_tables.ids_of(source, frame[name])
     frame = frame.with_columns(column)
   return frame
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rec_jax.data import logged, logged_ids, table_files
+from rec_jax.data import logged, logged_tables
 from rec_jax.data.logged_feedback import LARGEST_VALUE, LEAST_PROPENSITY
 from rec_jax.types import InputError
 
@@ -54,8 +54,7 @@ def read(path: Path | str) -> LoggedDoses:
   Raises:
     InputError: one line with the file, the column and the first offending row, from 0.
   """
-  table = table_files.scan(str(path), 'log')
-  frame = table_files.collect(table, table.columns)
+  frame, _ = logged_tables.read(Path(path), 'log')
   for name in COLUMNS:
     if name not in frame.columns:
       raise InputError(f'{path}: no column "{name}"; a log of doses has {", ".join(COLUMNS)}')
@@ -70,7 +69,7 @@ def read(path: Path | str) -> LoggedDoses:
   _refuse(
     path, DENSITY, rare, f'times the range of {ACTION} is below {LEAST_PROPENSITY:g}; mend it'
   )
-  users = logged_ids.read(str(path), frame['user_id'])
+  users = logged_tables.ids_of(str(path), frame['user_id'])
   context = np.zeros((len(frame), 0))
   if 'context' in frame.columns:
     context = logged.read_column(path, 'context').reshape(len(frame), -1)

@@ -1,17 +1,36 @@
-"""Ids of a log, read as those of tables are: of users, and of items wherever they stand."""
+"""Logs that are tables, CSV or Parquet, and their ids: what tables of events refuse, these do."""
+
+from pathlib import Path
 
 import polars as pl
 
-from rec_jax.data import ids
+from rec_jax.data import ids, logged_csv, table_files
 
 
-def read(source: str, column: pl.Series) -> pl.Series:
+def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
+  """The columns of a CSV or Parquet log, and the metadata of its items.
+
+  Args:
+    path: of the file.
+    flag: that named it, for errors.
+
+  Raises:
+    InputError: as of `table_files.scan`, or there is no row.
+  """
+  if path.suffix.lower() == '.csv':
+    return logged_csv.read(path, flag)
+  table = table_files.scan(str(path), flag)
+  with table_files.reading(str(path)):
+    return table_files.collect(table, table.columns), pl.read_parquet_metadata(path)
+
+
+def ids_of(source: str, column: pl.Series) -> pl.Series:
   """Ids as strings, which may be empty; arguments and errors as of `ids.read`."""
   # Other columns of a log are counted from 0, as a dictionary is.
   return ids.read(column, f'{source} (rows from 1)', may_be_empty=True)
 
 
-def of_items(
+def item_ids(
   source: str, item: pl.Series, offered: pl.Series, known: list[str]
 ) -> tuple[pl.Series, pl.Series, list[str]]:
   """Ids of items as strings; what is undone is undone in all three, or they would not match.
@@ -28,7 +47,7 @@ def of_items(
   candidate = offered.unique(maintain_order=True)
   parts = [item, candidate, pl.Series(known, dtype=pl.String)]
   name = 'item_id, then candidates' if len(candidate) else 'item_id'
-  found = read(source, pl.concat(parts).alias(name))
+  found = ids_of(source, pl.concat(parts).alias(name))
   clean = found[len(item) : len(item) + len(candidate)]
   named = found[len(found) - len(known) :] if known else found.unique(maintain_order=True)
   offered = offered.replace_strict(candidate, clean, return_dtype=pl.String)
