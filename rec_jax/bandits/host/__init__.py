@@ -9,6 +9,7 @@ One process, no network of its own, every input checked; docs/service.md shows i
 done under jit alone is in `rec_jax.bandits.base`.
 """
 
-from rec_jax.bandits.host.service import Choice, Service
+from rec_jax.bandits.host.pending import Choice
+from rec_jax.bandits.host.service import Service
 
 __all__ = ['Choice', 'Service']

@@ -29,6 +29,7 @@ class Engine:
     pending: decisions whose outcome is awaited.
     count: decisions and other events that need chance so far; the number of the next decision.
     num_ignored: outcomes that came for arms and users that were gone.
+    failure: what interrupted an event, after which nothing else is done.
   """
 
   def __init__(
@@ -42,7 +43,7 @@ class Engine:
     self.users = Slots.empty('user', spec.num_users)
     self.pending = Pending(max_pending)
     self.count = self.num_ignored = 0
-    self._failure: BaseException | None = None
+    self.failure: BaseException | None = None
     self._features = np.zeros((spec.num_arms, spec.arm_dim), np.float32)
     self._catalogue: tuple[jax.Array, ...] | None = None
 
@@ -110,17 +111,13 @@ class Engine:
   def apply(self, event: Event) -> Any:
     """Changes the state as the event says; of `learn`, how many outcomes were learnt."""
     values = dict(event)
-    try:
-      return getattr(self, f'_{values.pop("do")}')(**values)
-    except BaseException as error:
-      self._failure = error
-      raise
+    return getattr(self, f'_{values.pop("do")}')(**values)
 
   def check_whole(self) -> None:
-    """Raises InputError where an event was interrupted, so that it is applied in part."""
-    if self._failure is not None:
+    """Raises InputError where an event was interrupted, so that it may be applied in part."""
+    if self.failure is not None:
       raise InputError(
-        f'the service was interrupted ({type(self._failure).__name__}) and is not whole; load it'
+        f'the service was interrupted ({type(self.failure).__name__}) and is not whole; load it'
       )
 
   def _add_user(self, id_: Id) -> None:

@@ -37,7 +37,7 @@ class Journal:
     self._is_open = False
     self.lock = lock
     self._path = path
-    self._length = length
+    self._length = self._length_before = length
     self._owner = os.getpid()
     self._failure: Exception | None = None
     self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -82,7 +82,13 @@ class Journal:
         # After a sync that failed nobody can say what is on the disk.
         self._failure = error
       raise
-    self._length = length
+    self._length_before, self._length = self._length, length
+
+  def take_back(self) -> None:
+    """Cuts off the last event, of which nobody was told, for good."""
+    self._length = self._length_before
+    self._cut()
+    os.fsync(self._descriptor)
 
   def fail(self, error: Exception) -> None:
     """Takes no more events: they would not be found."""

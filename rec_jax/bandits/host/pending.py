@@ -6,7 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.bandits.host.slots import Id
 from rec_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """What is to be shown.
+
+  Attributes:
+    decision: its number, by which the outcome is reported.
+    arms: [L] ids, None where there was nothing left to show.
+    propensity: [L] of each position given those before it; None unless asked for.
+  """
+
+  decision: int
+  arms: tuple[Id | None, ...]
+  propensity: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """A policy in operation: what arrives from outside is checked, journalled and applied."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,25 +9,11 @@ from numpy.typing import ArrayLike
 
 from rec_jax.bandits.host import checks, journal
 from rec_jax.bandits.host.engine import Engine, Event
-from rec_jax.bandits.host.slots import Id
+from rec_jax.bandits.host.pending import Choice
+from rec_jax.bandits.host.slots import Id, Slots
 from rec_jax.types import ArmSpec, Context, InputError
 
 _LEAST_ROWS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-  """What is to be shown.
-
-  Attributes:
-    decision: its number, by which the outcome is reported.
-    arms: [L] ids, None where there was nothing left to show.
-    propensity: [L] of each position given those before it; None unless asked for.
-  """
-
-  decision: int
-  arms: tuple[Id | None, ...]
-  propensity: np.ndarray | None
 
 
 class Service:
@@ -116,7 +101,7 @@ class Service:
     Raises:
       InputError: an id is unknown or given twice.
     """
-    self._change_arms('remove_arms', ids)
+    self._change(self._engine.arms, 'remove_arms', ids)
 
   def reset_arms(self, ids: Sequence[Id]) -> None:
     """Forgets what was learnt of arms; outcomes of earlier decisions for them teach nobody.
@@ -124,7 +109,7 @@ class Service:
     Raises:
       InputError: an id is unknown or given twice.
     """
-    self._change_arms('reset_arms', ids)
+    self._change(self._engine.arms, 'reset_arms', ids)
 
   def reset_users(self, ids: Sequence[Id]) -> None:
     """Forgets users and what was learnt of each alone; outcomes to come for them teach nobody.
@@ -132,10 +117,7 @@ class Service:
     Raises:
       InputError: an id is unknown or given twice.
     """
-    ids = self._engine.users.plain(ids)
-    checks.check_candidates('ids', ids)
-    self._engine.users.rows(ids)
-    self._do({'do': 'reset_users', 'ids': ids})
+    self._change(self._engine.users, 'reset_users', ids)
 
   def refresh(self) -> None:
     """The costly part of learning, such as the fit of a network."""
@@ -259,16 +241,27 @@ class Service:
     return service
 
   def _do(self, event: Event, *, sync: bool = False) -> Any:
-    """The event is in the journal before anybody can be told of it."""
+    """The event is in the journal before anybody can be told of it, unless it cannot be applied."""
     self._engine.check_whole()
-    if self._journal:
-      self._journal.write(event, sync=sync)
-    return self._engine.apply(event)
+    is_written = False
+    try:
+      if self._journal:
+        self._journal.write(event, sync=sync)
+      is_written = True
+      return self._engine.apply(event)
+    except BaseException as error:
+      # Only of an event that could not be written is it known that nothing has changed.
+      if is_written or not isinstance(error, Exception):
+        self._engine.failure = error
+      # Where it failed it would fail again, and nobody could load what stands before it.
+      if is_written and isinstance(error, Exception) and self._journal:
+        self._journal.take_back()
+      raise
 
-  def _change_arms(self, change: str, ids: Sequence[Id]) -> None:
-    ids = self._engine.arms.plain(ids)
+  def _change(self, slots: Slots, change: str, ids: Sequence[Id]) -> None:
+    ids = slots.plain(ids)
     checks.check_candidates('ids', ids)
-    self._engine.arms.rows(ids)
+    slots.rows(ids)
     self._do({'do': change, 'ids': ids})
 
   def _context(

@@ -190,6 +190,44 @@ def test_what_was_interrupted_is_not_gone_on_with(tmp_path, monkeypatch):
   assert float(again._engine.state.belief.successes.sum()) == 1
 
 
+def test_an_interruption_after_the_event_is_written_is_one(tmp_path, monkeypatch):
+  made = service(tmp_path)
+  write = journal.Journal.write
+
+  def interrupted(*arguments, **named):
+    write(*arguments, **named)
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(journal.Journal, 'write', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    made.remove_arms(['arm 0'])
+  monkeypatch.undo()
+  with pytest.raises(InputError, match='is not whole; load it'):
+    made.decide()
+  made.close()
+  assert len(Service.load(tmp_path).arms) == 4
+
+
+def test_an_event_that_cannot_be_applied_is_taken_back(tmp_path, monkeypatch):
+  made = service(tmp_path)
+  first = made.decide()
+  length = (tmp_path / 'journal-0').stat().st_size
+
+  def wrong(*arguments):
+    raise TypeError('of no shape')
+
+  monkeypatch.setattr(programs, 'update', wrong)
+  with pytest.raises(TypeError, match='of no shape'):
+    made.learn([first.decision], [1.0])
+  assert (tmp_path / 'journal-0').stat().st_size == length
+  made.close()
+  # What stands before it is there, though it would fail again.
+  again = Service.load(tmp_path)
+  monkeypatch.undo()
+  assert again.learn([first.decision], [1.0]) == 1
+  assert same_after_load(again, tmp_path)
+
+
 class Film(enum.StrEnum):
   DUNE = 'dune'
 
