@@ -38,6 +38,7 @@ class Engine:
     self.name, self.hyperparameters = name, hyperparameters
     self.policy = bandits.make(name, **hyperparameters)
     self.spec, self.seed = spec, seed
+    programs.decision_shape(self.policy, spec)
     self.state = programs.init(self.policy, spec, np.uint32(seed))
     self.arms = Slots.empty('arm', spec.num_arms)
     self.users = Slots.empty('user', spec.num_users)
@@ -103,10 +104,8 @@ class Engine:
     return {'do': 'decide', **waiting.to_plain()}
 
   def check_room(self, num_arms: int = 0, num_users: int = 0) -> None:
-    """Raises InputError where the state of so many more would not fit the device."""
-    spec = self._room_for(num_arms, num_users)
-    if spec != self.spec:
-      jax.eval_shape(lambda: self.policy.init(jax.random.key(0), spec))
+    """Raises InputError where the policy has no room for so many more, or cannot grow."""
+    programs.decision_shape(self.policy, self._room_for(num_arms, num_users))
 
   def apply(self, event: Event) -> Any:
     """Changes the state as the event says; of `learn`, how many outcomes were learnt."""

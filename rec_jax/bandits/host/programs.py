@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rec_jax.bandits.base import Policy, State
-from rec_jax.types import ArmSpec, Context, Decision, Feedback
+from rec_jax.bandits.outcome import outcome
+from rec_jax.types import ArmSpec, Context, Decision, Feedback, InputError
 
 _LEAST = 8
 
@@ -96,9 +97,13 @@ def grown(policy: Policy, spec: ArmSpec, seed: np.uint32, state: State) -> State
 
 @functools.lru_cache(maxsize=64)
 def decision_shape(policy: Policy, spec: ArmSpec) -> Any:
-  """The shapes and types of a decision; nothing is computed."""
+  """The shapes and types of a decision; nothing is computed.
 
-  def decide() -> Decision:
+  Raises:
+    InputError: the policy cannot decide, learn or refresh at these sizes, or has no room.
+  """
+
+  def live() -> tuple[Decision, State]:
     key = jax.random.key(0)
     context = Context(
       user_id=jnp.zeros((), jnp.int32),
@@ -107,9 +112,22 @@ def decision_shape(policy: Policy, spec: ArmSpec) -> Any:
       arm_ids=jnp.zeros(spec.num_candidates, jnp.int32),
       mask=jnp.ones(spec.num_candidates, bool),
     )
-    return policy.select(key, policy.init(key, spec), context)
+    state = policy.init(key, spec)
+    decision = policy.select(key, state, context)
+    feedback = outcome(context, decision, jnp.zeros(spec.slate_size))
+    return decision, policy.refresh(key, policy.update(key, state, feedback))
 
-  return jax.eval_shape(decide)
+  try:
+    return jax.eval_shape(live)[0]
+  except InputError:
+    raise
+  # Each policy says in words of its own what it cannot be traced for.
+  except Exception as error:
+    sizes = ', '.join(f'{name}={size}' for name, size in spec._asdict().items())
+    reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+    raise InputError(
+      f'the policy does not work for {sizes} ({reason}); give other sizes or hyperparameters'
+    ) from error
 
 
 def _placed(new: jax.Array, old: jax.Array) -> jax.Array:

@@ -288,6 +288,8 @@ def test_the_oldest_decisions_expire():
     (lambda s: Service('lin_ucb', arm_dim=3, alpha=abs), 'alpha is builtin_function_or_method'),
     (lambda s: Service('lin_ucb', arm_dim=0), 'arm_dim = 0; give a whole number from 1 on'),
     (lambda s: Service('two_tower_greedy', arm_dim=3, query_dim=2), 'they must be equal'),
+    (lambda s: Service('disjoint_lin_ts', arm_dim=3), 'does not work for .* query_dim=0'),
+    (lambda s: Service('tree_ts', arm_dim=3), 'does not work for .* query_dim=0'),
     (lambda s: Service('lin_ucb', arm_dim=3).decide(), 'there is no arm to choose from'),
   ],
 )
@@ -318,3 +320,14 @@ def test_what_has_no_room_is_refused_before_it_is_written_down(tmp_path, monkeyp
   assert (tmp_path / 'journal-0').stat().st_size == 0
   made.close()
   assert len(Service.load(tmp_path).arms) == 6
+
+
+def test_what_cannot_grow_is_refused_before_it_is_written_down(tmp_path):
+  made = Service('popularity_greedy', arm_dim=3, a0=np.ones(8, np.float32))
+  made.save(tmp_path)
+  made.add_arms(range(8), FEATURES[:8])
+  length = (tmp_path / 'journal-0').stat().st_size
+  with pytest.raises(InputError, match='does not work for num_arms=16'):
+    made.add_arms([8], FEATURES[:1])
+  assert len(made.arms) == 8
+  assert (tmp_path / 'journal-0').stat().st_size == length
