@@ -26,6 +26,19 @@ class Exp3Info:
   propensity: jax.Array
 
 
+@struct.dataclass
+class Exp3State:
+  """The weights.
+
+  Attributes:
+    log_weight: [N] logarithm of each arm's weight.
+    is_known: [N] bool, whether an outcome has come since the arm was new.
+  """
+
+  log_weight: jax.Array
+  is_known: jax.Array
+
+
 def exp3(learning_rate: ArrayLike = 0.01, mixing: ArrayLike = 0.05) -> Policy:
   """EXP3 (Auer et al. 2002, section 3): weights exp(learning rate * importance-weighted reward).
 
@@ -56,32 +69,40 @@ def exp3(learning_rate: ArrayLike = 0.01, mixing: ArrayLike = 0.05) -> Policy:
 
 
 def _log_weights(learning_rate: ArrayLike) -> Belief:
-  """The mean is the logarithm of an arm's weight, [N]."""
+  """The mean is the logarithm of an arm's weight."""
 
-  def init(key: jax.Array, spec: ArmSpec) -> jax.Array:
+  def init(key: jax.Array, spec: ArmSpec) -> Exp3State:
     del key
-    return jnp.zeros(spec.num_arms, jnp.float32)
+    return Exp3State(jnp.zeros(spec.num_arms, jnp.float32), jnp.zeros(spec.num_arms, bool))
 
-  def predict(state: jax.Array, context: Context) -> tuple[jax.Array, jax.Array]:
-    mean = state[context.arm_ids]
+  def predict(state: Exp3State, context: Context) -> tuple[jax.Array, jax.Array]:
+    mean = state.log_weight[context.arm_ids]
     return mean, jnp.zeros_like(mean)
 
-  def sample(key: jax.Array, state: jax.Array, context: Context, num_samples: int) -> jax.Array:
+  def sample(key: jax.Array, state: Exp3State, context: Context, num_samples: int) -> jax.Array:
     del key
-    return jnp.broadcast_to(state[context.arm_ids], (num_samples, len(context.arm_ids)))
+    mean, _ = predict(state, context)
+    return jnp.broadcast_to(mean, (num_samples, len(mean)))
 
-  def update(key: jax.Array, state: jax.Array, feedback: Feedback) -> jax.Array:
+  def update(key: jax.Array, state: Exp3State, feedback: Feedback) -> Exp3State:
     del key
     counted = feedback.weight != 0
     propensity = jnp.where(counted, feedback.info.propensity, 1)
     gain = learning_rate * feedback.weight * feedback.reward / propensity
-    arm = jnp.where(counted, feedback.arm_id, len(state))
-    return state.at[arm].add(gain, mode='drop')
+    arm = jnp.where(counted, feedback.arm_id, len(state.log_weight))
+    return Exp3State(
+      log_weight=state.log_weight.at[arm].add(gain, mode='drop'),
+      is_known=state.is_known.at[arm].set(True, mode='drop'),
+    )
 
-  def reset_arms(state: jax.Array, ids: jax.Array, features: jax.Array) -> jax.Array:
+  def reset_arms(state: Exp3State, ids: jax.Array, features: jax.Array) -> Exp3State:
     del features
-    # A new arm starts with the average weight, neither hopeless nor leading.
-    return state.at[ids].set(jnp.mean(state))
+    is_known = state.is_known.at[ids].set(False)
+    # A new arm starts with the average weight of the others, neither hopeless nor leading; rows
+    # that no outcome was ever of may be empty.
+    total = jax.nn.logsumexp(state.log_weight, where=is_known)
+    start = jnp.where(jnp.any(is_known), total - jnp.log(jnp.sum(is_known)), 0)
+    return Exp3State(state.log_weight.at[ids].set(start), is_known)
 
   return Belief(init, predict, sample, update, reset_arms=reset_arms, reward_range=UNIT_REWARD)
 

@@ -54,14 +54,16 @@ def test_exp3_has_the_weights_and_mixture_of_auer():
     info=Exp3Info(jnp.array([0.25, 0.0, 0.5])),
   )
   state = policy.update(KEY, start, feedback)
-  np.testing.assert_allclose(state.belief, [0.4, 0, 0, 4.0], rtol=1e-6)
+  np.testing.assert_allclose(state.belief.log_weight, [0.4, 0, 0, 4.0], rtol=1e-6)
   # Candidates are arms 3 and 0: 0.8 e^4 / (e^4 + e^0.4) + 0.1 = 0.8787252.
   best = 0.8 / (1 + math.exp(-3.6)) + 0.1
   got = policy.probabilities(KEY, state, CONTEXT)
   np.testing.assert_allclose(got[:, 0], [best, 1 - best, 0], rtol=1e-5)
-  # A new arm has the average log weight.
-  reset = policy.reset_arms(state, jnp.array([3]), jnp.zeros((1, 2)))
-  np.testing.assert_allclose(reset.belief, [0.4, 0, 0, 1.1], rtol=1e-6)
+  # A new arm has the average weight of those that an outcome was of, itself left out.
+  average = math.log((math.exp(0.4) + math.exp(4)) / 2)
+  for arm, start in ((1, [0.4, average, 0, 4.0]), (3, [0.4, 0, 0, 0.4])):
+    reset = policy.reset_arms(state, jnp.array([arm]), jnp.zeros((1, 2)))
+    np.testing.assert_allclose(reset.belief.log_weight, start, rtol=1e-6)
 
 
 def mixture_rows(chosen, share, likelihood=None, **columns):
