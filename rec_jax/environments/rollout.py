@@ -17,11 +17,14 @@ from rec_jax.bandits.base import Policy
 from rec_jax.environments import hoist, one_round
 from rec_jax.environments.base import Environment, Metrics
 from rec_jax.environments.one_round import Hyperparameters, Options, Probe, Start, seed_keys
+from rec_jax.environments.shapes import once_a_shape
 from rec_jax.types import ArmSpec, InputError
 
 # Random numbers that wait in memory for their rounds; what fits in a cache comes back fast.
 _DRAWN_BYTES = 2**22
 _MOST_ROUNDS_A_BLOCK = 256
+# Of a trajectory, what does not stay on the device.
+_TOLD = ('metrics', 'num_rejected', 'propensity', 'probed')
 
 
 @struct.dataclass
@@ -113,13 +116,8 @@ def rollout(
     rows = np.minimum(np.arange(first, first + chunk), num_seeds - 1)
     part = start if chunk == num_seeds else _rows(start, rows)
     trajectory = _run(options, data, jnp.int32(first_round), part)
-    trajectory = dataclasses.replace(
-      trajectory,
-      metrics=jax.device_get(trajectory.metrics),
-      num_rejected=jax.device_get(trajectory.num_rejected),
-      propensity=jax.device_get(trajectory.propensity),
-      probed=jax.device_get(trajectory.probed),
-    )
+    told = {name: jax.device_get(getattr(trajectory, name)) for name in _TOLD}
+    trajectory = dataclasses.replace(trajectory, **told)
     num_left = num_seeds - first
     parts.append(trajectory if chunk <= num_left else _rows(trajectory, slice(num_left)))
   return parts[0] if len(parts) == 1 else jax.tree.map(_concatenate, *parts)
@@ -262,12 +260,18 @@ def program_bytes(options: Options, data: Any, start: Start, chunk: int) -> int:
   Compiles it; calls with the same shapes, `_run` among them, find it compiled.
   """
   part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((chunk, *x.shape[1:]), x.dtype), start)
+  return _compiled_bytes(options, data, part)
+
+
+@once_a_shape
+def _compiled_bytes(options: Options, data: Any, part: Start) -> int:
   compiled = _run.lower(options, data, jnp.int32(0), part).compile()
   memory = compiled.memory_analysis()
   assert memory is not None, 'this backend does not say what a program takes'
   return memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
 
 
+@once_a_shape
 def _least_bytes(options: Options, data: Any, start: Start) -> int:
   """Of one seed: its states, and three rewards a round and position."""
   one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), start)

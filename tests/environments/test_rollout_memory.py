@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from rec_jax import bandits, host
@@ -27,25 +28,30 @@ OWN = Options(bandits.make('uniform'), ENVIRONMENT, SPEC, NUM_ROUNDS, False, Fal
 
 @pytest.fixture
 def compiled():
-  """The names of what is compiled during a test."""
-  names = []
+  """(step, name) of what is traced, lowered and compiled during a test."""
+  steps = []
 
   def listen(event, duration, **about):
     del duration
-    if event == '/jax/core/compile/backend_compile_duration':
-      names.append(about.get('fun_name', ''))
+    steps.append((event.split('/')[-1], about.get('fun_name', '')))
 
   jax.monitoring.register_event_duration_secs_listener(listen)
-  yield names
+  yield steps
   jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_where_all_seeds_fit_one_program_is_compiled_and_once(compiled):
+  data = ArmsData(jnp.arange(4) / 4, None)
+  counts = []
   for _ in range(2):
     # Of a setting that no other test has.
     policy = bandits.make('epsilon_greedy', epsilon=0.25)
-    rollout.rollout(KEYS, policy, ENVIRONMENT, DATA, SPEC, NUM_ROUNDS)
-  assert sum('_run' in name for name in compiled) == 1
+    rollout.rollout(KEYS, policy, ENVIRONMENT, data, SPEC, NUM_ROUNDS)
+    counts.append(len(compiled))
+  of_run = [step for step, name in compiled if '_run' in name]
+  assert of_run.count('backend_compile_duration') == 1
+  # The second time nothing is even traced.
+  assert counts[0] == counts[1] > 0
 
 
 def test_chunks_are_alike_and_fit():
