@@ -10,10 +10,11 @@ from rec_jax.bandits.base import Range
 from rec_jax.types import InputError
 
 
-def check_size(name: str, size: Any, least: int) -> None:
-  """Raises InputError unless `size` is a whole number from `least` on."""
-  if not isinstance(size, int) or isinstance(size, bool) or size < least:
-    raise InputError(f'{name} = {size!r}; give a whole number from {least} on')
+def check_sizes(least: int, **sizes: Any) -> None:
+  """Raises InputError unless all are whole numbers from `least` on."""
+  for name, size in sizes.items():
+    if not isinstance(size, int) or isinstance(size, bool) or size < least:
+      raise InputError(f'{name} = {size!r}; give a whole number from {least} on')
 
 
 def check_plain(hyperparameters: dict[str, Any]) -> None:
@@ -77,6 +78,13 @@ def check_candidates(what: str, ids: Sequence[Any], slate_size: int | None = Non
     raise InputError(f'{what}: {twice!r} is given twice')
   if slate_size is not None and len(ids) != slate_size:
     raise InputError(f'{what}: {len(ids)} are given; a slate has {slate_size}')
+
+
+def check_shown(shown: Sequence[Any], arms: Sequence[Any] | None) -> None:
+  """Raises InputError unless what is shown is among the arms to choose from, if they are given."""
+  absent = [] if arms is None else [each for each in shown if each not in arms]
+  if absent:
+    raise InputError(f'shown: {absent[0]!r} is not among the arms to choose from')
 
 
 def _complain(name: str, table: np.ndarray, wrong: np.ndarray, complaint: str) -> None:

@@ -222,11 +222,14 @@ class Engine:
     self.state = programs.reset_arms(self.policy, self.state, rows, self._features[rows])
 
   def _room_for(self, num_arms: int, num_users: int) -> ArmSpec:
-    """The sizes with room for so many more, each a doubling of what it is now."""
+    """The sizes with room for so many more, each a doubling of what it is now.
+
+    A row of a user always stays free, by which users are answered whom nobody knows yet.
+    """
     arms, users = self.spec.num_arms, self.spec.num_users
     while arms < len(self.arms.of) + num_arms:
       arms *= 2
-    while users < len(self.users.of) + num_users:
+    while users <= len(self.users.of) + num_users:
       users *= 2
     return self.spec._replace(num_arms=arms, num_candidates=arms, num_users=users)
 

@@ -170,9 +170,9 @@ def load(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
   Raises:
     InputError: there is none, it is damaged, of another version, or another service has it.
   """
-  directory = pathlib.Path(directory)
-  if not directory.is_dir() or not _numbers(directory):
+  if not is_saved(directory):
     raise InputError(f'{directory}: no snapshot of a service; make one by Service.save')
+  directory = pathlib.Path(directory)
   lock = _locked(directory)
   try:
     # Only now, since its owner may have written another.
@@ -186,6 +186,12 @@ def load(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
   except BaseException:
     os.close(lock)
     raise
+
+
+def is_saved(directory: str | os.PathLike[str]) -> bool:
+  """Whether there is a service to load: a process may end before its first snapshot is written."""
+  directory = pathlib.Path(directory)
+  return directory.is_dir() and bool(_numbers(directory))
 
 
 def _locked(directory: pathlib.Path) -> int:

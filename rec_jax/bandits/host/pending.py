@@ -17,7 +17,8 @@ class Choice:
   Attributes:
     decision: its number, by which the outcome is reported.
     arms: [L] ids, None where there was nothing left to show.
-    propensity: [L] of each position given those before it; None unless asked for.
+    propensity: [L] of each position given those before it, estimated unless the service's
+      `propensity_is_exact`; None unless asked for.
   """
 
   decision: int

@@ -50,11 +50,8 @@ class Service:
       InputError: the policy or a hyperparameter is unknown, a value is out of its range, or the
         policy does not fit the sizes.
     """
-    sizes = {'arm_dim': (arm_dim, 1), 'query_dim': (query_dim, 0), 'slate_size': (slate_size, 1)}
-    for name, (size, least) in (
-      sizes | {'max_pending': (max_pending, 1), 'seed': (seed, 0)}
-    ).items():
-      checks.check_size(name, size, least)
+    checks.check_sizes(1, arm_dim=arm_dim, slate_size=slate_size, max_pending=max_pending)
+    checks.check_sizes(0, query_dim=query_dim, seed=seed)
     checks.check_plain(hyperparameters)
     spec = ArmSpec(_LEAST_ROWS, _LEAST_ROWS, query_dim, arm_dim, slate_size, _LEAST_ROWS)
     try:
@@ -77,6 +74,11 @@ class Service:
   def num_ignored(self) -> int:
     """Outcomes that came for arms and users that were gone or had been reset."""
     return self._engine.num_ignored
+
+  @property
+  def propensity_is_exact(self) -> bool:
+    """False where propensities are estimates, counted over draws of the policy."""
+    return self._engine.policy.propensity_is_exact
 
   def add_arms(self, ids: Sequence[Id], features: ArrayLike) -> None:
     """Arms that may be chosen from now on.
@@ -146,6 +148,10 @@ class Service:
         finite.
     """
     context, names = self._context(user, query, arms, features)
+    (user,) = self._engine.users.plain([user])
+    if user not in self._engine.users.of:
+      self._engine.check_room(num_users=1)
+      self._do({'do': 'add_user', 'id_': user})
     decision = self._engine.decide(context, with_propensity)
     number = self._engine.count
     self._do(self._engine.decision_event(context, decision))
@@ -185,7 +191,7 @@ class Service:
     arms: Sequence[Id] | None = None,
     features: ArrayLike | None = None,
   ) -> dict[Id, np.ndarray]:
-    """Of each arm [L], how probable it is at each position; arguments as of `decide`."""
+    """Of each arm [L], its chance at each position; changes nothing. Arguments as of `decide`."""
     context, names = self._context(user, query, arms, features)
     table = self._engine.probabilities(context)
     if arms is not None:
@@ -209,9 +215,7 @@ class Service:
     shown, arms = slots.plain(shown), None if arms is None else slots.plain(arms)
     checks.check_candidates('shown', shown, self._engine.spec.slate_size)
     slots.rows(shown)
-    absent = [] if arms is None else [each for each in shown if each not in arms]
-    if absent:
-      raise InputError(f'shown: {absent[0]!r} is not among the arms to choose from')
+    checks.check_shown(shown, arms)
     context, names = self._context(user, query, arms, features)
     index = [names.index(each) for each in shown]
     return self._engine.propensity(context, np.array(index, np.int32))
@@ -224,6 +228,8 @@ class Service:
     """Lets go of the directory, so that another process may load it; then this one is done."""
     if self._journal:
       self._journal.close()
+
+  is_saved = staticmethod(journal.is_saved)
 
   @classmethod
   def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -286,8 +292,7 @@ class Service:
         raise InputError('features: say of which arms they are')
       features = checks.numbers('features', features, (len(rows), engine.spec.arm_dim))
     (user,) = engine.users.plain([user])
-    if user not in engine.users.of:
-      engine.check_room(num_users=1)
-      self._do({'do': 'add_user', 'id_': user})
-    context = engine.context(engine.users.of[user], query, rows, features)
+    # The lowest free row is as it starts, and the one that a new user will get.
+    row = engine.users.of.get(user, engine.users.free[0])
+    context = engine.context(row, query, rows, features)
     return context, engine.arms.owner if arms is None else arms

@@ -25,6 +25,8 @@ def test_the_example_serves_learns_adds_an_arm_and_goes_on(tmp_path):
   end = 'import os; sys.stdout.flush(); os._exit(9)'
   cut = code.replace('service.refresh()', f'{end}; service.refresh()')
   printed = []
+  # As a process leaves it that is killed amid its first save.
+  (tmp_path / 'service').mkdir()
   for source, status, run in ((cut, 9, commands.run), (code, 0, to_its_end)):
     done = run(source, str(tmp_path / 'service'))
     assert done.returncode == status, done.stderr

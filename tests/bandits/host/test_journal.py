@@ -208,6 +208,19 @@ def test_a_snapshot_that_cannot_be_read_is_named(tmp_path):
     Service.load(tmp_path)
 
 
+def test_a_directory_without_its_first_snapshot_is_as_none(tmp_path):
+  assert not Service.is_saved(tmp_path / 'nowhere')
+  # What a process leaves that is killed amid its first save.
+  for name in ('journal-0', '.snapshot-0.999'):
+    (tmp_path / name).write_bytes(b'half')
+  assert not Service.is_saved(tmp_path)
+  made = service()
+  made.save(tmp_path)
+  assert Service.is_saved(tmp_path)
+  made.close()
+  assert Service.load(tmp_path).arms == made.arms
+
+
 def test_damage_amid_the_journal_is_not_taken_for_its_end(tmp_path):
   made = service()
   made.save(tmp_path)

@@ -231,6 +231,30 @@ def test_probabilities_are_of_every_arm_and_change_nothing():
   assert made._engine.count == before['count']
 
 
+def test_to_ask_of_users_whom_nobody_knows_changes_nothing(tmp_path):
+  made = counting(num_arms=2)
+  made.save(tmp_path)
+  for i in range(7):
+    decide(made, f'user {i}')
+  size = (tmp_path / 'journal-0').stat().st_size
+  for i in range(20):
+    chances = made.probabilities(f'other {i}', QUERY)
+    assert chances['arm 0'] == made.propensity(['arm 0'], f'other {i}', QUERY) == 0.5
+  assert list(made._engine.users.of) == [f'user {i}' for i in range(7)]
+  assert made._engine.spec.num_users == 8
+  assert (tmp_path / 'journal-0').stat().st_size == size
+  # Each gets the row by which it was answered, also where that is the last.
+  row = made._context('other', QUERY, None, None)[0].user_id
+  decide(made, 'other')
+  assert made._engine.users.of['other'] == row == 7
+  made.probabilities('another', QUERY)
+
+
+def test_it_says_whether_propensities_are_exact():
+  assert service('popularity_lin_ts').propensity_is_exact is False
+  assert counting().propensity_is_exact is True
+
+
 def test_the_oldest_decisions_expire():
   made = counting(max_pending=3)
   choices = [decide(made) for _ in range(5)]
