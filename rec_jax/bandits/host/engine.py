@@ -265,12 +265,16 @@ class Engine:
       'users': self.users.to_plain(),
       'features': self._features,
       'pending': [{'number': number, **each.to_plain()} for number, each in self.pending.items()],
-      'state': [np.asarray(leaf) for leaf in jax.tree.leaves(self.state)],
+      'state': {name: np.asarray(leaf) for name, leaf in programs.leaves(self.state).items()},
     }
 
   @classmethod
   def from_plain(cls, plain: dict[str, Any]) -> Self:
-    """The inverse of `to_plain`."""
+    """The inverse of `to_plain`.
+
+    Raises:
+      InputError: the state is not one that the policy has now.
+    """
     engine = cls(
       plain['policy'],
       {
@@ -281,9 +285,7 @@ class Engine:
       plain['seed'],
       plain['max_pending'],
     )
-    structure = jax.tree.structure(engine.state)
-    leaves = [jax.numpy.array(leaf) for leaf in plain['state']]
-    engine.state = jax.tree.unflatten(structure, leaves)
+    engine.state = programs.restored(engine.state, plain['state'])
     engine.count, engine.num_ignored = plain['count'], plain['num_ignored']
     engine.arms = Slots.from_plain('arm', plain['arms'])
     engine.users = Slots.from_plain('user', plain['users'])

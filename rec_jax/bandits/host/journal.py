@@ -22,7 +22,7 @@ from flax import serialization
 from rec_jax import files
 from rec_jax.types import InputError
 
-VERSION = 2
+VERSION = 3
 _CHECKSUM = struct.Struct('<I')
 # Length of an event and its checksum, and a checksum of these two: a length that is wrong would
 # otherwise make all that follows look like the end.

@@ -95,6 +95,32 @@ def grown(policy: Policy, spec: ArmSpec, seed: np.uint32, state: State) -> State
   return jax.tree.unflatten(structure, map(_placed, new, jax.tree.leaves(state)))
 
 
+def leaves(state: State) -> dict[str, Any]:
+  """Of each array of a state, by where it stands."""
+  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def restored(new: State, saved: dict[str, np.ndarray]) -> State:
+  """The state whose `leaves` were saved, of the structure of `new`.
+
+  Raises:
+    InputError: a leaf of either has no like in the other.
+  """
+  wanted, given = (
+    {(name, leaf.shape, str(leaf.dtype)) for name, leaf in each.items()}
+    for each in (leaves(new), saved)
+  )
+  if wanted != given:
+    name, shape, dtype = min(wanted ^ given)
+    raise InputError(
+      f'a snapshot of another state of the policy ({name}, {dtype}{list(shape)}, is in one alone); '
+      'load it with the version of rec_jax that wrote it'
+    )
+  return jax.tree.unflatten(
+    jax.tree.structure(new), [jnp.array(saved[name]) for name in leaves(new)]
+  )
+
+
 @functools.lru_cache(maxsize=64)
 def decision_shape(policy: Policy, spec: ArmSpec) -> Any:
   """The shapes and types of a decision; nothing is computed.

@@ -32,7 +32,7 @@ say('started')
 waiting = []
 for step in range(10**9):
   choice = service.decide(f'user {step % 5}')
-  say('decided', choice.decision)
+  say('decided', choice.decision, choice.arms[0])
   waiting.append(choice.decision)
   if len(waiting) == 3:
     now, waiting = waiting[::-2], waiting[1:2]
@@ -139,7 +139,8 @@ def kill_and_check(directory, num_kills, seed):
   made = service()
   made.save(directory)
   made.close()
-  told = directory.parent / 'told'
+  told, copy = directory.parent / 'told', directory.parent / 'copy'
+  shutil.copytree(directory, copy)
   rng = np.random.default_rng(seed)
   environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
   for number in range(1, num_kills + 1):
@@ -165,6 +166,20 @@ def kill_and_check(directory, num_kills, seed):
     assert not waiting & set(learnt)
     assert decided - set(learnt) <= waiting | decided_last(decided, again, learnt)
     again.close()
+    if number == 1:
+      check_same_choices(copy, lines)
+
+
+def check_same_choices(directory, lines):
+  """What another process chose, from the same snapshot and in the same order."""
+  here, step = Service.load(directory), 0
+  for what, *words in lines[1:40]:
+    if what == 'decided':
+      choice, step = here.decide(f'user {step % 5}'), step + 1
+      assert [str(choice.decision), *choice.arms[0].split()] == words
+    elif what == 'learnt':
+      here.learn([int(number) for number in words], np.ones(len(words)))
+  assert step >= 5
 
 
 def decided_last(decided, again, learnt):
@@ -201,11 +216,26 @@ def test_a_snapshot_that_cannot_be_read_is_named(tmp_path):
   with pytest.raises(InputError, match='not a readable snapshot'):
     Service.load(tmp_path)
   path.write_bytes(serialization.msgpack_serialize({**content, 'version': journal.VERSION + 1}))
-  with pytest.raises(InputError, match='a snapshot of version 3, and this is version 2'):
+  with pytest.raises(InputError, match='a snapshot of version 4, and this is version 3'):
     Service.load(tmp_path)
   path.write_bytes(path.read_bytes()[:100])
   with pytest.raises(InputError, match='not a readable snapshot'):
     Service.load(tmp_path)
+
+
+def test_a_snapshot_of_another_state_is_refused(tmp_path):
+  made = service()
+  made.save(tmp_path)
+  made.close()
+  path = tmp_path / 'snapshot-0'
+  content = serialization.msgpack_restore(path.read_bytes()[:-4])
+  name = '.belief.successes'
+  leaf = content['state'].pop(name)
+  for others in ({}, {'.belief.wins': leaf}, {name: leaf[:4]}, {name: leaf.astype(np.int32)}):
+    other = {**content, 'state': {**content['state'], **others}}
+    journal.save(tmp_path, other, None).close()
+    with pytest.raises(InputError, match=r'another state of the policy \(\.belief'):
+      Service.load(tmp_path)
 
 
 def test_a_directory_without_its_first_snapshot_is_as_none(tmp_path):
