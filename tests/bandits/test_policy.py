@@ -45,3 +45,10 @@ def test_thompson_over_an_ensemble_has_the_shares_of_its_members():
   np.testing.assert_array_equal(*found)
   np.testing.assert_allclose(found[0] * num_members, np.round(found[0] * num_members), atol=1e-5)
   assert np.max(found[0]) < 1
+
+
+@pytest.mark.parametrize('name', ['epsilon_greedy', 'per_user_lin_ts'])
+def test_no_two_arrays_of_a_first_state_share_a_buffer(name):
+  state = bandits.make(name).init(jax.random.key(0), problems.SPEC)
+  places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
+  assert len(set(places)) == len(places)

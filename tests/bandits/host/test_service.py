@@ -187,6 +187,20 @@ def test_rows_double_and_keep_what_was_learnt():
   assert made._engine.spec.num_arms == 32
 
 
+def test_the_state_is_updated_in_place():
+  made = counting(num_arms=2)
+  decision = decide(made).decision
+  for change, *arguments in (
+    ('learn', [decision], [1.0]),
+    ('refresh',),
+    ('reset_arms', ['arm 0']),
+    ('reset_users', ['ann']),
+  ):
+    before = jax.tree.leaves(made._engine.state)
+    getattr(made, change)(*arguments)
+    assert all(leaf.is_deleted() for leaf in before), change
+
+
 def test_other_sizes_and_policies_made_anew_compile_nothing():
   made = counting(num_arms=30)
 
