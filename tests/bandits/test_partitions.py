@@ -10,6 +10,7 @@ import pytest
 from rec_jax.bandits.beliefs.clusters import clusters, k_means
 from rec_jax.bandits.beliefs.neighbours import nearest, within
 from rec_jax.bandits.beliefs.tree import tree
+from rec_jax.types import ArmSpec, InputError
 from tests.bandits import problems
 
 KEY = jax.random.key(0)
@@ -177,6 +178,14 @@ def test_a_tree_takes_the_splits_of_an_exhaustive_search(depth):
       mean, _ = predict(state, there)
       np.testing.assert_allclose(mean[0], (2 + told @ reward[own]) / (5 + told.sum()), rtol=1e-4)
       np.testing.assert_allclose(mean[1:], 0.4, rtol=1e-6)
+
+
+def test_trees_that_no_device_has_room_for_are_refused():
+  belief, spec = tree(), ArmSpec(10**7, 10**7, query_dim=64, arm_dim=1)
+  key = jax.random.key(0)
+  state = jax.eval_shape(lambda: belief.init(key, spec))
+  with pytest.raises(InputError, match='to grow the trees of 10,000,000 arms .* takes 1,638.4 GB'):
+    jax.eval_shape(belief.refresh, key, state)
 
 
 @pytest.mark.parametrize('factory', [nearest, within, clusters, tree])

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from rec_jax.bandits.base import Belief
 from rec_jax.bandits.beliefs.partitioned import Partition, partitioned
 from rec_jax.bandits.beliefs.recent import Recent
+from rec_jax.bandits.chunks import check_fits
 from rec_jax.bandits.hyperparameters import check_range
 from rec_jax.types import ArmSpec
 
@@ -56,10 +57,10 @@ def tree(
 
   Returns:
     A belief that reads `query` and `arm_ids`, for rewards in [0, 1]. A refresh takes memory for
-    N 2^depth D Q numbers.
+    5 N 2^(depth - 1) D Q numbers.
 
   Raises:
-    InputError: a value is out of range.
+    InputError: a value is out of range; at a refresh, the device has no room for that.
   """
   check_range('depth', depth, 1, 20)
   check_range('num_bins', num_bins, 2)
@@ -90,6 +91,11 @@ def tree(
 
 def grow(recent: Recent, num_arms: int, depth: int, num_bins: int) -> TreesState:
   """The trees of all arms at once, level by level."""
+  # Of each node of the last level, five numbers a threshold at once.
+  check_fits(
+    f'to grow the trees of {num_arms:,} arms on {recent.query.shape[1]} features of the query',
+    4 * 5 * num_arms * 2 ** (depth - 1) * recent.query.shape[1] * num_bins,
+  )
   # The weight of a row of no arm is 0, so that it may stand in the histogram of any.
   weight = jnp.where(recent.arm_id < 0, 0, recent.weight)
   recent = dataclasses.replace(recent, arm_id=jnp.maximum(recent.arm_id, 0), weight=weight)
