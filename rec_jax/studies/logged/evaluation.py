@@ -154,6 +154,7 @@ def lowest(
 
   None where rewards take two values, of which the mean says all.
   """
+  _check_log(log, result)
   if len(np.unique(log.reward[result.rows])) <= 2:
     return None
   cluster = unit_of(log, result.rows)[1]
@@ -187,6 +188,8 @@ def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> 
   if rows.size == 0:
     raise InputError('--against: no round of the log judges both policies; give another policy')
   both = [result] if other is None else [result, other]
+  for each in both:
+    _check_log(log, each)
   seen = [
     jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], each.rounds)
     for each, at in zip(both, (mine, theirs), strict=False)
@@ -205,6 +208,13 @@ def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> 
     'other_model': None if other is None else models[1],
     'cluster': unit_of(log, rows)[1],
   }
+
+
+def _check_log(log: LoggedFeedback, result: Evaluation) -> None:
+  """Raises unless an evaluation is of this log, whose rounds its rows then name."""
+  reward = np.asarray(result.rounds.reward)
+  if result.rows.max() >= len(log.reward) or (log.reward[result.rows] != reward).any():
+    raise ValueError(f'the log, of {len(log.reward)} rounds, is not the one of the evaluation')
 
 
 def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:

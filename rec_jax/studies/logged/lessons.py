@@ -2,18 +2,32 @@
 
 A round is known by its user, item, position, reward and context, in single precision, so that a
 log may be cut, filtered, appended to, renumbered or written again, with or without propensities.
-Where rounds are too alike to be told apart by themselves, as without a context, windows of
-consecutive rounds are; such a log is recognised in pieces of a window or more.
+Where rounds are too alike to be told apart by themselves, as without a context, they are known in
+two ways:
 
-Shape letters: n rounds, m windows.
+- By their numbers, where every round with the number of one that taught holds the same as that one.
+  A log of which rounds were left out and which kept its numbers agrees with what taught throughout,
+  one that was numbered anew or is of other rounds nowhere near so.
+- By windows of consecutive rounds, in a log that was numbered anew. Pieces of a window or more are
+  known; of rounds left out here and there the rest may not be, which is warned of.
+
+Either judges many rounds at once, by where they stand. Leaving out as many equal rounds as taught
+would need no order, and be wrong: where the log does not hold all that taught, rounds that did not
+go with them, the more the oftener their item and reward were among the lessons. That is to choose
+by the reward, for which the estimate of what was learnt from these rewards would be too low.
+
+Shape letters: n rounds, m windows, t rounds that taught.
 """
 
 import hashlib
+import logging
 from typing import NamedTuple
 
 import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
+
+logger = logging.getLogger(__name__)
 
 # Share of windows that may be the same as another one of the log.
 _MOST_ALIKE = 1e-3
@@ -27,35 +41,59 @@ class Lessons(NamedTuple):
   Attributes:
     window: how many consecutive rounds a hash is of, a power of two.
     hashes: [m] uint64, sorted, each once.
+    numbers: [t] int64 of the rounds, ascending; none where a round is known by itself.
+    contents: [t] uint64 of the same rounds.
   """
 
   window: int
   hashes: np.ndarray
+  numbers: np.ndarray
+  contents: np.ndarray
 
 
 def of(log: LoggedFeedback) -> Lessons:
   """All rounds of a log, by the fewest consecutive ones that tell its places apart."""
-  hashes, window = _rounds(log), 1
+  contents = _rounds(log)
+  hashes, window = contents, 1
   while True:
     known = np.unique(hashes)
     if len(known) >= (1 - _MOST_ALIKE) * len(hashes) or 2 * window > len(log.action):
-      return Lessons(window, known)
+      kept = slice(0 if window == 1 else None)
+      return Lessons(window, known, log.round[kept], contents[kept])
     hashes, window = _joined(hashes, window), 2 * window
 
 
 def taught(lessons: Lessons, log: LoggedFeedback) -> np.ndarray:
   """[n] bool, which rounds of a log are among the lessons."""
-  found = np.zeros(len(log.action), bool)
-  if len(found) < lessons.window:
-    return found
-  hashes, window = _rounds(log), 1
+  contents = _rounds(log)
+  found = _in_windows(lessons, contents)
+  place = np.searchsorted(lessons.numbers, log.round)
+  numbered = np.isin(log.round, lessons.numbers)
+  if (contents[numbered] == lessons.contents[place[numbered]]).all():
+    return found | numbered
+  if found.sum() < len(lessons.numbers):
+    logger.warning(
+      'of the %s rounds that taught the policy %s are recognised in the log, in which rounds are '
+      'too alike to be known by themselves; if it holds others, left after rows were taken out and '
+      'the rest numbered anew, they judge what they taught: keep the numbers of the rounds',
+      f'{len(lessons.numbers):,}',
+      f'{found.sum():,}',
+    )
+  return found
+
+
+def _in_windows(lessons: Lessons, contents: np.ndarray) -> np.ndarray:
+  """[n] bool, which rounds are in a window of the lessons, of contents [n]."""
+  if len(contents) < lessons.window:
+    return np.zeros(len(contents), bool)
+  hashes, window = contents, 1
   while window < lessons.window:
     hashes, window = _joined(hashes, window), 2 * window
   starts = np.flatnonzero(np.isin(hashes, lessons.hashes))
   # A round is known if any window that holds it is.
-  edges = np.bincount(starts, minlength=len(found) + 1)
-  edges -= np.bincount(starts + window, minlength=len(found) + 1)
-  return np.cumsum(edges)[: len(found)] > 0
+  edges = np.bincount(starts, minlength=len(contents) + 1)
+  edges -= np.bincount(starts + window, minlength=len(contents) + 1)
+  return np.cumsum(edges)[: len(contents)] > 0
 
 
 def _rounds(log: LoggedFeedback) -> np.ndarray:

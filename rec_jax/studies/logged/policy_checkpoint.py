@@ -73,24 +73,28 @@ def save(directory: Path | str, frozen: FrozenPolicy) -> None:
     'item_ids': frozen.item_ids.tolist(),
     'window': frozen.lessons.window,
     'num_windows': len(frozen.lessons.hashes),
+    'num_numbers': len(frozen.lessons.numbers),
     'context_dim': len(frozen.query.matrix),
     'action_context_dim': len(frozen.features.matrix),
   }
   with checkpoint.open(directory, config) as saved:
     # JAX would cut integers of 64 bits in half.
-    hashes = frozen.lessons.hashes.view(np.uint32)
-    saved.save(0, (frozen.state, frozen.query, frozen.features, hashes), None)
+    columns = (frozen.lessons.hashes, frozen.lessons.numbers, frozen.lessons.contents)
+    taught = np.concatenate([column.view(np.uint32) for column in columns])
+    saved.save(0, (frozen.state, frozen.query, frozen.features, taught), None)
 
 
 def load(directory: Path | str) -> FrozenPolicy:
   """The policy that `save` wrote.
 
   Raises:
-    InputError: there is none, or it is not of a policy.
+    InputError: there is none, or it is not of a policy, or knows too little of what taught it.
   """
   config = checkpoint.load_config(directory)
   if 'hyperparameters' not in config:
     raise InputError(f'{directory}: a checkpoint, but not of a policy')
+  if 'num_numbers' not in config:
+    raise InputError(f'{directory}: it does not hold the numbers of the rounds; learn it anew')
   dims = config.pop('context_dim'), config.pop('action_context_dim')
   config['item_ids'] = np.array(config['item_ids'], str)
   spec = ArmSpec(**config.pop('spec'))
@@ -100,24 +104,18 @@ def load(directory: Path | str) -> FrozenPolicy:
     Affine(jnp.zeros((size, width)), jnp.zeros(width))
     for size, width in zip(dims, (spec.query_dim, spec.arm_dim), strict=True)
   )
-  window, num_windows = config.pop('window'), config.pop('num_windows')
-  hashes = jax.ShapeDtypeStruct((2 * num_windows,), np.uint32)
-  state, query, features, hashes = checkpoint.load_state(directory, (state, *maps, hashes))
+  window, sizes = config.pop('window'), [config.pop('num_windows'), config.pop('num_numbers')]
+  taught = jax.ShapeDtypeStruct((2 * (sizes[0] + 2 * sizes[1]),), np.uint32)
+  state, query, features, taught = checkpoint.load_state(directory, (state, *maps, taught))
+  hashes, numbers, contents = np.split(np.asarray(taught).view(np.uint64), np.cumsum(sizes))
   return FrozenPolicy(
     **config,
     spec=spec,
-    lessons=Lessons(window, np.asarray(hashes).view(np.uint64)),
+    lessons=Lessons(window, hashes, numbers.view(np.int64), contents),
     state=state,
     query=query,
     features=features,
   )
-
-
-def frozen_of(policy: str | FrozenPolicy) -> FrozenPolicy | None:
-  """The policy of a checkpoint's directory, itself if it is one, else None."""
-  if isinstance(policy, FrozenPolicy):
-    return policy
-  return load(policy) if Path(policy).is_dir() else None
 
 
 def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> LoggedFeedback:
@@ -129,8 +127,7 @@ def without_lessons(log: LoggedFeedback, policies: Collection[FrozenPolicy]) -> 
   taught = np.zeros(len(log.action), bool)
   for frozen in policies:
     taught |= lessons.taught(frozen.lessons, log)
-  num_left = int((~taught).sum())
-  if num_left < NUM_FOLDS:
+  if taught.any() and (~taught).sum() < NUM_FOLDS:
     raise InputError(
       f'{taught.sum()} of {len(taught)} rounds of the log taught the policy, which they cannot '
       f'judge; give {NUM_FOLDS} others at least'

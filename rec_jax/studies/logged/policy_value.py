@@ -49,10 +49,11 @@ def evaluate_policy(
 
   Args:
     log: whose candidates are all actions or named in each round, unless nothing is to be learnt.
-    policy: a frozen one, or the directory of its checkpoint, which rounds judge that taught it
-      nothing (`policy_checkpoint.without_lessons`); a name of the registry, 'item:ID': the policy
-      that always shows one item, or 'logged': the one that logged, to check the log; or what any
-      other policy would do in all rounds, [n] of the logged action or [n, C, L], see `own_policy`.
+    policy: a frozen one, of a log without the rounds that taught it, which its caller has left out
+      once (`policy_checkpoint.without_lessons`): neighbours that were none may seem to have taught;
+      a name of the registry, 'item:ID': the policy that always shows one item, or 'logged': the one
+      that logged, to check the log; or what any other policy would do in all rounds, [n] of the
+      logged action or [n, C, L], see `own_policy`.
     train_share: part of the log, from its beginning, that a policy of the registry learns from; in
       (0, 1).
     seed: of the policy, the folds and the bootstrap.
@@ -63,10 +64,9 @@ def evaluate_policy(
   """
   if isinstance(policy, np.ndarray):
     return _evaluate_given(log, policy, seed, reading)
-  frozen = policy_checkpoint.frozen_of(policy)
-  if frozen is not None:
-    return _evaluate_frozen(log, frozen, seed, reading)
-  name = str(policy)
+  if isinstance(policy, FrozenPolicy):
+    return _evaluate_frozen(log, policy, seed, reading)
+  name = policy
   if name == LOGGED:
     return _without_learning(log, log.propensity, seed, reading)
   if name.startswith(ITEM):
@@ -182,9 +182,10 @@ def _evaluate_given(
 def _evaluate_frozen(
   log: LoggedFeedback, frozen: FrozenPolicy, seed: int, reading: Reading
 ) -> Evaluation:
-  """The value of a frozen policy on the rounds that did not teach it."""
-  log = policy_checkpoint.with_items_of(frozen, policy_checkpoint.without_lessons(log, [frozen]))
+  """The value of a frozen policy on a log without the rounds that taught it."""
+  log = policy_checkpoint.with_items_of(frozen, log)
   log_checks.check_candidates(log)
+  log_checks.check_parts(len(log.action), len(log.action))
   action_dist = policy_checkpoint.distributions(jax.random.key(seed), frozen, log)
   q_hat = _expected(log, action_dist, 0, seed, reading)
   return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)

@@ -27,6 +27,7 @@ from rec_jax.studies.logged import (
   propensities,
 )
 from rec_jax.studies.logged.evaluation import MRDR, PLAIN, Evaluation, Reading
+from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.studies.logged.policy_value import LOGGED
 from rec_jax.types import InputError
 
@@ -82,16 +83,14 @@ def run(
     raise InputError('--policy: one of them is there twice; give each once')
   reading = dataclasses.replace(reading, doubt=doubt)
   given = [*names, *([] if against == LOGGED else [against])]
-  asked: list[str | np.ndarray] = [
-    own_policy.probabilities(each, whole, path) if own_policy.is_own(each) else each
-    for each in given
-  ]
-  found = [policy_checkpoint.frozen_of(each) for each in asked if isinstance(each, str)]
-  log = policy_checkpoint.without_lessons(whole, [frozen for frozen in found if frozen is not None])
+  asked = [_policy(each, whole, path) for each in given]
+  log = policy_checkpoint.without_lessons(
+    whole, [each for each in asked if isinstance(each, FrozenPolicy)]
+  )
   kept = np.searchsorted(whole.round, log.round)
   results = [
     policy_value.evaluate_policy(
-      log, each if isinstance(each, str) else each[kept], train_share, seed, reading
+      log, each[kept] if isinstance(each, np.ndarray) else each, train_share, seed, reading
     )
     for each in asked
   ]
@@ -263,6 +262,13 @@ def advice(name: str, result: Evaluation, effect: Estimate) -> str:
   else:
     reading = 'cannot be told from the one that logged: log more rounds.'
   return f'by {estimator}, round by round, the policy {reading}{model}'
+
+
+def _policy(name: str, log: LoggedFeedback, path: str | Path) -> str | FrozenPolicy | np.ndarray:
+  """What `policy_value.evaluate_policy` takes."""
+  if own_policy.is_own(name):
+    return own_policy.probabilities(name, log, path)
+  return policy_checkpoint.load(name) if Path(name).is_dir() else name
 
 
 def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]]]:

@@ -156,7 +156,7 @@ def test_a_policy_that_fits_noise_is_not_judged_by_it_when_a_row_is_dropped(tmp_
   weight = probabilities(frozen, log)[np.arange(200), log.action[:200]]
   assert weight @ log.reward[:200] / weight.sum() > 0.5
   with pytest.raises(InputError, match='200 of 200 rounds of the log taught the policy'):
-    policy_value.evaluate_policy(subset(log, slice(200)), frozen, 0.5, 0)
+    policy_checkpoint.without_lessons(subset(log, slice(200)), [frozen])
 
 
 @pytest.mark.parametrize('objective', ['ipw', 'pessimistic'])

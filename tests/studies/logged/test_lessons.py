@@ -65,6 +65,34 @@ def test_rounds_that_are_alike_are_known_by_their_neighbours():
   assert lessons.taught(found, log(1, has_context=False)).mean() < 0.02
 
 
+@pytest.mark.parametrize('share', [0.2, 0.5, 0.9])
+def test_rounds_that_are_alike_are_known_by_their_numbers_if_many_are_dropped(share):
+  data = log(has_context=False)
+  found = lessons.of(subset(data, slice(1000)))
+  kept = np.flatnonzero(np.random.default_rng(0).random(2000) > share)
+  known = lessons.taught(found, subset(data, kept))
+  assert known[kept < 1000].all() and known[kept >= 1000].mean() < 0.02
+  # Of another log with the same numbers a fifth agree, which are not chosen by their reward.
+  assert lessons.taught(found, subset(log(1, has_context=False), kept)).mean() < 0.05
+
+
+def test_rounds_that_may_have_taught_and_are_not_known_are_warned_of(caplog):
+  data = log(has_context=False)
+  found = lessons.of(subset(data, slice(1000)))
+  kept = np.flatnonzero(np.random.default_rng(0).random(2000) > 0.2)
+  known = lessons.taught(found, renumbered(subset(data, kept)))
+  assert 0 < known.sum() < (kept < 1000).sum()
+  said = f'of the 1,000 rounds that taught the policy {known.sum()} are recognised in the log'
+  assert said in caplog.text
+  caplog.clear()
+  # Next week's rounds, numbered on.
+  week = dataclasses.replace(log(1, has_context=False), round=np.arange(2000, 4000))
+  lessons.taught(found, week)
+  for told in (log(), log(1)):
+    lessons.taught(lessons.of(log()), told)
+  assert not caplog.text
+
+
 def test_rounds_of_another_log_are_not_known():
   found = lessons.of(log())
   assert not lessons.taught(found, log(1)).any()
@@ -87,4 +115,4 @@ def test_what_no_window_tells_apart_is_compared_as_a_whole():
   found = lessons.of(subset(same, slice(1000)))
   assert found.window == 512
   assert lessons.taught(found, same).all()
-  assert not lessons.taught(found, subset(same, slice(400))).any()
+  assert not lessons.taught(found, subset(same, slice(1500, 1900))).any()

@@ -10,7 +10,8 @@ import pytest
 from rec_jax import bandits, checkpoint
 from rec_jax.data import obp
 from rec_jax.data.logged_feedback import subset
-from rec_jax.studies.logged import lessons, policy_checkpoint
+from rec_jax.studies.logged import evaluation, lessons, policy_checkpoint, policy_value
+from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import ArmSpec, InputError
 
@@ -134,6 +135,49 @@ def test_a_log_that_it_cannot_see_is_one_line(other, message):
   with pytest.raises(InputError, match=message) as error:
     policy_checkpoint.distributions(jax.random.key(0), frozen(log()), other)
   assert '\n' not in str(error.value)
+
+
+def indifferent(data, num_train):
+  """A policy of three items, without a context, that takes the second one twice as often."""
+  spec = ArmSpec(num_arms=3, num_candidates=3, query_dim=1, arm_dim=1)
+  return FrozenPolicy(
+    name='two_tower_softmax',
+    hyperparameters={'temperature': 1.0},
+    spec=spec,
+    item_ids=data.item_ids,
+    lessons=lessons.of(subset(data, slice(num_train))),
+    state=bandits.make('two_tower_softmax').init(jax.random.key(0), spec),
+    query=policy_checkpoint.Affine(jnp.ones((1, 1)), jnp.zeros(1)),
+    features=policy_checkpoint.Affine(jnp.log(jnp.array([[1.0], [2.0], [1.0]])), jnp.zeros(1)),
+  )
+
+
+def test_rounds_that_taught_are_left_out_once_and_rows_are_those_of_the_rest():
+  data = dataclasses.replace(log(1000), context=None, reward=np.arange(1000) // 7 % 2.0)
+  policy = indifferent(data, 500)
+  # Of rows 100 to 115, in two pieces, a window is there once those between them have gone.
+  rows = np.r_[500:600, 100:108, 300:364, 108:116, 600:1000]
+  kept = dataclasses.replace(subset(data, rows), round=np.arange(len(rows)))
+  rest = policy_checkpoint.without_lessons(kept, [policy])
+  assert lessons.taught(policy.lessons, rest).any()
+  result = policy_value.evaluate_policy(rest, policy, 0.5, 0, Reading(('snipw',), 't'))
+  np.testing.assert_array_equal(result.rows, np.arange(len(rest.action)))
+  weight = np.where(rest.action == 1, 2.0, 1.0)
+  expected = weight @ rest.reward / weight.sum() - rest.reward.mean()
+  assert evaluation.effect(rest, result).value == pytest.approx(expected, rel=1e-5)
+  for other in (kept, subset(rest, slice(100))):
+    with pytest.raises(ValueError, match='is not the one of the evaluation'):
+      evaluation.effect(other, result)
+    with pytest.raises(ValueError, match='is not the one of the evaluation'):
+      evaluation.lowest(other, result, 0.95)
+
+
+def test_a_log_too_short_to_be_judged_by_is_not_said_to_have_taught():
+  short = subset(log(), slice(40, 42))
+  assert policy_checkpoint.without_lessons(short, []) is short
+  assert policy_checkpoint.without_lessons(short, [frozen(log())]) is short
+  with pytest.raises(InputError, match='19 of 20 rounds of the log taught the policy'):
+    policy_checkpoint.without_lessons(subset(log(), slice(1, 21)), [frozen(log())])
 
 
 def test_what_is_not_a_policy_is_one_line(tmp_path):
