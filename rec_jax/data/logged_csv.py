@@ -13,10 +13,11 @@ import polars as pl
 
 from rec_jax import files
 from rec_jax.data import table_files
+from rec_jax.data.logged_feedback import PER_ROUND
 from rec_jax.types import InputError
 
 # Columns that hold a list in each row.
-_OF_LISTS = ('context', 'expected_reward', 'pi_b', 'candidates')
+_OF_LISTS = (*PER_ROUND, 'candidates')
 
 
 def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:

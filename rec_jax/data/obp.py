@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
+from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, check_offered, checked
 from rec_jax.types import InputError
 
 # A table of probabilities has a column for each.
@@ -70,10 +70,12 @@ def to_dictionary(log: LoggedFeedback) -> dict[str, Any]:
   """The dictionary that OBP's estimators and learners take; actions are indices of `item_ids`.
 
   Raises:
-    InputError: the candidates change from round to round, which the dictionary cannot say.
+    InputError: the candidates change from round to round, which the dictionary cannot say, or are
+      other items than those that are known.
   """
   if log.candidates is not None:
     raise InputError('candidates: they differ by round, which a bandit feedback cannot say')
+  check_offered(log, 'a bandit feedback offers all in every round: give all item_ids')
   return {
     'n_rounds': len(log.action),
     'n_actions': len(log.item_ids),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
 from rec_jax.types import InputError
 
 
@@ -40,9 +40,7 @@ def check(log: LoggedFeedback) -> None:
   if log.position.any():
     row = int(np.argmax(log.position > 0))
     raise InputError(f'position, row {row}: {log.position[row]} has no place in a log of VW; use 0')
-  if log.candidates is None and (log.num_candidates != len(log.item_ids)).any():
-    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
-    raise InputError(f'num_candidates, row {row}: a log of VW names them; give them as candidates')
+  check_offered(log, 'a log of VW names them: give them as candidates')
 
 
 def _dsjson_line(log: LoggedFeedback, row: int) -> str:

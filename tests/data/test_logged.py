@@ -1,5 +1,6 @@
 """Logs: Parquet and the OBP dictionary, both ways, and what is refused."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -72,10 +73,9 @@ def test_a_log_of_six_columns(tmp_path):
   assert log.action.tolist() == [0, 1, 0]
   assert log.user_id.tolist() == ['7', '9', '7']
   assert log.num_candidates.tolist() == [4, 2, 3]
-  dictionary = obp.to_dictionary(log)
-  assert dictionary['pscore'].tolist() == [0.25, 0.5, 1.0]
-  assert dictionary['position'].tolist() == [0, 0, 0]
-  assert dictionary['context'] is None
+  assert log.propensity.tolist() == [0.25, 0.5, 1.0]
+  assert log.position.tolist() == [0, 0, 0]
+  assert log.context is None
   logged.write(path, log)
   again = logged.read(path)
   assert again.user_id.tolist() == log.user_id.tolist()
@@ -308,6 +308,16 @@ def test_the_dictionary_survives_npz(tmp_path):
   logged.write(path, obp.from_dictionary(expected))
   assert_same(obp.to_dictionary(logged.read(path)), expected)
   assert [p.name for p in tmp_path.iterdir()] == ['feedback.npz']
+
+
+@pytest.mark.parametrize('suffix', ['npz', 'dsjson', 'vw', 'vw.csv'])
+def test_what_cannot_say_what_was_offered_is_not_written(tmp_path, suffix):
+  """Ten candidates of which three are known would come back as three."""
+  given = feedback() | {'position': None, 'pi_b': None}
+  log = dataclasses.replace(obp.from_dictionary(given), num_candidates=np.full(12, 10))
+  with pytest.raises(InputError, match='num_candidates, row 0: chosen from 10 of 3 items'):
+    logged.write(tmp_path / f'log.{suffix}', log)
+  assert not list(tmp_path.iterdir())
 
 
 def test_pickled_objects_are_refused(tmp_path):

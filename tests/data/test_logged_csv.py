@@ -22,10 +22,20 @@ def assert_same(ours, expected):
       np.testing.assert_array_equal(found, value, err_msg=field.name)
 
 
-@pytest.mark.parametrize('absent', [(), ('context', 'action_context', 'expected_reward', 'pi_b')])
-def test_a_log_survives(tmp_path, absent):
-  log = obp.from_dictionary(test_logged.feedback() | dict.fromkeys(absent))
+EVERY = ('context', 'action_context', 'expected_reward', 'pi_b', 'action_embed')
+
+
+@pytest.mark.parametrize('is_listed', [False, True])
+@pytest.mark.parametrize('absent', [(), EVERY])
+def test_a_log_survives(tmp_path, absent, is_listed):
+  embed = {'action_embed': np.arange(24.0).reshape(12, 2) / 7}
+  log = obp.from_dictionary(test_logged.feedback() | embed | dict.fromkeys(absent))
   log = dataclasses.replace(log, item_ids=np.array(['a,"b"', '7', '']), user_id=log.user_id)
+  if is_listed:
+    log = dataclasses.replace(log, candidates=np.tile([2, 0, 1], (12, 1)))
+  if not absent:
+    missing = {name for name, value in vars(log).items() if value is None}
+    assert missing == (set() if is_listed else {'candidates'})
   path = tmp_path / 'log.csv'
   logged.write(path, log)
   assert_same(logged.read(path), log)

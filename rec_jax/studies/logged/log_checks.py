@@ -2,9 +2,7 @@
 
 import os
 
-import numpy as np
-
-from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
 from rec_jax.types import InputError
 
 # The name of the policy that logged.
@@ -49,13 +47,7 @@ def check_memory(num_values: int, what: str, remedy: str) -> None:
 
 def check_candidates(log: LoggedFeedback) -> None:
   """Raises unless the log says what there was to choose from in every round."""
-  if are_candidates_unknown(log):
-    row = int(np.argmax(log.num_candidates != len(log.item_ids)))
-    raise InputError(
-      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
-      'items, and the log does not say which; give a log with a column "candidates", or take '
-      f'--policy={LOGGED} or uniform'
-    )
+  check_offered(log, f'give a log with a column "candidates", or take --policy={LOGGED} or uniform')
 
 
 def are_candidates_unknown(log: LoggedFeedback) -> bool:
