@@ -187,7 +187,7 @@ def _of_items(source: str, metadata: dict[str, str], name: str) -> list[Any] | N
   """A list with an element an item, JSON in the metadata of the file; None where there is none."""
   try:
     found = json.loads(metadata.get(name, 'null'))
-  except json.JSONDecodeError as error:
+  except (json.JSONDecodeError, RecursionError) as error:
     raise InputError(
       f'{source}: {name} of the metadata is not JSON ({error}); give a list with an element an item'
     ) from error
@@ -236,6 +236,8 @@ def _array(source: str, column: pl.Series) -> np.ndarray:
       )
     shape.append(int(length.max(initial=0)))
     values = lists.explode()
+  if values.dtype.is_nested():
+    raise InputError(f'{source}: column "{name}" is {column.dtype}; give lists of numbers')
   return obp.numbers(source, name, values.to_numpy()).reshape(shape)
 
 

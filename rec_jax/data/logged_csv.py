@@ -81,7 +81,7 @@ def lists(source: str, column: pl.Series) -> pl.Series:
       if not isinstance(value, list):
         raise ValueError
       np.asarray(value)  # of one shape
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       raise InputError(
         f'{source}: column "{column.name}", row {row}: {text!r} is no list; give JSON, as [0.5, 2]'
       ) from error

@@ -110,6 +110,8 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(context=[0.0, 1.0, 0.0]), r'context has shape \[3\]; give \[3, D\]'),
     (plain(context=pl.Series([None] * 3, dtype=pl.List(pl.Float64))), '"context", row 0: a list'),
     (plain(context=[['x']] * 3), r'context is object of shape \[3\]; give an array of numbers'),
+    (plain(context=[{'x': 1.0}] * 3), r'"context" is Struct\(.*\); give lists of numbers'),
+    (plain(context=[[{'x': 1.0}]] * 3), r'"context" is List\(Struct.*; give lists of numbers'),
     (plain(context=[[0.0], [np.nan], [0.0]]), 'context, row 1: a value is NaN or infinite'),
     (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
     (plain().clear(), 'the table has no rows'),
@@ -132,6 +134,7 @@ def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
   ('metadata', 'message'),
   [
     ({'item_ids': '["a", "b"'}, 'item_ids of the metadata is not JSON'),
+    ({'item_ids': '[' * 100_000}, 'item_ids of the metadata is not JSON'),
     ({'item_ids': '{"a": 1}'}, 'item_ids of the metadata is no list'),
     ({'item_ids': '[1, 2]'}, 'item_ids of the metadata are not all strings'),
     ({'item_ids': '["a", "b", "a"]'}, "item_ids has 'a' more than once"),

@@ -81,6 +81,7 @@ def test_a_column_of_numbers_is_a_policy(tmp_path):
     (f'{HEAD}\n0,u,a,2,1.5,1\n', 'propensity, row 0: 1.5 is not in'),
     (f'{HEAD},context\n0,u,a,2,0.5,1,[1]\n1,u,a,2,0.5,1,[1\n', 'column "context", row 1'),
     (f'{HEAD},context\n0,u,a,2,0.5,1,[1]\n1,u,a,2,0.5,1,"[1, 2]"\n', 'column "context", row 1'),
+    (f'{HEAD},context\n0,u,a,2,0.5,1,{"[" * 100_000}\n', 'column "context", row 0'),
     (f'{HEAD},context\n0,u,a,2,0.5,1,3\n', 'column "context", row 0: \'3\' is no list'),
     (f'{HEAD},context\n0,u,a,2,0.5,1,"[""a""]"\n', 'context is object of shape'),
   ],

@@ -170,6 +170,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, changed, policy,
   with pytest.raises(InputError, match=message) as error:
     value(tmp_path, frame, policy)
   assert '\n' not in str(error.value)
+  for level in (95.0, 0.0, -1.0, np.nan):
+    with pytest.raises(InputError, match=f'level: {level:g} is not in'):
+      value(tmp_path, world(3)[0], 'uniform', Reading(level=level, interval='t'))
   assert [path.name for path in tmp_path.iterdir()] == ['log.parquet']
 
 

@@ -22,7 +22,7 @@ from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
-from rec_jax.studies.logged import own_policy, propensities, valuation
+from rec_jax.studies.logged import log_checks, own_policy, propensities, valuation
 from rec_jax.studies.logged.evaluation import PLAIN, Evaluation, Reading
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
 from rec_jax.types import InputError
@@ -64,6 +64,7 @@ def run(
   if not logged_doses.holds_doses(path):
     valuation.run(path, name, train_share, seed, figure, out, against, reading)
     return
+  log_checks.check_settings(train_share, seed, reading.level)
   for flag, file in (('figure', figure), ('out', out)):
     if file is not None and (not file.parent.is_dir() or file.is_dir()):
       raise InputError(f'--{flag}: {file} cannot be written; name a file in a directory')

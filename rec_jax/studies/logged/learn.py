@@ -66,8 +66,7 @@ def run(
   Raises:
     InputError: bad input, one line.
   """
-  if not 0 < train_share < 1:
-    raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
+  log_checks.check_settings(train_share, seed)
   there = next(path for path in (out, *out.parents) if os.path.exists(path))
   if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
     raise InputError(f'--out: {there} is no directory to write to; give another')

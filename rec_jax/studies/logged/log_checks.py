@@ -3,13 +3,25 @@
 import os
 
 from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
+from rec_jax.evaluation.off_policy.validation import check_level
 from rec_jax.types import InputError
 
 # The name of the policy that logged.
 LOGGED = 'logged'
 NUM_FOLDS = 3
+# Beyond 32 bits JAX would take them modulo 2^32.
+NUM_SEEDS = 1 << 32
 # Copies of what a policy reads of the items, in what it learns and on the way.
 NUM_TABLES = 3
+
+
+def check_settings(train_share: float, seed: int, level: float = 0.95) -> None:
+  """Raises unless the flags that most commands on logs have are in their ranges."""
+  if not 0 < train_share < 1:
+    raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
+  if not 0 <= seed < NUM_SEEDS:
+    raise InputError(f'--seed: {seed} is not in 0..{NUM_SEEDS - 1}; give a number in it')
+  check_level(level)
 
 
 def check_parts(num_rounds: int, *parts: int) -> None:

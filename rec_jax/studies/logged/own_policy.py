@@ -5,12 +5,14 @@ log names none), L positions.
 """
 
 import importlib
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rec_jax.data import logged
+from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.types import InputError
 
@@ -63,16 +65,31 @@ def called(name: str, log: Any) -> np.ndarray:
   """What the function of 'python:MODULE:FUNCTION' returns of a log.
 
   Raises:
-    InputError: there is no such function.
+    InputError: there is no such function, it does not run, with the line where it ended, or it
+      returns no array of numbers.
   """
   module, _, function = name.removeprefix(FUNCTION).partition(':')
   try:
-    called = getattr(importlib.import_module(module), function)
-  except (ImportError, AttributeError, ValueError) as error:
+    found = _function(name, module, function)(log)
+  except InputError:
+    raise
+  except Exception as error:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = ' '.join(str(error).split())
+    raise InputError(
+      f'--policy: {name}: {type(error).__name__}: {said} ({place.filename}, line {place.lineno}); '
+      'mend the function'
+    ) from error
+  return obp.numbers('--policy', f'what {name} returns', found)
+
+
+def _function(name: str, module: str, function: str) -> Callable[[Any], Any]:
+  try:
+    return getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError, ValueError, SyntaxError) as error:
     raise InputError(
       f'--policy: {name}: {error}; give python:MODULE:FUNCTION of a module on PYTHONPATH'
     ) from error
-  return np.asarray(called(log))
 
 
 def _checked(name: str, values: np.ndarray, log: LoggedFeedback) -> np.ndarray:

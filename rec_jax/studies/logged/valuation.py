@@ -20,6 +20,7 @@ from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import (
   evaluation,
   list_valuation,
+  log_checks,
   own_policy,
   policy_checkpoint,
   policy_ranking,
@@ -58,8 +59,7 @@ def run(
   Raises:
     InputError: bad input, one line that names the row.
   """
-  if not 0 < train_share < 1:
-    raise InputError(f'--train_share: {train_share:g} is not in (0, 1)')
+  log_checks.check_settings(train_share, seed, reading.level)
   for flag, file in (('figure', figure), ('out', out)):
     if file is not None and not file.parent.is_dir():
       raise InputError(f'--{flag}: no directory {file.parent}')

@@ -148,6 +148,9 @@ def test_what_is_of_other_logs_is_refused(tmp_path):
     rows(tmp_path, frame(), model='mrdr')
   with pytest.raises(InputError, match='--estimators: mips is not one of ipw, snipw, dm, dr, sndr'):
     rows(tmp_path, frame(), names=('ipw', 'mips'))
+  for level in (95.0, 0.0, -1.0, np.nan):
+    with pytest.raises(InputError, match=f'level: {level:g} is not in'):
+      rows(tmp_path, frame(), level=level)
 
 
 def test_a_log_without_a_density_says_what_it_lacks(tmp_path):

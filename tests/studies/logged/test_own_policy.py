@@ -37,6 +37,14 @@ def short(data):
   return mine(data)[1:]
 
 
+def raising(data):
+  raise KeyError('weights\nof old')
+
+
+def ragged(data):
+  return [[0.5, 0.5], [1.0]]
+
+
 @pytest.fixture
 def path(tmp_path):
   data, file = log(), tmp_path / 'log.parquet'
@@ -118,10 +126,17 @@ def test_the_lowest_rewards_are_shown_where_there_are_more_than_two(path, capsys
     ('python:no_such_module:f', "python:no_such_module:f: No module named 'no_such_module'; give"),
     (f'python:{__name__}:absent', "has no attribute 'absent'; give python:MODULE:FUNCTION"),
     (f'python:{__name__}:short', r'of shape \[399, 3\]; give'),
+    (f'python:{__name__}:raising', r'raising: KeyError: .* \(.*test_own_policy.py, line \d+\)'),
+    (f'python:{__name__}:ragged', 'ragged returns has rows of different lengths; give one length'),
+    ('python:no_syntax:mine', r'\(no_syntax.py, line 2\); give python:MODULE'),
+    ('python:not_importable:mine', r'ZeroDivisionError: .*not_importable.py, line 1\)'),
     ('absent.npy', 'absent.npy is no .npy of plain numbers'),
   ],
 )
-def test_what_is_no_policy_is_one_line(path, name, message):
+def test_what_is_no_policy_is_one_line(path, name, message, monkeypatch):
+  monkeypatch.syspath_prepend(path.parent)
+  (path.parent / 'no_syntax.py').write_text('def mine(log):\n  return ) log\n')
+  (path.parent / 'not_importable.py').write_text('mine = 1 / 0\n')
   with pytest.raises(InputError, match=message) as error:
     own_policy.probabilities(name, log(), path)
   assert '\n' not in str(error.value)
@@ -141,7 +156,7 @@ def test_probabilities_that_do_not_sum_to_one_are_refused(path):
     ({'names': ('best',)}, '--estimators: best is not one of replay, ipw'),
     ({'names': ('dr',)}, '--estimators: none of dr applies'),
     ({'interval': 'betting'}, '--interval: betting is not one of bootstrap, t'),
-    ({'level': 95.0}, r'level: 95 is not in \(0, 1\)'),
+    *(({'level': level}, f'level: {level:g} is not in') for level in (95.0, 0.0, -1.0, np.nan)),
   ],
 )
 def test_what_cannot_be_read_off_is_one_line_and_nothing_is_written(path, reading, message):

@@ -13,7 +13,15 @@ from rec_jax.data import logged, obp
 from rec_jax.data.logged_feedback import policy_inputs
 from rec_jax.evaluation.off_policy import estimators, overlap
 from rec_jax.evaluation.off_policy.reward_models import folds
-from rec_jax.studies.logged import evaluation, frozen_policy, log_checks, policy_value, valuation
+from rec_jax.studies.logged import (
+  evaluation,
+  frozen_policy,
+  learn,
+  log_checks,
+  policy_value,
+  valuation,
+)
+from rec_jax.studies.logged.objectives import LearningConfig
 from rec_jax.types import InputError
 
 
@@ -180,6 +188,11 @@ def test_what_cannot_be_evaluated_is_one_line(changes, share, message):
 def test_settings_are_checked(tmp_path):
   with pytest.raises(InputError, match=r'--train_share: 1 is not in \(0, 1\)'):
     valuation.run('absent', 'uniform', 1.0, 0, tmp_path / 'figure.svg')
+  for seed in (-1, 2**32):
+    with pytest.raises(InputError, match=f'--seed: {seed} is not in 0..4294967295'):
+      valuation.run('absent', 'uniform', 0.5, seed, tmp_path / 'figure.svg')
+    with pytest.raises(InputError, match=f'--seed: {seed} is not in 0..4294967295'):
+      learn.run('absent', LearningConfig('ipw'), 0.5, seed, tmp_path)
   with pytest.raises(InputError, match='--figure: no directory'):
     valuation.run('absent', 'uniform', 0.5, 0, tmp_path / 'absent' / 'figure.svg')
   with pytest.raises(InputError, match='--figure: .* is a directory'):
