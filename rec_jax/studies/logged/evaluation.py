@@ -11,6 +11,7 @@ import numpy as np
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity, tails
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t, summed
 from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS, STRUCTURED
@@ -142,7 +143,7 @@ def effect(
     level: of the interval.
 
   Raises:
-    InputError: no round judges both.
+    InputError: no round judges both, or one of them takes no logged action of these rounds.
   """
   return sensitivity.effect(**_pair(log, result, other), level=level)
 
@@ -163,6 +164,21 @@ def lowest(
     tails.cvar(each, LOWEST, cluster=cluster, level=level) for each in (result.rounds, logged)
   )
   return mine, theirs
+
+
+def model_gap(log: LoggedFeedback, result: Evaluation, level: float) -> Estimate | None:
+  """What `dr` says more than `dm`: the mean weighted residual of the model, over the same units.
+
+  A right model leaves residuals of mean 0 in all rounds. Intervals of `dr` and of `dm` do not say
+  whether it does: the first has the spread of the model's values besides, and the second knows
+  nothing of what the model misses. None without both estimators.
+  """
+  if not {'dr', 'dm'} <= set(result.values):
+    return None
+  _check_log(log, result)
+  rounds = jax.tree.map(np.asarray, result.rounds)
+  residual = rounds.weight * (rounds.reward - rounds.q_logged)
+  return corrected_t(summed(residual, unit_of(log, result.rows)[1]), level=level)
 
 
 def doubt(result: Evaluation) -> str:
@@ -194,6 +210,8 @@ def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> 
     jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], each.rounds)
     for each, at in zip(both, (mine, theirs), strict=False)
   ]
+  for flag, each in zip(('--policy', '--against'), seen, strict=False):
+    check_weight(flag, each)
   # Values of which only one has a model would not be paired.
   has_model = all('dr' in each.values for each in both)
   models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
@@ -215,6 +233,15 @@ def _check_log(log: LoggedFeedback, result: Evaluation) -> None:
   reward = np.asarray(result.rounds.reward)
   if result.rows.max() >= len(log.reward) or (log.reward[result.rows] != reward).any():
     raise ValueError(f'the log, of {len(log.reward)} rounds, is not the one of the evaluation')
+
+
+def check_weight(whose: str, rounds: Rounds) -> None:
+  """Raises where a policy takes none of the logged actions of the rounds that are compared."""
+  if not np.asarray(rounds.weight).any():
+    raise InputError(
+      f'{whose}: it takes no logged action of the {len(rounds.weight)} rounds that judge all of '
+      'the policies; compare others, or log with more exploration near it'
+    )
 
 
 def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:

@@ -79,6 +79,7 @@ def run(
   other = others[0] if others else None
   gain = effects(lists, result, other, seed, reading)
   earned = float(lists.reward.sum(1).mean())
+  drawn = figures.forest(name, {'value of a list': result.values}, reference=earned)
   what = 'value per list, the sum of its rewards'
   learnt = f'; {list_policies.POPULAR} learnt from the {num_train:,} before' if num_train else ''
   print(f'{name}, {what}: {len(lists.row):,} lists of up to {lists.row.shape[1]} positions{learnt}')
@@ -92,7 +93,6 @@ def run(
     print(f'left out, as the log does not give what they need: {", ".join(absent)}')
   if out is not None:
     files.write_json(out, _rows(name, result, f'{what}{learnt}', earned))
-  drawn = figures.forest(name, {'value of a list': result.values}, reference=earned)
   files.write_atomic(figure, drawn.panels[0])
   print(f'figure: {figure}')
 

@@ -59,12 +59,14 @@ def rank(
     level: of the intervals, of each by itself.
 
   Raises:
-    InputError: no round judges all of them.
+    InputError: no round judges all of them, or one takes no logged action of these rounds.
   """
   rows = functools.reduce(np.intersect1d, [result.rows for result in results.values()])
   if rows.size == 0:
     raise InputError('--policy: no round of the log judges all of these policies; give fewer')
   common = {name: _on(result, rows) for name, result in results.items()}
+  for name, each in common.items():
+    evaluation.check_weight(f'--policy: {name}', each.rounds)
   gains = {name: evaluation.difference(log, each, None, level) for name, each in common.items()}
   names = sorted(common, key=lambda name: -gains[name].value)
   corrected = significance.holm_against_best(

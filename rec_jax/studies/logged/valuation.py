@@ -138,6 +138,13 @@ def report(
     level: of the intervals.
     how: propensities were found, empty where the log holds them.
   """
+  # What may fail comes before what is said or written.
+  plain = evaluation.effect(log, result, level=level)
+  found = plain if other is None else evaluation.effect(log, result, other, level=level)
+  lowest = evaluation.lowest(log, result, level)
+  gap = evaluation.model_gap(log, result, level)
+  label = f'value, {how.partition(" by ")[0]}' if how else 'value of the policy'
+  drawn = figures.forest(name, {label: result.values}, reference=result.logged_mean)
   said = '; '.join(filter(None, (protocol(result, left_out), how)))
   print(f'{name}, {said}')
   print(terminal.table(*_table(result, level)))
@@ -146,7 +153,8 @@ def report(
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')
-  lowest = evaluation.lowest(log, result, level)
+  if gap is not None:
+    print(f'dr minus dm: {numbers.plain(gap, sign=True)}')
   if lowest is not None:
     mine, theirs = map(numbers.plain, lowest)
     print(f'lowest tenth of rewards: {mine}, of the logging policy {theirs}')
@@ -156,19 +164,15 @@ def report(
     print(f'warning: {against}: {evaluation.doubt(other)}')
   if out is not None:
     files.write_json(out, rows(name, result, said))
-  plain = evaluation.effect(log, result, level=level)
   if name != LOGGED:
-    found = plain if other is None else evaluation.effect(log, result, other, level=level)
     print(f'effect of {name} in place of {against}: {effect_line(found)}')
   if how:
     print(
       'note: propensities are estimated from what the log holds; if the policy that logged saw '
       'more, go by gamma'
     )
-  label = f'value, {how.partition(" by ")[0]}' if how else 'value of the policy'
-  drawn = figures.forest(name, {label: result.values}, reference=result.logged_mean)
   files.write_atomic(figure, drawn.panels[0])
-  print(f'advice: {advice(name, result, plain)}\nfigure: {figure}')
+  print(f'advice: {advice(name, result, plain, gap)}\nfigure: {figure}')
 
 
 def warnings(result: Evaluation) -> list[str]:
@@ -229,13 +233,14 @@ def effect_line(found: sensitivity.Effect) -> str:
   return f'{numbers.plain(found, sign=True)}; {reading}'
 
 
-def advice(name: str, result: Evaluation, effect: Estimate) -> str:
+def advice(name: str, result: Evaluation, effect: Estimate, gap: Estimate | None) -> str:
   """One line: what the numbers allow to conclude.
 
   Args:
     name: of the policy.
     result: its values.
     effect: what it earns more than the policy that logged, paired: see `evaluation.effect`.
+    gap: from `evaluation.model_gap`.
   """
   values = result.values
   if name == LOGGED:
@@ -251,10 +256,9 @@ def advice(name: str, result: Evaluation, effect: Estimate) -> str:
       'do not decide by these numbers, of which none has an interval that holds as it says: '
       f'{remedy} first'
     )
-  if 'dm' in values and not values['dm'].low <= best.value <= values['dm'].high:
+  model = ''
+  if gap is not None and (gap.low > 0 or gap.high < 0):
     model = ' The reward model disagrees (dm): do not use it alone.'
-  else:
-    model = ''
   if effect.low > 0:
     reading = 'is better than the one that logged.'
   elif effect.high < 0:

@@ -293,16 +293,59 @@ def test_advice_is_by_the_paired_effect_and_not_by_an_interval_beside_a_constant
     result = policy_value.evaluate_policy(data, 'item:1', 0.5, 0)
     found = evaluation.effect(data, result)
     assert found.low < 0.018 < found.high
-    concluded += 'is better' in valuation.advice('item:1', result, found)
+    concluded += 'is better' in valuation.advice('item:1', result, found, None)
     marginal += result.values['dr'].low > result.logged_mean
   assert (concluded, marginal) == (3, 0)
+
+
+def test_nothing_is_said_or_written_of_policies_that_share_no_round(tmp_path, capsys):
+  data = offering(log(), 1.0)
+  path, figure, out = (tmp_path / name for name in ('log.parquet', 'value.svg', 'rows.json'))
+  logged.write(path, data)
+  with pytest.raises(InputError, match='--against: no round of the log judges both'):
+    valuation.run(path, 'item:1', 0.5, 0, figure, out, 'item:2')
+  # In the rounds that offer both, all of one kind, the other one is never taken.
+  never = np.where(np.arange(400) < 200, data.action, 2)
+  logged.write(path, dataclasses.replace(data, action=never))
+  for names, message in (
+    (('item:2', 'item:0'), '--against: it takes no logged action of the 200 rounds that judge'),
+    (('item:0', 'item:2'), '--policy: it takes no logged action of the 200 rounds'),
+    (('item:0,item:2', 'logged'), '--policy: item:0: it takes no logged action of the 200 rounds'),
+  ):
+    with pytest.raises(InputError, match=message):
+      valuation.run(path, names[0], 0.5, 0, figure, out, names[1])
+  assert not capsys.readouterr().out
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_model_disagrees_where_its_weighted_residuals_have_no_mean_of_0():
+  """Of a gap of 2.5 errors and of none, each in a log of its own; unpaired intervals miss both."""
+  data = log(4_000)
+  data = dataclasses.replace(data, reward=10 * data.context[:, 0] + data.reward)
+  policy, said = given(data), {}
+  for bias in (0.0, 0.1):
+    result = policy_value.evaluate_policy(
+      data, policy, 0.5, 0, evaluation.Reading(('dm', 'dr'), 't')
+    )
+    rounds = result.rounds
+    shifted = dataclasses.replace(rounds, q_logged=np.asarray(rounds.q_logged) - bias)
+    result = dataclasses.replace(result, rounds=shifted)
+    gap = evaluation.model_gap(data, result, 0.95)
+    residual = np.asarray(shifted.weight) * (data.reward - np.asarray(shifted.q_logged))
+    assert gap.value == pytest.approx(residual.mean(), rel=1e-9)
+    assert gap.high - gap.low == pytest.approx(2 * 1.96 * residual.std() / 4_000**0.5, rel=0.02)
+    said[bias] = valuation.advice('mine', result, evaluation.effect(data, result), gap)
+    # The bias is within the interval of the value, which has the spread of the contexts besides.
+    assert bias < result.values['dr'].value - result.values['dr'].low
+  assert 'disagrees' not in said[0.0] and 'disagrees' in said[0.1]
+  assert evaluation.model_gap(data, dataclasses.replace(result, values={}), 0.95) is None
 
 
 def test_where_intervals_do_not_hold_no_estimator_is_advised():
   result = policy_value.evaluate_policy(log(), 'item:1', 0.5, 0)
   values = {k: dataclasses.replace(v, warning='poor overlap') for k, v in result.values.items()}
   found = evaluation.effect(log(), result)
-  line = valuation.advice('item:1', dataclasses.replace(result, values=values), found)
+  line = valuation.advice('item:1', dataclasses.replace(result, values=values), found, None)
   assert line.startswith('do not decide by these numbers')
   assert not any(label in line for label in values)
 
