@@ -16,7 +16,7 @@ from rec_jax.types import InputError
 
 # A table of probabilities has a column for each.
 _MOST_ACTIONS = 1_000_000
-UNKNOWN = '; a policy is valued without known propensities by --propensities=estimated'
+UNKNOWN = '; evaluate_policy alone does without known ones, by --propensities=estimated'
 
 
 def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> LoggedFeedback:

@@ -113,7 +113,7 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(context=[{'x': 1.0}] * 3), r'"context" is Struct\(.*\); give lists of numbers'),
     (plain(context=[[{'x': 1.0}]] * 3), r'"context" is List\(Struct.*; give lists of numbers'),
     (plain(context=[[0.0], [np.nan], [0.0]]), 'context, row 1: a value is NaN or infinite'),
-    (plain().drop('propensity'), 'no column "propensity"; a log has round, user_id'),
+    (plain().drop('propensity'), 'no column "propensity"; .*; evaluate_policy alone does without'),
     (plain().clear(), 'the table has no rows'),
     (plain(item_id=[2.0**53, 1.0, 2.0]), '"item_id", row 1: .* is not an id: Float64 tells no'),
     (plain(item_id=['b', 'NaN', 'b']), r'\(rows from 1\): .*"item_id", row 2: "NaN" stands for'),

@@ -100,6 +100,7 @@ def learn(log: LoggedFeedback, settings: LearningConfig, num_train: int, seed: i
   """
   objectives.check(settings)
   log_checks.check_candidates(log)
+  log_checks.check_positions(log)
   train = subset(log, slice(num_train))
   _check_size(train, settings)
   scale = policy_checkpoint.scale(policy_checkpoint.context_of(train))

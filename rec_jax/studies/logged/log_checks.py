@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
 from rec_jax.evaluation.off_policy.validation import check_level
 from rec_jax.types import InputError
@@ -30,6 +32,17 @@ def check_parts(num_rounds: int, *parts: int) -> None:
     raise InputError(
       f'of {num_rounds} rounds a part has {min(parts)}: at least {NUM_FOLDS} are needed to learn '
       f'from and {NUM_FOLDS} to judge by; give a longer log or another --train_share'
+    )
+
+
+def check_positions(log: LoggedFeedback) -> None:
+  """Raises unless a policy that shows lists of distinct items can fill all positions of the log."""
+  num_offered = len(log.item_ids) if log.candidates is None else log.candidates.shape[1]
+  if log.position.max() >= num_offered:
+    row = int(np.argmax(log.position >= num_offered))
+    raise InputError(
+      f'position, row {row}: {log.position[row]}, and there are {num_offered} items to choose from '
+      'at most: a list has no more places than items; number its places from 0'
     )
 
 

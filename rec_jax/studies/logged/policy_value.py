@@ -76,6 +76,7 @@ def evaluate_policy(
   log_checks.check_candidates(log)
   num_rounds, num_train = len(log.action), round(train_share * len(log.action))
   log_checks.check_parts(num_rounds, num_rounds - num_train, num_train)
+  log_checks.check_positions(log)
   log_checks.check_size(log)
   learn_key, choice_key = jax.random.split(jax.random.key(seed))
   made, inputs = bandits.make(name), policy_inputs(log, num_train)

@@ -259,6 +259,12 @@ def test_the_origin_of_the_rewards_changes_nothing(objective, shift):
   np.testing.assert_allclose(shifted, learnt(objective), atol=0.02)
 
 
+def test_more_positions_than_items_are_refused():
+  log = dataclasses.replace(world()[0], position=np.arange(NUM_ROUNDS) % (NUM_ACTIONS + 1))
+  with pytest.raises(InputError, match='position, row 4: 4, and there are 4 items to choose from'):
+    learn.learn(log, LearningConfig('ipw'), 200, 0)
+
+
 def test_what_cannot_be_valued_leaves_nothing(tmp_path, monkeypatch):
   path, out = tmp_path / 'log.parquet', tmp_path / 'out'
   logged.write(path, world()[0])

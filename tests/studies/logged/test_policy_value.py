@@ -174,6 +174,11 @@ def test_uniform_over_changing_candidates():
   ('changes', 'share', 'message'),
   [
     ({'num_candidates': np.r_[3, 2, np.full(398, 3)]}, 0.5, 'num_candidates, row 1: chosen from 2'),
+    (
+      {'position': np.r_[np.zeros(399, int), 998]},
+      0.5,
+      'position, row 399: 998, and there are 3 items to choose from at most',
+    ),
     ({}, 0.999, 'of 400 rounds a part has 0: .* another --train_share'),
   ],
 )
