@@ -94,6 +94,7 @@ def read(
     action_context=None
     if action_context is None
     else obp.numbers(str(path), 'action_context', action_context),
+    is_adaptive=metadata.get('is_adaptive') == 'true',
     **extra,
   )
   return log if ranked and ranked_lists.has_lists(log) else checked(str(path), log)
@@ -138,7 +139,8 @@ def columns(path: Path | str) -> list[str]:
 def write(path: Path | str, log: LoggedFeedback) -> None:
   """Writes a log that `read` gives back exactly; the file appears whole or not at all.
 
-  A dictionary, `.npz`, holds neither users nor item ids; for logs of Vowpal Wabbit see `vw_write`.
+  A dictionary, `.npz`, holds neither users nor item ids, and nothing but Parquet `is_adaptive`; for
+  logs of Vowpal Wabbit see `vw_write`.
 
   Raises:
     InputError: the file cannot hold the log.
@@ -169,6 +171,7 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
     if log.expected_reward is not None:
       columns['expected_reward'] = _ragged(held, columns['expected_reward'])
   metadata = {'item_ids': json.dumps(log.item_ids.tolist())}
+  metadata |= {'is_adaptive': 'true'} if log.is_adaptive else {}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
   frame = pl.DataFrame(columns)

@@ -46,6 +46,7 @@ class LoggedFeedback:
       there were fewer than C; None where these are all actions, or unknown.
     action_embed: [n, E] category of the logged action in each dimension of an embedding that varies
       from round to round, as numbers; None where it does not or is unknown.
+    is_adaptive: whether the policy that logged is known to have learnt from these rounds.
   """
 
   round: np.ndarray
@@ -62,6 +63,7 @@ class LoggedFeedback:
   pi_b: np.ndarray | None = None
   candidates: np.ndarray | None = None
   action_embed: np.ndarray | None = None
+  is_adaptive: bool = False
 
 
 def chosen_index(log: LoggedFeedback) -> np.ndarray:
@@ -86,14 +88,13 @@ def offered_policy(log: LoggedFeedback, rows: slice | np.ndarray) -> np.ndarray 
 
 def subset(log: LoggedFeedback, rows: slice | np.ndarray) -> LoggedFeedback:
   """Some rounds of a log, by a slice, indices or a mask, with all of its items."""
-  by_item = ('item_ids', 'action_context')
-  columns = {field.name: getattr(log, field.name) for field in dataclasses.fields(log)}
+  of_all = ('item_ids', 'action_context', 'is_adaptive')
   return dataclasses.replace(
     log,
     **{
       name: column[rows]
-      for name, column in columns.items()
-      if name not in by_item and column is not None
+      for name, column in vars(log).items()
+      if name not in of_all and column is not None
     },
   )
 

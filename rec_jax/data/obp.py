@@ -50,6 +50,7 @@ def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> Lo
     if len(fractions):
       value = given[name][tuple(fractions[0])]
       raise InputError(f'{source}: {name}, row {fractions[0][0]}: {value} is not a whole number')
+  optional: dict[str, Any] = {name: given.get(name) for name in (*PER_ROUND, 'action_context')}
   return checked(
     source,
     LoggedFeedback(
@@ -61,7 +62,7 @@ def from_dictionary(feedback: Mapping[str, Any], source: str = 'feedback') -> Lo
       position=given['position'].astype(np.int64),
       propensity=given['pscore'].astype(np.float64),
       reward=given['reward'].astype(np.float64),
-      **{name: given.get(name) for name in (*PER_ROUND, 'action_context')},
+      **optional,
     ),
   )
 

@@ -71,6 +71,7 @@ def write(
     action_context=np.asarray(world.data.features),
     expected_reward=np.where(held, rewards, 0).astype(np.float64),
     candidates=np.where(held, items, -1).astype(np.int64),
+    is_adaptive=True,
   )
   logged.write(path, log)
   return {'policy': LOGGED.label, 'setting': setting, 'rows': len(shown)}

@@ -181,6 +181,15 @@ def model_gap(log: LoggedFeedback, result: Evaluation, level: float) -> Estimate
   return corrected_t(summed(residual, unit_of(log, result.rows)[1]), level=level)
 
 
+def note_adaptive(log: LoggedFeedback, interval: str) -> None:
+  """Prints what intervals of a log assume that its policy, known to have learnt, does not meet."""
+  if log.is_adaptive and interval != ADAPTIVE:
+    print(
+      f'note: the policy that logged learnt from these rounds, and intervals by {interval} assume '
+      'a fixed one: compare those of the values with --interval=adaptive'
+    )
+
+
 def doubt(result: Evaluation) -> str:
   """The warning of the estimator that effects go by, or of the first one that there is."""
   values = result.values

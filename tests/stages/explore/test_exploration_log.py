@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rec_jax.data import logged
 from rec_jax.runs.config import Config, ExploreConfig
 from rec_jax.stages.explore import exploration_log, policies
 from tests.helpers import small
@@ -19,6 +20,7 @@ def written(tmp_path_factory):
   chosen = {policies.PER_USER_GREEDY.label: {'lambda_': 20.0}}
   path = tmp_path_factory.mktemp('logs') / 'log.parquet'
   summary = exploration_log.write(path, Config(explore=explore), world, chosen, dataset)
+  assert logged.read(path).is_adaptive
   log = pl.read_parquet(path)
   assert summary['rows'] == len(log) == world.num_rounds
   return world, log

@@ -53,6 +53,20 @@ def test_table_figure_and_advice(tmp_path, capsys):
   assert sorted(path.name for path in tmp_path.iterdir()) == ['log.parquet', 'value.svg']
 
 
+@pytest.mark.parametrize('policy', ['logged', 'item:0,item:1'])
+def test_a_log_of_a_policy_that_learnt_says_which_interval_is_for_it(tmp_path, capsys, policy):
+  path, said = tmp_path / 'log.parquet', {}
+  for is_adaptive in (True, False):
+    logged.write(path, dataclasses.replace(log(), is_adaptive=is_adaptive))
+    for interval in ('t', 'adaptive'):
+      reading = evaluation.Reading(('ipw',), interval)
+      valuation.run(path, policy, 0.5, 0, tmp_path / 'value.svg', reading=reading)
+      said[is_adaptive, interval] = '--interval=adaptive' in capsys.readouterr().out
+  assert said[True, 't'] and not said[False, 't'] and not said[False, 'adaptive']
+  # Differences of ranked policies are by Student's interval, whatever the values are by.
+  assert said[True, 'adaptive'] == (policy != 'logged')
+
+
 def test_rows_as_json(tmp_path):
   logged.write(tmp_path / 'log.npz', log())
   out = tmp_path / 'rows.json'
