@@ -24,7 +24,7 @@ ADAPTIVE = 'adaptive'
 # Models of the reward: of least error, and of least variance of `dr` for the policy at hand.
 PLAIN, MRDR = 'plain', 'mrdr'
 # Share of the rewards, from the lowest on, of which the mean is shown.
-LOWEST = 0.1
+LOWEST, LOWEST_TENTH = 0.1, 'lowest tenth'
 
 
 @dataclasses.dataclass(frozen=True)

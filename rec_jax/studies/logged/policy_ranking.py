@@ -39,6 +39,7 @@ class Ranked:
     behind: what it earns more than the best, never positive; None for the best.
     p_value: of that difference, corrected by Holm (1979) for all pairs of policies; 1 for the best.
     truth: what it really earns, None where it is not known.
+    lowest: mean of the lowest tenth of its rewards, None where rewards take two values.
   """
 
   name: str
@@ -46,6 +47,7 @@ class Ranked:
   behind: Estimate | None
   p_value: float
   truth: float | None
+  lowest: Estimate | None
 
 
 def rank(
@@ -73,6 +75,11 @@ def rank(
     names, lambda left, right: _p_value(log, common[left], common[right])
   )
   best = names[0]
+  lowest = {
+    name: pair[0]
+    for name, each in common.items()
+    if (pair := evaluation.lowest(log, each, level)) is not None
+  }
   return [
     Ranked(
       name,
@@ -80,6 +87,7 @@ def rank(
       None if name == best else evaluation.difference(log, common[name], common[best], level),
       1.0 if name == best else corrected[name],
       results[name].truth,
+      lowest.get(name),
     )
     for name in names
   ]
@@ -114,7 +122,8 @@ def report(
     level: of the intervals.
     how: propensities were found, empty where the log holds them.
     figure: the SVG of what each policy earns more than the one that logged.
-    out: JSON with two rows a policy, what it earns more than the one that logged and than the best.
+    out: JSON with the rows of a policy: what it earns more than the one that logged and than the
+      best, and the lowest tenth of its rewards.
   """
   ranked = rank(log, results, level)
   said = '; '.join(filter(None, (_protocol(results), how)))
@@ -150,7 +159,7 @@ def _protocol(results: Mapping[str, Evaluation]) -> str:
 def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list[Cell]]]:
   percent = f'{100 * level:g} %'
   columns = ['policy', f'minus logged [{percent}]', f'minus best [{percent}]', 'corrected p']
-  return columns, [
+  rows: list[list[Cell]] = [
     [
       each.name,
       numbers.plain(each.gain, sign=True),
@@ -159,6 +168,11 @@ def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list
     ]
     for each in ranked
   ]
+  if ranked[0].lowest is not None:
+    columns.append('lowest tenth')
+    for row, each in zip(rows, ranked, strict=True):
+      row.append(each.lowest)
+  return columns, rows
 
 
 def _rows(ranked: Sequence[Ranked], doubts: Mapping[str, str], said: str) -> list[dict[str, Any]]:
@@ -166,12 +180,16 @@ def _rows(ranked: Sequence[Ranked], doubts: Mapping[str, str], said: str) -> lis
   rows = []
   for place, each in enumerate(ranked, start=1):
     beside = {'rank': place, 'warning': doubts[each.name], 'truth': each.truth}
-    differences = {'minus logged': (each.gain, None), 'minus best': (each.behind, each.p_value)}
+    found_of = {
+      'minus logged': (each.gain, None),
+      'minus best': (each.behind, each.p_value),
+      evaluation.LOWEST_TENTH: (each.lowest, None),
+    }
     rows += [
       runs.estimate_row('evaluate_policy', each.name, metric, found, f'off-policy, {said}')
       | beside
       | {'corrected_p': p_value}
-      for metric, (found, p_value) in differences.items()
+      for metric, (found, p_value) in found_of.items()
       if found is not None
     ]
   return rows

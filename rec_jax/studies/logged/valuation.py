@@ -12,7 +12,7 @@ from rec_jax.data import ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import sensitivity
-from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC, PolicyValue
+from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
@@ -164,7 +164,11 @@ def report(
   if other is not None and evaluation.doubt(other):
     print(f'warning: {against}: {evaluation.doubt(other)}')
   if out is not None:
-    files.write_json(out, rows(name, result, said))
+    worst = [
+      runs.estimate_row('evaluate_policy', whose, evaluation.LOWEST_TENTH, found, said)
+      for whose, found in zip((name, LOGGED), lowest or (), strict=False)
+    ]
+    files.write_json(out, rows(name, result, said) + worst)
   if name != LOGGED:
     print(f'effect of {name} in place of {against}: {effect_line(found)}')
   if how:
@@ -290,9 +294,5 @@ def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]
   if result.truth is not None:
     columns.append('holds the truth')
     for row, value in zip(rows, result.values.values(), strict=True):
-      row.append(_holds(value, result.truth))
+      row.append('yes' if value.low <= result.truth <= value.high else 'no')
   return columns, rows
-
-
-def _holds(value: PolicyValue, truth: float) -> str:
-  return 'yes' if value.low <= truth <= value.high else 'no'

@@ -111,9 +111,27 @@ def test_the_lowest_rewards_are_shown_where_there_are_more_than_two(path, capsys
   graded = data.reward + np.where(data.action == 0, -1.0, 1.0)
   frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
   frame.with_columns(reward=graded).write_parquet(path, metadata=metadata)
-  rows(path, 'column:alone', names=('snipw',))
+  found = rows(path, 'column:alone', names=('snipw',))['lowest tenth']
+  assert (found['subject'], found['value'], found['n']) == ('logged', -1.0, NUM_ROUNDS)
   # A fifth and a third of the rewards are -1 or 0, of which nine in ten are -1.
   assert 'lowest tenth of rewards: −1.00 [' in capsys.readouterr().out
+  valuation.run(
+    path,
+    'item:0,item:1',
+    0.5,
+    0,
+    path.parent / 'value.svg',
+    path.parent / 'rows.json',
+    reading=Reading(('snipw',)),
+  )
+  assert 'lowest tenth' in capsys.readouterr().out
+  worst = {
+    row['subject']: row['value']
+    for row in json.loads((path.parent / 'rows.json').read_text())
+    if row['metric'] == 'lowest tenth'
+  }
+  # Where item 1 is shown nothing is below 1.
+  assert worst == {'item:0': -1.0, 'item:1': 1.0}
 
 
 @pytest.mark.parametrize(
