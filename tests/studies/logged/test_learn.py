@@ -259,6 +259,26 @@ def test_the_origin_of_the_rewards_changes_nothing(objective, shift):
   np.testing.assert_allclose(shifted, learnt(objective), atol=0.02)
 
 
+@pytest.mark.parametrize('objective', ['ipw', 'natural', 'poem', 'banditnet', 'top_k'])
+def test_rewards_are_learnt_from_their_mean_on_but_those_of_slates(objective, monkeypatch):
+  log, taught = world()[0], []
+
+  def fit(key, loss, params, rows, *arguments, **options):
+    taught.append(np.asarray(rows.reward))
+    return params
+
+  monkeypatch.setattr(learn, 'fit', fit)
+  monkeypatch.setattr(learn, '_best_translation', lambda *arguments: 0.0)
+  for shift in (0.0, -5.0):
+    learn.learn(
+      dataclasses.replace(log, reward=log.reward + shift), LearningConfig(objective), 200, 0
+    )
+  reward = log.reward[:200]
+  for shift, found in zip((0.0, -5.0), taught, strict=True):
+    expected = reward + shift if objective == 'top_k' else reward - reward.mean()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_more_positions_than_items_are_refused():
   log = dataclasses.replace(world()[0], position=np.arange(NUM_ROUNDS) % (NUM_ACTIONS + 1))
   with pytest.raises(InputError, match='position, row 4: 4, and there are 4 items to choose from'):
