@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import weakref
 
 import jax
 import numpy as np
@@ -77,6 +78,27 @@ def test_batches_make_no_difference_and_both_tables_are_written(tmp_path, monkey
   # In two directions what was earned, and a value and an error of each of seven estimators.
   assert len(rows) == 2 * 15
   assert 'random valued by the log of bts' in capsys.readouterr().out
+
+
+def test_a_file_is_held_a_batch_at_a_time(tmp_path, monkeypatch):
+  open_bandit_data.write(tmp_path, {('bts', 'women'): 3_000})
+  monkeypatch.setattr(open_bandit_files, '_BATCH', 300)
+  check, batches, held, sizes = open_bandit_files._check, [], [], []
+
+  def watched(path, batch, *arguments):
+    batches.append(weakref.ref(batch))
+    held.append(sum(each() is not None for each in batches))
+    sizes.append(len(batch))
+    check(path, batch, *arguments)
+
+  monkeypatch.setattr(open_bandit_files, '_check', watched)
+  log = open_bandit_files.read(tmp_path, 'bts', 'women')
+  assert sum(sizes) == 3_000 and max(sizes) <= 300
+  # The one that is read, and the one before it until its name is taken.
+  assert max(held) <= 2
+  # What is left of a round is 16 bytes.
+  columns = (log.user, log.item, log.position, log.click, log.propensity)
+  assert sum(column.itemsize for column in columns) == 16
 
 
 def test_the_interval_of_a_ratio_covers_and_a_narrower_one_does_not():
