@@ -133,7 +133,7 @@ class FinetuneConfig:
     encoder_learning_rate: peak, for the uppermost block of the encoder.
     encoder_layer_decay: rate of a block as a share of that of the block above it.
     max_warm_loss: share of the NDCG@10 of known items that may be given up before the cut, so that
-      new ones come among the first ten as well.
+      new ones come among the first ten as well; 0 gives these no prior.
   """
 
   variants: str = 'teacher,id_only'

@@ -4,6 +4,7 @@ Both are chosen before the cut. Items with an id stand for new ones, a fold at a
 (`item_folds`): a regression that was fitted on the others places them by their text.
 """
 
+import logging
 from typing import NamedTuple
 
 import jax
@@ -27,6 +28,13 @@ BIASES = tuple(np.arange(0.0, 4.01, 0.25).tolist())
 WEIGHTS = (0.0, 0.5, 1.0)
 METRICS = ('recall@10', 'ndcg@10')
 _CUTOFF = 10
+# Of n known items among the first ten, none of them seen to be lost, a share of 1.84 / n may be: a
+# larger one shows with the 84 % that a mean and one standard error have, as exp(-1.84) = 0.16.
+_UNSEEN = 1.84
+# How many standard errors more new items are found by a prior than by none.
+_CLEAR = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 def choose_ridge(model: TwoTowerModel, folds: ItemFolds) -> dict[str, np.ndarray]:
@@ -79,9 +87,10 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   """Sets the prior of new items that finds most of them and costs known ones no more than allowed.
 
   What is added to the logit of a new item is a bias and a weight times its popularity, as its text
-  tells it. For each weight and place the bias is the largest with which, and with all smaller ones,
-  known items lose no more than allowed, one standard error included, beside a fold that is as if
-  new and beside the new items of the catalogue: these may be more popular, or say so.
+  tells it. It is the smallest of those that find most new items, among those by which, and by all
+  smaller biases, known items lose no more than allowed: one standard error included, or what of
+  their number could be lost unseen, beside a fold that is as if new and beside the new items of the
+  catalogue, which may be more popular, or say so. There is none unless new items gain clearly.
 
   Args:
     model: as in `choose_ridge`, with its penalty chosen.
@@ -110,25 +119,51 @@ def choose_prior(model: TwoTowerModel, folds: ItemFolds, max_warm_loss: float, s
   gain = np.where(warm < _CUTOFF, 1 / np.log2(2 + warm), 0.0)
   # Of texts that say the same, the answer is at each place as often.
   found = np.clip((_CUTOFF - fresh) / np.maximum(alike, 1)[:, None, None], 0.0, 1.0)
-  plain = gain[:, :1, :1, :1]
-  # The best of hundreds of priors is one whose loss these queries show too small.
-  loss = _mean_and_error(plain - gain)
-  kept = (loss <= max_warm_loss * plain.mean(-1)).all(0)
-  # The first bias that costs more ends it, however the ones behind it fare; none may be allowed.
-  last = np.argmin(np.pad(kept, ((0, 0), (0, 0), (0, 1))), axis=-1) - 1
-  value = np.take_along_axis(found.mean(-1), np.maximum(last, 0)[..., None], -1)[..., 0]
-  weight, place = np.unravel_index(np.argmax(np.where(last >= 0, value, -1.0)), last.shape)
-  chosen = WEIGHTS[weight], BIASES[last[weight, place]], PLACES[place]
+  weight, place, bias = _best(gain, found, max_warm_loss)
+  chosen = WEIGHTS[weight], BIASES[bias], PLACES[place]
   items.new.bias[...] = chosen[1] + chosen[0] * _new_popularity(items)
   items.new.place[...] = jnp.int32(chosen[2])
   return Trade(*chosen, gain[0, weight, place], found[weight, place], asked)
 
 
-def _mean_and_error(values: np.ndarray) -> np.ndarray:
-  """The mean of values [..., Q] and one standard error more; a single value has none."""
-  number = values.shape[-1]
-  error = values.std(-1, ddof=1) / np.sqrt(number) if number > 1 else 0.0
-  return values.mean(-1) + error
+def _best(gain: np.ndarray, found: np.ndarray, max_warm_loss: float) -> tuple[int, ...]:
+  """Places of weight, place and bias in what known items keep and how new ones are found.
+
+  Args:
+    gain: [rivals, weights, places, biases, Q].
+    found: [weights, places, biases, Q].
+    max_warm_loss: share of the gain by the first of all that may be lost.
+  """
+  plain, none = gain[:, :1, :1, :1], (0, 0, 0)
+  hits = int((plain > 0).sum(-1).min())
+  if hits * max_warm_loss < _UNSEEN:
+    logger.warning(
+      'no prior of new items: %d of %d queries find a known item, '
+      'too few to tell a loss of %.1f %%',
+      *(hits, gain.shape[-1], 100 * max_warm_loss),
+    )
+    return none
+  # The best of hundreds of priors is one whose loss these queries show too small.
+  kept = (_mean(plain - gain) + _error(plain - gain) <= max_warm_loss * _mean(plain)).all(0)
+  # The first bias that costs more ends it, however the ones behind it fare.
+  allowed = np.logical_and.accumulate(kept, axis=-1)
+  best = np.unravel_index(np.argmax(np.where(allowed, _mean(found), -1.0)), allowed.shape)
+  more = found[best] - found[none]
+  is_clear = _mean(more) > _CLEAR * _error(more)
+  logger.info(
+    'the prior of new items is chosen by %d queries, %d of which find a known item; %s',
+    *(gain.shape[-1], hits, 'it is taken' if is_clear else 'none finds clearly more new ones'),
+  )
+  return tuple(map(int, best)) if is_clear else none
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+  return values.mean(-1)
+
+
+def _error(values: np.ndarray) -> np.ndarray:
+  """The standard error of the mean of values [..., Q], two or more."""
+  return values.std(-1, ddof=1) / np.sqrt(values.shape[-1])
 
 
 def _rivals(folds: ItemFolds, asked: Queries, seed: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The penalty that places unseen items, against a loop over folds, and what it is chosen by."""
 
+import dataclasses
 import types
 
 import jax.numpy as jnp
@@ -162,7 +163,7 @@ def test_among_new_items_of_one_text_an_answer_is_found_by_chance():
   assert ((trade.new > 0) & (trade.new < 1)).any()
 
 
-@pytest.mark.parametrize('allowed', [0.0, 0.02, 0.2])
+@pytest.mark.parametrize('allowed', [0.02, 0.2])
 def test_the_prior_finds_most_of_all_that_cost_known_items_no_more_than_allowed(allowed):
   model, folds = planted(noise=3.0, num_new=9)
   model.towers.items.ridge[...] = jnp.float32(RIDGE)
@@ -188,7 +189,8 @@ def test_the_prior_finds_most_of_all_that_cost_known_items_no_more_than_allowed(
   least = 1 - allowed - 1e-9
   assert left(trade.weight, trade.bias, trade.place)[0] >= least
   if own + 1 < len(placing.BIASES):
-    assert left(trade.weight, placing.BIASES[own + 1], trade.place)[0] < least
+    kept, new = left(trade.weight, placing.BIASES[own + 1], trade.place)
+    assert kept < least or new <= trade.new[own].mean() + 1e-9
   for weight in (0.0, 1.0):
     for place in (0, 9):
       biases = [left(weight, bias, place) for bias in placing.BIASES[::8]]
@@ -217,3 +219,46 @@ def test_known_items_compete_with_new_ones_by_the_logits_that_are_served():
   known, new = placing._scores(model, vectors, vectors, asked)
   np.testing.assert_allclose(known, two_tower_model.answers(model)(asked), atol=1e-5)
   np.testing.assert_allclose(known - new, np.tile(items.trend[...], (len(asked), 1)), atol=1e-5)
+
+
+def of_few(hits, found_by_prior, number=200):
+  """What known items keep and how new ones are found, where only the largest weight finds any."""
+  shape = len(placing.WEIGHTS), len(placing.PLACES), len(placing.BIASES), number
+  gain, found = np.zeros((1, *shape)), np.zeros(shape)
+  gain[..., :hits] = 1.0
+  found[-1, 0, 3:, :found_by_prior] = 1.0
+  return gain, found
+
+
+def test_a_loss_that_was_not_seen_may_still_be_where_few_queries_tell():
+  # With the share 1.84 / n lost, n answers show no loss in 16 of 100 samples.
+  lost = np.random.default_rng(0).random((4000, 92)) < 1.84 / 92
+  assert 0.14 < (~lost.any(1)).mean() < 0.18
+  clear, none = (len(placing.WEIGHTS) - 1, 0, 3), (0, 0, 0)
+  assert placing._best(*of_few(92, 100), 0.02) == clear
+  assert placing._best(*of_few(91, 100), 0.02) == none
+  assert placing._best(*of_few(91, 100), 0.2) == clear
+  assert placing._best(*of_few(200, 100), 0.0) == none
+  assert placing._best(*of_few(0, 100), 0.02) == none
+  assert placing._best(*of_few(1, 1, number=1), 0.02) == none
+
+
+def test_a_prior_that_finds_no_more_than_chance_might_is_not_taken():
+  # Two standard errors of 4 that are found among 200 are 3.97, and of 3 they are 3.46.
+  assert placing._best(*of_few(200, 4), 0.02) != (0, 0, 0)
+  assert placing._best(*of_few(200, 3), 0.02) == (0, 0, 0)
+
+
+def test_of_priors_that_find_as_many_the_smallest_is_taken():
+  gain, found = of_few(200, 100)
+  weight, place, bias = placing._best(gain, found, 0.02)
+  assert (weight, place, placing.BIASES[bias]) == (len(placing.WEIGHTS) - 1, 0, 0.75)
+
+
+@pytest.mark.parametrize('number', [1, 20])
+def test_a_handful_of_queries_brings_no_prior(number, caplog):
+  model, folds = planted(noise=3.0, num_new=9)
+  few = dataclasses.replace(folds, asked=folds.asked.take(np.arange(number)))
+  trade = placing.choose_prior(model, few, 0.02, 0)
+  assert (trade.weight, trade.bias, trade.place) == (0.0, 0.0, 0)
+  assert f'of {number} queries find a known item, too few' in caplog.text
