@@ -1,5 +1,7 @@
 """What tasks on histories share: batches, which events are predicted, and validation by ranking."""
 
+import logging
+
 import grain
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,8 @@ from rec_jax.models.two_tower import ItemTower
 from rec_jax.tasks import full_ranking
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
 from rec_jax.tasks.negatives import Catalogue
+
+logger = logging.getLogger(__name__)
 
 
 def training_batches(
@@ -38,10 +42,43 @@ def training_batches(
   )
 
 
-def num_steps(dataset: Dataset, num_predictions: int, passes: float) -> int:
-  """Steps in which each training event is predicted `passes` times, within bounds."""
-  num_events = int(splits.training_events(dataset.interactions, dataset.split).sum())
-  return int(np.clip(passes * num_events / num_predictions, FEWEST_STEPS, MOST_STEPS))
+def num_steps(
+  dataset: Dataset,
+  histories: FinetuneConfig,
+  batch_size: int,
+  num_predictions: int,
+  passes: float,
+) -> int:
+  """Steps in which each training event is predicted `passes` times, within bounds.
+
+  Args:
+    dataset: with the events to train on.
+    histories: how they are cut and varied.
+    batch_size: histories a step.
+    num_predictions: events that are predicted a step, where its histories hold as many.
+    passes: how often each event is predicted.
+  """
+  length = _training_lengths(dataset)
+  length = length[length > 0]
+  # Shares that are left out are uniform up to their maximum, and of a crop whole events.
+  kept = np.maximum(length * (1 - histories.max_drop_rate / 2), 1)
+  window = np.minimum(kept, histories.history_length + 1)
+  window -= np.maximum(window * histories.max_crop_rate - 1, 0) / 2
+  predicted = min(num_predictions, batch_size * window.mean())
+  wanted = passes * length.sum() / predicted
+  if wanted > MOST_STEPS:
+    logger.warning(
+      'training ends after %d steps, in which each event is predicted %.2g times rather than %g; '
+      'a larger batch_size, or more num_steps, predicts them more often',
+      *(MOST_STEPS, passes * MOST_STEPS / wanted, passes),
+    )
+  return int(np.clip(wanted, FEWEST_STEPS, MOST_STEPS))
+
+
+def _training_lengths(dataset: Dataset) -> np.ndarray:
+  """[U], training events of each user."""
+  chosen = splits.training_events(dataset.interactions, dataset.split)
+  return np.bincount(dataset.interactions.user[chosen], minlength=dataset.interactions.num_users)
 
 
 def fill(items: ItemTower, dataset: Dataset, text: np.ndarray) -> None:
@@ -66,7 +103,7 @@ def catalogue(dataset: Dataset, config: FinetuneConfig) -> Catalogue:
   """
   chosen = splits.training_events(dataset.interactions, dataset.split)
   user, item = dataset.interactions.user[chosen], dataset.interactions.item[chosen]
-  length = np.maximum(np.bincount(user, minlength=dataset.interactions.num_users), 1)
+  length = np.maximum(_training_lengths(dataset), 1)
   weight = np.minimum(length, config.history_length + 1) / length
   seen = np.bincount(item, weight[user], minlength=dataset.items.num_items)
   return Catalogue(
