@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rec_jax.data.config import MOMENTS, PUBLISHED
@@ -39,6 +39,20 @@ def check(config: Config) -> None:
   _check_encoder_ends(config)
   _check_chunks(config)
   _check_pretraining(config)
+
+
+def check_chain(config: Config, stages: Sequence[str]) -> None:
+  """Whether what `finetune` trains is what stages that follow it build on.
+
+  Raises:
+    InputError: they would stop for want of the teacher.
+  """
+  after = [stage for stage in stages if stage in ('distil', 'explore', 'evaluate')]
+  if 'finetune' in stages and after and 'teacher' not in config.finetune.variants.split(','):
+    raise InputError(
+      f'finetune.variants is "{config.finetune.variants}", and {", ".join(after)} build on the '
+      'teacher; add teacher to --config.finetune.variants, or run the stages before them alone'
+    )
 
 
 def check_numbers(config: Any) -> None:

@@ -76,7 +76,8 @@ class FinetuneConfig:
 
   Attributes:
     variants: which models are trained, separated by commas: 'teacher' knows items by text and id,
-      'id_only' and 'text_only' by one of them. Later stages build on the teacher.
+      'id_only' and 'text_only' by one of them. Later stages build on the teacher,
+      and `evaluate` compares it with 'id_only' where it is trained.
     dim: D, width of user and item vectors.
     user_tower: what reads the events of a history, one of `USER_TOWERS` of `rec_jax.models.config`:
       'transformer' (causal, SASRec), 'mean', 'gru' (GRU4Rec), 'hstu'.

@@ -112,6 +112,13 @@ def test_a_checkpoint_is_evaluated_by_itself():
   assert (result.returncode, result.stdout) == (0, 'checkpoint finetune\n')
 
 
+def test_a_pipeline_without_a_teacher_is_refused_before_anything_is_trained(tmp_path):
+  flags = f'--workdir={tmp_path}/new', '--config.finetune.variants=id_only,text_only'
+  assert_one_line_error(run('pipeline', *flags), 'finetune.variants', 'add teacher')
+  assert not list(tmp_path.iterdir())
+  assert run('prepare', *flags).returncode == 0
+
+
 def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
   result = run('pipeline', f'--workdir={tmp_path}/new', BAD_INPUT='prepare')
   assert_one_line_error(result, 'films.csv has no column item_id')

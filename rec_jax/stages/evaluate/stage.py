@@ -81,8 +81,10 @@ def _measure(
   dataset = artefacts.load_dataset(workdir)
   num_items = dataset.items.num_items
   directions = compared_models.text_directions(config, dataset)
-  models = compared_models.baselines(config, dataset, directions) | {
-    ID_ONLY: compared_models.two_towers(config, workdir, 'id_only', num_items),
+  models = compared_models.baselines(config, dataset, directions)
+  if 'id_only' in config.finetune.variants.split(','):
+    models[ID_ONLY] = compared_models.two_towers(config, workdir, 'id_only', num_items)
+  models |= {
     TEACHER: compared_models.two_towers(config, workdir, 'teacher', num_items),
     STUDENT: compared_models.students(config, workdir, num_items),
   }

@@ -98,19 +98,26 @@ def fit(
   state, parts = loop.train(task, directory, jax.random.key(seed), dataclasses.asdict(config))
   best = nnx.view(parts.merge(*state.best), deterministic=True)
   next_item.complete(best, common.text)
+  return Fitted(best, state, _chosen(variant, best, common, config, seed))
+
+
+def _chosen(
+  variant: str, best: two_tower_model.TwoTowerModel, common: Shared, config: Config, seed: int
+) -> list[dict[str, Any]]:
+  """Gives a trained model what validation events choose; the rows of `Fitted`."""
+  settings, dataset = config.finetune, common.dataset
   rows: list[dict[str, Any]] = []
-  asked, alone = common.asked, {}
+  asked, alone = common.asked.spread(dataset.items.num_items), {}
   subject = f'{variant} seed {seed}'
   if rank := item_to_item.rank(variant, settings, dataset.items.num_items):
-    path = item_to_item.add(best, common.spectrum, rank, asked)
+    path = item_to_item.add(best, common.spectrum, rank, common.asked)
     asked, alone = path.asked, {verdict.LINEAR: path.alone}
     rows += verdict.settings_rows(subject, 'linear path', path.settings, asked)
   trend = trends.add(best, dataset, asked)
   rows += verdict.settings_rows(subject, 'trend', trend.settings, asked)
-  if rank:
-    alone[verdict.POPULAR] = trend.popular
-    known = dataset.split.trained_items
-    rows += verdict.rows(subject, asked, known, trend.ndcg, alone, common.directions, seed)
+  alone[verdict.POPULAR] = trend.popular
+  known = dataset.split.trained_items
+  rows += verdict.rows(subject, asked, known, trend.ndcg, alone, common.directions, seed)
   if common.folds and variant == 'teacher':
     rows += new_items.rows(best, common.folds, settings.max_warm_loss, seed)
-  return Fitted(best, state, rows)
+  return rows

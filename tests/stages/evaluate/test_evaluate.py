@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -203,6 +204,33 @@ def test_all_earlier_stages_are_needed(trained, tmp_path):
   with pytest.raises(InputError, match='no finished stage explore'):
     evaluate.run(config, tmp_path / 'run')
   assert not (tmp_path / 'run/evaluate').exists()
+
+
+def test_a_run_of_the_teacher_alone_is_evaluated(monkeypatch):
+  """Without training: which models are loaded and ranked."""
+  config, ranked = configs.Config(), []
+  config.finetune.variants = 'teacher'
+
+  def two_towers(config, workdir, variant, num_items):
+    assert variant in config.finetune.variants.split(',')
+
+  data = types.SimpleNamespace(items=types.SimpleNamespace(num_items=3))
+  monkeypatch.setattr(evaluate.artefacts, 'load_dataset', lambda workdir: data)
+  for name, made in (
+    ('text_directions', lambda *_: np.zeros((3, 2))),
+    ('baselines', lambda *_: dict.fromkeys(('popularity', compared_models.ZERO_SHOT))),
+    ('two_towers', two_towers),
+    ('students', lambda *_: None),
+  ):
+    monkeypatch.setattr(compared_models, name, made)
+  monkeypatch.setattr(
+    evaluate.ranking_comparison, 'ranking_rows', lambda *given: ranked.extend(given[2]) or []
+  )
+  monkeypatch.setattr(evaluate.ranking_comparison, 'unseen_rows', lambda *_: [])
+  monkeypatch.setattr(evaluate.known_and_new, 'rows', lambda *_: [])
+  monkeypatch.setattr(evaluate.cost, 'measure', lambda *_: ([], {}))
+  assert evaluate._measure(config, '') == ([], {})
+  assert ranked == ['popularity', compared_models.ZERO_SHOT, 'teacher', 'student']
 
 
 @pytest.mark.parametrize(
