@@ -67,14 +67,14 @@ def with_synonyms(
 
 
 def without_words(rng: np.random.Generator, texts: Sequence[str]) -> list[str]:
-  """Each word is left out with probability 0.2; one at least stays."""
+  """Each word is left out with probability 0.2; one at least stays if there is any."""
 
   def shorter(words: np.ndarray) -> np.ndarray:
     kept = rng.random(len(words)) >= _DELETED
     kept[rng.integers(len(words))] |= not kept.any()
     return words[kept]
 
-  return [' '.join(shorter(np.array(text.split()))) for text in texts]
+  return [' '.join(shorter(np.array(text.split()))) if text.strip() else text for text in texts]
 
 
 def cropped(rng: np.random.Generator, texts: Sequence[str]) -> list[str]:
@@ -85,7 +85,7 @@ def cropped(rng: np.random.Generator, texts: Sequence[str]) -> list[str]:
     start = rng.integers(len(words) - size, endpoint=True)
     return words[start : start + size]
 
-  return [' '.join(stretch(text.split())) for text in texts]
+  return [' '.join(stretch(text.split())) if text.strip() else text for text in texts]
 
 
 _WORD = re.compile('[A-Za-z]+')

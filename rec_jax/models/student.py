@@ -208,9 +208,12 @@ def principal_token_vectors(embedding: jax.Array, dim: int) -> jax.Array:
   """[V, dim], the rows of an embedding [V, H] in its leading principal directions.
 
   They tell which tokens are alike, also those that no training text contains. Each direction is
-  scaled to unit variance.
+  scaled to unit variance, but for those in which V tokens, no more than there are directions, do
+  not differ.
   """
   centred = embedding - embedding.mean(0)
   variance, directions = jnp.linalg.eigh(centred.T @ centred / len(embedding))
   leading = directions[:, ::-1][:, :dim]
-  return centred @ leading / jnp.sqrt(variance[::-1][:dim])
+  # What rounding leaves of a variance of zero may be negative.
+  spread = jnp.sqrt(jnp.maximum(variance, 1e-6 * variance[-1]))
+  return centred @ leading / spread[::-1][:dim]

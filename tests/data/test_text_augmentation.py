@@ -158,3 +158,8 @@ def test_the_seed_decides():
     return text_augmentation.variants(TEXTS * 5, ['deletion', 'crop'], seed)
 
   assert made(0) == made(0) != made(1)
+
+
+@pytest.mark.parametrize('make', [text_augmentation.without_words, text_augmentation.cropped])
+def test_a_text_without_a_word_stays_as_it_is(make):
+  assert make(np.random.default_rng(0), ['', ' ', 'one']) == ['', ' ', 'one']

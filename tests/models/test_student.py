@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from rec_jax.models.linear_path import LinearPath
@@ -140,6 +141,15 @@ def test_principal_token_vectors_are_white_and_point_where_most_varies():
   np.testing.assert_allclose(vectors.mean(0), 0, atol=1e-4)
   for column, source in ((0, 0), (1, 2)):
     assert abs(np.corrcoef(vectors[:, column], embedding[:, source])[0, 1]) > 0.99
+
+
+@pytest.mark.parametrize('size', [20, 32])
+def test_token_vectors_of_a_small_vocabulary_are_white_where_tokens_differ(size):
+  embedding = jnp.asarray(np.random.default_rng(1).normal(size=(size, 32)), jnp.float32)
+  vectors = np.asarray(principal_token_vectors(embedding, 32))
+  variance = vectors.var(0)
+  np.testing.assert_allclose(variance[: size - 1], 1, atol=0.01)
+  np.testing.assert_allclose(variance[size - 1 :], 0, atol=0.01)
 
 
 def test_a_user_is_the_vector_after_the_last_event():
