@@ -98,13 +98,13 @@ def start_study(names: Sequence[str], load: Callable[[str], Any]) -> None:
 
 def run_stages(stages: Sequence[str], config: Config | SweepConfig, workdir: pathlib.Path) -> None:
   """Runs stages in order, each unless it is finished."""
-  from rec_jax.runs import limits
+  from rec_jax.runs import combinations
   from rec_jax.runs import workdir as workdirs
   from rec_jax.types import InputError
 
   if isinstance(config, SweepConfig):
     raise InputError('the config is that of a sweep: run it by python -m experiments.explore')
-  limits.check_chain(config, stages)
+  combinations.check_chain(config, stages)
   for stage in stages:
     run = importlib.import_module(f'rec_jax.stages.{stage}.stage').run
     if workdirs.is_finished(workdir, stage):

@@ -22,10 +22,10 @@ def get_study() -> Study:
     ),
     config=Config(finetune=FinetuneConfig(variants='text_only', encoder_steps=200)),
     variants={
-      'full': _tuned('full', encoder_blocks=6, encoder_learning_rate=1e-4),
+      'full': _tuned('full', encoder_blocks=6),
       'LoRA, rank 8': _tuned('lora', encoder_rank=8),
       'frozen': _tuned('frozen'),
-      'last 2 blocks': _tuned('full', encoder_learning_rate=1e-4),
+      'last 2 blocks': _tuned('full'),
       'adapter, width 32': _tuned('adapter', encoder_rank=32),
       'prompt of 8': _tuned('prompt', encoder_rank=8),
       'prefix of 8': _tuned('prefix', encoder_rank=8),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rec_jax.data.config import MOMENTS, PUBLISHED
@@ -12,8 +12,9 @@ from rec_jax.data.text_batches import LAYOUTS
 from rec_jax.losses.adversarial import METHODS
 from rec_jax.models.compute import DTYPES
 from rec_jax.models.config import POOLINGS, TUNING_METHODS, USER_TOWERS, TextEncoderConfig
+from rec_jax.runs import combinations
 from rec_jax.runs.config import Config, flatten
-from rec_jax.tasks.config import FEWEST_STEPS, FINETUNE_VARIANTS, PRETRAIN_OBJECTIVES
+from rec_jax.tasks.config import FINETUNE_VARIANTS, PRETRAIN_OBJECTIVES
 from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.tasks.negatives import NEGATIVES
 from rec_jax.tasks.objectives import OBJECTIVES
@@ -35,24 +36,7 @@ def check(config: Config) -> None:
       raise InputError(f'{field} is "{value}"; set --config.{field} to {" or ".join(allowed)}')
   _check_numbers(config, _of_encoder(sizes(config.data)))
   _check_variants(config)
-  _check_heads(config)
-  _check_encoder_ends(config)
-  _check_chunks(config)
-  _check_pretraining(config)
-
-
-def check_chain(config: Config, stages: Sequence[str]) -> None:
-  """Whether what `finetune` trains is what stages that follow it build on.
-
-  Raises:
-    InputError: they would stop for want of the teacher.
-  """
-  after = [stage for stage in stages if stage in ('distil', 'explore', 'evaluate')]
-  if 'finetune' in stages and after and 'teacher' not in config.finetune.variants.split(','):
-    raise InputError(
-      f'finetune.variants is "{config.finetune.variants}", and {", ".join(after)} build on the '
-      'teacher; add teacher to --config.finetune.variants, or run the stages before them alone'
-    )
+  combinations.check(config)
 
 
 def check_numbers(config: Any) -> None:
@@ -148,6 +132,8 @@ _LIMITS = {
   **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
   **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
+  # 0 follows from the method.
+  'finetune.encoder_learning_rate': _Limit(0, 1),
   'weight_decay': _FACTOR,
   'encoder_layer_decay': _Limit(0, 1, open_low=True),
   'ema_decay': _DROPPED,
@@ -256,59 +242,3 @@ def _check_variants(config: Config) -> None:
         f'{field} is "{value}"; set --config.{field} to some of '
         f'{", ".join(filter(None, allowed))}, separated by commas, each once'
       )
-
-
-def _check_heads(config: Config) -> None:
-  for stage, width in (('finetune', 'dim'), ('distil', 'dim'), ('distil', 'text_dim')):
-    settings = getattr(config, stage)
-    if getattr(settings, width) % settings.num_heads:
-      raise InputError(
-        f'{stage}.num_heads is {settings.num_heads}, which does not divide {stage}.{width}='
-        f'{getattr(settings, width)}; set --config.{stage}.num_heads to one that does'
-      )
-
-
-def _check_encoder_ends(config: Config) -> None:
-  """Its text vectors are made anew when the encoder is done, so it must be before the towers."""
-  settings = config.finetune
-  end = settings.encoder_start + settings.encoder_steps
-  # Where the number of steps follows from the data, it is no less than the fewest.
-  num_steps = settings.num_steps or FEWEST_STEPS
-  if settings.encoder_method != 'frozen' and end > num_steps:
-    raise InputError(
-      f'the encoder trains until step {end} (finetune.encoder_start + encoder_steps), past '
-      f'finetune.num_steps={num_steps}; lower them, or set '
-      '--config.finetune.encoder_method=frozen'
-    )
-
-
-def _check_chunks(config: Config) -> None:
-  if config.finetune.softmax_chunk and config.finetune.consistency_weight:
-    raise InputError(
-      f'finetune.softmax_chunk is {config.finetune.softmax_chunk}, and what R-Drop compares is the '
-      'whole softmax; set --config.finetune.softmax_chunk or consistency_weight to 0'
-    )
-
-
-def _check_pretraining(config: Config) -> None:
-  """Fields of `pretrain` that have to do with each other."""
-  settings = config.pretrain
-  if settings.batch_size % settings.micro_batches:
-    raise InputError(
-      f'pretrain.micro_batches is {settings.micro_batches}, which does not divide '
-      f'pretrain.batch_size={settings.batch_size}; set --config.pretrain.micro_batches to one that '
-      'does'
-    )
-  if settings.corpus and settings.objective not in ('language', 'contrastive'):
-    raise InputError(
-      f'pretrain.corpus has no users whose items pretrain.objective={settings.objective} could '
-      'learn from; leave it out, or set --config.pretrain.objective to language or contrastive'
-    )
-  num_tokens = settings.history_items * config.data.text_length
-  most = sizes(config.data).max_length
-  if settings.objective in ('next_item', 'masked_item') and num_tokens > most:
-    raise InputError(
-      f'pretrain.history_items={settings.history_items} texts of data.text_length='
-      f'{config.data.text_length} tokens are {num_tokens}, and the encoder has {most} positions; '
-      'lower --config.pretrain.history_items'
-    )

@@ -18,6 +18,7 @@ from rec_jax.data import pipeline
 from rec_jax.losses.classification import binary_cross_entropy
 from rec_jax.losses.language_modelling import token_cross_entropy
 from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
+from rec_jax.tasks.two_tower_optimizer import encoder_rate
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
 from rec_jax.types import InputError
@@ -210,7 +211,7 @@ def _optimizer(config: FinetuneConfig, num_steps: int, model: Any) -> optax.Grad
   encoder = getattr(model, 'encoder', None)
   num_layers = len(encoder.transformer.blocks) if encoder else 0
   of_encoder = optax.chain(
-    make(config.encoder_learning_rate, weight_decay=0.0),
+    make(encoder_rate(config), weight_decay=0.0),
     optimizers.layerwise(config.encoder_layer_decay, num_layers),
   )
   others = make(config.learning_rate, weight_decay=config.weight_decay)

@@ -131,7 +131,8 @@ class FinetuneConfig:
     encoder_steps: for how many steps.
     encoder_items: items of the batch that are encoded anew in such a step; the text vectors of the
       others come from a cache.
-    encoder_learning_rate: peak, for the uppermost block of the encoder.
+    encoder_learning_rate: peak, for the uppermost block of the encoder; 0 follows from the method,
+      see `two_tower_optimizer.encoder_rate`.
     encoder_layer_decay: rate of a block as a share of that of the block above it.
     max_warm_loss: share of the NDCG@10 of known items that may be given up before the cut, so that
       new ones come among the first ten as well; 0 gives these no prior.
@@ -180,7 +181,7 @@ class FinetuneConfig:
   encoder_start: int = 300
   encoder_steps: int = 40
   encoder_items: int = 128
-  encoder_learning_rate: float = 1e-3
+  encoder_learning_rate: float = 0.0
   encoder_layer_decay: float = 1.0
   max_warm_loss: float = 0.02
 

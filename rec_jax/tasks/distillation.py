@@ -128,9 +128,7 @@ def task(
   learnt = lesson.item_vectors[:, :width], users[:, :width]
   start_from(student, *learnt, lesson.text_vectors, teacher.towers.items.linear)
   take_features_from(student, learnt[0], teacher.towers)
-  num_steps = config.num_steps or events.num_steps(
-    dataset, finetune, config.batch_size, config.num_predictions, _PASSES
-  )
+  num_steps = config.num_steps or events.num_steps(dataset, finetune, _PASSES, config)
   return Task(
     name=f'distil {seed}',
     model=student,

@@ -14,7 +14,7 @@ from rec_jax.data.splits import histories
 from rec_jax.models import new_items
 from rec_jax.models.two_tower import ItemTower
 from rec_jax.tasks import full_ranking
-from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
+from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, DistilConfig, FinetuneConfig
 from rec_jax.tasks.negatives import Catalogue
 
 logger = logging.getLogger(__name__)
@@ -43,28 +43,26 @@ def training_batches(
 
 
 def num_steps(
-  dataset: Dataset,
-  histories: FinetuneConfig,
-  batch_size: int,
-  num_predictions: int,
-  passes: float,
+  dataset: Dataset, histories: FinetuneConfig, passes: float, own: DistilConfig | None = None
 ) -> int:
   """Steps in which each training event is predicted `passes` times, within bounds.
+
+  A step predicts `num_predictions` events, or all of its histories where these are short.
 
   Args:
     dataset: with the events to train on.
     histories: how they are cut and varied.
-    batch_size: histories a step.
-    num_predictions: events that are predicted a step, where its histories hold as many.
     passes: how often each event is predicted.
+    own: what says how large a step is, if not `histories`.
   """
+  step = own or histories
   length = _training_lengths(dataset)
   length = length[length > 0]
   # Shares that are left out are uniform up to their maximum, and of a crop whole events.
   kept = np.maximum(length * (1 - histories.max_drop_rate / 2), 1)
   window = np.minimum(kept, histories.history_length + 1)
   window -= np.maximum(window * histories.max_crop_rate - 1, 0) / 2
-  predicted = min(num_predictions, batch_size * window.mean())
+  predicted = min(step.num_predictions, step.batch_size * window.mean())
   wanted = passes * length.sum() / predicted
   if wanted > MOST_STEPS:
     logger.warning(

@@ -125,9 +125,7 @@ def task(
   # Text vectors that never change are not copied into each state.
   cached = nnx.Any(_TEXT, _RECENT) if joint else _RECENT
   asked = events.validation_queries(dataset, config, positive_rating, seed)
-  num_steps = config.num_steps or events.num_steps(
-    dataset, config, config.batch_size, config.num_predictions, _PASSES
-  )
+  num_steps = config.num_steps or events.num_steps(dataset, config, _PASSES)
 
   def validate(model: TwoTowerModel) -> Mapping[str, float]:
     model = nnx.view(model, deterministic=True)

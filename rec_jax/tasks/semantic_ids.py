@@ -94,9 +94,7 @@ def task(
   # What is asked before the cut is judged among known items alone, whatever share others have.
   among_known = catalogues.make(ids, known, 0.0)
   asked = events.validation_queries(dataset, config, positive_rating, seed)
-  num_steps = config.num_steps or events.num_steps(
-    dataset, config, config.batch_size, config.num_predictions, _PASSES
-  )
+  num_steps = config.num_steps or events.num_steps(dataset, config, _PASSES)
 
   def validate(model: GenerativeModel) -> Mapping[str, float]:
     answer = score(nnx.view(model, deterministic=True), among_known)

@@ -9,6 +9,9 @@ from flax import nnx
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.training import optimizers
 
+# Weights that pre-training has set move less than what is added to them.
+_FULL_RATE, _ADDED_RATE = 1e-4, 1e-3
+
 
 def make(
   config: FinetuneConfig, joint: range, num_steps: int, num_layers: int
@@ -24,7 +27,7 @@ def make(
   of_name = functools.partial(optimizers.make, optimizer=config.optimizer, schedule=config.schedule)
   towers = of_name(config.learning_rate, num_steps, weight_decay=config.weight_decay)
   encoder = optax.chain(
-    of_name(config.encoder_learning_rate, joint.stop, start=joint.start, weight_decay=0.0),
+    of_name(encoder_rate(config), joint.stop, start=joint.start, weight_decay=0.0),
     optimizers.layerwise(config.encoder_layer_decay, num_layers),
     optax.scale_by_schedule(lambda step: step < joint.stop),
   )
@@ -33,3 +36,9 @@ def make(
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
 
   return optax.multi_transform({'towers': towers, 'encoder': encoder}, groups)
+
+
+def encoder_rate(config: FinetuneConfig) -> float:
+  """The peak rate of the encoder: as set, or as suits the method."""
+  of_method = _FULL_RATE if config.encoder_method == 'full' else _ADDED_RATE
+  return config.encoder_learning_rate or of_method

@@ -44,6 +44,10 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       finetune__encoder_method='frozen',
       finetune__patience=0,
       finetune__ema_decay=0.0,
+      finetune__encoder_learning_rate=0.0,
+      finetune__consistency_weight=1.0,
+      finetune__dropout_rate=0.0,
+      pretrain__micro_batches=32,
       finetune__encoder_blocks=6,
       distil__num_corpus=0,
       explore__log_epsilon=1.0,
@@ -121,6 +125,22 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       'finetune.adversary is "fgsm"; .* none or fgm or pgd or freelb',
     ),
     ({'finetune__adversary_radius': 0.0}, 'finetune.adversary_radius is 0.0; .* more than 0'),
+    (
+      {
+        'finetune__consistency_weight': 1.0,
+        'finetune__dropout_rate': 0.0,
+        'finetune__id_dropout_rate': 0.0,
+      },
+      'finetune.consistency_weight is 1.0, and without dropout two passes are the same; set it',
+    ),
+    (
+      {'pretrain__micro_batches': 32, 'pretrain__objective': 'contrastive'},
+      'pretrain.micro_batches=32 of pretrain.batch_size=32 are of a single text, and pretrain.obj',
+    ),
+    (
+      {'pretrain__batch_size': 1, 'pretrain__objective': 'pairs'},
+      'pretrain.micro_batches=1 of pretrain.batch_size=1 are of a single text',
+    ),
     ({'finetune__consistency_weight': -1.0}, 'finetune.consistency_weight is -1.0'),
     (
       {'finetune__max_crop_rate': 1.5},

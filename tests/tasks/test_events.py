@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rec_jax.tasks import events
-from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, FinetuneConfig
+from rec_jax.tasks.config import FEWEST_STEPS, MOST_STEPS, DistilConfig, FinetuneConfig
 from tests.helpers import small
 
 
@@ -26,27 +26,30 @@ def test_events_are_predicted_before_padding():
 
 
 def test_steps_follow_from_the_number_of_training_events(caplog):
-  dataset, config = small.dataset(), FinetuneConfig()
+  dataset = small.dataset()
   number = int(dataset.split.train_mask.sum())
   wanted = 2 * FEWEST_STEPS
   for num_predictions in (1, 40):
     passes = (wanted + 0.5) * num_predictions / number
-    assert events.num_steps(dataset, config, 16, num_predictions, passes) == wanted
-  assert events.num_steps(dataset, config, 16, number, 1.0) == FEWEST_STEPS
+    config = FinetuneConfig(num_predictions=num_predictions)
+    assert events.num_steps(dataset, config, passes) == wanted
+    own = DistilConfig(num_predictions=num_predictions)
+    assert events.num_steps(dataset, FinetuneConfig(), passes, own) == wanted
+  assert events.num_steps(dataset, FinetuneConfig(num_predictions=number), 1.0) == FEWEST_STEPS
   assert not caplog.messages
   passes = 10.0 * MOST_STEPS / number
-  assert events.num_steps(dataset, config, 16, 1, passes) == MOST_STEPS
+  assert events.num_steps(dataset, FinetuneConfig(num_predictions=1), passes) == MOST_STEPS
   assert f'predicted {passes / 10:.2g} times rather than' in caplog.text
 
 
 @pytest.mark.parametrize('history_length', [3, 50])
 def test_short_histories_take_as_many_steps_as_predict_each_event_so_often(history_length):
   """Against the batches themselves."""
-  config = FinetuneConfig(history_length=history_length, max_crop_rate=0.3)
+  config = FinetuneConfig(history_length=history_length, max_crop_rate=0.3, batch_size=8)
   dataset, passes = small.dataset(num_users=60, num_events=300), 500.0
   batches = itertools.islice(events.training_batches(dataset, config, 4.0, 8, 0), 300)
   predicted = np.mean([min((batch['items'] > 0).sum(), 400) for batch in batches])
-  num_steps = events.num_steps(dataset, config, 8, 400, passes)
+  num_steps = events.num_steps(dataset, config, passes)
   made = num_steps * predicted / dataset.split.train_mask.sum()
   assert abs(made / passes - 1) < 0.1
 

@@ -186,3 +186,19 @@ def test_the_blocks_of_the_encoder_learn_at_rates_that_fall_downwards():
   # The encoder has its own warm-up of one step, and rests before and after.
   np.testing.assert_allclose(sizes[2], [0.2 * 0.775, 0.1, 0.025], rtol=1e-4)
   assert not np.any([sizes[0][1:], sizes[1][1:], sizes[3][1:]])
+
+
+def test_the_rate_of_the_encoder_follows_from_the_method_unless_it_is_set():
+  rates = {
+    (method, rate): two_tower_optimizer.encoder_rate(
+      FinetuneConfig(encoder_method=method, encoder_learning_rate=rate)
+    )
+    for method in ('lora', 'full')
+    for rate in (0.0, 0.02)
+  }
+  assert rates == {
+    ('lora', 0.0): 1e-3,
+    ('full', 0.0): 1e-4,
+    ('lora', 0.02): 0.02,
+    ('full', 0.02): 0.02,
+  }
