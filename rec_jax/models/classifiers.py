@@ -23,7 +23,10 @@ class TextClassifier(nnx.Module):
     self.head = nnx.Linear(encoder.token.features, num_classes, rngs=rngs)
 
   def __call__(self, lower: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-    """Logits [B, C] of texts [B, L, H] after `depth` blocks, mask [B, L]."""
+    """Logits [B, C] of texts [B, L, H] after `depth` blocks, or of tokens [B, L]; mask [B, L]."""
+    if lower.ndim == 2:
+      # Blocks that are not tuned have no dropout, as if what they leave had been kept.
+      lower = nnx.view(self.encoder, deterministic=True).lower(lower, mask, self.depth)
     hidden = self.encoder.upper(lower, mask, self.depth, rngs)
     # Text vectors have length 1; a head learns from numbers of about 1.
     vectors = self.encoder.pool(hidden, mask) * self.encoder.token.features**0.5

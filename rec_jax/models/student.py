@@ -49,6 +49,8 @@ class StudentConfig:
   context_dim: int = 0
 
 
+# Texts that are encoded at once: activations of 32 tokens in a width of 64 are 8 MB an array.
+_PIECE = 1024
 # Of the weights that make texts differ before training.
 SMALL = 0.1
 
@@ -123,7 +125,12 @@ class Student(nnx.Module):
 
   def item_vectors(self) -> jax.Array:
     """[N, D + R], the catalogue: by id where there were events before the cut, else by text."""
-    by_text = self.from_tokens(self.input_ids[...], self.mask[...], self.features[...])
+
+    def of_text(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+      return self.from_tokens(*(each[None] for each in row))[0]
+
+    rows = self.input_ids[...], self.mask[...], self.features[...]
+    by_text = jax.lax.map(of_text, rows, batch_size=_PIECE)
     known = jnp.concatenate([self.id.embedding[...], self.linear.sought[...]], axis=1)
     return jnp.where(self.has_id[...][:, None], known, by_text)
 

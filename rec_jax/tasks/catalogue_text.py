@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, struct
 
+from rec_jax import host
 from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding
 from rec_jax.models.text_encoder import TextEncoder
 
 # What `CatalogueText.rows` may hold of a text.
 ACTIVATIONS, TOKENS, VECTORS = 'activations', 'tokens', 'vectors'
-# Bytes of activations that are kept; those of 87,000 texts of 32 tokens in a width of 384.
-_MOST_BYTES = 2**32
+# Bytes of activations that are kept, those of 87,000 texts of 32 tokens in a width of 384, and of
+# the memory of the machine.
+_MOST_BYTES, _SHARE = 2**32, 0.125
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def make(
   """
   width = encoder.token.features
   size, kind = 4 * input_ids.size * width, ACTIVATIONS
-  if size <= _MOST_BYTES:
+  if size <= min(_MOST_BYTES, _SHARE * host.memory()):
     rows = encoding.lower_activations(encoder, input_ids, mask, depth)
   elif is_tuned:
     kind, rows = TOKENS, input_ids

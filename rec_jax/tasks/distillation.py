@@ -84,6 +84,7 @@ def score(
   rewards: ArrayLike,
   met: ArrayLike | None = None,
   context: ArrayLike | None = None,
+  vectors: jax.Array | None = None,
 ) -> jax.Array:
   """Logits [B, N] of the whole catalogue after histories [B, L].
 
@@ -93,13 +94,20 @@ def score(
     rewards: [B, L].
     met: [B, N] bool, items that are not recommended again; those of the history if not given.
     context: [B, C], features of users and moments; those of nobody in particular if not given.
+    vectors: [N, D + R], `student.item_vectors()`, computed if not given.
   """
-  item_vectors = student.item_vectors()
+  vectors = student.item_vectors() if vectors is None else vectors
   history = jnp.asarray(history)
   context = None if context is None else jnp.asarray(context)
-  users = student.encode_users(item_vectors, history, jnp.asarray(rewards), context=context)
-  logits = users @ item_vectors.T + student.trend[...]
+  users = student.encode_users(vectors, history, jnp.asarray(rewards), context=context)
+  logits = users @ vectors.T + student.trend[...]
   return student.new(logits, student.has_id[...], history, met)
+
+
+@nnx.jit
+def catalogue_vectors(student: Student) -> jax.Array:
+  """`student.item_vectors()`, for who scores many queries by them."""
+  return student.item_vectors()
 
 
 def task(
@@ -265,9 +273,10 @@ def _validation(
 
   def validate(student: Student) -> dict[str, float]:
     student = nnx.view(student, deterministic=True)
+    vectors = catalogue_vectors(student)
 
     def score(part: Queries) -> jax.Array:
-      return _score(student, part.history, part.rewards, context=part.context)
+      return _score(student, part.history, part.rewards, context=part.context, vectors=vectors)
 
     found = [
       float(agreement(score(part), taught(part) if kept is None else kept)) for part in parts

@@ -9,11 +9,10 @@ from flax import nnx
 from rec_jax.data import item_labels
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
-from rec_jax.models import encoding
 from rec_jax.models.classifiers import TextClassifier
 from rec_jax.models.peft import methods as peft
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks import text_encoders
+from rec_jax.tasks import catalogue_text, text_encoders
 from rec_jax.tasks.classification import Examples, Problem, hold_out
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.types import InputError
@@ -63,9 +62,10 @@ def problem(
   peft.adapt(encoder, method, num_blocks, config.encoder_rank, rngs)
   depth = peft.depth(encoder, method, num_blocks)
   tokens = text_encoders.encode(data, known.text)
-  lower = encoding.lower_activations(encoder, tokens.input_ids, tokens.attention_mask, depth)
+  text = catalogue_text.make(encoder, *tokens[:2], depth, is_tuned=True)
   every = np.arange(len(labels))
-  items = Examples((lower, tokens.attention_mask), labels, np.ones(len(labels), np.float32), every)
+  inputs = np.asarray(text.rows), np.asarray(text.mask)
+  items = Examples(inputs, labels, np.ones(len(labels), np.float32), every)
   train, held_out = hold_out(items.take(every[has_label & ~judged]), seed)
   of_encoder = nnx.All(nnx.PathContains('encoder'), peft.trainable(method, depth))
   return Problem(

@@ -15,7 +15,13 @@ from jax.test_util import check_grads
 from rec_jax.data import splits, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.evaluation import classification as judgement
-from rec_jax.tasks import classification, history_classification, text_classification, text_encoders
+from rec_jax.tasks import (
+  catalogue_text,
+  classification,
+  history_classification,
+  text_classification,
+  text_encoders,
+)
 from rec_jax.tasks.classification import Examples, Problem
 from rec_jax.tasks.config import FinetuneConfig
 from rec_jax.training import loop
@@ -305,6 +311,18 @@ def test_without_new_items_a_fifth_is_judged_and_the_protocol_says_so(newspaper,
   )
   assert len(problem.test.units) == 24 and 'pre-training may have read' in problem.protocol
   assert not np.isin(problem.test.units, [*problem.train.units, *problem.held_out.units]).any()
+
+
+def test_a_catalogue_whose_activations_are_too_large_is_told_by_its_tokens(newspaper, monkeypatch):
+  kept = told_by_text(newspaper, monkeypatch, 'topic')
+  monkeypatch.setattr(catalogue_text, '_MOST_BYTES', 0)
+  large = told_by_text(newspaper, monkeypatch, 'topic')
+  assert [each.test.inputs[0].ndim for each in (kept, large)] == [3, 2]
+  found, expected = (
+    classification.logits(nnx.view(each.model, deterministic=True), each.test)
+    for each in (large, kept)
+  )
+  np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_column_that_names_each_item_is_no_category(newspaper, monkeypatch):

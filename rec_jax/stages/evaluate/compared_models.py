@@ -157,11 +157,16 @@ def students(config: Config, workdir: str | os.PathLike[str], num_items: int) ->
     artefacts.load_student(config, workdir, seed, num_items) for seed in artefacts.seeds(config)
   )
 
-  def scores(model: Student, asked: Queries) -> jax.Array:
-    met = ~asked.unseen(num_items)
-    return _student_scores(model, asked.history, asked.rewards, met, asked.context)
+  def scores(model: Student) -> Score:
+    vectors = functools.cache(lambda: distillation.catalogue_vectors(model))
 
-  return ComparedModel([functools.partial(scores, model) for model in models])
+    def score(asked: Queries) -> jax.Array:
+      given = asked.history, asked.rewards, ~asked.unseen(num_items), asked.context
+      return _student_scores(model, *given, vectors())
+
+    return score
+
+  return ComparedModel([scores(model) for model in models])
 
 
 # Compiled once for all seeds: the model is an argument.
