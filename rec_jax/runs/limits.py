@@ -130,7 +130,8 @@ def _of_encoder(sizes: TextEncoderConfig) -> dict[str, _Limit]:
 _LIMITS = {
   'seed': _Limit(0, 2**31 - 1),
   'num_seeds': _SEEDS,
-  **dict.fromkeys(('num_steps', 'validate_every'), _COUNT),
+  'num_steps': _COUNT_OR_NONE,
+  'validate_every': _COUNT,
   **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
   **dict.fromkeys(('learning_rate', 'encoder_learning_rate'), _RATE),
@@ -161,7 +162,6 @@ _LIMITS = {
   **dict.fromkeys(('num_negatives', 'hard_factor', 'memory_size', 'beam_width'), _ROWS),
   'finetune.num_validation_users': _COUNT,
   **dict.fromkeys(('finetune.softmax_chunk', 'finetune.patience'), _COUNT_OR_NONE),
-  **dict.fromkeys(('finetune.num_steps', 'distil.num_steps'), _COUNT_OR_NONE),
   **dict.fromkeys(('num_sampled_negatives', 'distil.num_corpus'), _COUNT_OR_NONE),
   'num_test_users': _COUNT_OR_NONE,
   'finetune.encoder_start': _COUNT_OR_NONE,

@@ -4,6 +4,8 @@ import dataclasses
 
 # The fewest and the most steps of training where their number follows from the data.
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
+# Likewise of pre-training, whose steps take a second or two each in an encoder of MiniLM's size.
+FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS = 24, 1000
 
 # What the text encoder is pre-trained on, see `PretrainConfig`.
 PRETRAIN_OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
@@ -28,7 +30,7 @@ class PretrainConfig:
     temperature: of the cosines that 'contrastive' and what follows it compare; 0 follows from the
       objective, see `tasks.contrastive`.
     layout: how batches are laid out, one of `text_batches.LAYOUTS`.
-    num_steps: of each variant.
+    num_steps: of each variant; 0 follows from the number of texts, see `pretraining.num_steps`.
     batch_size: texts a step.
     micro_batches: parts of a batch whose gradients are summed one after another; texts are told
       apart within a part.
@@ -53,7 +55,7 @@ class PretrainConfig:
   history_items: int = 4
   temperature: float = 0.0
   layout: str = 'padded'
-  num_steps: int = 24
+  num_steps: int = 0
   batch_size: int = 32
   micro_batches: int = 1
   dtype: str = 'float32'

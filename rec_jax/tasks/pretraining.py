@@ -20,7 +20,7 @@ from rec_jax.data import text_batches
 from rec_jax.data.text_batches import Batch, TextBatch, TextSource
 from rec_jax.models import compute
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks.config import PretrainConfig
+from rec_jax.tasks.config import FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS, PretrainConfig
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
 from rec_jax.types import InputError
@@ -85,6 +85,12 @@ def hold_out(number: int, num_held_out: int, seed: int, what: str) -> tuple[np.n
   return order[num_held_out:], order[:num_held_out]
 
 
+def num_steps(texts: Texts, config: PretrainConfig) -> int:
+  """Those that are set, or as many as read each text or pair once, within bounds."""
+  one_pass = -(-texts.train.size // config.batch_size)
+  return config.num_steps or int(np.clip(one_pass, FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS))
+
+
 def task(
   variant: str,
   encoder: TextEncoder,
@@ -96,6 +102,7 @@ def task(
   """The task of one variant; the encoder is changed in place."""
   # The embeddings, tied to the output, stay.
   places = ('head',) if variant == 'frozen' else ('head', 'transformer')
+  steps = num_steps(texts, config)
 
   def losses(
     model: nnx.Module, key: jax.Array, batch: Batch, data: Any, phase: Hashable
@@ -118,8 +125,8 @@ def task(
     batches=text_batches.batches(
       texts.train, config.batch_size, seed, config.layout, config.micro_batches
     ),
-    optimizer=_optimizer(objective, config, len(encoder.transformer.blocks)),
-    schedule=Schedule(config.num_steps, config.validate_every),
+    optimizer=_optimizer(objective, config, steps, len(encoder.transformer.blocks)),
+    schedule=Schedule(steps, config.validate_every),
     validate=validate,
     ema_decay=_EMA_DECAY,
     micro_batches=config.micro_batches,
@@ -144,13 +151,13 @@ def held_out_losses(
 
 
 def _optimizer(
-  objective: Objective, config: PretrainConfig, num_layers: int
+  objective: Objective, config: PretrainConfig, steps: int, num_layers: int
 ) -> optax.GradientTransformation:
   """Of the head, and another of the blocks, which join a head at half of the steps."""
   head, blocks = (
     optimizers.make(
       rate,
-      config.num_steps,
+      steps,
       weight_decay=config.weight_decay,
       optimizer=config.optimizer,
       schedule=config.schedule,
@@ -158,7 +165,7 @@ def _optimizer(
     )
     for rate, start in (
       (config.learning_rate, 0),
-      (config.encoder_learning_rate, config.num_steps // 2 if objective.has_head else 0),
+      (config.encoder_learning_rate, steps // 2 if objective.has_head else 0),
     )
   )
 

@@ -38,6 +38,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       num_seeds=2**16,
       data__positive_rating=-1e9,
       pretrain__mask_rate=1.0,
+      pretrain__num_steps=0,
       pretrain__learning_rate=1.0,
       distil__dim=2**14,
       finetune__num_steps=1,
@@ -69,7 +70,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'data__text_pooling': 'max'}, 'data.text_pooling is "max"; .* auto or mean or first or last'),
     ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),
     ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* published or random'),
-    ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
+    ({'pretrain__num_steps': -1}, 'pretrain.num_steps is -1; set --config.pretrain.num_steps to 0'),
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
     (
