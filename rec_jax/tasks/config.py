@@ -20,8 +20,8 @@ class PretrainConfig:
   Attributes:
     corpus: text to train on, a .txt, .csv or .parquet file or a pattern of several, see
       `data.corpus`; empty for the texts of the data set.
-    init: 'published' starts from the weights of `data.text_model`, 'random' from random ones of the
-      same sizes.
+    init: 'published' goes on from the weights of `data.text_model`, whose embeddings stay, 'random'
+      trains random ones of the same sizes, all of them.
     objective: 'language' predicts hidden tokens, or the next one where the encoder is causal;
       'contrastive' tells a text, read twice with different dropout, from others; of the items of
       the data set, 'pairs' tells the next item of a user by the one before it, 'next_item' by those
@@ -39,7 +39,8 @@ class PretrainConfig:
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the head.
-    encoder_learning_rate: likewise for the uppermost block; the blocks join at half of the steps.
+    encoder_learning_rate: likewise for the uppermost block; where there is a head, the blocks of a
+      published encoder join it at half of the steps.
     encoder_layer_decay: rate of a block as a share of that of the block above it.
     weight_decay: of matrices, times the rate.
     mask_rate: share of the tokens to predict, of a bidirectional encoder.

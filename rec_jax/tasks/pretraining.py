@@ -1,9 +1,10 @@
 """Pre-training of a text encoder, whatever its objective is: variants, batches, held-out losses.
 
 Where an objective has a head beside the encoder, two variants start from the same weights and see
-the same batches: 'frozen' trains the head on the encoder as it is, 'continued' trains the
-Transformer blocks as well, at a rate of their own and only from half of the steps on: through a
-head that is still random they would learn noise. Without a head there is 'continued' alone.
+the same batches: 'frozen' trains the head on the encoder as it is, 'continued' trains the encoder
+as well, at a rate of its own. Of a published one these are the blocks and the norm behind them, and
+only from half of the steps on: through a head that is still random they would learn noise. One of
+random weights learns whole and from the first step on. Without a head there is 'continued' alone.
 """
 
 import dataclasses
@@ -26,6 +27,9 @@ from rec_jax.training.task import Metrics, Schedule, Task
 from rec_jax.types import InputError
 
 VARIANTS = ('frozen', 'continued')
+# What is trained, by what the encoder starts from: published embeddings, which may be tied to the
+# output, stay.
+_TRAINED = {'published': ('head', 'transformer', 'final_norm'), 'random': ('head', 'encoder')}
 _EMA_DECAY = 0.9
 
 
@@ -100,8 +104,7 @@ def task(
   seed: int,
 ) -> Task:
   """The task of one variant; the encoder is changed in place."""
-  # The embeddings, tied to the output, stay.
-  places = ('head',) if variant == 'frozen' else ('head', 'transformer')
+  places = ('head',) if variant == 'frozen' else _TRAINED[config.init]
   steps = num_steps(texts, config)
 
   def losses(
@@ -153,8 +156,9 @@ def held_out_losses(
 def _optimizer(
   objective: Objective, config: PretrainConfig, steps: int, num_layers: int
 ) -> optax.GradientTransformation:
-  """Of the head, and another of the blocks, which join a head at half of the steps."""
-  head, blocks = (
+  """Of the head, and another of the encoder; a published one joins a head at half of the steps."""
+  joins_late = objective.has_head and config.init == 'published'
+  head, encoder = (
     optimizers.make(
       rate,
       steps,
@@ -165,15 +169,15 @@ def _optimizer(
     )
     for rate, start in (
       (config.learning_rate, 0),
-      (config.encoder_learning_rate, steps // 2 if objective.has_head else 0),
+      (config.encoder_learning_rate, steps // 2 if joins_late else 0),
     )
   )
 
   def groups(params: nnx.State) -> nnx.State:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
 
-  blocks = optax.chain(blocks, optimizers.layerwise(config.encoder_layer_decay, num_layers))
-  return optax.multi_transform({'head': head, 'encoder': blocks}, groups)
+  encoder = optax.chain(encoder, optimizers.layerwise(config.encoder_layer_decay, num_layers))
+  return optax.multi_transform({'head': head, 'encoder': encoder}, groups)
 
 
 @nnx.jit(static_argnames='losses')

@@ -3,9 +3,10 @@
 Reads `prepare`, and the files of `pretrain.corpus`, once, into `corpus/`. In language modelling a
 causal encoder learns the next token, another the hidden ones, and two variants start from the same
 weights and see the same batches for the same number of steps: one trains the head on the frozen
-encoder, the other trains head and Transformer blocks together. Contrastive objectives have no head
-and one variant. Held-out texts judge the losses, and the items that users chose next judge the text
-vectors (`judgement`): writes the encoder that finds more of them to `model/`.
+encoder, the other trains head and encoder together. Contrastive objectives have no head and one
+variant. Held-out texts judge the losses, by which the best validation is taken, and the items that
+users chose next judge the text vectors (`judgement`): writes the encoder that finds more of them to
+`model/`.
 """
 
 import dataclasses
@@ -65,7 +66,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       state, parts = loop.train(
         task, stage_dir / variant, jax.random.key(config.seed), dataclasses.asdict(config)
       )
-      model = parts.merge(state.average, state.cache)
+      model = parts.merge(*state.best)
       after[variant] = _held_out(model, texts, objective, config)
   initial = _initial(config)
   with runs.timed(stage_dir, 'judge'):
@@ -88,7 +89,7 @@ def evaluate_checkpoints(config: Config, workdir: str | os.PathLike[str]) -> lis
     before = _held_out(task.model, texts, objective, config)
     state, parts = loop.start(task, jax.random.key(config.seed))
     state = checkpoint.load_state(stage_dir / variant / 'checkpoints', state)
-    model = parts.merge(state.average, state.cache)
+    model = parts.merge(*state.best)
     after[variant] = _held_out(model, texts, objective, config)
   found = judgement.judge(_initial(config), model.encoder, dataset, config)
   return _rows(config, texts, objective, before, after) + counts + found.rows
