@@ -130,7 +130,6 @@ def _of_encoder(sizes: TextEncoderConfig) -> dict[str, _Limit]:
 _LIMITS = {
   'seed': _Limit(0, 2**31 - 1),
   'num_seeds': _SEEDS,
-  'num_steps': _COUNT_OR_NONE,
   'validate_every': _COUNT,
   **dict.fromkeys(('batch_size', 'num_predictions'), _ROWS),
   **dict.fromkeys(('dim', 'num_heads', 'history_length'), _WIDTH),
@@ -163,7 +162,7 @@ _LIMITS = {
   'finetune.num_validation_users': _COUNT,
   **dict.fromkeys(('finetune.softmax_chunk', 'finetune.patience'), _COUNT_OR_NONE),
   **dict.fromkeys(('num_sampled_negatives', 'distil.num_corpus'), _COUNT_OR_NONE),
-  'num_test_users': _COUNT_OR_NONE,
+  **dict.fromkeys(('num_steps', 'num_test_users'), _COUNT_OR_NONE),
   'finetune.encoder_start': _COUNT_OR_NONE,
   'finetune.encoder_steps': _COUNT,
   'finetune.encoder_items': _ROWS,
@@ -290,11 +289,12 @@ def _check_pretraining(config: Config) -> None:
       f'pretrain.corpus has no users whose items pretrain.objective={settings.objective} could '
       'learn from; leave it out, or set --config.pretrain.objective to language or contrastive'
     )
-  num_tokens = settings.history_items * config.data.text_length
+  is_masked = settings.objective == 'masked_item'
+  num_tokens = settings.history_items * config.data.text_length + is_masked
   most = sizes(config.data).max_length
-  if settings.objective in ('next_item', 'masked_item') and num_tokens > most:
+  if (is_masked or settings.objective == 'next_item') and num_tokens > most:
     raise InputError(
       f'pretrain.history_items={settings.history_items} texts of data.text_length='
-      f'{config.data.text_length} tokens are {num_tokens}, and the encoder has {most} positions; '
-      'lower --config.pretrain.history_items'
+      f'{config.data.text_length} tokens{" and a mask" * is_masked} are {num_tokens}, and the '
+      f'encoder has {most} positions; lower --config.pretrain.history_items'
     )

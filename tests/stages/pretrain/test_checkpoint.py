@@ -35,7 +35,7 @@ def test_checkpoints_give_the_losses_that_the_stage_reported(tmp_path, monkeypat
 def test_an_objective_without_a_head_has_one_variant_and_its_own_words(tmp_path, monkeypatch):
   """Hidden items, in every way of computing that a config can name at once."""
   monkeypatch.setattr(artefacts, 'load_dataset', lambda _: small.dataset())
-  encoder = functools.partial(small.encoder, max_length=16, num_layers=1)
+  encoder = functools.partial(small.encoder, max_length=17, num_layers=1)
   monkeypatch.setattr(text_encoders, 'initial', encoder)
   config = small.config(tmp_path)
   config.pretrain = dataclasses.replace(
