@@ -25,7 +25,10 @@ def main() -> None:
   size = new_encoders.create(
     _CORPUS.value, _VOCAB_SIZE.value, output, _NUM_LAYERS.value, _HIDDEN_DIM.value
   )
-  print(f'{output}: {size} tokens; --config.data.text_model={output} --config.pretrain.init=random')
+  print(
+    f'{output}: {size} tokens; --config.data.text_model={output} --config.pretrain.init=random '
+    '--config.pretrain.encoder_learning_rate=5e-4'
+  )
 
 
 if __name__ == '__main__':

@@ -57,7 +57,7 @@ def get_study() -> Study:
       '{config.chain.finetune.history_length} events read; the unit is the user, judged at one cut '
       'or more'
     ),
-    config=BaselinesConfig(chain=Config(data=DataConfig(split='global_time'))),
+    config=BaselinesConfig(chain=chain.movielens(data=DataConfig(split='global_time'))),
     variants={title: {'model': name} for title, name in models.items()},
     baseline='popularity',
     seeds=range(3),

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
+from configs import movielens as movielens_config
 from experiments import launch
 from rec_jax.data.dataset import Dataset
 from rec_jax.runs import artefacts, shared_stages
@@ -25,6 +27,11 @@ from rec_jax.types import InputError
 OF_EVENTS = ' of the events'
 
 _TRAINED = ('prepare', 'pretrain', 'finetune')
+
+
+def movielens(**parts: Any) -> Config:
+  """The settings of `configs/movielens.py`, which studies change, with these parts in place."""
+  return dataclasses.replace(movielens_config.get_config(), **parts)
 
 
 def two_tower_ranking(config: Config, root: Path) -> Mapping[str, Values]:
@@ -66,7 +73,7 @@ class CutsConfig:
   seed: int = 0
   model: str = ''
   cuts: str = '0.5,0.6,0.7,0.8,0.9'
-  chain: Config = dataclasses.field(default_factory=Config)
+  chain: Config = dataclasses.field(default_factory=lambda: movielens())
 
 
 def next_item_over_cuts(config: CutsConfig, root: Path) -> Mapping[str, Values]:

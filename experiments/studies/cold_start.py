@@ -49,7 +49,7 @@ class ColdStartConfig:
   belief: str = ''
   num_runs: int = 8
   chain: Config = dataclasses.field(
-    default_factory=lambda: Config(finetune=FinetuneConfig(encoder_method='frozen'))
+    default_factory=lambda: chain.movielens(finetune=FinetuneConfig(encoder_method='frozen'))
   )
 
 

@@ -66,7 +66,7 @@ class GenerativeStudyConfig:
   generative: GenerativeConfig = dataclasses.field(default_factory=GenerativeConfig)
   # Semantic ids are made of text vectors once and for all, so the towers read the same.
   chain: Config = dataclasses.field(
-    default_factory=lambda: Config(finetune=FinetuneConfig(encoder_method='frozen'))
+    default_factory=lambda: chain.movielens(finetune=FinetuneConfig(encoder_method='frozen'))
   )
 
 

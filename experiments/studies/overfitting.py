@@ -38,7 +38,7 @@ _DEFAULTS = FinetuneConfig()
 
 def _without() -> Config:
   """A model of text and ids with no remedy; the encoder rests and no linear path is added."""
-  return Config(
+  return chain.movielens(
     finetune=FinetuneConfig(
       variants='teacher',
       linear_rank=0,

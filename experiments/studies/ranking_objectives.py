@@ -1,14 +1,13 @@
 """Which objective of fine-tuning ranks best?"""
 
 from experiments.studies import chain
-from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
 from rec_jax.tasks.objectives import OBJECTIVES
 
 
 def get_study() -> Study:
   """The two-tower model of text and ids by each objective, nothing else being changed."""
-  config = Config()
+  config = chain.movielens()
   config.finetune.variants = 'teacher'
   return Study(
     title='Which objective of fine-tuning ranks best?',

@@ -2,7 +2,6 @@
 
 from experiments.studies import chain
 from rec_jax.data.config import DataConfig
-from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
 from rec_jax.stages.evaluate.compared_models import (
   EASE,
@@ -23,7 +22,7 @@ def get_study() -> Study:
       'cuts at {config.cuts} of the events, split {config.chain.data.split}, models fitted anew at '
       'each; whole catalogue, seen items excluded; the unit is the user, judged at one cut or more'
     ),
-    config=chain.CutsConfig(chain=Config(data=DataConfig(split='global_time'))),
+    config=chain.CutsConfig(chain=chain.movielens(data=DataConfig(split='global_time'))),
     variants=baselines
     | {
       ID_ONLY: {'chain.finetune.variants': 'id_only'},

@@ -1,7 +1,6 @@
 """Is an item known better by its text, by its id, or by both?"""
 
 from experiments.studies import chain
-from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
 
 
@@ -15,7 +14,7 @@ def get_study() -> Study:
       'catalogue; unseen items: events after the cut at {config.data.cut} on items '
       'without an event before it, in the whole catalogue and among themselves; seen items excluded'
     ),
-    config=Config(),
+    config=chain.movielens(),
     variants={
       'id only': {'finetune.variants': 'id_only'},
       'text only': {'finetune.variants': 'text_only'},

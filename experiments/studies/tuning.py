@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.studies import chain
-from rec_jax.runs.config import Config, FinetuneConfig
+from rec_jax.runs.config import FinetuneConfig
 from rec_jax.runs.study import Study
 
 
@@ -20,7 +20,7 @@ def get_study() -> Study:
       'the items of the group; seen items excluded; of a step in which the encoder trains (frozen: '
       'in which it does not) the memory that XLA plans and the median time'
     ),
-    config=Config(finetune=FinetuneConfig(variants='text_only', encoder_steps=200)),
+    config=chain.movielens(finetune=FinetuneConfig(variants='text_only', encoder_steps=200)),
     variants={
       'full': _tuned('full', encoder_blocks=6),
       'LoRA, rank 8': _tuned('lora', encoder_rank=8),

@@ -2,14 +2,13 @@
 
 from experiments.studies import chain
 from rec_jax.models.config import USER_TOWERS
-from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study
 from rec_jax.tasks.negatives import NEGATIVES
 
 
 def get_study() -> Study:
   """The two-tower model by its user tower, and by its negatives in place of the whole softmax."""
-  config = Config()
+  config = chain.movielens()
   config.finetune.variants = 'id_only'
   # What is learnt is compared, so nothing is put beside it.
   config.finetune.linear_rank = 0

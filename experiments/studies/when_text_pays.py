@@ -50,7 +50,7 @@ class WhenTextPaysConfig:
   encoder: str = 'published'
   shares: str = '0.01,0.1,1'
   chain: Config = dataclasses.field(
-    default_factory=lambda: Config(finetune=FinetuneConfig(encoder_method='frozen'))
+    default_factory=lambda: chain.movielens(finetune=FinetuneConfig(encoder_method='frozen'))
   )
 
 

@@ -13,7 +13,7 @@ import tokenizers
 from rec_jax.types import InputError
 
 # Of the files beside a tokenizer.json, in the order in which they are asked for special tokens.
-_NAMES = ('tokenizer_config.json', 'special_tokens_map.json')
+SPECIAL_TOKENS = ('tokenizer_config.json', 'special_tokens_map.json')
 
 # Texts whose tokens the library holds at once: with their strings and offsets they take kilobytes.
 _TEXTS = 1 << 14
@@ -170,7 +170,7 @@ def _pad(path: str | os.PathLike[str], tokenizer: tokenizers.Tokenizer) -> int:
 
 def _named(path: str | os.PathLike[str], kind: str) -> list[str]:
   """The names that the files beside a tokenizer give to a special token."""
-  found = [_json(Path(path).with_name(name)).get(kind) for name in _NAMES]
+  found = [_json(Path(path).with_name(name)).get(kind) for name in SPECIAL_TOKENS]
   # A string, or a dictionary with what else is known of the token.
   names = [each.get('content') if isinstance(each, dict) else each for each in found]
   return [name for name in names if isinstance(name, str)]

@@ -67,7 +67,12 @@ def load_dataset(workdir: str | os.PathLike[str]) -> Dataset:
 
 
 def load_encoder(config: Config, workdir: str | os.PathLike[str]) -> TextEncoder:
-  """The text encoder of the stage `pretrain`."""
+  """The text encoder of the stage `pretrain`.
+
+  Raises:
+    InputError: the stage is not finished, or as in `check_text_model`.
+  """
+  check_text_model(config, workdir)
   return saved_models.load(
     runs.require(workdir, 'pretrain') / 'model', lambda: _encoder_like(config, config.seed)
   )
@@ -80,7 +85,7 @@ def load_two_tower(
 
   Raises:
     InputError: the stage is not finished, trained no such variant, or tuned another encoder than
-      that of `pretrain`.
+      that of `pretrain`, or as in `check_text_model`.
   """
   directory = runs.require(workdir, 'finetune') / f'seed_{seed}' / variant
   if not directory.exists():

@@ -72,7 +72,6 @@ def run(
 def _problem(config: Config, workdir: str | os.PathLike[str], target: str, column: str) -> Problem:
   runs.require(workdir, 'pretrain')
   dataset, settings, seed = artefacts.load_dataset(workdir), config.finetune, config.seed
-  artefacts.check_text_model(config, workdir)
   encoder = artefacts.load_encoder(config, workdir)
   if target == CATEGORY:
     return text_classification.problem(encoder, dataset, config.data, settings, column, seed)

@@ -96,11 +96,12 @@ def _check_pretraining(config: Config) -> None:
       f'pretrain.corpus has no users whose items pretrain.objective={settings.objective} could '
       'learn from; leave it out, or set --config.pretrain.objective to language or contrastive'
     )
-  num_tokens = settings.history_items * config.data.text_length
+  is_masked = settings.objective == 'masked_item'
+  num_tokens = settings.history_items * config.data.text_length + is_masked
   most = sizes(config.data).max_length
-  if settings.objective in ('next_item', 'masked_item') and num_tokens > most:
+  if (is_masked or settings.objective == 'next_item') and num_tokens > most:
     raise InputError(
       f'pretrain.history_items={settings.history_items} texts of data.text_length='
-      f'{config.data.text_length} tokens are {num_tokens}, and the encoder has {most} positions; '
-      'lower --config.pretrain.history_items'
+      f'{config.data.text_length} tokens{" and a mask" * is_masked} are {num_tokens}, and the '
+      f'encoder has {most} positions; lower --config.pretrain.history_items'
     )

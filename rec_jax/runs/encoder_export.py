@@ -30,7 +30,6 @@ def export(
       no place for, or the folder that the run began with has changed, or `output` is there.
   """
   config = artefacts.load_config(workdir)
-  artefacts.check_text_model(config, workdir)
   load = _finetuned if stage == 'finetune' else artefacts.load_encoder
   encoder = load(config, workdir)
   folder.save(

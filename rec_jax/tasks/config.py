@@ -4,6 +4,8 @@ import dataclasses
 
 # The fewest and the most steps of training where their number follows from the data.
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
+# Likewise of pre-training, whose steps take a second or two each in an encoder of MiniLM's size.
+FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS = 24, 1000
 
 # What the text encoder is pre-trained on, see `PretrainConfig`.
 PRETRAIN_OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
@@ -18,8 +20,8 @@ class PretrainConfig:
   Attributes:
     corpus: text to train on, a .txt, .csv or .parquet file or a pattern of several, see
       `data.corpus`; empty for the texts of the data set.
-    init: 'published' starts from the weights of `data.text_model`, 'random' from random ones of the
-      same sizes.
+    init: 'published' goes on from the weights of `data.text_model`, whose embeddings stay, 'random'
+      trains random ones of the same sizes, all of them.
     objective: 'language' predicts hidden tokens, or the next one where the encoder is causal;
       'contrastive' tells a text, read twice with different dropout, from others; of the items of
       the data set, 'pairs' tells the next item of a user by the one before it, 'next_item' by those
@@ -28,7 +30,7 @@ class PretrainConfig:
     temperature: of the cosines that 'contrastive' and what follows it compare; 0 follows from the
       objective, see `tasks.contrastive`.
     layout: how batches are laid out, one of `text_batches.LAYOUTS`.
-    num_steps: of each variant.
+    num_steps: of each variant; 0 follows from the number of texts, see `pretraining.num_steps`.
     batch_size: texts a step.
     micro_batches: parts of a batch whose gradients are summed one after another; texts are told
       apart within a part.
@@ -37,7 +39,8 @@ class PretrainConfig:
     optimizer: one of `optimizers.OPTIMIZERS`.
     schedule: of the rates, one of `optimizers.SCHEDULES`.
     learning_rate: peak, for the head.
-    encoder_learning_rate: likewise for the uppermost block; the blocks join at half of the steps.
+    encoder_learning_rate: likewise for the uppermost block; where there is a head, the blocks of a
+      published encoder join it at half of the steps.
     encoder_layer_decay: rate of a block as a share of that of the block above it.
     weight_decay: of matrices, times the rate.
     mask_rate: share of the tokens to predict, of a bidirectional encoder.
@@ -53,7 +56,7 @@ class PretrainConfig:
   history_items: int = 4
   temperature: float = 0.0
   layout: str = 'padded'
-  num_steps: int = 24
+  num_steps: int = 0
   batch_size: int = 32
   micro_batches: int = 1
   dtype: str = 'float32'

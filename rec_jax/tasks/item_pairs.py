@@ -68,6 +68,7 @@ def texts(dataset: Dataset, config: PretrainConfig, mask_id: int | None, seed: i
     item = items[known[index]]
     other = TextBatch(dataset.input_ids[item], dataset.attention_mask[item])
     width = (1 if kind == 'pairs' else history_items) * dataset.input_ids.shape[1]
+    width += kind == 'masked_item'
     return PairBatch(_padded(rows, width), other, item)
 
   is_apart = _users_apart(user[known], config.num_held_out, seed)

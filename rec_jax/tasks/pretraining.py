@@ -1,9 +1,10 @@
 """Pre-training of a text encoder, whatever its objective is: variants, batches, held-out losses.
 
 Where an objective has a head beside the encoder, two variants start from the same weights and see
-the same batches: 'frozen' trains the head on the encoder as it is, 'continued' trains the
-Transformer blocks as well, at a rate of their own and only from half of the steps on: through a
-head that is still random they would learn noise. Without a head there is 'continued' alone.
+the same batches: 'frozen' trains the head on the encoder as it is, 'continued' trains the encoder
+as well, at a rate of its own. Of a published one these are the blocks and the norm behind them, and
+only from half of the steps on: through a head that is still random they would learn noise. One of
+random weights learns whole and from the first step on. Without a head there is 'continued' alone.
 """
 
 import dataclasses
@@ -20,12 +21,15 @@ from rec_jax.data import text_batches
 from rec_jax.data.text_batches import Batch, TextBatch, TextSource
 from rec_jax.models import compute
 from rec_jax.models.text_encoder import TextEncoder
-from rec_jax.tasks.config import PretrainConfig
+from rec_jax.tasks.config import FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS, PretrainConfig
 from rec_jax.training import optimizers
 from rec_jax.training.task import Metrics, Schedule, Task
 from rec_jax.types import InputError
 
 VARIANTS = ('frozen', 'continued')
+# What is trained, by what the encoder starts from: published embeddings, which may be tied to the
+# output, stay.
+_TRAINED = {'published': ('head', 'transformer', 'final_norm'), 'random': ('head', 'encoder')}
 _EMA_DECAY = 0.9
 
 
@@ -85,6 +89,12 @@ def hold_out(number: int, num_held_out: int, seed: int, what: str) -> tuple[np.n
   return order[num_held_out:], order[:num_held_out]
 
 
+def num_steps(texts: Texts, config: PretrainConfig) -> int:
+  """Those that are set, or as many as read each text or pair once, within bounds."""
+  one_pass = -(-texts.train.size // config.batch_size)
+  return config.num_steps or int(np.clip(one_pass, FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS))
+
+
 def task(
   variant: str,
   encoder: TextEncoder,
@@ -94,8 +104,8 @@ def task(
   seed: int,
 ) -> Task:
   """The task of one variant; the encoder is changed in place."""
-  # The embeddings, tied to the output, stay.
-  places = ('head',) if variant == 'frozen' else ('head', 'transformer')
+  places = ('head',) if variant == 'frozen' else _TRAINED[config.init]
+  steps = num_steps(texts, config)
 
   def losses(
     model: nnx.Module, key: jax.Array, batch: Batch, data: Any, phase: Hashable
@@ -118,8 +128,8 @@ def task(
     batches=text_batches.batches(
       texts.train, config.batch_size, seed, config.layout, config.micro_batches
     ),
-    optimizer=_optimizer(objective, config, len(encoder.transformer.blocks)),
-    schedule=Schedule(config.num_steps, config.validate_every),
+    optimizer=_optimizer(objective, config, steps, len(encoder.transformer.blocks)),
+    schedule=Schedule(steps, config.validate_every),
     validate=validate,
     ema_decay=_EMA_DECAY,
     micro_batches=config.micro_batches,
@@ -144,13 +154,14 @@ def held_out_losses(
 
 
 def _optimizer(
-  objective: Objective, config: PretrainConfig, num_layers: int
+  objective: Objective, config: PretrainConfig, steps: int, num_layers: int
 ) -> optax.GradientTransformation:
-  """Of the head, and another of the blocks, which join a head at half of the steps."""
-  head, blocks = (
+  """Of the head, and another of the encoder; a published one joins a head at half of the steps."""
+  joins_late = objective.has_head and config.init == 'published'
+  head, encoder = (
     optimizers.make(
       rate,
-      config.num_steps,
+      steps,
       weight_decay=config.weight_decay,
       optimizer=config.optimizer,
       schedule=config.schedule,
@@ -158,15 +169,15 @@ def _optimizer(
     )
     for rate, start in (
       (config.learning_rate, 0),
-      (config.encoder_learning_rate, config.num_steps // 2 if objective.has_head else 0),
+      (config.encoder_learning_rate, steps // 2 if joins_late else 0),
     )
   )
 
   def groups(params: nnx.State) -> nnx.State:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, params)
 
-  blocks = optax.chain(blocks, optimizers.layerwise(config.encoder_layer_decay, num_layers))
-  return optax.multi_transform({'head': head, 'encoder': blocks}, groups)
+  encoder = optax.chain(encoder, optimizers.layerwise(config.encoder_layer_decay, num_layers))
+  return optax.multi_transform({'head': head, 'encoder': encoder}, groups)
 
 
 @nnx.jit(static_argnames='losses')

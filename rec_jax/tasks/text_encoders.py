@@ -12,12 +12,18 @@ from rec_jax import files
 from rec_jax.data import sources, text_augmentation, tokenizer
 from rec_jax.data.config import DataConfig
 from rec_jax.data.tokenizer import Vocabulary
+from rec_jax.models.hugging_face import description, tensors
 from rec_jax.models.hugging_face import folder as hugging_face
 from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.tasks.encoder_sizes import sizes
 from rec_jax.types import InputError
 
 _TOKENIZER = 'tokenizer.json'
+# What is read of a folder beside its weights, if it is there.
+_READ = (
+  *(description.CONFIG, description.POOLING, tensors.INDEX),
+  *(_TOKENIZER, *tokenizer.SPECIAL_TOKENS),
+)
 
 
 def folder(data: DataConfig) -> Path:
@@ -98,11 +104,12 @@ def vocabulary(data: DataConfig) -> Vocabulary:
 
 
 def fingerprint(data: DataConfig) -> str:
-  """The sha256 of config, tokenizer and weights; empty for all-MiniLM-L6-v2, which is pinned."""
+  """The sha256 of all files that are read; empty for all-MiniLM-L6-v2, which is pinned."""
   if not data.text_model:
     return ''
   where = folder(data)
-  names = ('config.json', _TOKENIZER, *(path.name for path in where.glob('*.safetensors')))
+  names = [name for name in _READ if (where / name).is_file()]
+  names += [path.name for path in where.glob('*.safetensors')]
   digests = [f'{name} {files.sha256(where / name)}' for name in sorted(names)]
   return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
 

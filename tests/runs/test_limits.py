@@ -38,6 +38,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
       num_seeds=2**16,
       data__positive_rating=-1e9,
       pretrain__mask_rate=1.0,
+      pretrain__num_steps=0,
       pretrain__learning_rate=1.0,
       distil__dim=2**14,
       finetune__num_steps=1,
@@ -73,7 +74,7 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'data__text_pooling': 'max'}, 'data.text_pooling is "max"; .* auto or mean or first or last'),
     ({'data__positive_rating': float('nan')}, 'data.positive_rating is nan'),
     ({'pretrain__init': 'bert'}, 'pretrain.init is "bert"; .* published or random'),
-    ({'pretrain__num_steps': 0}, 'pretrain.num_steps is 0; set --config.pretrain.num_steps to 1'),
+    ({'pretrain__num_steps': -1}, 'pretrain.num_steps is -1; set --config.pretrain.num_steps to 0'),
     ({'pretrain__batch_size': 0}, 'pretrain.batch_size is 0'),
     ({'pretrain__learning_rate': 0.0}, 'pretrain.learning_rate is 0.0; .* more than 0'),
     (
@@ -104,6 +105,10 @@ def test_the_defaults_and_every_end_of_an_interval_pass():
     ({'finetune__encoder_learning_rate': 2.0}, 'encoder_learning_rate is 2.0; .* at most 1$'),
     ({'finetune__dim': 10**12}, 'finetune.dim is 1000000000000; .* 1 or more and at most 16384$'),
     ({'finetune__num_steps': 2**31}, 'finetune.num_steps is 2147483648; .* at most 1073741824$'),
+    (
+      {'pretrain__objective': 'masked_item', 'pretrain__history_items': 16},
+      'pretrain.history_items=16 texts of .* tokens and a mask are 513, and the encoder has 512',
+    ),
     ({'pretrain__weight_decay': 1e4}, 'pretrain.weight_decay is 10000.0; .* at most 1000$'),
     ({'finetune__encoder_rank': 385}, 'finetune.encoder_rank is 385; .* at most 384$'),
     ({'finetune__dim': 66}, 'finetune.num_heads is 4, which does not divide finetune.dim=66'),

@@ -91,8 +91,16 @@ def test_users_are_held_out_whole_and_at_most_half():
 
 def test_texts_are_cut_at_their_width():
   batch = made('masked_item', history_items=2).held_out
-  assert batch.text.input_ids.shape[1] == 2 * NUMBERED.input_ids.shape[1]
+  # The mask token stands beside the texts.
+  assert batch.text.input_ids.shape[1] == 2 * NUMBERED.input_ids.shape[1] + 1
   assert batch.other.input_ids.shape[1] == NUMBERED.input_ids.shape[1]
+
+
+def test_a_mask_stands_behind_the_longest_text():
+  assert max(LENGTHS) == NUMBERED.input_ids.shape[1]
+  batch = made('masked_item', history_items=1).held_out
+  np.testing.assert_array_equal((batch.text.input_ids == MASK_ID).sum(1), 1)
+  assert batch.text.mask.sum(1).max() == NUMBERED.input_ids.shape[1] + 1
 
 
 def test_what_cannot_be_is_told():

@@ -1,5 +1,7 @@
 """Both variants start alike, and are judged on the same hidden tokens."""
 
+import dataclasses
+import itertools
 import types
 
 import jax
@@ -72,6 +74,20 @@ def test_only_the_continued_variant_changes_the_encoder(trained):
     changed = {path[0] for path in start if not np.array_equal(start[path], end[path])}
     # The embeddings are tied to the output and stay.
     assert changed == (set() if variant == 'frozen' else {'transformer'})
+
+
+def test_an_encoder_of_random_weights_learns_whole_from_the_first_steps():
+  config = dataclasses.replace(CONFIG, init='random')
+  task = pretraining.task('continued', small.encoder(), split(*texts()), OBJECTIVE, config, 0)
+  start = modules.flat(task.model.encoder)
+  state, parts = loop.start(task, jax.random.key(0))
+  step = loop.make_step(task, parts.graphdef, None)
+  # The rate of the very first is 0.
+  for batch in itertools.islice(task.batches, 2):
+    state, _ = step(state, batch, (parts.frozen, task.data))
+  end = modules.flat(parts.merge(state.params, state.cache).encoder)
+  same = {path[0] for path in start if np.array_equal(start[path], end[path])}
+  assert not same
 
 
 def test_the_hidden_tokens_of_held_out_texts_are_fixed():

@@ -181,3 +181,21 @@ def test_masks_are_drawn_anew_in_every_step_and_epoch():
   values = [float(loss(step)) for step in range(4)]
   assert len(set(values)) == 4
   assert values[0] == float(loss(0))
+
+
+@pytest.mark.parametrize(
+  ('number', 'wanted'),
+  [(10, 24), (24 * 8, 24), (24 * 8 + 1, 25), (400, 50), (8000, 1000), (10**9, 1000)],
+)
+def test_each_text_is_read_once_within_bounds(number, wanted):
+  many = Texts(TEXTS.train._replace(size=number), TEXTS.held_out)
+  config = PretrainConfig(batch_size=8)
+  assert pretraining.num_steps(many, config) == wanted
+  assert pretraining.num_steps(many, dataclasses.replace(config, num_steps=3)) == 3
+
+
+def test_a_task_lasts_as_many_steps_as_there_are_texts():
+  many = Texts(TEXTS.train._replace(size=400), TEXTS.held_out)
+  config = dataclasses.replace(CONFIG, num_steps=0)
+  task = pretraining.task('continued', encoder('causal'), many, OBJECTIVES['causal'], config, 0)
+  assert task.schedule.num_steps == 50

@@ -66,7 +66,7 @@ def _rotary(fields: Mapping[str, Any]) -> tuple[float, RotaryScaling | None]:
 DECODER = Family(
   architectures={'llama': 'LlamaModel', 'qwen2': 'Qwen2Model', 'qwen3': 'Qwen3Model'},
   sizes=_sizes,
-  fixed={'hidden_act': 'silu'},
+  fixed={'hidden_act': 'silu', 'is_causal': True},
   prefix='model.',
   outside={'token': 'embed_tokens', 'final_norm': 'norm'},
   blocks='layers.',
@@ -83,4 +83,5 @@ DECODER = Family(
     'mlp_in': 'mlp.up_proj',
     'mlp_out': 'mlp.down_proj',
   },
+  is_tied=False,
 )

@@ -15,7 +15,7 @@ from rec_jax.models.hugging_face.gpt2 import GPT2
 from rec_jax.types import InputError
 
 FAMILIES = {kind: each for each in (BERT, ROBERTA, GPT2, DECODER) for kind in each.architectures}
-CONFIG, POOLING = 'config.json', '1_Pooling/config.json'
+CONFIG, POOLING, MODULES = 'config.json', '1_Pooling/config.json', 'modules.json'
 # Of sentence-transformers: a word, or in older files a truth value for each mode.
 _WORDS = {'mean': 'mean', 'cls': 'first', 'lasttoken': 'last'}
 _SWITCHES = {
@@ -54,7 +54,8 @@ def read(folder: Path, pooling: str = 'auto') -> Description:
       of a bidirectional encoder and the last token of a causal one.
 
   Raises:
-    InputError: a file is missing or unreadable, or the architecture is not known here.
+    InputError: a file is missing or unreadable, the architecture is not known here, or
+      `modules.json` has more make the vectors than is read.
   """
   path = folder / CONFIG
   fields = _read_json(path)
@@ -69,6 +70,7 @@ def read(folder: Path, pooling: str = 'auto') -> Description:
     config = family.sizes(fields)
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path}: not the config.json of a {kind} model ({error!r})') from error
+  _check_modules(folder)
   if pooling == 'auto':
     pooling = _pooling(folder, config.transformer.causal)
   return Description(family, fields, dataclasses.replace(config, pooling=pooling))
@@ -88,7 +90,20 @@ def write(folder: Path, model: Description, pooling: str, length: int) -> None:
     {'idx': i, 'name': str(i), 'path': path, 'type': f'sentence_transformers.models.{kind}'}
     for i, (kind, path) in enumerate(_MODULES)
   ]
-  files.write_json(folder / 'modules.json', modules)
+  files.write_json(folder / MODULES, modules)
+
+
+def _check_modules(folder: Path) -> None:
+  path, known = folder / MODULES, [kind for kind, _ in _MODULES]
+  if not path.is_file():
+    return
+  for module in _read_json(path, list):
+    kind = str(module.get('type') if isinstance(module, dict) else module).rpartition('.')[2]
+    if kind not in known:
+      raise InputError(
+        f'{path}: the module {kind} is not read, and without it vectors would be other ones; give '
+        f'an encoder of {", ".join(known)} alone'
+      )
 
 
 def _pooling(folder: Path, causal: bool) -> str:
@@ -108,7 +123,7 @@ def _pooling(folder: Path, causal: bool) -> str:
   return known[0]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, kind: type = dict) -> Any:
   try:
     fields = json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError as error:
@@ -118,6 +133,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     ) from error
   except (OSError, ValueError) as error:
     raise InputError(f'{path}: not readable as JSON ({error!r})') from error
-  if not isinstance(fields, dict):
-    raise InputError(f'{path}: a JSON object is expected, not a {type(fields).__name__}')
+  if not isinstance(fields, kind):
+    wanted = 'object' if kind is dict else 'array'
+    raise InputError(f'{path}: a JSON {wanted} is expected, not a {type(fields).__name__}')
   return fields

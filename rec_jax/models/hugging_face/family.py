@@ -24,6 +24,7 @@ class Family(NamedTuple):
     inside: our modules inside of a block, to theirs. Those that share one are split from it in
       this order, along the outputs.
     is_transposed: whether matrices are [out, in], as those of PyTorch's linear layers.
+    is_tied: whether logits are by the token embedding where `tie_word_embeddings` is absent.
   """
 
   architectures: Mapping[str, str]
@@ -34,6 +35,7 @@ class Family(NamedTuple):
   blocks: str
   inside: Mapping[str, str]
   is_transposed: bool = True
+  is_tied: bool = True
 
 
 def names(family: Family, paths: Iterable[Path]) -> dict[str, list[Path]]:

@@ -66,7 +66,7 @@ def output_matrix(folder: Path) -> np.ndarray | None:
   """
   model = description.read(folder, POOLINGS[0])
   stored = tensors.find(folder).get('lm_head.weight')
-  if stored is None or model.fields.get('tie_word_embeddings') is not False:
+  if stored is None or model.fields.get('tie_word_embeddings', model.family.is_tied):
     return None
   _check_shape(stored, (model.config.vocab_size, model.config.transformer.hidden_dim))
   return tensors.read(stored)

@@ -59,10 +59,25 @@ def section(found: Results) -> Section:
   return Section(
     'Text encoder',
     'The encoder turns the text of an item into a vector. Before anything is recommended it goes '
-    f'on learning to {task.task}, in {task.texts}.',
+    f'on learning to {task.task}, in {task.texts}.{_unjudged(rows)}',
     [table, *_judgement(rows)],
     figures.learning_curves('Pre-training', {f'training loss (nats {task.unit})': losses}),
   )
+
+
+def _unjudged(rows: Sequence[Mapping[str, Any]]) -> str:
+  """What is handed on where no user could be asked; nothing where some were."""
+  if any(row['metric'] == judgement.RETRIEVAL for row in rows):
+    return ''
+  taken = any(row['metric'] == judgement.IS_CONTINUED and row['value'] for row in rows)
+  return (
+    ' No validation event asks for an item with a training event, so nothing judges the continued '
+    f'encoder; the later stages build on {_handed_on(taken)}.'
+  )
+
+
+def _handed_on(taken: float) -> str:
+  return 'it' if taken else 'the encoder as it was before'
 
 
 def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -77,7 +92,7 @@ def _judgement(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
   taken = cells[judgement.HANDED_ON, judgement.IS_CONTINUED].value
   said = (
     f'The continued encoder finds {"fewer" if finds_fewer else "as many or more"}; '
-    f'the later stages build on {"it" if taken else "the encoder as it was before"}.'
+    f'the later stages build on {_handed_on(taken)}.'
   )
   return [
     Table(

@@ -7,6 +7,7 @@ before the cut, and what is handed on has to find as many as before.
 
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import jax
@@ -28,6 +29,8 @@ IS_CONTINUED = 'is_continued'
 # Whose text vectors are decomposed in float64: 400 MB of width 384.
 _MOST_ITEMS = 2**17
 
+logger = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
@@ -48,7 +51,7 @@ def judge(
   """Compares two encoders on the items of a data set.
 
   The continued one is taken unless it finds fewer of the items than before, or where
-  `pretrain.take` is 'continued', or where no user can be asked.
+  `pretrain.take` is 'continued'. Where no user can be asked it is taken if it began at random.
   """
   vectors = {
     name: encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
@@ -57,7 +60,15 @@ def judge(
   known = np.flatnonzero(dataset.split.trained_items)
   rows = _retrieval(vectors, dataset, config)
   found = {row['subject']: row['value'] for row in rows}
-  takes = config.pretrain.take == 'continued' or found.get(DIFFERENCE, 0.0) >= 0
+  settings, is_judged = config.pretrain, DIFFERENCE in found
+  takes = found[DIFFERENCE] >= 0 if is_judged else settings.init == 'random'
+  takes = takes or settings.take == 'continued'
+  if not (is_judged or takes):
+    logger.warning(
+      'no validation event asks for an item with a training event, so nothing judges the continued '
+      'encoder and the published one is handed on; set --config.pretrain.take=continued to build '
+      'on the continued one'
+    )
   protocol = f'text vectors of {len(known)} items with training events'
   if len(known) > _MOST_ITEMS:
     rng = np.random.default_rng((config.seed, 13))

@@ -3,9 +3,10 @@
 Reads `prepare`, and the files of `pretrain.corpus`, once, into `corpus/`. In language modelling a
 causal encoder learns the next token, another the hidden ones, and two variants start from the same
 weights and see the same batches for the same number of steps: one trains the head on the frozen
-encoder, the other trains head and Transformer blocks together. Contrastive objectives have no head
-and one variant. Held-out texts judge the losses, and the items that users chose next judge the text
-vectors (`judgement`): writes the encoder that finds more of them to `model/`.
+encoder, the other trains head and encoder together. Contrastive objectives have no head and one
+variant. Held-out texts judge the losses, by which the best validation is taken, and the items that
+users chose next judge the text vectors (`judgement`): writes the encoder that finds more of them to
+`model/`.
 """
 
 import dataclasses
@@ -55,6 +56,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
   objective = _objective(config)
   with runs.timed(stage_dir, 'texts'):
     texts, counts = _texts(config, dataset, objective, stage_dir)
+  _log_reading(texts, config)
   before: dict[str, np.ndarray] = {}
   after: dict[str, np.ndarray] = {}
   for variant in objective.variants:
@@ -64,14 +66,15 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
       state, parts = loop.train(
         task, stage_dir / variant, jax.random.key(config.seed), dataclasses.asdict(config)
       )
-      model = parts.merge(state.average, state.cache)
+      model = parts.merge(*state.best)
       after[variant] = _held_out(model, texts, objective, config)
   initial = _initial(config)
   with runs.timed(stage_dir, 'judge'):
     found = judgement.judge(initial, model.encoder, dataset, config)
   chosen = model.encoder if found.takes_continued else initial
   saved_models.save(stage_dir / 'model', chosen, 0, dataclasses.asdict(config))
-  runs.finish(stage_dir, _rows(config, objective, before['continued'], after) + counts + found.rows)
+  rows = _rows(config, texts, objective, before['continued'], after)
+  runs.finish(stage_dir, rows + counts + found.rows)
 
 
 def evaluate_checkpoints(config: Config, workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -86,10 +89,10 @@ def evaluate_checkpoints(config: Config, workdir: str | os.PathLike[str]) -> lis
     before = _held_out(task.model, texts, objective, config)
     state, parts = loop.start(task, jax.random.key(config.seed))
     state = checkpoint.load_state(stage_dir / variant / 'checkpoints', state)
-    model = parts.merge(state.average, state.cache)
+    model = parts.merge(*state.best)
     after[variant] = _held_out(model, texts, objective, config)
   found = judgement.judge(_initial(config), model.encoder, dataset, config)
-  return _rows(config, objective, before, after) + counts + found.rows
+  return _rows(config, texts, objective, before, after) + counts + found.rows
 
 
 def _initial(config: Config) -> TextEncoder:
@@ -154,6 +157,17 @@ def _corpus(
   return Texts(found.train, found.held_out), rows
 
 
+def _log_reading(texts: Texts, config: Config) -> None:
+  settings, number = config.pretrain, texts.train.size
+  steps = pretraining.num_steps(texts, settings)
+  read = steps * settings.batch_size
+  what = 'pairs' if settings.objective in item_pairs.KINDS else 'texts'
+  logger.info(
+    'pretrain.num_steps=%d, %d %s a step: %d of %d %s read, %.2g passes',
+    *(steps, settings.batch_size, what, min(read, number), number, what, read / number),
+  )
+
+
 def _task(variant: str, texts: Texts, objective: Objective, config: Config) -> Task:
   encoder = _initial(config)
   return pretraining.task(variant, encoder, texts, objective, config.pretrain, config.seed)
@@ -164,11 +178,15 @@ def _held_out(model: nnx.Module, texts: Texts, objective: Objective, config: Con
 
 
 def _rows(
-  config: Config, objective: Objective, before: np.ndarray, losses: dict[str, np.ndarray]
+  config: Config,
+  texts: Texts,
+  objective: Objective,
+  before: np.ndarray,
+  losses: dict[str, np.ndarray],
 ) -> list[dict[str, Any]]:
   protocol = (
     f'mean over held-out texts of the loss in nats {objective.target}, '
-    f'{config.pretrain.num_steps} steps, 95 % bootstrap over texts'
+    f'{pretraining.num_steps(texts, config.pretrain)} steps, 95 % bootstrap over texts'
   )
   if objective.has_head:
     subjects = {

@@ -260,6 +260,23 @@ def test_pooling_that_is_not_known_is_refused(tmp_path, fields):
   assert description.read(target, 'first').config.pooling == 'first'
 
 
+def modules_file(directory, *kinds):
+  modules = [{'idx': i, 'type': f'sentence_transformers.models.{k}'} for i, k in enumerate(kinds)]
+  (directory / description.MODULES).write_text(json.dumps(modules))
+
+
+def test_what_makes_other_vectors_is_refused(tmp_path):
+  target = copy(tmp_path, 'bert')
+  modules_file(target, 'Transformer', 'Pooling', 'Normalize')
+  folder.check(target)
+  modules_file(target, 'Transformer', 'Pooling', 'Dense', 'Normalize')
+  assert rejected(target).startswith(f'{target}/modules.json: the module Dense is not read')
+  (target / description.MODULES).write_text('{}')
+  assert 'a JSON array is expected, not a dict' in rejected(target)
+  both_ways = copy(tmp_path, 'qwen2', is_causal=False)
+  assert 'is_causal is False; only True is known here' in rejected(both_ways)
+
+
 def test_an_output_that_is_there_is_left(tmp_path):
   encoder = folder.load(GOLDEN / 'xlm_roberta')
   (tmp_path / 'file').write_text('mine')
@@ -275,6 +292,14 @@ def test_an_output_matrix_that_is_tied_is_not_read(tmp_path):
   np.testing.assert_array_equal(own, file['lm_head.weight'])
   assert folder.output_matrix(copy(tmp_path, 'llama', tie_word_embeddings=True)) is None
   assert folder.output_matrix(GOLDEN / 'gpt2') is None
+  # As transformers has it where the config does not say: GPT-2 is tied, the others are not.
+  untold = copy(tmp_path / 'b', 'llama', tie_word_embeddings=None)
+  np.testing.assert_array_equal(folder.output_matrix(untold), own)
+  untold = copy(tmp_path / 'b', 'gpt2', tie_word_embeddings=None)
+  stored = load_file(untold / 'model.safetensors')
+  stored['lm_head.weight'] = stored['transformer.wte.weight'] + 1
+  save_file(stored, untold / 'model.safetensors')
+  assert folder.output_matrix(untold) is None
   wrong = copy(tmp_path / 'a', 'llama')
   save_file(file | {'lm_head.weight': own[:-1]}, wrong / 'model.safetensors')
   assert 'tensor lm_head.weight has shape' in rejected(wrong, folder.output_matrix)

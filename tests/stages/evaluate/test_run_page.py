@@ -209,6 +209,19 @@ def test_the_page_says_which_encoder_is_handed_on(lead, taken, said):
   ]
 
 
+@pytest.mark.parametrize(
+  ('taken', 'said'), [(False, 'build on the encoder as it was before.'), (True, 'build on it.')]
+)
+def test_the_page_says_where_nothing_judges_the_encoder(taken, said):
+  found = made_up.results()
+  (decided,) = (row for row in made_up.judged(taken=taken) if row['metric'] == 'is_continued')
+  found = dataclasses.replace(found, rows=[found.rows[0], decided])
+  section = encoder_section.section(found)
+  assert 'nothing judges the continued encoder' in section.text
+  assert section.text.endswith(said)
+  assert 'nothing judges' not in encoder_section.section(made_up.results()).text
+
+
 def test_the_page_shows_what_new_items_gain_and_known_ones_lose():
   found = made_up.results()
   (figure,) = new_items_figure.trade(found)

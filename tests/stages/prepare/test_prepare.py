@@ -211,9 +211,16 @@ def test_an_encoder_that_changes_in_the_middle_of_a_run_is_noticed(config, tmp_p
   config = _changed(config, text_model=str(folder))
   prepare.run(config, tmp_path / 'run')
   artefacts.check_text_model(config, tmp_path / 'run')
-  (folder / 'config.json').write_text((folder / 'config.json').read_text() + ' ')
-  with pytest.raises(InputError, match=f'^{folder} has changed since .*give another --workdir'):
-    artefacts.check_text_model(config, tmp_path / 'run')
+  for name in ('config.json', 'tokenizer_config.json', '1_Pooling/config.json'):
+    file = folder / name
+    before = file.read_text() if file.is_file() else None
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f'{before or ""} ')
+    for ask in (artefacts.check_text_model, artefacts.load_encoder):
+      with pytest.raises(InputError, match=f'^{folder} has changed since .*give another --workdir'):
+        ask(config, tmp_path / 'run')
+    file.unlink() if before is None else file.write_text(before)
+  artefacts.check_text_model(config, tmp_path / 'run')
 
 
 def test_a_finished_stage_is_not_run_again(prepared):

@@ -56,6 +56,7 @@ def test_a_corpus_is_counted_and_read_once(config, tmp_path, monkeypatch, caplog
   (losses,) = {row['n'] for row in reported if row['metric'] == 'masked_lm_loss'}
   assert losses == 12
   assert 'corpus: 6 of 24 texts have more than data.text_length=8 tokens' in caplog.text
+  assert 'pretrain.num_steps=2, 8 texts a step: 16 of' in caplog.text
   # What is on disk serves a run that is resumed.
   (tmp_path / 'a.txt').unlink()
   monkeypatch.setattr(corpus, 'paths', lambda *_: pytest.fail('the corpus was read again'))
