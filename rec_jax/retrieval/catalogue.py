@@ -86,7 +86,8 @@ class Catalogue:
       unknown: 'refuse' or 'skip' what no item is called.
 
     Raises:
-      InputError: an id is unknown and is to be refused; names those that are near.
+      InputError: an id is unknown and is to be refused, and names those that are near; or `unknown`
+        is neither.
     """
     found = [(name, self.rows.get(str(name))) for name in names]
     return self._known(
@@ -157,6 +158,8 @@ class Catalogue:
   def _known(
     self, rows: list[int], missing: list[str], unknown: str
   ) -> tuple[list[int], list[str]]:
+    if unknown not in (REFUSE, SKIP):
+      raise InputError(f'unknown is "{unknown}": say {REFUSE} or {SKIP}')
     if missing and unknown == REFUSE:
       raise InputError('; '.join(map(self._hint, missing)))
     return rows, missing

@@ -49,14 +49,15 @@ class Reader:
       now: when all or each of them ask; without, at no moment in particular.
 
     Raises:
-      InputError: what `find` raises, a history is a text and no list of ids, some of its events
-        have times and others none, times fall, or what is given is of no column or no number.
+      InputError: what `find` raises, a history is a text and no list of ids, an event says
+        anything but true or false of being liked, some events of a history have times and others
+        none, times fall, or what is given is of no column or no number.
     """
     rows, liked, times, skipped = [], [], [], list[list[str]]()
     for history in histories:
       if isinstance(history, str):
         raise InputError(f'a history is a list of ids, not a text: give [{history[:20]!r}] for one')
-      events = [each if isinstance(each, tuple) else (str(each), True) for each in history]
+      events = [_event(each) for each in history]
       found, missing = find([each[0] for each in events])
       gone, when = set(missing), self._times(events)
       kept = [place for place, each in enumerate(events) if each[0] not in gone]
@@ -127,6 +128,22 @@ def seconds(time: Any) -> int:
     raise InputError(
       f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
     ) from None
+
+
+def _event(given: Any) -> tuple[Any, ...]:
+  """(id, whether it was liked) and perhaps the time; what is no tuple is an id that was liked."""
+  if not isinstance(given, tuple):
+    return str(given), True
+  if len(given) not in (2, 3):
+    raise InputError(f'event {given} of a history: give an id, whether it was liked, and the time')
+  item, liked, *when = given
+  # A rating of 1.0 says something else than a 1.
+  if not isinstance(liked, bool | int | np.bool_ | np.integer) or liked not in (0, 1):
+    raise InputError(
+      f'event ("{item}", {liked!r}) of a history: second is whether it was liked, True or False '
+      '(not a rating), and third the time'
+    )
+  return str(item), bool(liked), *when
 
 
 def usual_spacing(events: Interactions, trained: np.ndarray) -> int:

@@ -214,6 +214,7 @@ def test_reasons_are_what_events_add(both):
   [
     (([['i3', 'thing 77']], 3), {}, '"thing 77" in the catalogue: did you mean "Thing 7'),
     (([['i3']], N), {}, f'k is {N}, but {N - 1} items are left'),
+    (([['i3']], 1), {'unknown': 'ignore'}, 'unknown is "ignore": say refuse or skip'),
     (([['i3']], 0), {}, 'ask for one item or more'),
     (([['i3']], 1), {'allowed': {'kind': 'rad'}}, 'no item has kind "rad": there is red'),
     (([['i3']], 1), {'blocked': IDS}, 'leave no item'),

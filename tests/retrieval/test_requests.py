@@ -117,6 +117,16 @@ def test_what_a_model_learnt_to_repeat_is_shown_again(model, repeats):
       '1 of 2 events of a history have times: give all of them or',
     ),
     ([('i1', True, 5), ('i2', True, 4)], {}, 'event 2 of a history, "i2", is earlier than the one'),
+    ([('i1', 5.0)], {}, r'event \("i1", 5.0\) of a history: second is whether it was liked'),
+    ([('i1', 1.0)], {}, 'True or False'),
+    ([('i1', 0.5)], {}, 'True or False'),
+    ([('i1', 1_700_000_000)], {}, 'and third the time'),
+    ([('i1', -1)], {}, 'True or False'),
+    ([('i1', None)], {}, 'True or False'),
+    ([('i1', float('nan'))], {}, 'True or False'),
+    ([('i1', 'False')], {}, 'True or False'),
+    ([('i1', '2024-01-01')], {}, 'True or False'),
+    ([('i1',)], {}, 'give an id, whether it was liked, and the time'),
     ([('i1', True, 'noon')], {}, '"noon" is no time: give seconds since 1970'),
     (
       [],
@@ -132,6 +142,21 @@ def test_what_cannot_be_is_one_line(history, options, message):
   with pytest.raises(InputError, match=message) as error:
     Reader(encoders=ENCODERS).read([history], lambda ids: ([0] * len(ids), []), **options)
   assert '\n' not in str(error.value)
+
+
+def test_liked_is_true_or_false_in_any_integer_type():
+  liked = [True, False, 1, 0, np.True_, np.False_, np.int64(1), np.int32(0)]
+  read = Reader().read([[('i1', each) for each in liked]], lambda ids: (list(range(len(ids))), []))
+  np.testing.assert_array_equal(read.liked[0], [1, 0] * 4)
+
+
+def test_a_number_is_an_id_and_is_skipped_with_all_that_is_said_of_it():
+  def find(ids):
+    return [0 for each in ids if each == '3'], [each for each in ids if each != '3']
+
+  read = Reader().read([[(999, True, 5), (3, False, 6), ('4', True, 7)]], find)
+  assert [each[0].tolist() for each in (read.rows, read.liked, read.times)] == [[0], [0], [6]]
+  assert read.skipped == [['999', '4']]
 
 
 def test_events_are_spaced_as_those_of_training():
