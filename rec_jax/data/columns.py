@@ -67,6 +67,15 @@ def times(series: pl.Series, path: str) -> pl.Series:
   return parsed.alias(series.name)
 
 
+def microseconds_per_unit(magnitude: float) -> float:
+  """Of times that are numbers as large as `magnitude`, which is finite: see `times`.
+
+  >>> [microseconds_per_unit(each) for each in (1.7e9, 1.7e12, 1.7e15, 1.7e18)]
+  [1000000.0, 1000.0, 1.0, 0.001]
+  """
+  return next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
+
+
 def numbers(series: pl.Series, path: str, *, may_be_empty: bool = False) -> pl.Series:
   """Finite numbers as float32; with `may_be_empty` null where a cell is empty."""
   if not (series.dtype.is_numeric() or series.dtype in (*STRINGS, pl.Boolean, pl.Null)):
@@ -169,8 +178,7 @@ def _times_of_numbers(series: pl.Series) -> pl.Series:
         return dates
   finite = value.drop_nulls().abs().to_numpy()
   magnitude = np.median(finite) if len(finite) else 0.0
-  scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
-  value = value * scale
+  value = value * microseconds_per_unit(magnitude)
   return (
     value.set(~value.is_between(_EARLIEST_TIME, _LATEST_TIME).fill_null(True), None)
     .round()

@@ -109,7 +109,7 @@ class Recommender:
       allowed: ids, or {attribute: values}, see `Catalogue.allowed`.
       blocked: likewise.
       about: of each user, what is known by columns of features; see `Reader.read`.
-      now: when they ask, likewise.
+      now: when they ask, likewise; nothing to a model without features of moments.
       unknown: 'refuse' or 'skip' ids that no item has.
       explore: a policy of `bandits.names()` that chooses in place of the best logits.
       settings: its hyperparameters.

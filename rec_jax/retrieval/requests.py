@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.data import columns
 from rec_jax.data.feature_encoding import Encoders
 from rec_jax.retrieval.padding import Histories
 from rec_jax.types import InputError, Interactions
 
-# Seconds since 1970, or a date, also as ISO 8601 writes it; one without a zone is in UTC.
+# Seconds since 1970 (or milli-, micro- or nanoseconds, told by their size), or a date, also as
+# ISO 8601 writes it; one without a zone is in UTC.
 Time = float | datetime.datetime | str
 # An id, or an id and whether the user liked the item, and when.
 Event = str | tuple[str, bool] | tuple[str, bool, Time]
 # What is known of a user and a moment, by the columns of the features.
 About = Mapping[str, Any]
 Find = Callable[[Sequence[str]], tuple[list[int], list[str]]]
+# The year 5138, in seconds: what is beyond is not a date but a mistake.
+_FARTHEST = 1e11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,13 +110,16 @@ class Reader:
 
 
 def seconds(time: Any) -> int:
-  """Whole seconds since 1970.
+  """Whole seconds since 1970; of a number its size says the unit, as `prepare` reads columns.
 
   >>> seconds(datetime.datetime(1970, 1, 2)), seconds(7.9)
   (86400, 7)
 
   >>> seconds('1970-01-02'), seconds('1970-01-02T01:00+01:00'), seconds('86400')
   (86400, 86400, 86400)
+
+  >>> seconds(1_700_000_000), seconds(1_700_000_000_000), seconds(1.7e15), seconds(17 * 10**17)
+  (1700000000, 1700000000, 1700000000, 1700000000)
 
   Raises:
     InputError: it is no time.
@@ -123,11 +130,15 @@ def seconds(time: Any) -> int:
     if isinstance(time, datetime.datetime):
       zone = time.tzinfo or datetime.UTC
       return int(time.replace(tzinfo=zone).timestamp())
-    return int(time)
+    number = int(time)
+    found = int(number * columns.microseconds_per_unit(abs(number)) / 1e6)
+    if abs(found) < _FARTHEST:
+      return found
   except (TypeError, ValueError, OverflowError):
-    raise InputError(
-      f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
-    ) from None
+    pass
+  raise InputError(
+    f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
+  )
 
 
 def _event(given: Any) -> tuple[Any, ...]:

@@ -128,6 +128,8 @@ def test_what_a_model_learnt_to_repeat_is_shown_again(model, repeats):
     ([('i1', '2024-01-01')], {}, 'True or False'),
     ([('i1',)], {}, 'give an id, whether it was liked, and the time'),
     ([('i1', True, 'noon')], {}, '"noon" is no time: give seconds since 1970'),
+    ([('i1', True, 10**21)], {}, 'is no time'),
+    ([('i1', True, float('inf'))], {}, '"inf" is no time'),
     (
       [],
       {'about': [{'twon': 'Oslo'}]},
@@ -148,6 +150,16 @@ def test_liked_is_true_or_false_in_any_integer_type():
   liked = [True, False, 1, 0, np.True_, np.False_, np.int64(1), np.int32(0)]
   read = Reader().read([[('i1', each) for each in liked]], lambda ids: (list(range(len(ids))), []))
   np.testing.assert_array_equal(read.liked[0], [1, 0] * 4)
+
+
+@pytest.mark.parametrize('scale', [1, 10**3, 10**6, 10**9])
+def test_times_are_in_the_unit_that_their_size_says(scale):
+  when = [(START + second) * scale for second in (0, 7)]
+  read = Reader(encoders=ENCODERS).read(
+    [[('i1', True, each) for each in when]], lambda ids: ([0] * len(ids), []), now=when[-1]
+  )
+  np.testing.assert_array_equal(read.times[0], [START, START + 7])
+  np.testing.assert_array_equal(read.context, ENCODERS.context([{}], np.array([START + 7])))
 
 
 def test_a_number_is_an_id_and_is_skipped_with_all_that_is_said_of_it():
