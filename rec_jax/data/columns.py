@@ -4,6 +4,8 @@ Rows are counted from 1, the header of a CSV file not included.
 """
 
 import logging
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -108,6 +110,16 @@ def several(series: pl.Series, path: str) -> pl.Series:
     series = texts(series, path).fill_null('').str.split(_SEPARATOR)
   stripped = pl.element().str.strip_chars()
   return series.fill_null([]).list.eval(stripped.filter(stripped != ''))
+
+
+def cell_values(given: Any) -> tuple[str, ...]:
+  """What a caller says of a cell, one value or a collection of them, without those of None.
+
+  >>> cell_values('red'), cell_values(3), cell_values(['red', None, 'old']), cell_values(None)
+  (('red',), ('3',), ('red', 'old'), ())
+  """
+  several = given if isinstance(given, Collection) and not isinstance(given, str) else [given]
+  return tuple(str(each) for each in several if each is not None)
 
 
 def is_text(series: pl.Series) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
+from rec_jax.data import columns
 from rec_jax.retrieval.titles import Titles, parse, title_of
 from rec_jax.types import InputError, ItemTable
 
@@ -64,11 +66,12 @@ class Catalogue:
     self,
     ids: Sequence[str],
     texts: Sequence[str],
-    attributes: Mapping[str, Sequence[str | Collection[str]]],
+    attributes: Mapping[str, Sequence[Any]],
   ) -> None:
-    """Items behind all others; `attributes` has a value, or several, for each of them."""
+    """Items behind all others; `attributes` has a value, several or None for each of them."""
+    read = {name: [columns.cell_values(each) for each in of] for name, of in attributes.items()}
     for place, (each, text) in enumerate(zip(ids, texts, strict=True)):
-      own = {name: _values(values[place]) for name, values in attributes.items()}
+      own = {name: values[place] for name, values in read.items()}
       for name, known in self._attributes.items():
         known.append(own.get(name, ()))
       self._own.append(own)
@@ -139,16 +142,16 @@ class Catalogue:
         mask &= self._having(name, values)
     elif allowed is not None:
       mask[:] = False
-      mask[self.find(_values(allowed))[0]] = True
+      mask[self.find(columns.cell_values(allowed))[0]] = True
     if isinstance(blocked, Mapping):
       for name, values in blocked.items():
         mask &= ~self._having(name, values)
     elif blocked is not None:
-      mask[self.find(_values(blocked))[0]] = False
+      mask[self.find(columns.cell_values(blocked))[0]] = False
     return mask
 
   def _having(self, name: str, values: str | Collection[str]) -> np.ndarray:
-    of_items, wanted = self.attribute(name), set(_values(values))
+    of_items, wanted = self.attribute(name), set(columns.cell_values(values))
     known = {value for each in of_items for value in each}
     for value in sorted(wanted - known):
       near = get_close_matches(value, known, 3) or sorted(known)[:5]
@@ -167,8 +170,3 @@ class Catalogue:
   def _hint(self, name: str) -> str:
     near = ' or '.join(f'"{self.titles[row]}"' for row in self.nearest(name))
     return f'no item "{name}" in the catalogue' + (f': did you mean {near}?' if near else '')
-
-
-def _values(values: str | Collection[str]) -> tuple[str, ...]:
-  """A single value is a collection of one."""
-  return (values,) if isinstance(values, str) else tuple(map(str, values))

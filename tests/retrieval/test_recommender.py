@@ -157,6 +157,17 @@ def test_an_item_added_by_its_text_is_where_the_model_has_it(models, kind):
   assert answer.items[0].id == IDS[-1]
 
 
+def test_an_item_is_added_whole_whatever_its_attributes(models):
+  recommender = served.recommender(models['student'], models['teacher'], DATA)
+  text, colour = DATA.items.text[0], 'mauve'
+  attributes = {'kind': [colour, None, 7], 'price': [3.5, None, ['low', None]]}
+  recommender.add_items(['a', 'b', 'c'], [text] * 3, attributes)
+  assert len(recommender.catalogue) == recommender._everything.sum() == N + 3
+  assert recommender.catalogue.attribute('kind')[N:] == [(colour,), (), ('7',)]
+  [answer] = recommender.recommend([['b']], 1, allowed={'kind': 7})
+  assert answer.items[0].id == 'c'
+
+
 def test_items_take_spare_rows_and_their_number_doubles(models):
   recommender = served.recommender(models['student'], models['teacher'], DATA)
   before = recommender.recommend([HISTORIES[1]], 15)
