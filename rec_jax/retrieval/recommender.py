@@ -296,4 +296,4 @@ class Recommender:
     propensity: np.ndarray | None = None,
   ) -> Answer:
     items = recommendations(self.catalogue, rows, scores, propensity)
-    return Answer(items, not len(read.rows[user]), tuple(read.skipped[user]))
+    return Answer(items, read.from_prior[user], tuple(read.skipped[user]))

@@ -69,7 +69,10 @@ class Reader:
       liked.append(np.array([events[place][1] for place in kept], np.int32))
       times.append(when[kept])
       skipped.append(missing)
-    return Histories(rows, liked, times, self._context(len(rows), about, now), skipped)
+    context = self._context(len(rows), about, now)
+    is_known = (context != self._context(1, None, None)).any(1)
+    from_prior = [not len(each) and not told for each, told in zip(rows, is_known, strict=True)]
+    return Histories(rows, liked, times, context, skipped, from_prior)
 
   def _times(self, events: Sequence[tuple[Any, ...]]) -> np.ndarray:
     """[n] int64 of the events of a history."""

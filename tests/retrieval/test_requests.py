@@ -73,6 +73,7 @@ def test_a_tower_that_reads_times_is_served_as_it_scores(model):
     scores = made.score(pairs, about_all * 2, when)
     np.testing.assert_allclose(scores, expected[[13, 20]], rtol=2e-5, atol=1e-5)
     [answer] = made.recommend([events], 5, about=about_all, now=when)
+    assert not answer.from_prior
     order = [row for row in np.argsort(-expected) if IDS[row] not in {e[0] for e in events}]
     assert [item.id for item in answer.items] == [IDS[row] for row in order[:5]]
   assert np.abs(found[0] - found[1]).max() > 1e-3
@@ -160,6 +161,15 @@ def test_times_are_in_the_unit_that_their_size_says(scale):
   )
   np.testing.assert_array_equal(read.times[0], [START, START + 7])
   np.testing.assert_array_equal(read.context, ENCODERS.context([{}], np.array([START + 7])))
+
+
+def test_nothing_is_known_without_events_and_features():
+  reader, town = Reader(encoders=ENCODERS), {'town': 'Oslo'}
+  read = reader.read([[], [], [], ['i1']], lambda ids: ([0] * len(ids), []), [{}, town, {}, {}])
+  assert read.from_prior == [True, False, True, False]
+  read = reader.read([[], []], lambda ids: ([], []), now=START)
+  assert read.from_prior == [False, False]
+  assert Reader().read([[]], lambda ids: ([], []), now=START).from_prior == [True]
 
 
 def test_a_number_is_an_id_and_is_skipped_with_all_that_is_said_of_it():
