@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rec_jax.data import columns
+from rec_jax.retrieval import titles
 from rec_jax.retrieval.titles import Titles, parse, title_of
 from rec_jax.types import InputError, ItemTable
 
@@ -15,6 +16,8 @@ Selection = Collection[str] | Mapping[str, str | Collection[str]]
 # The name of an attribute to its values of each item.
 Attributes = Callable[[str], Sequence[tuple[str, ...]]]
 REFUSE, SKIP = 'refuse', 'skip'
+# Unknown ids or titles of a request that are told what is near.
+_MOST_HINTS = 3
 
 
 class Catalogue:
@@ -107,9 +110,12 @@ class Catalogue:
     return self._known(wanted.rows, wanted.unknown, unknown)
 
   def nearest(self, text: str, number: int = 3) -> list[int]:
-    """Rows of the items that a text is nearest to, by id or title."""
+    """Rows of the items that a text is nearest to: its id, titles, and ids spelt like it."""
     by_id = [self.rows[text]] if text in self.rows else []
-    return list(dict.fromkeys([*by_id, *self._titles.nearest(text, number)]))[:number]
+    found = dict.fromkeys([*by_id, *self._titles.nearest(text, number)])
+    if len(found) < number:
+      found |= dict.fromkeys(self.rows[each] for each in titles.alike(text, self.rows, number))
+    return list(found)[:number]
 
   def attribute(self, name: str) -> list[tuple[str, ...]]:
     """[N], the values of each item.
@@ -164,9 +170,11 @@ class Catalogue:
     if unknown not in (REFUSE, SKIP):
       raise InputError(f'unknown is "{unknown}": say {REFUSE} or {SKIP}')
     if missing and unknown == REFUSE:
-      raise InputError('; '.join(map(self._hint, missing)))
+      more = len(missing) - _MOST_HINTS
+      hints = [*map(self._hint, missing[:_MOST_HINTS]), *([f'{more} more unknown'] * (more > 0))]
+      raise InputError('; '.join(hints))
     return rows, missing
 
   def _hint(self, name: str) -> str:
-    near = ' or '.join(f'"{self.titles[row]}"' for row in self.nearest(name))
+    near = ' or '.join(f'"{self.titles[row]}" ({self.ids[row]})' for row in self.nearest(name))
     return f'no item "{name}" in the catalogue' + (f': did you mean {near}?' if near else '')

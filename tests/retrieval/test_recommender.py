@@ -1,5 +1,7 @@
 """Answers beside the model's own scores of the whole catalogue, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -224,6 +226,8 @@ def test_reasons_are_what_events_add(both):
   ('arguments', 'options', 'message'),
   [
     (([['i3', 'thing 77']], 3), {}, '"thing 77" in the catalogue: did you mean "Thing 7'),
+    (([['ii3']], 3), {}, '"ii3" in the catalogue: did you mean "Thing 3 (1983)" (i3)'),
+    (([['qq'] * 9], 3), {}, 'catalogue; no item "qq" in the catalogue; 6 more unknown'),
     (([['i3']], N), {}, f'k is {N}, but {N - 1} items are left'),
     (([['i3']], 1), {'unknown': 'ignore'}, 'unknown is "ignore": say refuse or skip'),
     (([['i3']], 0), {}, 'ask for one item or more'),
@@ -237,7 +241,7 @@ def test_reasons_are_what_events_add(both):
   ],
 )
 def test_what_cannot_be_is_said_in_one_line(both, arguments, options, message):
-  with pytest.raises(InputError, match=message.replace('(', r'\(')) as error:
+  with pytest.raises(InputError, match=re.escape(message)) as error:
     both[1].recommend(*arguments, **options)
   assert '\n' not in str(error.value)
 
