@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,20 @@ from rec_jax.types import InputError, ItemTable
 
 # Ids, or values of attributes: {'genre': ['Comedy', 'Drama'], 'year': '1995'}.
 Selection = Collection[str] | Mapping[str, str | Collection[str]]
-# The name of an attribute to its values of each item.
-Attributes = Callable[[str], Sequence[tuple[str, ...]]]
+
+
+class Attributes(NamedTuple):
+  """What items can be chosen by, read when it is asked for.
+
+  Attributes:
+    names: of all attributes.
+    read: the name of one to its values of each item.
+  """
+
+  names: Callable[[], Sequence[str]]
+  read: Callable[[str], Sequence[tuple[str, ...]]]
+
+
 REFUSE, SKIP = 'refuse', 'skip'
 # Unknown ids or titles of a request that are told what is near.
 _MOST_HINTS = 3
@@ -43,14 +55,14 @@ class Catalogue:
       items: N.
       num_events: [N] before the cut; of items with one title the most frequent is meant.
       is_cold: [N] bool.
-      attributes: reads one; asked once a name.
+      attributes: read once a name.
     """
     self.ids = [str(each) for each in items.ids]
     self.titles = [title_of(str(text)) for text in items.text]
     self.rows = {each: row for row, each in enumerate(self.ids)}
     self.is_cold = is_cold.tolist()
     self._titles = Titles(self.titles, num_events.tolist())
-    self._read = attributes
+    self._given = attributes
     self._attributes: dict[str, list[tuple[str, ...]]] = {}
     self._own: list[Mapping[str, tuple[str, ...]]] = []
 
@@ -117,6 +129,11 @@ class Catalogue:
       found |= dict.fromkeys(self.rows[each] for each in titles.alike(text, self.rows, number))
     return list(found)[:number]
 
+  def attributes(self) -> list[str]:
+    """Names of what items can be chosen by, those of added items included; errors as of a file."""
+    given = [] if self._given is None else self._given.names()
+    return list(dict.fromkeys([*given, *(name for own in self._own for name in own)]))
+
   def attribute(self, name: str) -> list[tuple[str, ...]]:
     """[N], the values of each item.
 
@@ -125,10 +142,10 @@ class Catalogue:
     """
     if name not in self._attributes:
       added = [own.get(name, ()) for own in self._own]
-      if self._read is None and not any(added):
+      if self._given is None and not any(added):
         raise InputError(f'no attribute "{name}" of items: none is known')
       first = len(self) - len(added)
-      read = [()] * first if self._read is None else list(self._read(name))
+      read = [()] * first if self._given is None else list(self._given.read(name))
       self._attributes[name] = [*read, *added]
     return self._attributes[name]
 
