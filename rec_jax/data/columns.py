@@ -4,6 +4,8 @@ Rows are counted from 1, the header of a CSV file not included.
 """
 
 import logging
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -67,6 +69,15 @@ def times(series: pl.Series, path: str) -> pl.Series:
   return parsed.alias(series.name)
 
 
+def microseconds_per_unit(magnitude: float) -> float:
+  """Of times that are numbers as large as `magnitude`, which is finite: see `times`.
+
+  >>> [microseconds_per_unit(each) for each in (1.7e9, 1.7e12, 1.7e15, 1.7e18)]
+  [1000000.0, 1000.0, 1.0, 0.001]
+  """
+  return next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
+
+
 def numbers(series: pl.Series, path: str, *, may_be_empty: bool = False) -> pl.Series:
   """Finite numbers as float32; with `may_be_empty` null where a cell is empty."""
   if not (series.dtype.is_numeric() or series.dtype in (*STRINGS, pl.Boolean, pl.Null)):
@@ -99,6 +110,16 @@ def several(series: pl.Series, path: str) -> pl.Series:
     series = texts(series, path).fill_null('').str.split(_SEPARATOR)
   stripped = pl.element().str.strip_chars()
   return series.fill_null([]).list.eval(stripped.filter(stripped != ''))
+
+
+def cell_values(given: Any) -> tuple[str, ...]:
+  """What a caller says of a cell, one value or a collection of them, without those of None.
+
+  >>> cell_values('red'), cell_values(3), cell_values(['red', None, 'old']), cell_values(None)
+  (('red',), ('3',), ('red', 'old'), ())
+  """
+  several = given if isinstance(given, Collection) and not isinstance(given, str) else [given]
+  return tuple(str(each) for each in several if each is not None)
 
 
 def is_text(series: pl.Series) -> bool:
@@ -169,8 +190,7 @@ def _times_of_numbers(series: pl.Series) -> pl.Series:
         return dates
   finite = value.drop_nulls().abs().to_numpy()
   magnitude = np.median(finite) if len(finite) else 0.0
-  scale = next(scale for limit, scale in _MICROSECONDS_PER_UNIT if magnitude < limit)
-  value = value * scale
+  value = value * microseconds_per_unit(magnitude)
   return (
     value.set(~value.is_between(_EARLIEST_TIME, _LATEST_TIME).fill_null(True), None)
     .round()

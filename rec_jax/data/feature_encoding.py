@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from rec_jax.data.columns import shown
+from rec_jax.data.columns import cell_values, shown
 from rec_jax.data.features import Features
 from rec_jax.types import InputError, Interactions
 
@@ -281,9 +281,7 @@ def _one_hot(column: Categories, series: pl.Series) -> np.ndarray:
 def _given(column: Categories | Numbers, value: Any) -> list[str] | float | None:
   """What a caller says of a column, as the frame of a file has it; None is unknown."""
   if isinstance(column, Categories):
-    if value is None:
-      return []
-    return [value] if isinstance(value, str) else [str(each) for each in value]
+    return list(cell_values(value))
   if value is None:
     return None
   try:

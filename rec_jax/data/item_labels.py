@@ -13,7 +13,8 @@ import polars as pl
 from rec_jax.data import columns, ids, sources, table_files, tables
 from rec_jax.data.columns import shown
 from rec_jax.data.config import DataConfig
-from rec_jax.data.formats.registry import FORMATS
+from rec_jax.data.formats.registry import ATTRIBUTES, FORMATS
+from rec_jax.data.table_files import TableFile
 from rec_jax.types import InputError
 
 GENRE = 'genre'
@@ -40,7 +41,7 @@ def read(config: DataConfig, column: str, item_ids: Sequence[str]) -> ItemLabels
     item_ids: [N] of the data set.
 
   Raises:
-    InputError: there is no such column (published data sets have none), no text beside it, or the
+    InputError: there is no such column, no text beside it (as in published data sets), or the
       file is not the one that was prepared.
   """
   _refuse_published(config)
@@ -60,14 +61,13 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
   """[N], what a column says of the items of a data set, whether or not they have other text.
 
   Args:
-    config: of the data; of MovieLens there are genre, year, director and country.
-    column: as in `read`.
+    config: of the data.
+    column: one of `attributes`; cells as in `read`.
     item_ids: [N]; one that the table does not have has no value.
 
   Raises:
-    InputError: there is no such column; published data sets have none.
+    InputError: there is no such column, or a file cannot be read.
   """
-  _refuse_published(config)
   if config.source == 'movielens':
     of_films = sources.movielens_attributes()
     known = next(iter(of_films.values()))
@@ -75,23 +75,45 @@ def attribute(config: DataConfig, column: str, item_ids: Sequence[str]) -> list[
       raise InputError(f'no attribute "{shown(column)}" of items: there are {", ".join(known)}')
     by_id = {item: values[column] for item, values in of_films.items()}
   else:
-    table = table_files.scan(config.items, 'config.data.items')
-    if column not in table.columns:
+    table, item_column = _table(config)
+    names = [each for each in table.columns if each != item_column]
+    if column not in names:
       raise InputError(
-        f'no attribute "{shown(column)}" of items: {config.items} has {shown(*table.columns)}'
+        f'no attribute "{shown(column)}" of items: {table.path} has {shown(*names) or "none"}'
       )
-    raw = table_files.collect(table, list(dict.fromkeys([config.item_column, column])))
-    labels = columns.several(raw[column], config.items)
-    by_id = dict(zip(ids.read(raw[config.item_column], config.items), labels, strict=True))
+    raw = table_files.collect(table, [item_column, column])
+    labels = columns.several(raw[column], table.path)
+    by_id = dict(zip(ids.read(raw[item_column], table.path), labels, strict=True))
   return [tuple(dict.fromkeys(by_id.get(each, ()))) for each in item_ids]
 
 
+def attributes(config: DataConfig) -> list[str]:
+  """What the items of a data set can be chosen by; of MovieLens-100k what its films have.
+
+  Raises:
+    InputError: a file cannot be read.
+  """
+  if config.source == 'movielens':
+    return list(next(iter(sources.movielens_attributes().values())))
+  table, item_column = _table(config)
+  return [each for each in table.columns if each != item_column]
+
+
+def _table(config: DataConfig) -> tuple[TableFile, str]:
+  """What holds the attributes of items, and its column of ids."""
+  if config.source not in FORMATS:
+    return table_files.scan(config.items, 'config.data.items'), config.item_column
+  empty = pl.LazyFrame(schema={'item_id': pl.String})
+  lazy = ATTRIBUTES[config.source](config) if config.source in ATTRIBUTES else empty
+  return TableFile(config.folder, lazy, lazy.collect_schema().names(), ()), 'item_id'
+
+
 def _refuse_published(config: DataConfig) -> None:
-  """The readers of published files make text of what they know of items, and keep no columns."""
+  """The readers of published files make one text of what they know of items."""
   if config.source in FORMATS:
     raise InputError(
-      f'items of data.source={config.source} have text but no columns to choose or label by; give '
-      'your own tables by --config=configs/tables.py'
+      f'items of data.source={config.source} have no text beside their labels; give your own '
+      'tables by --config=configs/tables.py'
     )
 
 

@@ -2,7 +2,8 @@
 
 EASE (Steck 2019) gives item j, after a history, the sum over its items i of B_ij = -P_ij / P_jj,
 with P = (X'X + lambda I)^-1 of the matrix X of users by items. With X'X = V diag(s) V' and no
-matter what stands on the diagonal of B, for items of the history are no candidates,
+matter what stands on the diagonal of B, for items of the history are no candidates (where they are,
+as among repeats, an item adds B_jj >= 0 to itself, several times what others get),
 B_ij = sum_r V_ir f_r V_jr / (lambda P_jj), f_r = s_r / (s_r + lambda): an inner product of two
 vectors, as a two-tower model needs it. f falls with s, so the leading directions make most of it.
 """

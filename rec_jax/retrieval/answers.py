@@ -32,7 +32,8 @@ class Answer:
 
   Attributes:
     items: the best first, or in the order in which a policy chose them.
-    from_prior: whether nothing is known of the user, so that anybody else would be shown the same.
+    from_prior: whether nothing is known of the user, neither events nor features nor the moment, so
+      that anybody else would be shown the same.
     skipped: events of the history that no item is called.
     is_estimated: whether propensities are estimates by sampling, see `Policy.propensity_is_exact`.
   """

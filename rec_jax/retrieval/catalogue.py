@@ -2,17 +2,34 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rec_jax.data import columns
+from rec_jax.retrieval import titles
 from rec_jax.retrieval.titles import Titles, parse, title_of
 from rec_jax.types import InputError, ItemTable
 
 # Ids, or values of attributes: {'genre': ['Comedy', 'Drama'], 'year': '1995'}.
 Selection = Collection[str] | Mapping[str, str | Collection[str]]
-# The name of an attribute to its values of each item.
-Attributes = Callable[[str], Sequence[tuple[str, ...]]]
+
+
+class Attributes(NamedTuple):
+  """What items can be chosen by, read when it is asked for.
+
+  Attributes:
+    names: of all attributes.
+    read: the name of one to its values of each item.
+  """
+
+  names: Callable[[], Sequence[str]]
+  read: Callable[[str], Sequence[tuple[str, ...]]]
+
+
 REFUSE, SKIP = 'refuse', 'skip'
+# Unknown ids or titles of a request that are told what is near.
+_MOST_HINTS = 3
 
 
 class Catalogue:
@@ -38,14 +55,14 @@ class Catalogue:
       items: N.
       num_events: [N] before the cut; of items with one title the most frequent is meant.
       is_cold: [N] bool.
-      attributes: reads one; asked once a name.
+      attributes: read once a name.
     """
     self.ids = [str(each) for each in items.ids]
     self.titles = [title_of(str(text)) for text in items.text]
     self.rows = {each: row for row, each in enumerate(self.ids)}
     self.is_cold = is_cold.tolist()
     self._titles = Titles(self.titles, num_events.tolist())
-    self._read = attributes
+    self._given = attributes
     self._attributes: dict[str, list[tuple[str, ...]]] = {}
     self._own: list[Mapping[str, tuple[str, ...]]] = []
 
@@ -64,11 +81,12 @@ class Catalogue:
     self,
     ids: Sequence[str],
     texts: Sequence[str],
-    attributes: Mapping[str, Sequence[str | Collection[str]]],
+    attributes: Mapping[str, Sequence[Any]],
   ) -> None:
-    """Items behind all others; `attributes` has a value, or several, for each of them."""
+    """Items behind all others; `attributes` has a value, several or None for each of them."""
+    read = {name: [columns.cell_values(each) for each in of] for name, of in attributes.items()}
     for place, (each, text) in enumerate(zip(ids, texts, strict=True)):
-      own = {name: _values(values[place]) for name, values in attributes.items()}
+      own = {name: values[place] for name, values in read.items()}
       for name, known in self._attributes.items():
         known.append(own.get(name, ()))
       self._own.append(own)
@@ -86,7 +104,8 @@ class Catalogue:
       unknown: 'refuse' or 'skip' what no item is called.
 
     Raises:
-      InputError: an id is unknown and is to be refused; names those that are near.
+      InputError: an id is unknown and is to be refused, and names those that are near; or `unknown`
+        is neither.
     """
     found = [(name, self.rows.get(str(name))) for name in names]
     return self._known(
@@ -103,9 +122,17 @@ class Catalogue:
     return self._known(wanted.rows, wanted.unknown, unknown)
 
   def nearest(self, text: str, number: int = 3) -> list[int]:
-    """Rows of the items that a text is nearest to, by id or title."""
+    """Rows of the items that a text is nearest to: its id, titles, and ids spelt like it."""
     by_id = [self.rows[text]] if text in self.rows else []
-    return list(dict.fromkeys([*by_id, *self._titles.nearest(text, number)]))[:number]
+    found = dict.fromkeys([*by_id, *self._titles.nearest(text, number)])
+    if len(found) < number:
+      found |= dict.fromkeys(self.rows[each] for each in titles.alike(text, self.rows, number))
+    return list(found)[:number]
+
+  def attributes(self) -> list[str]:
+    """Names of what items can be chosen by, those of added items included; errors as of a file."""
+    given = [] if self._given is None else self._given.names()
+    return list(dict.fromkeys([*given, *(name for own in self._own for name in own)]))
 
   def attribute(self, name: str) -> list[tuple[str, ...]]:
     """[N], the values of each item.
@@ -115,10 +142,10 @@ class Catalogue:
     """
     if name not in self._attributes:
       added = [own.get(name, ()) for own in self._own]
-      if self._read is None and not any(added):
+      if self._given is None and not any(added):
         raise InputError(f'no attribute "{name}" of items: none is known')
       first = len(self) - len(added)
-      read = [()] * first if self._read is None else list(self._read(name))
+      read = [()] * first if self._given is None else list(self._given.read(name))
       self._attributes[name] = [*read, *added]
     return self._attributes[name]
 
@@ -138,16 +165,16 @@ class Catalogue:
         mask &= self._having(name, values)
     elif allowed is not None:
       mask[:] = False
-      mask[self.find(_values(allowed))[0]] = True
+      mask[self.find(columns.cell_values(allowed))[0]] = True
     if isinstance(blocked, Mapping):
       for name, values in blocked.items():
         mask &= ~self._having(name, values)
     elif blocked is not None:
-      mask[self.find(_values(blocked))[0]] = False
+      mask[self.find(columns.cell_values(blocked))[0]] = False
     return mask
 
   def _having(self, name: str, values: str | Collection[str]) -> np.ndarray:
-    of_items, wanted = self.attribute(name), set(_values(values))
+    of_items, wanted = self.attribute(name), set(columns.cell_values(values))
     known = {value for each in of_items for value in each}
     for value in sorted(wanted - known):
       near = get_close_matches(value, known, 3) or sorted(known)[:5]
@@ -157,15 +184,14 @@ class Catalogue:
   def _known(
     self, rows: list[int], missing: list[str], unknown: str
   ) -> tuple[list[int], list[str]]:
+    if unknown not in (REFUSE, SKIP):
+      raise InputError(f'unknown is "{unknown}": say {REFUSE} or {SKIP}')
     if missing and unknown == REFUSE:
-      raise InputError('; '.join(map(self._hint, missing)))
+      more = len(missing) - _MOST_HINTS
+      hints = [*map(self._hint, missing[:_MOST_HINTS]), *([f'{more} more unknown'] * (more > 0))]
+      raise InputError('; '.join(hints))
     return rows, missing
 
   def _hint(self, name: str) -> str:
-    near = ' or '.join(f'"{self.titles[row]}"' for row in self.nearest(name))
+    near = ' or '.join(f'"{self.titles[row]}" ({self.ids[row]})' for row in self.nearest(name))
     return f'no item "{name}" in the catalogue' + (f': did you mean {near}?' if near else '')
-
-
-def _values(values: str | Collection[str]) -> tuple[str, ...]:
-  """A single value is a collection of one."""
-  return (values,) if isinstance(values, str) else tuple(map(str, values))

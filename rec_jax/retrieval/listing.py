@@ -68,6 +68,8 @@ def print_answer(
     print(f'not in the catalogue, skipped: {", ".join(skipped)}')
   if answer.from_prior:
     print('no history: what the model holds of a user of whom nothing is known')
+  elif not rows:
+    print('no history: by what is known of the user and of the moment')
   else:
     print('after: ' + ', '.join(catalogue.titles[row] for row in rows))
   print(f'\n{table(answer, reasons)}')
@@ -86,7 +88,7 @@ def table(answer: Answer, reasons: Sequence[Reason]) -> str:
     cells = [item.title, item.id, f'{item.score:.3f}', *chance, 'cold' if item.is_cold else '']
     trend = [f'{reason.trend:+.3f}'] if with_trend and reason.nearest else []
     rows.append([place, *cells, *_why(reason), *trend])
-  if not answer.from_prior:
+  if any(reason.nearest for reason in reasons):
     columns += ['most of it from', 'adds', 'most alike', 'cosine']
     columns += ['of late'] if with_trend else []
   return terminal.table(columns, rows)

@@ -1,7 +1,7 @@
 """What a recommender needs of a run: a model, its catalogue, and how both go on."""
 
+import functools
 import os
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from rec_jax.bandits.item_prior import ItemPrior
 from rec_jax.data import item_labels, splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.retrieval import placement
-from rec_jax.retrieval.catalogue import Catalogue
+from rec_jax.retrieval.catalogue import Attributes, Catalogue
 from rec_jax.retrieval.placement import Place
 from rec_jax.retrieval.requests import Reader, usual_spacing
 from rec_jax.retrieval.served_model import Model
@@ -50,13 +50,14 @@ def load(workdir: str | os.PathLike[str], name: str | None) -> Loaded:
   else:
     model = artefacts.load_two_tower(config, workdir, TEACHER, config.seed, number)
 
-  def attribute(name: str) -> Sequence[tuple[str, ...]]:
-    return item_labels.attribute(config.data, name, ids)
-
+  attributes = Attributes(
+    functools.partial(item_labels.attributes, config.data),
+    functools.partial(item_labels.attribute, config.data, item_ids=ids),
+  )
   prior = _prior(dataset, config.data.positive_rating)
   return Loaded(
     model,
-    Catalogue(dataset.items, prior.num_events, dataset.split.cold_items, attribute),
+    Catalogue(dataset.items, prior.num_events, dataset.split.cold_items, attributes),
     prior,
     config.finetune.history_length,
     config.explore.num_features,

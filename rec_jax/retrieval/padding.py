@@ -25,6 +25,7 @@ class Histories:
     times: of each, seconds since 1970, in order.
     context: [n, C], features of users and moments.
     skipped: of each, what no item is called.
+    from_prior: of each, whether nothing is known, neither events nor features.
   """
 
   rows: list[np.ndarray]
@@ -32,6 +33,7 @@ class Histories:
   times: list[np.ndarray]
   context: np.ndarray
   skipped: list[list[str]]
+  from_prior: list[bool]
 
   def __len__(self) -> int:
     return len(self.rows)
@@ -49,6 +51,7 @@ class Histories:
       [self.times[user]],
       self.context[user : user + 1],
       [self.skipped[user]],
+      [self.from_prior[user]],
     )
 
 

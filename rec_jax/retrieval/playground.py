@@ -16,12 +16,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from rec_jax.retrieval.catalogue import Catalogue
 from rec_jax.retrieval.explanation import Reason
 from rec_jax.retrieval.recommender import Recommender
 from rec_jax.types import InputError
 
 _PAGE = Path(__file__).parent / 'templates/playground.html'
 _MOST_FOUND, _MOST_ITEMS, _MOST_EVENTS = 8, 50, 1000
+# Of an attribute that has a menu.
+_MOST_VALUES = 200
 # What the page offers: a policy, its strength of exploration, and how far that goes.
 POLICIES = {
   'per_user_lin_ts': ('scale', 1.0),
@@ -41,7 +44,7 @@ def app(recommender: Recommender, title: str) -> Starlette:
   about = {
     'title': title,
     'items': len(recommender.catalogue),
-    'genres': _genres(recommender),
+    'attributes': _attributes(recommender.catalogue),
     'policies': {name: {'setting': s, 'most': m} for name, (s, m) in POLICIES.items()},
   }
   # The end tag of the script that holds it must not be in it.
@@ -66,7 +69,7 @@ def app(recommender: Recommender, title: str) -> Starlette:
       return JSONResponse(_answer(recommender, await request.json()))
     except InputError as error:
       return JSONResponse({'error': str(error)}, status_code=400)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
       return JSONResponse({'error': f'not a request: {error}'}, status_code=400)
 
   return Starlette(
@@ -105,13 +108,16 @@ def serve(checkpoint: str, model: str | None, host: str, port: int) -> None:
     server.run(sockets=[listening])
 
 
-def _genres(recommender: Recommender) -> list[str]:
-  """Values of the attribute genre, none where items have no such attribute."""
-  try:
-    found = recommender.catalogue.attribute('genre')
-  except InputError:
-    return []
-  return sorted({value for values in found for value in values})
+def _attributes(catalogue: Catalogue) -> dict[str, list[str]]:
+  """Values of each attribute of which a menu can be made."""
+  found = {}
+  # A run is looked at also where the file of its items is gone.
+  with contextlib.suppress(InputError):
+    for name in catalogue.attributes():
+      values = {value for of_item in catalogue.attribute(name) for value in of_item}
+      if 1 < len(values) <= _MOST_VALUES:
+        found[name] = sorted(values)
+  return found
 
 
 def _answer(recommender: Recommender, asked: dict[str, Any]) -> dict[str, Any]:
@@ -119,13 +125,13 @@ def _answer(recommender: Recommender, asked: dict[str, Any]) -> dict[str, Any]:
 
   Args:
     recommender: which answers.
-    asked: history, a list of {id, liked}; k; genre or ''; explore, a policy or ''; strength; seed.
+    asked: history, a list of {id, liked}; k; allowed, {attribute: value}; explore, a policy or '';
+      strength; seed.
   """
   events = [(str(event['id']), bool(event['liked'])) for event in asked['history']]
   k, policy = int(asked.get('k', 10)), str(asked.get('explore', ''))
   if k > _MOST_ITEMS or len(events) > _MOST_EVENTS:
     raise InputError(f'ask for {_MOST_ITEMS} items after {_MOST_EVENTS} events at most')
-  genre = str(asked.get('genre', ''))
   settings = None
   if policy:
     if policy not in POLICIES:
@@ -134,7 +140,7 @@ def _answer(recommender: Recommender, asked: dict[str, Any]) -> dict[str, Any]:
   [answer] = recommender.recommend(
     [events],
     k,
-    allowed={'genre': genre} if genre else None,
+    allowed={str(name): str(value) for name, value in asked.get('allowed', {}).items()} or None,
     explore=policy or None,
     settings=settings,
     seed=int(asked.get('seed', 0)) % 2**32,

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -109,7 +109,7 @@ class Recommender:
       allowed: ids, or {attribute: values}, see `Catalogue.allowed`.
       blocked: likewise.
       about: of each user, what is known by columns of features; see `Reader.read`.
-      now: when they ask, likewise.
+      now: when they ask, likewise; nothing to a model without features of moments.
       unknown: 'refuse' or 'skip' ids that no item has.
       explore: a policy of `bandits.names()` that chooses in place of the best logits.
       settings: its hyperparameters.
@@ -184,15 +184,15 @@ class Recommender:
     self,
     ids: Sequence[str],
     texts: Sequence[str],
-    attributes: Mapping[str, Sequence[str | Collection[str]]] | None = None,
+    attributes: Mapping[str, Sequence[Any]] | None = None,
   ) -> None:
     """Items of which only the text is known; from now on they are ranked as new ones.
 
     Args:
       ids: [n] that no item has.
       texts: [n], written as those of the catalogue are.
-      attributes: [n] values, or collections of them, by name: for constraints, and for a model that
-        reads features of these names.
+      attributes: [n] values, texts or numbers, or collections of them, or None, by name: for
+        constraints, and for a model that reads features of these names.
 
     Raises:
       InputError: an id is not new, a text is empty, or the model cannot read text.
@@ -296,4 +296,4 @@ class Recommender:
     propensity: np.ndarray | None = None,
   ) -> Answer:
     items = recommendations(self.catalogue, rows, scores, propensity)
-    return Answer(items, not len(read.rows[user]), tuple(read.skipped[user]))
+    return Answer(items, read.from_prior[user], tuple(read.skipped[user]))

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from rec_jax.data import columns
 from rec_jax.data.feature_encoding import Encoders
 from rec_jax.retrieval.padding import Histories
 from rec_jax.types import InputError, Interactions
 
-# Seconds since 1970, or a date, also as ISO 8601 writes it; one without a zone is in UTC.
+# Seconds since 1970 (or milli-, micro- or nanoseconds, told by their size), or a date, also as
+# ISO 8601 writes it; one without a zone is in UTC.
 Time = float | datetime.datetime | str
 # An id, or an id and whether the user liked the item, and when.
 Event = str | tuple[str, bool] | tuple[str, bool, Time]
 # What is known of a user and a moment, by the columns of the features.
 About = Mapping[str, Any]
 Find = Callable[[Sequence[str]], tuple[list[int], list[str]]]
+# The year 5138, in seconds: what is beyond is not a date but a mistake.
+_FARTHEST = 1e11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +53,15 @@ class Reader:
       now: when all or each of them ask; without, at no moment in particular.
 
     Raises:
-      InputError: what `find` raises, a history is a text and no list of ids, some of its events
-        have times and others none, times fall, or what is given is of no column or no number.
+      InputError: what `find` raises, a history is a text and no list of ids, an event says
+        anything but true or false of being liked, some events of a history have times and others
+        none, times fall, or what is given is of no column or no number.
     """
     rows, liked, times, skipped = [], [], [], list[list[str]]()
     for history in histories:
       if isinstance(history, str):
         raise InputError(f'a history is a list of ids, not a text: give [{history[:20]!r}] for one')
-      events = [each if isinstance(each, tuple) else (str(each), True) for each in history]
+      events = [_event(each) for each in history]
       found, missing = find([each[0] for each in events])
       gone, when = set(missing), self._times(events)
       kept = [place for place, each in enumerate(events) if each[0] not in gone]
@@ -64,7 +69,10 @@ class Reader:
       liked.append(np.array([events[place][1] for place in kept], np.int32))
       times.append(when[kept])
       skipped.append(missing)
-    return Histories(rows, liked, times, self._context(len(rows), about, now), skipped)
+    context = self._context(len(rows), about, now)
+    is_known = (context != self._context(1, None, None)).any(1)
+    from_prior = [not len(each) and not told for each, told in zip(rows, is_known, strict=True)]
+    return Histories(rows, liked, times, context, skipped, from_prior)
 
   def _times(self, events: Sequence[tuple[Any, ...]]) -> np.ndarray:
     """[n] int64 of the events of a history."""
@@ -105,13 +113,16 @@ class Reader:
 
 
 def seconds(time: Any) -> int:
-  """Whole seconds since 1970.
+  """Whole seconds since 1970; of a number its size says the unit, as `prepare` reads columns.
 
   >>> seconds(datetime.datetime(1970, 1, 2)), seconds(7.9)
   (86400, 7)
 
   >>> seconds('1970-01-02'), seconds('1970-01-02T01:00+01:00'), seconds('86400')
   (86400, 86400, 86400)
+
+  >>> seconds(1_700_000_000), seconds(1_700_000_000_000), seconds(1.7e15), seconds(17 * 10**17)
+  (1700000000, 1700000000, 1700000000, 1700000000)
 
   Raises:
     InputError: it is no time.
@@ -122,11 +133,31 @@ def seconds(time: Any) -> int:
     if isinstance(time, datetime.datetime):
       zone = time.tzinfo or datetime.UTC
       return int(time.replace(tzinfo=zone).timestamp())
-    return int(time)
+    number = int(time)
+    found = int(number * columns.microseconds_per_unit(abs(number)) / 1e6)
+    if abs(found) < _FARTHEST:
+      return found
   except (TypeError, ValueError, OverflowError):
+    pass
+  raise InputError(
+    f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
+  )
+
+
+def _event(given: Any) -> tuple[Any, ...]:
+  """(id, whether it was liked) and perhaps the time; what is no tuple is an id that was liked."""
+  if not isinstance(given, tuple):
+    return str(given), True
+  if len(given) not in (2, 3):
+    raise InputError(f'event {given} of a history: give an id, whether it was liked, and the time')
+  item, liked, *when = given
+  # A rating of 1.0 says something else than a 1.
+  if not isinstance(liked, bool | int | np.bool_ | np.integer) or liked not in (0, 1):
     raise InputError(
-      f'"{time}" is no time: give seconds since 1970, or a date such as 2026-01-31T18:00'
-    ) from None
+      f'event ("{item}", {liked!r}) of a history: second is whether it was liked, True or False '
+      '(not a rating), and third the time'
+    )
+  return str(item), bool(liked), *when
 
 
 def usual_spacing(events: Interactions, trained: np.ndarray) -> int:

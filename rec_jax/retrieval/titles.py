@@ -1,9 +1,10 @@
 """Titles as people write them: found in a catalogue, whatever their articles, commas and years."""
 
 import difflib
+import heapq
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rec_jax.data import films
@@ -11,6 +12,8 @@ from rec_jax.data import films
 # Of one title, between commas.
 _MOST_PARTS = 6
 _LONGEST_TITLE = 120
+# Names that are compared letter by letter, and how alike they have to be (0 to 1).
+_MOST_COMPARED, _LEAST_ALIKE = 200, 0.6
 _ARTICLE = re.compile(r"(the|an?|les?|la|l'|il|el|los|las|der|die|das|o)( \(.*\))?", re.IGNORECASE)
 # Not behind what is short for a word of a name.
 _SENTENCE_END = re.compile(r'(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)\. ')
@@ -36,12 +39,30 @@ def key(title: str) -> str:
   ('the usual suspects 1995', 'la ceremonie', '流浪地球 2')
   """
   plain = unicodedata.normalize('NFKD', films.natural_title(title.strip())).casefold()
-  plain = ''.join(each for each in plain if not unicodedata.combining(each))
+  if not plain.isascii():
+    plain = ''.join(each for each in plain if not unicodedata.combining(each))
   return ' '.join(re.findall(r'\w+', plain.replace('&', ' and ').replace("'", '')))
 
 
+def alike(wanted: str, names: Collection[str], number: int) -> list[str]:
+  """Names that are spelt like the one that is wanted, the most alike first.
+
+  Spelling is compared with the names that share most pairs of letters alone, for their size.
+
+  >>> alike('usaul suspects', ['the usual suspects', 'heat', 'babe'], 2)
+  ['the usual suspects']
+  """
+  pairs = {wanted[place : place + 2] for place in range(len(wanted) - 1)}
+  # Twice the letters in common, over all of both: names of other sizes cannot be near enough.
+  least = _LEAST_ALIKE / (2 - _LEAST_ALIKE)
+  sized = (each for each in names if least * len(wanted) <= len(each) <= len(wanted) / least)
+  shares = ((sum(pair in each for pair in pairs) / (len(each) + 1), each) for each in sized)
+  likely = heapq.nlargest(_MOST_COMPARED, shares)
+  return difflib.get_close_matches(wanted, [each for _, each in likely], number, _LEAST_ALIKE)
+
+
 class Titles:
-  """The titles of a catalogue, by key; what is added later is found as well."""
+  """The titles of a catalogue, by key, from when one is first asked for; with those added later."""
 
   def __init__(self, titles: Iterable[str], weights: Sequence[float]):
     """An index.
@@ -50,43 +71,47 @@ class Titles:
       titles: [N].
       weights: [N], of several items with a title the heaviest is meant.
     """
-    self._rows: dict[str, list[int]] = {}
+    self._titles = list(titles)
     self._weights = list(weights)
-    for row, title in enumerate(titles):
-      self._index(row, title)
+    self._rows: dict[str, list[int]] = {}
+    self._num_indexed = 0
 
   def add(self, title: str, weight: float) -> None:
     """One more item, behind all others."""
+    self._titles.append(title)
     self._weights.append(weight)
-    self._index(len(self._weights) - 1, title)
 
   def find(self, title: str) -> int | None:
     """The row of a title, with or without its year and leading article."""
-    whole = key(title)
-    rows = self._rows.get(whole) or self._rows.get(films.bare_key(whole))
+    whole, known = key(title), self._indexed()
+    rows = known.get(whole) or known.get(films.bare_key(whole))
     return max(rows, key=lambda row: self._weights[row]) if rows else None
 
   def nearest(self, text: str, number: int = 3) -> list[int]:
     """Rows of titles that contain the text, the heaviest first, then of those spelt like it."""
-    wanted = key(text)
+    wanted, known = key(text), self._indexed()
     if not wanted:
       return []
-    holders = {row for each, rows in self._rows.items() if wanted in each for row in rows}
-    found = sorted(holders, key=lambda row: -self._weights[row])[:number]
+    holders = {row for each, rows in known.items() if wanted in each for row in rows}
+    found = heapq.nsmallest(number, holders, key=lambda row: -self._weights[row])
     if len(found) < number:
-      for like in difflib.get_close_matches(wanted, self._rows, number, 0.6):
-        found += [row for row in self._rows[like] if row not in found]
+      for like in alike(wanted, known, number):
+        found += [row for row in known[like] if row not in found]
     return found[:number]
 
-  def _index(self, row: int, title: str) -> None:
-    main = _YEAR.sub('', title)
-    # In brackets stands another title of the same film.
-    names = [title, main, *re.findall(r'\(([^()]*\D[^()]*)\)', title), re.sub(r' \(.*', '', main)]
-    for name in dict.fromkeys(key(name) for name in names):
-      for each in {name, films.bare_key(name)} - {''}:
-        rows = self._rows.setdefault(each, [])
-        if row not in rows:
-          rows.append(row)
+  def _indexed(self) -> dict[str, list[int]]:
+    """Rows by key, of all titles so far."""
+    for row in range(self._num_indexed, len(self._titles)):
+      title = self._titles[row]
+      main = _YEAR.sub('', title)
+      # In brackets stands another title of the same film.
+      others = re.findall(r'\(([^()]*\D[^()]*)\)', title)
+      names = {title, main, *others, main.split(' (', 1)[0]}
+      keys = {key(name) for name in names}
+      for each in (keys | set(map(films.bare_key, keys))) - {''}:
+        self._rows.setdefault(each, []).append(row)
+    self._num_indexed = len(self._titles)
+    return self._rows
 
 
 class Wanted(NamedTuple):

@@ -41,7 +41,7 @@ def test_what_a_caller_gives_is_what_a_file_says():
   given = [
     {'kind': 'red', 'price': 1, 'full': '2'},
     {'kind': ['blue', 'red'], 'price': 3.0, 'full': 4.0},
-    {'kind': 'black', 'full': 2.0},
+    {'kind': 7, 'full': 2.0},
   ]
   expected = encoding.encode(FRAME, 6)[:3]
   expected[2, :3] = expected[0, :3] * 0 + encoding.encode(FRAME, 6)[3, :3]

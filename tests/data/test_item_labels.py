@@ -82,6 +82,7 @@ def test_an_attribute_needs_no_other_text(tmp_path):
   found = item_labels.attribute(data, 'section', ['d', 'b', 'gone', 'c'])
   assert found == [('world',), ('world', 'sport'), (), ()]
   assert item_labels.attribute(data, 'year', ['c']) == [('2',)]
+  assert item_labels.attributes(data) == ['section', 'year']
   with pytest.raises(InputError, match=r'no attribute "genre" of items: .*section.*year'):
     item_labels.attribute(data, 'genre', ['a'])
 
@@ -91,11 +92,11 @@ def test_of_films_there_are_those_of_the_description(monkeypatch):
   monkeypatch.setattr(item_labels.sources, 'movielens_attributes', lambda: films)
   data = DataConfig(source='movielens')
   assert item_labels.attribute(data, 'genre', ['7']) == [('Drama', 'War')]
+  assert item_labels.attributes(data) == ['genre', 'year']
   with pytest.raises(InputError, match=r'no attribute "colour" of items: there are genre, year'):
     item_labels.attribute(data, 'colour', ['7'])
 
 
-@pytest.mark.parametrize('read', [item_labels.read, item_labels.attribute])
-def test_published_data_sets_have_no_columns_to_label_by(read):
-  with pytest.raises(InputError, match='items of data.source=mind have text but no columns'):
-    read(DataConfig(source='mind'), 'category', ['N1'])
+def test_published_data_sets_have_no_text_beside_their_labels():
+  with pytest.raises(InputError, match='items of data.source=mind have no text beside'):
+    item_labels.read(DataConfig(source='mind'), 'category', ['N1'])

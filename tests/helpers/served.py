@@ -14,7 +14,7 @@ from rec_jax.data.tokenizer import Tokens
 from rec_jax.models import encoding
 from rec_jax.models.student import Student
 from rec_jax.retrieval import Recommender, placement
-from rec_jax.retrieval.catalogue import Catalogue
+from rec_jax.retrieval.catalogue import Attributes, Catalogue
 from rec_jax.tasks import distillation, events, next_item, two_tower_model
 from rec_jax.tasks.config import DistilConfig, FinetuneConfig
 from rec_jax.types import ItemTable
@@ -114,8 +114,7 @@ def recommender(model, taught, data, number=None, **options):
   )
   items = ItemTable(data.items.ids[:number], data.items.text[:number])
   kinds = [(KINDS[i % 3],) for i in range(number)]
-  catalogue = Catalogue(
-    items, prior.num_events, data.split.cold_items[:number], {'kind': kinds}.__getitem__
-  )
+  attributes = Attributes(lambda: ['kind'], {'kind': kinds}.__getitem__)
+  catalogue = Catalogue(items, prior.num_events, data.split.cold_items[:number], attributes)
   place = placement.place(model, lambda: taught, tokenize)
   return Recommender(model, catalogue, prior, LENGTH, 4, place, **options)

@@ -21,7 +21,6 @@ CHROMIUM = shutil.which('chromium')
 def app():
   taught = served.teacher(DATA)
   recommender = served.recommender(served.student(taught, DATA), taught, DATA)
-  recommender.catalogue._attributes['genre'] = recommender.catalogue.attribute('kind')
   return playground.app(recommender, 'a </script> run')
 
 
@@ -32,7 +31,7 @@ def client(app):
 
 def ask(client, history=(('i3', True), ('i5', False)), **changes):
   events = [{'id': each, 'liked': liked} for each, liked in history]
-  asked = {'history': events, 'k': 4, 'genre': '', 'explore': '', 'strength': 0.5, 'seed': 1}
+  asked = {'history': events, 'k': 4, 'allowed': {}, 'explore': '', 'strength': 0.5, 'seed': 1}
   return client.post('/recommend', json=asked | changes)
 
 
@@ -42,12 +41,17 @@ def test_items_are_found_by_what_is_typed_and_by_id(client):
   assert client.get('/items').json() == []
 
 
+def test_the_page_has_a_menu_of_each_attribute_with_few_values(client):
+  page = client.get('/').text
+  assert '"attributes": {"kind": ["blue", "green", "red"]}' in page
+
+
 def test_an_answer_says_scores_reasons_and_propensities(client):
   plain = ask(client).json()
   assert len(plain['items']) == 4 and not plain['fromPrior']
   assert all(item['propensity'] is None and item['why']['most'] for item in plain['items'])
   assert {item['id'] for item in plain['items']}.isdisjoint({'i3', 'i5'})
-  explored = ask(client, explore='epsilon_greedy', genre='red').json()
+  explored = ask(client, explore='epsilon_greedy', allowed={'kind': 'red'}).json()
   assert all(0 < item['propensity'] <= 1 for item in explored['items'])
   assert all(int(item['id'][1:]) % 3 == 0 for item in explored['items'])
   nobody = ask(client, history=()).json()
@@ -60,7 +64,8 @@ def test_an_answer_says_scores_reasons_and_propensities(client):
     ({'history': (('gone', True),)}, 'no item "gone"'),
     ({'k': 51}, 'ask for 50 items'),
     ({'k': 30}, 'k is 30'),
-    ({'genre': 'rad'}, 'no item has genre "rad"'),
+    ({'allowed': {'kind': 'rad'}}, 'no item has kind "rad"'),
+    ({'allowed': 'red'}, 'not a request'),
     ({'explore': 'uniform'}, 'no policy "uniform" on this page'),
     ({'explore': 'epsilon_greedy', 'strength': 7}, 'epsilon = 7'),
     ({'explore': 'epsilon_greedy', 'strength': 'much'}, 'not a request'),
@@ -102,4 +107,4 @@ def test_a_browser_shows_the_list(address, tmp_path):
   assert '<h1 id="heading">Playground: a &lt;/script&gt; run</h1>' in page
   assert page.count('class="title"') == 5 and page.count('class="bar"') == 5
   assert 'Thing 3 (1983)</span>' in page and 'most of it from' in page
-  assert 'After 2 items' in page
+  assert 'After 2 items' in page and 'data-attribute="kind"' in page

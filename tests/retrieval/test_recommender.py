@@ -1,5 +1,7 @@
 """Answers beside the model's own scores of the whole catalogue, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -157,6 +159,17 @@ def test_an_item_added_by_its_text_is_where_the_model_has_it(models, kind):
   assert answer.items[0].id == IDS[-1]
 
 
+def test_an_item_is_added_whole_whatever_its_attributes(models):
+  recommender = served.recommender(models['student'], models['teacher'], DATA)
+  text, colour = DATA.items.text[0], 'mauve'
+  attributes = {'kind': [colour, None, 7], 'price': [3.5, None, ['low', None]]}
+  recommender.add_items(['a', 'b', 'c'], [text] * 3, attributes)
+  assert len(recommender.catalogue) == recommender._everything.sum() == N + 3
+  assert recommender.catalogue.attribute('kind')[N:] == [(colour,), (), ('7',)]
+  [answer] = recommender.recommend([['b']], 1, allowed={'kind': 7})
+  assert answer.items[0].id == 'c'
+
+
 def test_items_take_spare_rows_and_their_number_doubles(models):
   recommender = served.recommender(models['student'], models['teacher'], DATA)
   before = recommender.recommend([HISTORIES[1]], 15)
@@ -213,7 +226,10 @@ def test_reasons_are_what_events_add(both):
   ('arguments', 'options', 'message'),
   [
     (([['i3', 'thing 77']], 3), {}, '"thing 77" in the catalogue: did you mean "Thing 7'),
+    (([['ii3']], 3), {}, '"ii3" in the catalogue: did you mean "Thing 3 (1983)" (i3)'),
+    (([['qq'] * 9], 3), {}, 'catalogue; no item "qq" in the catalogue; 6 more unknown'),
     (([['i3']], N), {}, f'k is {N}, but {N - 1} items are left'),
+    (([['i3']], 1), {'unknown': 'ignore'}, 'unknown is "ignore": say refuse or skip'),
     (([['i3']], 0), {}, 'ask for one item or more'),
     (([['i3']], 1), {'allowed': {'kind': 'rad'}}, 'no item has kind "rad": there is red'),
     (([['i3']], 1), {'blocked': IDS}, 'leave no item'),
@@ -225,7 +241,7 @@ def test_reasons_are_what_events_add(both):
   ],
 )
 def test_what_cannot_be_is_said_in_one_line(both, arguments, options, message):
-  with pytest.raises(InputError, match=message.replace('(', r'\(')) as error:
+  with pytest.raises(InputError, match=re.escape(message)) as error:
     both[1].recommend(*arguments, **options)
   assert '\n' not in str(error.value)
 

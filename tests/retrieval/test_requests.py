@@ -73,6 +73,7 @@ def test_a_tower_that_reads_times_is_served_as_it_scores(model):
     scores = made.score(pairs, about_all * 2, when)
     np.testing.assert_allclose(scores, expected[[13, 20]], rtol=2e-5, atol=1e-5)
     [answer] = made.recommend([events], 5, about=about_all, now=when)
+    assert not answer.from_prior
     order = [row for row in np.argsort(-expected) if IDS[row] not in {e[0] for e in events}]
     assert [item.id for item in answer.items] == [IDS[row] for row in order[:5]]
   assert np.abs(found[0] - found[1]).max() > 1e-3
@@ -117,7 +118,19 @@ def test_what_a_model_learnt_to_repeat_is_shown_again(model, repeats):
       '1 of 2 events of a history have times: give all of them or',
     ),
     ([('i1', True, 5), ('i2', True, 4)], {}, 'event 2 of a history, "i2", is earlier than the one'),
+    ([('i1', 5.0)], {}, r'event \("i1", 5.0\) of a history: second is whether it was liked'),
+    ([('i1', 1.0)], {}, 'True or False'),
+    ([('i1', 0.5)], {}, 'True or False'),
+    ([('i1', 1_700_000_000)], {}, 'and third the time'),
+    ([('i1', -1)], {}, 'True or False'),
+    ([('i1', None)], {}, 'True or False'),
+    ([('i1', float('nan'))], {}, 'True or False'),
+    ([('i1', 'False')], {}, 'True or False'),
+    ([('i1', '2024-01-01')], {}, 'True or False'),
+    ([('i1',)], {}, 'give an id, whether it was liked, and the time'),
     ([('i1', True, 'noon')], {}, '"noon" is no time: give seconds since 1970'),
+    ([('i1', True, 10**21)], {}, 'is no time'),
+    ([('i1', True, float('inf'))], {}, '"inf" is no time'),
     (
       [],
       {'about': [{'twon': 'Oslo'}]},
@@ -132,6 +145,40 @@ def test_what_cannot_be_is_one_line(history, options, message):
   with pytest.raises(InputError, match=message) as error:
     Reader(encoders=ENCODERS).read([history], lambda ids: ([0] * len(ids), []), **options)
   assert '\n' not in str(error.value)
+
+
+def test_liked_is_true_or_false_in_any_integer_type():
+  liked = [True, False, 1, 0, np.True_, np.False_, np.int64(1), np.int32(0)]
+  read = Reader().read([[('i1', each) for each in liked]], lambda ids: (list(range(len(ids))), []))
+  np.testing.assert_array_equal(read.liked[0], [1, 0] * 4)
+
+
+@pytest.mark.parametrize('scale', [1, 10**3, 10**6, 10**9])
+def test_times_are_in_the_unit_that_their_size_says(scale):
+  when = [(START + second) * scale for second in (0, 7)]
+  read = Reader(encoders=ENCODERS).read(
+    [[('i1', True, each) for each in when]], lambda ids: ([0] * len(ids), []), now=when[-1]
+  )
+  np.testing.assert_array_equal(read.times[0], [START, START + 7])
+  np.testing.assert_array_equal(read.context, ENCODERS.context([{}], np.array([START + 7])))
+
+
+def test_nothing_is_known_without_events_and_features():
+  reader, town = Reader(encoders=ENCODERS), {'town': 'Oslo'}
+  read = reader.read([[], [], [], ['i1']], lambda ids: ([0] * len(ids), []), [{}, town, {}, {}])
+  assert read.from_prior == [True, False, True, False]
+  read = reader.read([[], []], lambda ids: ([], []), now=START)
+  assert read.from_prior == [False, False]
+  assert Reader().read([[]], lambda ids: ([], []), now=START).from_prior == [True]
+
+
+def test_a_number_is_an_id_and_is_skipped_with_all_that_is_said_of_it():
+  def find(ids):
+    return [0 for each in ids if each == '3'], [each for each in ids if each != '3']
+
+  read = Reader().read([[(999, True, 5), (3, False, 6), ('4', True, 7)]], find)
+  assert [each[0].tolist() for each in (read.rows, read.liked, read.times)] == [[0], [0], [6]]
+  assert read.skipped == [['999', '4']]
 
 
 def test_events_are_spaced_as_those_of_training():

@@ -3,6 +3,7 @@
 import pytest
 
 from rec_jax.data import films
+from rec_jax.retrieval import titles as subject
 from rec_jax.retrieval.titles import Titles, parse, title_of
 
 NAMES = (
@@ -61,6 +62,31 @@ def test_what_is_misspelt_has_neighbours(titles):
   assert titles.nearest('Usaul Suspects, The')[0] == 2
   assert titles.nearest('sab', 2) == [4, 3]
   assert titles.nearest('qqqqqqqq') == titles.nearest('') == []
+
+
+def test_few_titles_are_compared_letter_by_letter(monkeypatch):
+  words = ('red', 'blue', 'lamp', 'chair', 'night', 'dark', 'return', 'king', 'war', 'love')
+  names = [f'{a} {b} {c}' for a in words for b in words for c in words]
+  compared, close = [], subject.difflib.get_close_matches
+
+  def count(wanted, likely, number, least):
+    compared.append(len(likely))
+    return close(wanted, likely, number, least)
+
+  monkeypatch.setattr(subject.difflib, 'get_close_matches', count)
+  made = Titles(names, [0] * len(names))
+  for wanted, typed in (('dark king love', 'drak kign love'), ('red lamp chair', 'rde lmap chair')):
+    assert names[made.nearest(typed)[0]] == wanted == close(typed, names, 1)[0]
+  assert max(compared) <= 200 < len(names)
+
+
+def test_titles_are_read_when_one_is_asked_for(monkeypatch):
+  read, key = [], subject.key
+  monkeypatch.setattr(subject, 'key', lambda title: read.append(title) or key(title))
+  made = Titles(NAMES, [0] * len(NAMES))
+  made.add('Antz (1998)', 0.0)
+  assert not read
+  assert made.find('Antz') == len(NAMES)
 
 
 def test_what_is_added_is_found(titles):

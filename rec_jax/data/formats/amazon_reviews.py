@@ -47,6 +47,17 @@ def read(config: DataConfig) -> Tables:
   return assembled.tables(of, interactions, _described(products), config, notes)
 
 
+def attributes(config: DataConfig) -> pl.LazyFrame:
+  """Of all products: item_id, store and category, each on the path to it; errors as of `read`."""
+  path = published_files.find_event_file(config, _PUBLISHED, _PATTERNS, _REVIEWS)
+  meta = _meta(config, path.name.partition('.')[0], _PUBLISHED)
+  return published_files.scan_json(meta, _PUBLISHED, _PRODUCT).select(
+    pl.col('parent_asin').alias('item_id'),
+    pl.concat_list('store'),
+    pl.col('categories').alias('category'),
+  )
+
+
 _PUBLISHED = Published(
   'Amazon Reviews 2023',
   'https://amazon-reviews-2023.github.io',

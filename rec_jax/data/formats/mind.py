@@ -46,6 +46,14 @@ def read(config: DataConfig) -> Tables:
   return assembled.tables(read, interactions, pl.concat(news), config, notes)
 
 
+def attributes(config: DataConfig) -> pl.LazyFrame:
+  """Of all news: item_id, category and subcategory; errors as of `read`."""
+  paths = published_files.find_events(config, _PUBLISHED, [_BEHAVIORS], _BEHAVIORS)
+  news = [_scan_news(published_files.beside(path, 'news.tsv', _PUBLISHED)) for path in paths]
+  found = pl.concat(news).select('item_id', 'category', 'subcategory')
+  return found.unique('item_id', keep='first', maintain_order=True)
+
+
 _PUBLISHED = Published(
   'MIND, the Microsoft News Dataset',
   'https://msnews.github.io',
@@ -78,7 +86,11 @@ def _clicks(rows: pl.LazyFrame) -> pl.LazyFrame:
   )
 
 
+def _scan_news(path: Path) -> pl.LazyFrame:
+  return published_files.scan_tsv(path, _PUBLISHED, _NEWS_COLUMNS)
+
+
 def _described(path: Path) -> pl.LazyFrame:
-  news = published_files.scan_tsv(path, _PUBLISHED, _NEWS_COLUMNS)
+  news = _scan_news(path)
   topic = pl.concat_str('category', 'subcategory', separator=', ', ignore_nulls=True)
   return news.select('item_id', assembled.joined(pl.col('title'), topic, pl.col('abstract')))

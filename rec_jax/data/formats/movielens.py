@@ -36,7 +36,7 @@ def read_1m(config: DataConfig) -> Tables:
   )
   interactions, notes = assembled.events(_1M, [Part(path, _events(rows))], config)
   read = _named(_1M, path)
-  return assembled.tables(read, interactions, _dat_films(movies).lazy(), config, notes)
+  return assembled.tables(read, interactions, _described(_dat_films(movies)).lazy(), config, notes)
 
 
 def read_25m(config: DataConfig) -> Tables:
@@ -51,11 +51,7 @@ def read_25m(config: DataConfig) -> Tables:
   movies = published_files.beside(path, 'movies.csv', _25M)
   rows = published_files.scan_csv(path, _25M, _CSV_RATINGS)
   interactions, notes = assembled.events(_25M, [Part(path, _events(rows))], config)
-  with published_files.reading(movies, _25M):
-    rows_of_films = published_files.scan_csv(movies, _25M, ['movieId', 'title', 'genres']).collect()
-  described = _described(
-    list(rows_of_films.select('movieId', 'title', 'genres').fill_null('').iter_rows())
-  )
+  described = _described(_csv_films(movies))
   tags = path.parent / 'tags.csv'
   if tags.exists():
     known = _tags(published_files.opened(tags), _cut_time(interactions, config))
@@ -64,6 +60,18 @@ def read_25m(config: DataConfig) -> Tables:
       'item_id', assembled.joined(pl.col('text'), pl.col('tags').list.join(', '))
     )
   return assembled.tables(_named(_25M, path), interactions, described.lazy(), config, notes)
+
+
+def attributes_1m(config: DataConfig) -> pl.LazyFrame:
+  """Of all films: item_id, genre and year; errors as of `read_1m`."""
+  path = published_files.find_event_file(config, _1M, ['ratings.dat'], 'ratings.dat')
+  return _attributes(_dat_films(published_files.beside(path, 'movies.dat', _1M)))
+
+
+def attributes_25m(config: DataConfig) -> pl.LazyFrame:
+  """Of all films: item_id, genre and year; errors as of `read_25m`."""
+  path = published_files.find_event_file(config, _25M, ['ratings.csv'], 'ratings.csv')
+  return _attributes(_csv_films(published_files.beside(path, 'movies.csv', _25M)))
 
 
 _HOME = 'https://grouplens.org/datasets/movielens'
@@ -92,8 +100,16 @@ def _events(rows: pl.LazyFrame) -> pl.LazyFrame:
   )
 
 
-def _dat_films(path: Path) -> pl.DataFrame:
-  """A title may hold "::", an id or a list of genres cannot."""
+def _csv_films(path: Path) -> list[tuple[str, str, str]]:
+  """Id, title with its year, and genres separated by bars."""
+  columns = ['movieId', 'title', 'genres']
+  with published_files.reading(path, _25M):
+    rows = published_files.scan_csv(path, _25M, columns).select(columns).fill_null('').collect()
+  return list(rows.iter_rows())
+
+
+def _dat_films(path: Path) -> list[tuple[str, str, str]]:
+  """The same. A title may hold "::", an id or a list of genres cannot."""
   content = path.read_bytes()
   try:
     text = content.decode('utf-8')  # As in 10M, and in 1M where somebody wrote it again.
@@ -111,13 +127,20 @@ def _dat_films(path: Path) -> pl.DataFrame:
         f'{path}: row {number} is not MovieID::Title::Genres; give that of {_1M.name}, from '
         f'{_1M.home}'
       )
-  return _described(rows)
+  return rows
 
 
 def _described(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
-  """item_id and text, of id, title with its year, and genres separated by bars."""
+  """item_id and text."""
   described = [(item, films.describe(_film(title, genres))) for item, title, genres in rows]
   return pl.DataFrame(described, schema={'item_id': pl.String, 'text': pl.String}, orient='row')
+
+
+def _attributes(rows: list[tuple[str, str, str]]) -> pl.LazyFrame:
+  known = [(item, films.attributes(_film(title, genres))) for item, title, genres in rows]
+  several = {name: [values[name] for _, values in known] for name in ('genre', 'year')}
+  found = pl.LazyFrame({'item_id': [item for item, _ in known], **several})
+  return found.cast({'item_id': pl.String, 'genre': pl.List(pl.String), 'year': pl.List(pl.String)})
 
 
 def _film(title: str, genres: str) -> films.Film:

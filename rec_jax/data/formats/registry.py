@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import polars as pl
+
 from rec_jax.data.config import DataConfig
 from rec_jax.data.formats import amazon_reviews, mind, movielens, yambda
 from rec_jax.data.tables import Tables
@@ -13,4 +15,11 @@ FORMATS: dict[str, Callable[[DataConfig], Tables]] = {
   'amazon_reviews': amazon_reviews.read,
   'yambda': yambda.read,
   'mind': mind.read,
+}
+# What items can be chosen by, if anything: item_id, and columns of texts or of lists of them.
+ATTRIBUTES: dict[str, Callable[[DataConfig], pl.LazyFrame]] = {
+  'movielens_1m': movielens.attributes_1m,
+  'movielens_25m': movielens.attributes_25m,
+  'amazon_reviews': amazon_reviews.attributes,
+  'mind': mind.attributes,
 }

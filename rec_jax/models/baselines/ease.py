@@ -7,12 +7,16 @@ import scipy.linalg
 import scipy.sparse
 from jax.typing import ArrayLike
 
+# Of a triangle that are mirrored at once.
+_COLUMNS = 256
+
 
 def fit(user: np.ndarray, item: np.ndarray, num_items: int, *, lambda_: float) -> jax.Array:
   """Item-to-item weights B = I - P diag(1 / diag P) with P = (X'X + lambda I)^-1 (equation 8).
 
-  Solved on the host in float64 by Cholesky, because X'X of popular items is ill-conditioned; takes
-  24 N^2 bytes, 400 MB for 4,000 items.
+  Solved on the host in float64 by Cholesky, because X'X of popular items is ill-conditioned; one
+  matrix is worked on in place, and with X'X as a sparse one beside it that takes 24 N^2 bytes at
+  most, 400 MB for 4,000 items.
 
   Args:
     user: [E] int user indices.
@@ -36,9 +40,9 @@ def fit(user: np.ndarray, item: np.ndarray, num_items: int, *, lambda_: float) -
   # The transpose, which is the same, lies as LAPACK wants it.
   factor, _ = scipy.linalg.cho_factor(gram.T, lower=True, overwrite_a=True)
   # The inverse from the factor: half of the work of solving for the columns of the identity.
-  half = np.tril(scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)[0])
-  precision = half + np.tril(half, -1).T
-  weights = -precision / np.diag(precision)
+  weights, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+  _mirror(weights)
+  np.divide(weights, -np.diag(weights), out=weights)
   np.fill_diagonal(weights, 0)
   return jnp.asarray(weights, jnp.float32)
 
@@ -71,3 +75,12 @@ def recency(histories: jax.Array, decay: ArrayLike) -> jax.Array:
   valid = histories > 0
   age = jnp.cumsum(valid[:, ::-1], axis=1)[:, ::-1] - 1
   return jnp.where(valid, jnp.asarray(decay, jnp.float32) ** age, 0)
+
+
+def _mirror(matrix: np.ndarray) -> None:
+  """Writes the lower triangle of a matrix [N, N] over the upper one, some columns at a time."""
+  for start in range(0, len(matrix), _COLUMNS):
+    stop = start + _COLUMNS
+    block = matrix[start:stop, start:stop]
+    block[:] = np.tril(block) + np.tril(block, -1).T
+    matrix[start:stop, stop:] = matrix[stop:, start:stop].T

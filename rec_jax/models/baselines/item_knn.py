@@ -1,5 +1,7 @@
 """Item-kNN: items that the same users chose (Sarwar et al. 2001; Deshpande & Karypis 2004)."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,8 @@ from jax.typing import ArrayLike
 from rec_jax.models.baselines import ease
 from rec_jax.models.baselines.events import Events
 
-# Similarities that are held at once on the host: with their order 0.5 GB.
-_MOST = 2**24
+# Similarities that are held at once on the host, beside those of one item: with their order 0.3 GB.
+_MOST = 2**22
 
 
 @struct.dataclass
@@ -29,7 +31,8 @@ class Neighbours:
 def fit(events: Events, *, k: int, shrink: float = 0.0) -> Neighbours:
   """Cosines of the columns of the event matrix, shrunk: n_ij / (sqrt(n_i n_j) + shrink).
 
-  Computed some rows of the sparse product at a time, so that no matrix of N^2 is ever held.
+  Computed some rows of the sparse product at a time, and only where items have a user in common, so
+  that no matrix of N^2 is ever held and time goes by the pairs that there are.
 
   Args:
     events: to count.
@@ -46,14 +49,19 @@ def fit(events: Events, *, k: int, shrink: float = 0.0) -> Neighbours:
   k = min(k, events.num_items)
   near = np.zeros((events.num_items, k), np.int32)
   similarity = np.zeros((events.num_items, k), np.float32)
-  height = max(1, _MOST // events.num_items)
-  for start in range(0, events.num_items, height):
-    common = (by_item[start : start + height] @ events.matrix).toarray()
-    rows = np.arange(len(common))
-    common[rows, start + rows] = 0
-    cosine = common / np.maximum(norm[start + rows, None] * norm + shrink, 1e-9)
-    near[start + rows] = np.argsort(-cosine, axis=1, kind='stable')[:, :k]
-    similarity[start + rows] = np.take_along_axis(cosine, near[start + rows], axis=1)
+  # No more similarities of an item than products that make them.
+  work = np.minimum(by_item @ np.diff(events.matrix.indptr), events.num_items)
+  begins = np.flatnonzero(np.diff(np.cumsum(work) // _MOST)) + 1
+  for rows in np.split(np.arange(events.num_items), begins):
+    common = by_item[rows] @ events.matrix
+    # Of equals the first in the catalogue is kept.
+    common.sort_indices()
+    for row, (start, stop) in zip(rows, itertools.pairwise(common.indptr), strict=True):
+      item, count = common.indices[start:stop], common.data[start:stop]
+      cosine = count / np.maximum(norm[row] * norm[item] + shrink, 1e-9)
+      cosine[item == row] = 0
+      best = np.argsort(-cosine, kind='stable')[:k]
+      near[row, : len(best)], similarity[row, : len(best)] = item[best], cosine[best]
   return Neighbours(jnp.asarray(near), jnp.asarray(similarity))
 
 

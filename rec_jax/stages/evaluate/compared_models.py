@@ -118,10 +118,10 @@ def baselines(
 
 
 def text_directions(config: Config, dataset: Dataset) -> jax.Array:
-  """[N, H] directions of the published text vectors of items."""
+  """[N, H] directions of the published text vectors, centred on items with training events."""
   encoder = text_encoders.published(config.data)
   vectors = encoding.text_vectors(encoder, dataset.input_ids, dataset.attention_mask)
-  return zero_shot.directions(vectors, ~dataset.split.cold_items)
+  return zero_shot.directions(vectors, dataset.split.trained_items)
 
 
 def two_towers(

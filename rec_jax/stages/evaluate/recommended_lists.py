@@ -11,6 +11,7 @@ from rec_jax.evaluation import beyond_accuracy
 from rec_jax.runs import workdir as runs
 from rec_jax.runs.config import Config
 from rec_jax.stages.evaluate import judged_events
+from rec_jax.tasks import baselines
 from rec_jax.tasks.full_ranking import Queries
 
 COVERAGE, GINI, ENTROPY = 'coverage@10', 'gini@10', 'entropy@10'
@@ -60,9 +61,10 @@ def _of_list(
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
   """Metric -> a function of items [S, Q, k] to values [S, Q]."""
   train = splits.training_events(dataset.interactions, dataset.split)
-  user, item = dataset.interactions.user[train], dataset.interactions.item[train]
-  popularity = np.bincount(item, minlength=dataset.items.num_items)
-  num_users = len(np.unique(user))
+  popularity = np.bincount(dataset.interactions.item[train], minlength=dataset.items.num_items)
+  pairs = baselines.training_events(dataset)
+  users_of_item = np.bincount(pairs.item, minlength=dataset.items.num_items)
+  num_users = len(np.unique(pairs.user))
 
   def serendipity(items: np.ndarray) -> np.ndarray:
     is_relevant = items == asked.target[:, None]
@@ -70,7 +72,7 @@ def _of_list(
 
   found: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     POPULARITY: lambda items: beyond_accuracy.average_popularity(items, popularity),
-    NOVELTY: lambda items: beyond_accuracy.mean_inv_user_freq(items, popularity, num_users),
+    NOVELTY: lambda items: beyond_accuracy.mean_inv_user_freq(items, users_of_item, num_users),
     SERENDIPITY: serendipity,
   }
   if directions is not None:

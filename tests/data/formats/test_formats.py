@@ -8,6 +8,7 @@ import shutil
 import polars as pl
 import pytest
 
+from rec_jax.data import item_labels
 from rec_jax.data.config import PUBLISHED, DataConfig
 from rec_jax.data.formats.registry import FORMATS
 from rec_jax.types import InputError
@@ -43,6 +44,33 @@ NAMES = {
 
 def test_every_source_has_its_reader():
   assert tuple(FORMATS) == PUBLISHED
+
+
+# Attributes of two items each.
+ATTRIBUTES_OF = {
+  'movielens_1m': {'genre': [('3', ('Comedy', 'Romance')), ('1193', ('Drama',))]}
+  | {'year': [('3', ('1995',)), ('1193', ())]},
+  'movielens_25m': {'genre': [('1', ('Comedy', 'Drama')), ('2', ())]}
+  | {'year': [('1', ('1995',)), ('9', ())]},
+  'amazon_reviews': {'store': [('B01', ('Yes To',)), ('B02', ()), ('B04', ())]}
+  | {'category': [('B01', ('Beauty', 'Skin')), ('B03', ())]},
+  'yambda': {},
+  'mind': {'category': [('N2', ('news',)), ('N3', ())]}
+  | {'subcategory': [('N10', ('football_nfl',))]},
+}
+
+
+@pytest.mark.parametrize('source', FORMATS)
+def test_items_have_the_attributes_that_are_published(source, tmp_path):
+  WRITERS[source](tmp_path)
+  config = DataConfig(source=source, folder=str(tmp_path))
+  assert item_labels.attributes(config) == list(ATTRIBUTES_OF[source])
+  for name, known in ATTRIBUTES_OF[source].items():
+    items, values = zip(*known, strict=True)
+    assert item_labels.attribute(config, name, items) == list(values)
+  with pytest.raises(InputError, match='no attribute "colour" of items') as error:
+    item_labels.attribute(config, 'colour', [])
+  assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize('source', FORMATS)

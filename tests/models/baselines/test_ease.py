@@ -1,10 +1,12 @@
 """EASE against its definition as a constrained least-squares problem."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from rec_jax.models import linear_path
-from rec_jax.models.baselines import ease
+from rec_jax.models.baselines import ease, registry
 
 
 def small_matrix():
@@ -63,3 +65,20 @@ def test_a_pair_of_several_events_counts_once():
   np.testing.assert_array_equal(ease.fit(*twice, 3, lambda_=1.0), once)
   spectra = [linear_path.spectrum(*pairs, 3, 3, 0).values for pairs in ((user, item), twice)]
   np.testing.assert_allclose(*spectra, rtol=1e-5)
+
+
+@pytest.mark.parametrize('share', [0.01, 0.3])
+def test_a_fit_takes_no_more_memory_than_it_says(share):
+  num_items = 700
+  seen = np.nonzero(np.random.default_rng(0).random((1_000, num_items)) < share)
+  tracemalloc.start()
+  weights = ease.fit(*seen, num_items, lambda_=10.0)
+  _, most = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  # What grows with the events is not counted.
+  assert most < registry.get('ease').num_bytes(1_000, num_items) + 30 * len(seen[0])
+  gram = np.zeros((1_000, num_items))
+  gram[seen] = 1
+  precision = np.linalg.inv(gram.T @ gram + 10.0 * np.eye(num_items))
+  expected = -precision / np.diag(precision) * (1 - np.eye(num_items))
+  np.testing.assert_allclose(weights, expected, atol=1e-6)

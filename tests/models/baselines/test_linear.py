@@ -1,5 +1,7 @@
 """Neighbours by brute force, SLIM by its optimality conditions, PureSVD by a dense one."""
 
+import tracemalloc
+
 import jax
 import numpy as np
 import pytest
@@ -114,3 +116,18 @@ def test_neighbours_are_the_same_however_many_rows_are_held(monkeypatch):
   whole = item_knn.fit(events, k=4)
   monkeypatch.setattr(item_knn, '_MOST', 30)
   np.testing.assert_array_equal(item_knn.fit(events, k=4).item, whole.item)
+
+
+def test_neighbours_are_sought_among_items_with_a_user_in_common():
+  num_items, rng = 4_000, np.random.default_rng(0)
+  # Each user chose two items that are next to each other.
+  first = rng.permutation(num_items - 1)
+  item = np.concatenate([first, first + 1])
+  events = Events(np.tile(np.arange(len(first)), 2), item, item, len(first), num_items)
+  tracemalloc.start()
+  found = item_knn.fit(events, k=3)
+  _, most = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert most < num_items**2
+  np.testing.assert_array_equal(found.item[1:-2, :2], np.arange(num_items - 3)[:, None] + [0, 2])
+  np.testing.assert_allclose(found.similarity[2:-2], np.tile([0.5, 0.5, 0], (num_items - 4, 1)))

@@ -67,9 +67,11 @@ def test_what_comes_later_changes_no_baseline(vectors):
 
 def test_zero_shot_scores_are_those_of_the_published_vectors_with_the_best_decay(vectors):
   data = dataset()
+  # Held out, though it was met before the cut: its text is not read.
+  data.split.trained_items[np.flatnonzero(data.split.trained_items)[0]] = False
   asked = full_ranking.queries(data, data.split.test_event, 50, 4.0)
   model = compared_models.baselines(Config(), data)[compared_models.ZERO_SHOT]
-  directions = zero_shot.directions(np.float32(vectors), ~data.split.cold_items)
+  directions = zero_shot.directions(np.float32(vectors), data.split.trained_items)
   expected = zero_shot.scores(directions, asked.history, decay=model.tuned['decay'])
   np.testing.assert_allclose(model.scores[0](asked), expected, atol=1e-4)
 
