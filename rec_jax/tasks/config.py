@@ -5,7 +5,7 @@ import dataclasses
 # The fewest and the most steps of training where their number follows from the data.
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
 # Likewise of pre-training, whose steps take a second or two each in an encoder of MiniLM's size.
-FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS = 24, 1000
+FEWEST_PRETRAIN_STEPS, MOST_PRETRAIN_STEPS = 24, 300
 
 # What the text encoder is pre-trained on, see `PretrainConfig`.
 PRETRAIN_OBJECTIVES = ('language', 'contrastive', 'pairs', 'next_item', 'masked_item')
