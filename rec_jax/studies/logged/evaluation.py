@@ -181,12 +181,17 @@ def model_gap(log: LoggedFeedback, result: Evaluation, level: float) -> Estimate
   return corrected_t(summed(residual, unit_of(log, result.rows)[1]), level=level)
 
 
-def note_adaptive(log: LoggedFeedback, interval: str) -> None:
-  """Prints what intervals of a log assume that its policy, known to have learnt, does not meet."""
+def print_notes(log: LoggedFeedback, interval: str) -> None:
+  """Prints what intervals assume that the log does not meet, or does not let anybody see."""
   if log.is_adaptive and interval != ADAPTIVE:
     print(
       f'note: the policy that logged learnt from these rounds, and intervals by {interval} assume '
       'a fixed one: compare those of the values with --interval=adaptive'
+    )
+  if not structure.knows_policy(log):
+    print(
+      'note: the log holds no pi_b, so that poor overlap shows in weights that were drawn alone: '
+      'where none showed, intervals of 95 % held in 80 to 94 % of such logs (docs/off_policy.md)'
     )
 
 

@@ -130,7 +130,7 @@ def report(
   print(f'{len(ranked)} policies, {said}')
   print(terminal.table(*_table(ranked, level)))
   print(f'p-values hold for all pairs of {len(ranked)} policies at once (Holm)')
-  evaluation.note_adaptive(log, 't')
+  evaluation.print_notes(log, 't')
   truth = [each.truth for each in ranked if each.truth is not None]
   # A mean over other rounds would be of other contexts.
   if len(truth) == len(ranked) and len({len(each.rows) for each in results.values()}) == 1:

@@ -40,6 +40,11 @@ def applies(log: LoggedFeedback, names: Collection[str]) -> bool:
   """Whether a log says what any of these estimators asks of its actions and its policy."""
   if not set(names) & set(STRUCTURED) or (log.action_context is None and log.action_embed is None):
     return False
+  return knows_policy(log)
+
+
+def knows_policy(log: LoggedFeedback) -> bool:
+  """Whether all probabilities of the policy that logged are known, not of what it took alone."""
   is_uniform = (np.abs(log.propensity * log.num_candidates - 1) <= _TOLERANCE).all()
   return log.pi_b is not None or bool(is_uniform)
 

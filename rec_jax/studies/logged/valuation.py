@@ -150,7 +150,7 @@ def report(
   print(terminal.table(*_table(result, level)))
   interval = next(iter(result.values.values())).interval
   print(f'intervals: {100 * level:g} %, {interval}, over {result.unit}')
-  evaluation.note_adaptive(log, interval)
+  evaluation.print_notes(log, interval)
   if result.truth is not None:
     print(f'truth, from the known reward of every candidate: {result.truth:.4g}')
   print(f'logging policy on the same rounds: {result.logged_mean:.4g}')

@@ -67,6 +67,22 @@ def test_a_log_of_a_policy_that_learnt_says_which_interval_is_for_it(tmp_path, c
   assert said[True, 'adaptive'] == (policy != 'logged')
 
 
+def test_a_log_of_drawn_propensities_alone_says_what_cannot_be_seen(tmp_path, capsys):
+  path, uniform = tmp_path / 'log.parquet', log()
+  number = len(uniform.item_ids)
+  whole = np.full((len(uniform.action), number), 0.5 / (number - 1))
+  whole[:, 0] = 0.5
+  propensity = whole[np.arange(len(whole)), uniform.action]
+  drawn = dataclasses.replace(uniform, propensity=propensity)
+  said = []
+  for each in (uniform, drawn, dataclasses.replace(drawn, pi_b=whole[:, :, None])):
+    logged.write(path, each)
+    reading = evaluation.Reading(('ipw',), 't')
+    valuation.run(path, 'item:0', 0.5, 0, tmp_path / 'value.svg', reading=reading)
+    said.append('holds no pi_b' in capsys.readouterr().out)
+  assert said == [False, True, False]
+
+
 def test_rows_as_json(tmp_path):
   logged.write(tmp_path / 'log.npz', log())
   out = tmp_path / 'rows.json'
