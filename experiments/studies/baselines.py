@@ -9,7 +9,7 @@ from rec_jax import files, host
 from rec_jax.data.config import DataConfig
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import registry
-from rec_jax.models.baselines.registry import Range, Settings
+from rec_jax.models.baselines.registry import Hyperparameters, Range
 from rec_jax.runs.config import Config
 from rec_jax.runs.study import Study, Values, override
 from rec_jax.stages.evaluate import ranking_comparison
@@ -91,11 +91,11 @@ def _two_tower(
 ) -> tuple[Dataset, ComparedModel, list[Trial]]:
   """The two-tower model of the best trial; a trial is a run of the stage `finetune`."""
 
-  def trained(chosen: Settings) -> tuple[Dataset, ComparedModel]:
+  def trained(chosen: Hyperparameters) -> tuple[Dataset, ComparedModel]:
     fields = {'finetune.variants': config.model, **chosen}
     return chain.two_tower(override(settings, fields), root)
 
-  def objective(chosen: Settings) -> float:
+  def objective(chosen: Hyperparameters) -> float:
     dataset, model = trained(chosen)
     validation = events.validation_queries(
       dataset, settings.finetune, settings.data.positive_rating, settings.seed

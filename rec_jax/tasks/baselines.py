@@ -7,7 +7,7 @@ from rec_jax.data import splits
 from rec_jax.data.dataset import Dataset
 from rec_jax.models.baselines import registry
 from rec_jax.models.baselines.events import Events
-from rec_jax.models.baselines.registry import Settings
+from rec_jax.models.baselines.registry import Hyperparameters
 from rec_jax.tasks import full_ranking, random_search
 from rec_jax.tasks.full_ranking import Queries, Score
 from rec_jax.tasks.random_search import Trial
@@ -27,7 +27,7 @@ def training_events(dataset: Dataset) -> Events:
   )
 
 
-def fit(name: str, events: Events, settings: Settings, seed: int) -> Score:
+def fit(name: str, events: Events, settings: Hyperparameters, seed: int) -> Score:
   """The baseline of a name under these settings, as a function of queries."""
   score = registry.get(name).fitted(jax.random.key(seed), events, settings)
   return lambda asked: score(asked.history)
@@ -53,7 +53,7 @@ def tune(
   """
   events = training_events(dataset)
 
-  def objective(settings: Settings) -> float:
+  def objective(settings: Hyperparameters) -> float:
     return ndcg(fit(name, events, settings, seed), validation, events.num_items)
 
   return random_search.search(objective, registry.get(name).space, num_trials, seed)

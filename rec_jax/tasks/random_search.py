@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rec_jax.models.baselines.registry import Range, Settings
+from rec_jax.models.baselines.registry import Hyperparameters, Range
 
 
 class Trial(NamedTuple):
@@ -16,7 +16,10 @@ class Trial(NamedTuple):
 
 
 def search(
-  objective: Callable[[Settings], float], space: Mapping[str, Range], num_trials: int, seed: int
+  objective: Callable[[Hyperparameters], float],
+  space: Mapping[str, Range],
+  num_trials: int,
+  seed: int,
 ) -> list[Trial]:
   """Tries the defaults and then settings drawn at random, the best trial first.
 

@@ -58,7 +58,7 @@ class Range:
     return round(value) if isinstance(self.default, int) else float(value)
 
 
-Settings = Mapping[str, float]
+Hyperparameters = Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Baseline:
     return {name: each.default for name, each in self.space.items()}
 
   def fitted(
-    self, key: jax.Array, events: Events, settings: Settings
+    self, key: jax.Array, events: Events, settings: Hyperparameters
   ) -> Callable[[ArrayLike], jax.Array]:
     """Histories -> scores of a model that has been fitted under these settings."""
     asked = {name: value for name, value in settings.items() if name in self.scored}
