@@ -47,9 +47,9 @@ def wrong_command(line):
     targets = re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
     words = [word for word in shlex.split(line, comments=True)[1:] if '=' not in word]
     yield from (f'no target in {line!r}: {word}' for word in words if word not in targets)
-  helper = re.search(r'python\S* -m tests\.([\w.]+)', line)
-  if helper and not (ROOT / f'tests/{helper[1].replace(".", "/")}.py').is_file():
-    yield f'no module in {line!r}: tests.{helper[1]}'
+  module = re.search(r'python\S* -m tests\.([\w.]+)', line)
+  if module and not (ROOT / f'tests/{module[1].replace(".", "/")}.py').is_file():
+    yield f'no module in {line!r}: tests.{module[1]}'
   called = re.search(r'python\S* -m experiments\.(\S+)(.*)', line)
   if not called or PLACEHOLDER.search(called[1]):
     return

@@ -69,6 +69,11 @@ def times(series: pl.Series, path: str) -> pl.Series:
   return parsed.alias(series.name)
 
 
+def is_date_as_number(number: float) -> bool:
+  """Whether a number is written as a date, like 19970920 and 19970920030510: see `times`."""
+  return any(first <= number <= last for first, last in _DATES_AS_NUMBERS)
+
+
 def microseconds_per_unit(magnitude: float) -> float:
   """Of times that are numbers as large as `magnitude`, which is finite: see `times`.
 

@@ -137,8 +137,9 @@ def columns(path: Path | str) -> list[str]:
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:
-  """Writes a log that `read` gives back exactly; the file appears whole or not at all.
+  """Writes a log that `read` gives back exactly, ids that it reads otherwise (`ids`) excepted.
 
+  The file appears whole or not at all: Parquet, CSV or one of the following by its suffix.
   A dictionary, `.npz`, holds neither users nor item ids, and nothing but Parquet `is_adaptive`; for
   logs of Vowpal Wabbit see `vw_write`.
 
@@ -174,10 +175,12 @@ def write(path: Path | str, log: LoggedFeedback) -> None:
   metadata |= {'is_adaptive': 'true'} if log.is_adaptive else {}
   if log.action_context is not None:
     metadata['action_context'] = json.dumps(np.asarray(log.action_context).tolist())
-  frame = pl.DataFrame(columns)
-  if path.suffix == '.csv':
+  frame, suffix = pl.DataFrame(columns), path.suffix.lower()
+  if suffix == '.csv':
     logged_csv.write(path, frame, metadata)
     return
+  if suffix != '.parquet':
+    raise InputError(f'{path}: a log is a .parquet, .csv or .npz file, or one of Vowpal Wabbit')
   with files.replacing(path) as stream:
     frame.write_parquet(stream, metadata=metadata)
 

@@ -144,9 +144,10 @@ class Catalogue:
       added = [own.get(name, ()) for own in self._own]
       if self._given is None and not any(added):
         raise InputError(f'no attribute "{name}" of items: none is known')
-      first = len(self) - len(added)
-      read = [()] * first if self._given is None else list(self._given.read(name))
-      self._attributes[name] = [*read, *added]
+      first: Sequence[tuple[str, ...]] = [()] * (len(self) - len(added))
+      if self._given is not None and (name in self._given.names() or not any(added)):
+        first = self._given.read(name)
+      self._attributes[name] = [*first, *added]
     return self._attributes[name]
 
   def allowed(self, allowed: Selection | None, blocked: Selection | None) -> np.ndarray:

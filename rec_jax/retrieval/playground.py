@@ -110,10 +110,14 @@ def serve(checkpoint: str, model: str | None, host: str, port: int) -> None:
 
 def _attributes(catalogue: Catalogue) -> dict[str, list[str]]:
   """Values of each attribute of which a menu can be made."""
-  found = {}
-  # A run is looked at also where the file of its items is gone.
-  with contextlib.suppress(InputError):
-    for name in catalogue.attributes():
+  found: dict[str, list[str]] = {}
+  try:
+    names = catalogue.attributes()
+  except InputError:
+    # A run is looked at also where the file of its items is gone.
+    return found
+  for name in names:
+    with contextlib.suppress(InputError):
       values = {value for of_item in catalogue.attribute(name) for value in of_item}
       if 1 < len(values) <= _MOST_VALUES:
         found[name] = sorted(values)

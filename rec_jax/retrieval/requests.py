@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import itertools
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,8 @@ About = Mapping[str, Any]
 Find = Callable[[Sequence[str]], tuple[list[int], list[str]]]
 # The year 5138, in seconds: what is beyond is not a date but a mistake.
 _FARTHEST = 1e11
+# What parts the fields of a date, and is in no number.
+_SEPARATED = re.compile(r'\d[-/:]')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +117,9 @@ class Reader:
 
 
 def seconds(time: Any) -> int:
-  """Whole seconds since 1970; of a number its size says the unit, as `prepare` reads columns.
+  """Whole seconds since 1970; of a number its size says the unit, as of columns in `prepare`.
+
+  One like 19970920 may be a date or a time, which only a whole column could tell.
 
   >>> seconds(datetime.datetime(1970, 1, 2)), seconds(7.9)
   (86400, 7)
@@ -121,22 +127,26 @@ def seconds(time: Any) -> int:
   >>> seconds('1970-01-02'), seconds('1970-01-02T01:00+01:00'), seconds('86400')
   (86400, 86400, 86400)
 
+  >>> seconds('1970/01/02'), seconds('86400.0')
+  (86400, 86400)
+
   >>> seconds(1_700_000_000), seconds(1_700_000_000_000), seconds(1.7e15), seconds(17 * 10**17)
   (1700000000, 1700000000, 1700000000, 1700000000)
 
   Raises:
-    InputError: it is no time.
+    InputError: it is no time, or a number that may be a date.
   """
   try:
-    if isinstance(time, str) and not time.isdecimal():
-      time = datetime.datetime.fromisoformat(time)
+    if isinstance(time, str) and _SEPARATED.search(time):
+      time = datetime.datetime.fromisoformat(time.strip().replace('/', '-'))
     if isinstance(time, datetime.datetime):
       zone = time.tzinfo or datetime.UTC
       return int(time.replace(tzinfo=zone).timestamp())
-    number = int(time)
-    found = int(number * columns.microseconds_per_unit(abs(number)) / 1e6)
-    if abs(found) < _FARTHEST:
-      return found
+    number = float(time)
+    if math.isfinite(number) and not columns.is_date_as_number(number):
+      found = int(number * columns.microseconds_per_unit(abs(number)) / 1e6)
+      if abs(found) < _FARTHEST:
+        return found
   except (TypeError, ValueError, OverflowError):
     pass
   raise InputError(

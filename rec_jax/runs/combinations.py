@@ -89,7 +89,7 @@ def _check_pretraining(config: Config) -> None:
     raise InputError(
       f'pretrain.micro_batches={settings.micro_batches} of pretrain.batch_size='
       f'{settings.batch_size} are of a single text, and pretrain.objective={settings.objective} '
-      'tells texts of a part apart; set --config.pretrain.micro_batches to half of it at most'
+      'tells texts of a part apart; raise --config.pretrain.batch_size to twice as many at least'
     )
   if settings.corpus and settings.objective not in ('language', 'contrastive'):
     raise InputError(

@@ -110,8 +110,20 @@ def fingerprint(data: DataConfig) -> str:
   where = folder(data)
   names = [name for name in _READ if (where / name).is_file()]
   names += [path.name for path in where.glob('*.safetensors')]
-  digests = [f'{name} {files.sha256(where / name)}' for name in sorted(names)]
+  digests = [f'{name} {_digest(where / name)}' for name in sorted(names)]
   return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+  """Of gigabytes of weights, which a run asks for with each of its models: read once."""
+  stat = path.stat()
+  return _digest_as_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(64)
+def _digest_as_of(path: Path, changed: int, size: int) -> str:
+  del changed, size
+  return files.sha256(path)
 
 
 @functools.cache

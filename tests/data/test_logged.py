@@ -323,6 +323,13 @@ def test_what_cannot_say_what_was_offered_is_not_written(tmp_path, suffix):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('name', ['log', 'log.log', 'log.txt'])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, name):
+  with pytest.raises(InputError, match='a log is a .parquet, .csv or .npz file'):
+    logged.write(tmp_path / name, obp.from_dictionary(feedback()))
+  assert not list(tmp_path.iterdir())
+
+
 def test_pickled_objects_are_refused(tmp_path):
   np.savez(tmp_path / 'feedback.npz', **feedback() | {'position': None})
   with pytest.raises(InputError, match='leave out keys that are None') as error:

@@ -166,6 +166,8 @@ def test_an_item_is_added_whole_whatever_its_attributes(models):
   recommender.add_items(['a', 'b', 'c'], [text] * 3, attributes)
   assert len(recommender.catalogue) == recommender._everything.sum() == N + 3
   assert recommender.catalogue.attribute('kind')[N:] == [(colour,), (), ('7',)]
+  # One that the others do not have.
+  assert recommender.catalogue.attribute('price')[N - 1 :] == [(), ('3.5',), (), ('low',)]
   [answer] = recommender.recommend([['b']], 1, allowed={'kind': 7})
   assert answer.items[0].id == 'c'
 

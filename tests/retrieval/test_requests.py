@@ -130,6 +130,8 @@ def test_what_a_model_learnt_to_repeat_is_shown_again(model, repeats):
     ([('i1',)], {}, 'give an id, whether it was liked, and the time'),
     ([('i1', True, 'noon')], {}, '"noon" is no time: give seconds since 1970'),
     ([('i1', True, 10**21)], {}, 'is no time'),
+    ([('i1', True, 19970920)], {}, '"19970920" is no time: give seconds since 1970, or a date'),
+    ([('i1', True, '19970920030510')], {}, '"19970920030510" is no time'),
     ([('i1', True, float('inf'))], {}, '"inf" is no time'),
     (
       [],

@@ -149,10 +149,10 @@ class Service:
     """
     context, names = self._context(user, query, arms, features)
     (user,) = self._engine.users.plain([user])
+    decision = self._engine.decide(context, with_propensity)
     if user not in self._engine.users.of:
       self._engine.check_room(num_users=1)
       self._do({'do': 'add_user', 'id_': user})
-    decision = self._engine.decide(context, with_propensity)
     number = self._engine.count
     self._do(self._engine.decision_event(context, decision))
     shown = tuple(names[i] if i >= 0 else None for i in decision.index.tolist())

@@ -29,6 +29,8 @@ from rec_jax.data.logged_feedback import LoggedFeedback
 
 logger = logging.getLogger(__name__)
 
+# Share of the lessons that a log of other rounds may seem to hold.
+_BY_CHANCE = 0.1
 # Share of windows that may be the same as another one of the log.
 _MOST_ALIKE = 1e-3
 # Odd numbers whose bits are far from any pattern: those of SplitMix64 (Steele et al. 2014).
@@ -69,7 +71,9 @@ def taught(lessons: Lessons, log: LoggedFeedback) -> np.ndarray:
   found = _in_windows(lessons, contents)
   place = np.searchsorted(lessons.numbers, log.round)
   numbered = np.isin(log.round, lessons.numbers)
-  if (contents[numbered] == lessons.contents[place[numbered]]).all():
+  agree = (contents[numbered] == lessons.contents[place[numbered]]).all()
+  # Some windows of another log are those of this one by chance.
+  if agree and (numbered.any() or found.sum() < _BY_CHANCE * len(lessons.numbers)):
     return found | numbered
   if found.sum() < len(lessons.numbers):
     logger.warning(

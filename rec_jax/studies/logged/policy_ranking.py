@@ -125,7 +125,11 @@ def report(
     out: JSON with the rows of a policy: what it earns more than the one that logged and than the
       best, and the lowest tenth of its rewards.
   """
+  # What may fail comes before what is said or written.
   ranked = rank(log, results, level)
+  label = ', '.join(filter(None, ('minus the policy that logged', how.partition(' by ')[0])))
+  gains = {each.name: each.gain for each in ranked}
+  drawn = figures.forest('policies', {label: gains}, reference=0.0)
   said = '; '.join(filter(None, (_protocol(results), how)))
   print(f'{len(ranked)} policies, {said}')
   print(terminal.table(*_table(ranked, level)))
@@ -142,9 +146,6 @@ def report(
       print(f'warning: {name}: {doubt}')
   if out is not None:
     files.write_json(out, _rows(ranked, doubts, said))
-  label = ', '.join(filter(None, ('minus the policy that logged', how.partition(' by ')[0])))
-  gains = {each.name: each.gain for each in ranked}
-  drawn = figures.forest('policies', {label: gains}, reference=0.0)
   files.write_atomic(figure, drawn.panels[0])
   print(f'advice: {_advice(ranked, doubts, level)}\nfigure: {figure}')
 

@@ -85,6 +85,11 @@ def test_rounds_that_may_have_taught_and_are_not_known_are_warned_of(caplog):
   said = f'of the 1,000 rounds that taught the policy {known.sum()} are recognised in the log'
   assert said in caplog.text
   caplog.clear()
+  # Numbered anew and beyond all that taught.
+  far = renumbered(subset(data, kept))
+  lessons.taught(found, dataclasses.replace(far, round=far.round + 10_000))
+  assert said in caplog.text
+  caplog.clear()
   # Next week's rounds, numbered on.
   week = dataclasses.replace(log(1, has_context=False), round=np.arange(2000, 4000))
   lessons.taught(found, week)
