@@ -221,7 +221,7 @@ def _typed(source: str, frame: pl.DataFrame) -> pl.DataFrame:
       raise InputError(
         f'{source}: column "{name}", row {row}: {what}; fill it or leave the row out{unknown}'
       )
-    if name == 'user_id' or (dtype == pl.String and found.is_float()):
+    if name == 'user_id' or (dtype == pl.String and found != pl.String and not found.is_integer()):
       column = logged_tables.ids_of(source, frame[name])
     frame = frame.with_columns(column)
   return frame

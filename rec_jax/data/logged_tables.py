@@ -46,7 +46,7 @@ def item_ids(
   """
   candidate = offered.unique(maintain_order=True)
   parts = [item, candidate, pl.Series(known, dtype=pl.String)]
-  name = 'item_id, then candidates' if len(candidate) else 'item_id'
+  name = 'item_id, then candidates, each once' if len(candidate) else 'item_id'
   found = ids_of(source, pl.concat(parts).alias(name))
   clean = found[len(item) : len(item) + len(candidate)]
   named = found[len(found) - len(known) :] if known else found.unique(maintain_order=True)

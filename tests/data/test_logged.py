@@ -119,6 +119,7 @@ def test_a_log_of_six_columns(tmp_path):
     (plain(item_id=['b', 'NaN', 'b']), r'\(rows from 1\): .*"item_id", row 2: "NaN" stands for'),
     (plain(user_id=['7', 'null', '7']), 'column "user_id", row 2: "null" stands for a missing id'),
     (plain(user_id=[True, False, True]), 'column "user_id" holds Boolean, not ids'),
+    (plain(item_id=[True, False, True]), 'column "item_id" holds Boolean, not ids'),
   ],
 )
 def test_a_bad_file_is_named_with_its_row(tmp_path, frame, message):
