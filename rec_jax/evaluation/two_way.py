@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from scipy import sparse
 
 from rec_jax.evaluation.intervals import CHUNK_SIZE, RESAMPLES, Estimate
 
@@ -66,6 +67,46 @@ def item_macro(
   return _weighted(key, table, users, items, items, level, resamples)
 
 
+def exposure_share(
+  key: jax.Array,
+  exposure: sparse.csr_array,
+  marked: np.ndarray,
+  *,
+  level: float = 0.95,
+  resamples: int = RESAMPLES,
+) -> Estimate:
+  """The share of what users were shown that some items have, each user alike, two-way.
+
+  That of `user_macro` where each exposure is an observation, whose resamples here are products.
+
+  Args:
+    key: typed key.
+    exposure: [U, N], how often each user was shown each item; every user something.
+    marked: [N] bool, the items.
+    level: as in `user_macro`.
+    resamples: likewise.
+  """
+  table = exposure[:, np.flatnonzero(exposure.sum(axis=0))]
+  marked = marked[np.flatnonzero(exposure.sum(axis=0))]
+  table = sparse.diags_array(1 / table.sum(axis=1)) @ table
+  value, number = float(table[:, marked].sum() / table.shape[0]), min(table.shape)
+  low = high = float('nan')
+  if number > 1:
+    found: list[np.ndarray] = []
+    keys, at_once = jax.random.split(key, resamples), _at_once(table.shape[1])
+    for start in range(0, resamples, at_once):
+      both = jax.vmap(jax.random.split)(keys[start : start + at_once])
+      user, item = (
+        np.asarray(_drawn(part, size, 1 << (size - 1).bit_length()))[:, :size]
+        for part, size in zip(both.T, table.shape, strict=True)
+      )
+      shown = (table.T @ user.T) * item.T
+      with np.errstate(invalid='ignore'):
+        found.append(shown[marked].sum(axis=0) / shown.sum(axis=0))
+    low, high = np.nanquantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2]).tolist()
+  return Estimate(value, low, high, number)
+
+
 def share_of_most_frequent(labels: ArrayLike, number: int) -> float:
   """The share of observations [n] that the most frequent labels have."""
   counts = np.sort(np.unique(np.asarray(labels), return_counts=True)[1])
@@ -79,6 +120,17 @@ def draws(key: jax.Array, number: ArrayLike, size: int) -> jax.Array:
   """
   chosen = jax.random.randint(key, (size,), 0, number)
   return jnp.zeros(size).at[chosen].add(jnp.where(jnp.arange(size) < number, 1.0, 0.0))
+
+
+def _at_once(num_items: int) -> int:
+  """Resamples of N items at once: one program for all but large catalogues."""
+  return max(1, min(250, CHUNK_SIZE // num_items))
+
+
+@functools.partial(jax.jit, static_argnames='size')
+def _drawn(keys: jax.Array, number: int, size: int) -> jax.Array:
+  """[resamples, size], see `draws`."""
+  return jax.vmap(draws, in_axes=(0, None, None))(keys, number, size)
 
 
 def _weighted(

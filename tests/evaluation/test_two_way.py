@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 
 from rec_jax.evaluation import intervals, two_way
 
@@ -100,6 +100,21 @@ def test_where_few_items_decide_only_the_two_way_interval_covers():
   # Percentile intervals of a mean over few items are a little short of 95 %.
   assert stats.binomtest(int(both), number, 0.93, alternative='less').pvalue > 0.01
   assert stats.binomtest(int(alone), number, 0.50, alternative='greater').pvalue > 0.5
+
+
+def test_a_share_of_exposure_is_that_of_its_observations():
+  rng = np.random.default_rng(5)
+  users, items = rng.integers(0, 40, 600), rng.zipf(1.5, 600) % 30
+  marked = np.arange(31) % 4 == 1
+  exposure = sparse.coo_array((np.ones(600), (users, items)), (40, 31)).tocsr()
+  found = two_way.exposure_share(jax.random.key(0), exposure, marked)
+  observed = {'x': marked[items].astype(float)}
+  expected = two_way.user_macro(jax.random.key(1), observed, users, items)['x']
+  assert found.value == pytest.approx(expected.value) and found.n == expected.n == 30
+  width = expected.high - expected.low
+  np.testing.assert_allclose(
+    [found.low, found.high], [expected.low, expected.high], atol=0.05 * width
+  )
 
 
 def test_tables_of_about_one_length_share_a_program():

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy import sparse
 
 from rec_jax.environments.rollout import Trajectory
 from rec_jax.evaluation import intervals, regret, two_way
@@ -104,9 +105,14 @@ def _cold_share(
   if not world.is_cold.any():
     return {}
   arm = outcome.arm[:, visits]
-  table = {f'cold_share{suffix}': (world.is_cold[arm] & (arm >= 0)).ravel()}
-  users = np.tile(np.asarray(world.data.visits)[visits], len(arm))
-  return two_way.user_macro(key, table, users, arm.ravel())
+  users = np.unique(np.asarray(world.data.visits)[visits], return_inverse=True)[1]
+  # Where nothing was shown, an item behind all others that is not cold stands for it.
+  number = len(world.is_cold)
+  item = np.where(arm < 0, number, arm).ravel()
+  ones, shape = np.ones(arm.size), (users.max() + 1, number + 1)
+  exposure = sparse.coo_array((ones, (np.tile(users, len(arm)), item)), shape).tocsr()
+  share = two_way.exposure_share(key, exposure, np.append(world.is_cold, False))
+  return {f'cold_share{suffix}': share}
 
 
 def _counts(arm: np.ndarray, num_items: int, suffix: str) -> dict[str, Estimate]:
