@@ -97,7 +97,7 @@ def exposure_share(
     for start in range(0, resamples, at_once):
       both = jax.vmap(jax.random.split)(keys[start : start + at_once])
       user, item = (
-        np.asarray(_drawn(part, size, 1 << (size - 1).bit_length()))[:, :size]
+        np.asarray(_drawn(part, size, _power_of_two(size)))[:, :size]
         for part, size in zip(both.T, table.shape, strict=True)
       )
       shown = (table.T @ user.T) * item.T
@@ -162,8 +162,8 @@ def _weighted(
     means = _resampled(
       jax.random.split(key, resamples),
       *padded,
-      int(user.max()) + 1,
-      int(item.max()) + 1,
+      *(int(label.max()) + 1 for label in (user, item)),
+      sizes=(_power_of_two(int(user.max()) + 1), _power_of_two(int(item.max()) + 1)),
       chunk=min(max(1, CHUNK_SIZE // padded[0].size), resamples),
     )
     # A resample may miss every observation, where few users met few items: it says nothing.
@@ -178,13 +178,18 @@ def _padded(*columns: np.ndarray) -> Iterator[np.ndarray]:
 
   Then tables of about one length are resampled by one program.
   """
-  size = 1 << (len(columns[0]) - 1).bit_length()
+  size = _power_of_two(len(columns[0]))
   for column in columns:
     dtype = np.float32 if column.dtype.kind == 'f' else np.int32
     yield np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]))]).astype(dtype)
 
 
-@functools.partial(jax.jit, static_argnames='chunk')
+def _power_of_two(number: int) -> int:
+  """The next one, itself included."""
+  return 1 << (number - 1).bit_length()
+
+
+@functools.partial(jax.jit, static_argnames=('sizes', 'chunk'))
 def _resampled(
   keys: jax.Array,
   values: jax.Array,
@@ -194,14 +199,15 @@ def _resampled(
   num_users: int,
   num_items: int,
   *,
+  sizes: tuple[int, int],
   chunk: int,
 ) -> jax.Array:
   """[resamples, m] weighted means of values [n, m]; NaN where nothing was drawn."""
-  size = len(values)
 
   def one(key: jax.Array) -> jax.Array:
     user_key, item_key = jax.random.split(key)
-    drawn = weight * draws(user_key, num_users, size)[user] * draws(item_key, num_items, size)[item]
+    drawn = weight * draws(user_key, num_users, sizes[0])[user]
+    drawn *= draws(item_key, num_items, sizes[1])[item]
     return drawn @ values / drawn.sum()
 
   return jax.lax.map(one, keys, batch_size=chunk)

@@ -122,7 +122,7 @@ def test_tables_of_about_one_length_share_a_program():
   two_way.user_macro(jax.random.key(0), {'x': rng.normal(size=70)}, np.arange(70), np.arange(70))
   before = two_way._resampled._cache_size()
   two_way.user_macro(
-    jax.random.key(0), {'x': rng.normal(size=120)}, np.arange(120) % 7, np.arange(120)
+    jax.random.key(0), {'x': rng.normal(size=120)}, np.arange(120), np.arange(120) % 100
   )
   assert two_way._resampled._cache_size() == before
 

@@ -111,7 +111,10 @@ def test_twice_as_many_items(ten, word, is_settled):
 
 def test_own_vectors_have_no_cold_items_and_only_drawn_rewards_favour_them():
   best = made_up.policy('Thompson', 0.32, difference=made_up.json_estimate(0.07))
-  assert 'cold items get 2.0 %' in sentences(exploration=explored(GREEDY, best))[1][1]
+  assert (
+    'cold items get 2.0 [1.9, 2.1] % of its exposure'
+    in sentences(exploration=explored(GREEDY, best))[1][1]
+  )
   own = [{k: v for k, v in policy.items() if 'cold' not in k} for policy in (GREEDY, best)]
   environment = made_up.environment(worlds.OWN, own)
   given, drawn = (vectors_page.summary_of(environment, is_drawn).limits for is_drawn in (0, 1))

@@ -234,7 +234,7 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
     (PositionBasedConfig(examination='1,0'), "examination is '1,0'; .* above 0"),
     (PositionBasedConfig(num_arms=2), 'more positions than items; set --config.num_arms to 3'),
     (MatrixConfig(), 'no reward matrix given; set --config.rewards=FILE.npz'),
-    (ReplayConfig(log='girls.parquet'), 'girls.parquet: cannot be read'),
+    (ReplayConfig(log='girls.parquet'), 'girls.parquet: no such file'),
     (
       WheelConfig(policies='two_tower_greedy'),
       "'two_tower_greedy' does not fit .*query_dim is 2, arm_dim is 15",
