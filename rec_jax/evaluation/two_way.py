@@ -86,14 +86,14 @@ def exposure_share(
     level: as in `user_macro`.
     resamples: likewise.
   """
-  table = exposure[:, np.flatnonzero(exposure.sum(axis=0))]
-  marked = marked[np.flatnonzero(exposure.sum(axis=0))]
+  items = np.flatnonzero(exposure.sum(axis=0))
+  table, marked = exposure[:, items], marked[items]
   table = sparse.diags_array(1 / table.sum(axis=1)) @ table
   value, number = float(table[:, marked].sum() / table.shape[0]), min(table.shape)
   low = high = float('nan')
   if number > 1:
     found: list[np.ndarray] = []
-    keys, at_once = jax.random.split(key, resamples), _at_once(table.shape[1])
+    keys, at_once = jax.random.split(key, resamples), _at_once(max(table.shape))
     for start in range(0, resamples, at_once):
       both = jax.vmap(jax.random.split)(keys[start : start + at_once])
       user, item = (
@@ -122,9 +122,9 @@ def draws(key: jax.Array, number: ArrayLike, size: int) -> jax.Array:
   return jnp.zeros(size).at[chosen].add(jnp.where(jnp.arange(size) < number, 1.0, 0.0))
 
 
-def _at_once(num_items: int) -> int:
-  """Resamples of N items at once: one program for all but large catalogues."""
-  return max(1, min(250, CHUNK_SIZE // num_items))
+def _at_once(number: int) -> int:
+  """Resamples of so many users or items at once: one program for all but large tables."""
+  return max(1, min(250, CHUNK_SIZE // number))
 
 
 @functools.partial(jax.jit, static_argnames='size')
