@@ -55,6 +55,7 @@ def test_the_best_is_that_of_brute_force_over_fixed_sets_after_every_round(slate
   assert len({tuple(order) for order in np.asarray(out.env_state.order)}) == 6
 
 
+@pytest.mark.soak
 def test_drawn_rewards_are_those_of_a_seed_whatever_is_chosen():
   chances = lower_bound_chances(200, 2)
   keys = jax.random.split(KEYS[0], 512)

@@ -136,6 +136,7 @@ def as_zeros(environment):
 CASES = {'cascade': ('ucb1', {}), 'position_based': ('gaussian_ts', {'noise_variance': 0.25})}
 
 
+@pytest.mark.soak
 def test_attractions_are_learnt_and_unseen_positions_are_better_left_out(uniform):
   world, played = uniform
   name, values = CASES[world]

@@ -70,6 +70,7 @@ def test_fixed_logistic_arms_give_one_as_often_as_their_means():
     np.testing.assert_allclose(features @ weights, score, atol=1e-4)
 
 
+@pytest.mark.soak
 def test_fixed_linear_arms_stay_and_a_linear_policy_learns_them():
   environment, spec = fixed_linear_environment(8, 3), ArmSpec(8, 8, 1, 3)
   data = FixedLinearData(jnp.float32(0.5))

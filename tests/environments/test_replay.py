@@ -62,6 +62,7 @@ def test_the_value_of_a_fixed_policy_is_unbiased():
   assert abs(estimate - value) < 4 * error < abs(estimate - value / 1.5)
 
 
+@pytest.mark.soak
 def test_a_learning_policy_earns_what_it_earns_online():
   rewards, num_kept, num_seeds = np.array([0.1, 0.5, 0.9]), 25, 64
   log = uniform_log(400, 3, lambda action: rewards[action])

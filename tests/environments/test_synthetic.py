@@ -24,6 +24,7 @@ def regret(trajectory):
   return (metrics.best_expected_reward - metrics.expected_reward)[:, :, 0, 0].mean(0)
 
 
+@pytest.mark.soak
 def test_logistic_rewards_have_their_means_and_regret_falls():
   environment = synthetic.logistic_environment(6)
   data = synthetic.LogisticData(3 * WEIGHTS)
@@ -63,6 +64,7 @@ def test_drifting_weights_keep_their_variance_and_lose_what_they_were():
   assert abs(np.corrcoef(np.asarray(weights))[0, 1]) < 0.2
 
 
+@pytest.mark.soak
 def test_forgetting_pays_where_weights_wander():
   environment = nonstationary.drifting_environment(6)
   data = nonstationary.DriftingData(WEIGHTS, jnp.float32(0.05), jnp.float32(0.01))

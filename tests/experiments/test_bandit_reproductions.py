@@ -26,6 +26,7 @@ def test_bounds_by_hand():
   assert high == pytest.approx(2.63 * 200 * math.sqrt(math.log(4)))
 
 
+@pytest.mark.soak
 def test_exp3_meets_the_bounds_that_uniform_does_not(monkeypatch, tmp_path):
   sizes = {'NUM_ROUNDS': 1000, 'NUM_RUNS': 20, 'NUMBERS_OF_ARMS': (10,)}
   for name, value in sizes.items():
@@ -39,6 +40,7 @@ def test_exp3_meets_the_bounds_that_uniform_does_not(monkeypatch, tmp_path):
   assert uniform > study.expected['rec_jax', 'easy, K = 10'].high
 
 
+@pytest.mark.soak
 def test_thompson_sampling_regrets_as_a_plain_loop_does():
   means, num_rounds, num_runs, num_plain = np.array([0.2, 0.5, 0.8]), 60, 800, 20_000
   rng, runs = np.random.default_rng(0), np.arange(num_plain)
@@ -64,6 +66,7 @@ def test_uniform_choice_on_the_wheel_by_hand():
   )
 
 
+@pytest.mark.soak
 def test_a_uniform_choice_in_the_shop_regrets_what_the_best_is_worth(monkeypatch):
   monkeypatch.setattr(delayed_thompson, 'RETIRE_CHANCE', 0.01)
   uniform = bandits.make('uniform')

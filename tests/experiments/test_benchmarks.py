@@ -71,6 +71,7 @@ def test_every_pair_of_the_registry_is_compiled():
   assert study.variants.keys() == compile_times.BELIEFS.keys()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
   ('arm_dim', 'shared'),
   [
@@ -121,6 +122,7 @@ def test_a_side_without_a_policy_of_those_asked_for_says_so(tmp_path):
     quality.measure(config, tmp_path)
 
 
+@pytest.mark.soak
 def test_the_floor_of_an_answer_is_one_read_of_the_vectors(monkeypatch):
   monkeypatch.setattr(recommend, 'bandwidth', lambda: 1e9)
   floors = recommend._floor('')

@@ -39,6 +39,7 @@ def declared(monkeypatch, tmp_path):
   )
 
 
+@pytest.mark.soak
 def test_models_and_policies_come_into_one_table(declared, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(item_learning, 'NUM_LOGGED', 6)
   monkeypatch.setattr(item_learning, 'FEWEST_JUDGES', 2)

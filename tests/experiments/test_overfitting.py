@@ -49,6 +49,7 @@ def declared(monkeypatch, tmp_path):
   return dataclasses.replace(whole, config=config, variants=kept, seeds=range(1))
 
 
+@pytest.mark.soak
 def test_without_a_remedy_a_model_memorises_and_stopping_early_makes_it_memorise_less(
   declared, tmp_path
 ):

@@ -38,6 +38,7 @@ def test_the_open_bandit_sample_is_reproduced(tmp_path):
   assert not study.run('obd_small', cached, tmp_path / 'right')
 
 
+@pytest.mark.soak
 def test_the_first_synthetic_run_is_that_of_the_source(tmp_path):
   measured = first_run('obp_synthetic', tmp_path)
   # Run 0 of examples/synthetic by OBP 0.5.10 with its logits standardised and SLOPE at 0.05.
@@ -52,6 +53,7 @@ def test_without_scikit_learn_the_digits_say_what_to_install(monkeypatch, tmp_pa
     first_run('obp_digits', tmp_path)
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(
   importlib.util.find_spec('joblib') is None, reason='scikit-learn is not fully installed'
 )

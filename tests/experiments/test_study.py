@@ -65,6 +65,7 @@ coverage.get_study = lambda: dataclasses.replace(whole, variants=few, expected=e
 """
 
 
+@pytest.mark.soak
 def test_a_study_runs_under_the_settings_of_the_flags(tmp_path):
   settings = '--config.num_logs=5', '--config.resamples=50'
   done = commands.run(_FEW + _STUDY, '--name=coverage', *settings, f'--workdir={tmp_path}')

@@ -39,6 +39,7 @@ def untrained(monkeypatch):
   monkeypatch.setattr(text_encoders, 'initial', small.encoder)
 
 
+@pytest.mark.soak
 def test_a_part_of_the_study_says_what_trains_what_it_takes_and_what_it_finds(untrained, tmp_path):
   declared = studies.load('tuning')
   config = small.config(tmp_path)

@@ -1,6 +1,7 @@
 """What lets JAX trace and lower small programs in less time, in tests and in what they start."""
 
 import contextlib
+import gc
 import importlib.metadata
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,14 @@ def cheap_programs() -> Iterator[None]:
     if IS_JAX_10:
       _keep_the_context_of_a_thread(patch)
     _tell_no_tale_of_a_tracer(patch)
-    yield
+    thresholds = gc.get_threshold()
+    # Traces are many objects and few of them cycles, for which Python looks after every 700: a
+    # twentieth of the time of the tests.
+    gc.set_threshold(100_000, 20, 50)
+    try:
+      yield
+    finally:
+      gc.set_threshold(*thresholds)
 
 
 def _keep_the_context_of_a_thread(patch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,7 @@ def lifts_retrieval(before, after):
   assert after['same topic'] > before['same topic'] + 0.12, (before, after)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
   'kind',
   ['pairs', *(pytest.param(kind, marks=pytest.mark.soak) for kind in ('next_item', 'masked_item'))],

@@ -67,6 +67,7 @@ def finds_nothing(planted, data, model):
   assert of_liked_topics(planted, data, model) < 0.45
 
 
+@pytest.mark.soak
 def test_features_tell_what_items_and_users_without_events_are_like(planted, told):
   finds_unseen(planted.told, told)
   assert of_liked_topics(planted, planted.told, told) > 0.6

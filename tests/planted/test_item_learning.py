@@ -52,6 +52,7 @@ def knows_them_in_time(learning):
   assert learning.impressions[learning.is_known].min() > 0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
   ('explorer', 'without'),
   [

@@ -31,6 +31,7 @@ def follows(planted, directory, **fields):
 SLOW = ['transformer', 'hstu']
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
   'name', ['gru', 'mean', *(pytest.param(name, marks=pytest.mark.soak) for name in SLOW)]
 )

@@ -19,6 +19,7 @@ def recommender():
   return served.recommender(served.student(taught, DATA), taught, DATA)
 
 
+@pytest.mark.soak
 def test_propensities_are_frequencies(recommender):
   """2,000 answers to one user: how often each item comes first, beside what was said of it."""
   known = recommender._known_arms()

@@ -30,6 +30,7 @@ def workdir(tmp_path, monkeypatch):
   return directory
 
 
+@pytest.mark.soak
 def test_a_page_shows_where_the_loss_falls_fastest(workdir):
   before = (workdir / 'manifest.json').read_text()
   found, path = learning_rates.find(workdir, 'finetune', '', 1.0, 40)

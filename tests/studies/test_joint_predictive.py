@@ -22,6 +22,7 @@ def certain():
   return belief._replace(sample=sample, cdf=None)
 
 
+@pytest.mark.soak
 def test_doubt_counts_jointly_and_not_by_the_outcome():
   doubtful = joint_predictive.measure(beta_bernoulli, CONFIG)
   sure = joint_predictive.measure(certain, CONFIG)

@@ -53,6 +53,7 @@ def test_sums_give_what_all_rounds_in_memory_give():
     )
 
 
+@pytest.mark.soak
 @NEEDS_SAMPLE
 def test_the_published_errors_of_the_sample(tmp_path):
   # The quick start of the Open Bandit Pipeline, to its last digit; `obd_small` has all of it.
@@ -62,6 +63,7 @@ def test_the_published_errors_of_the_sample(tmp_path):
     assert judged.errors[name].value == pytest.approx(value, abs=5e-5)
 
 
+@pytest.mark.soak
 @NEEDS_SAMPLE
 def test_batches_make_no_difference_and_both_tables_are_written(tmp_path, monkeypatch, capsys):
   sizes = {('random', 'women'): 1_500, ('bts', 'women'): 2_000}

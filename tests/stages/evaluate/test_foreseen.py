@@ -71,7 +71,9 @@ def test_probabilities_are_those_of_float64(logits, open_to, asked):
   np.testing.assert_allclose(found[foreseen.FORESEEN], 1.0, rtol=1e-6)
 
 
-def test_a_model_that_draws_the_items_is_calibrated_and_a_surer_one_is_not(logits, asked):
+def test_a_model_that_draws_the_items_is_calibrated_and_a_surer_one_is_not(
+  logits, asked, optimised
+):
   right = rows(logits, asked)
   assert right[foreseen.EXCESS]['low'] < 0 < right[foreseen.EXCESS]['high']
   assert right[foreseen.EXCESS]['n'] == NUM_USERS

@@ -291,6 +291,7 @@ def test_data_of_another_run_are_noticed(copied, tmp_path):
     artefacts.load_dataset(workdir)
 
 
+@pytest.mark.soak
 def test_movielens_keeps_cold_films_out_of_the_corpus(tmp_path):
   prepare.run(Config(), tmp_path / 'run')
   dataset = artefacts.load_dataset(tmp_path / 'run')

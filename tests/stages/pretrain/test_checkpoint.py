@@ -32,6 +32,7 @@ def test_checkpoints_give_the_losses_that_the_stage_reported(tmp_path, monkeypat
   assert pretrain.evaluate_checkpoints(config, tmp_path / 'run') == reported
 
 
+@pytest.mark.soak
 def test_an_objective_without_a_head_has_one_variant_and_its_own_words(tmp_path, monkeypatch):
   """Hidden items, in every way of computing that a config can name at once."""
   monkeypatch.setattr(artefacts, 'load_dataset', lambda _: small.dataset())

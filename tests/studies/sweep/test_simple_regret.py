@@ -39,6 +39,7 @@ def test_uniform_on_two_arms_is_the_closed_form():
   assert found.mean() != pytest.approx(1.5 * 0.3 * wrong, abs=margin)
 
 
+@pytest.mark.soak
 def test_top_two_beats_uniform_on_five_arms():
   config = KArmedConfig(
     # The noise that the belief takes for granted.
