@@ -31,6 +31,8 @@ MABWISER, CONTEXTUAL, VOWPAL = (
   'contextualbandits 0.3.30',
   'vowpalwabbit 9.11.9',
 )
+# Of minus the rewards, by which RegCB bounds what an arm may cost.
+COSTS = '--cb_min_cost -1 --cb_max_cost 0'
 
 
 class Case(NamedTuple):
@@ -64,6 +66,8 @@ CASES = (
   Case('digits', 'lin_cover', {'estimator': 'ips'}, VOWPAL, '--cover 4 --cb_type ips'),
   Case('digits', 'lin_cover', {'estimator': 'dr'}, VOWPAL, '--cover 4 --cb_type dr'),
   Case('digits', 'lin_cover', {'estimator': 'mtr'}, VOWPAL, '--cover 4 --cb_type mtr'),
+  Case('digits', 'lin_elimination', {}, VOWPAL, f'--regcb {COSTS}'),
+  Case('digits', 'lin_ucb', {}, VOWPAL, f'--regcbopt {COSTS}'),
   Case('coins', 'ucb1', {}, MABWISER, 'UCB1'),
   Case('coins', 'bernoulli_ts', {}, MABWISER, 'ThompsonSampling'),
 )

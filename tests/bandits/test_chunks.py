@@ -1,19 +1,29 @@
 """What is computed in parts equals the whole, and what cannot fit says how much it would take."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from rec_jax import bandits
 from rec_jax.bandits import chunks, quadrature
 from rec_jax.bandits.base import Outlook
 from rec_jax.bandits.beliefs.linear import quadratic_forms
+from rec_jax.bandits.beliefs.logistic import logistic
+from rec_jax.bandits.beliefs.per_arm import per_arm
 from rec_jax.bandits.explorers import thompson as thompson_file
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.thompson import thompson
-from rec_jax.types import InputError
+from rec_jax.types import ArmSpec, Context, InputError
 from tests.bandits import problems
+
+# Of the device, and of a decision that fits there.
+DEVICE_BYTES, MOST_BYTES = 4e9, 2.1e9
+# At a matrix an arm or a number a pair of arms a million of them do not fit there.
+TOO_LARGE = ('disjoint_', 'hybrid_', 'bootstrapped_', '_ids')
 
 
 @pytest.mark.parametrize('num_rows', [1, 7, 8, 9, 23, 24])
@@ -40,6 +50,22 @@ def test_quadratic_forms_of_few_and_many_rows(num_rows, most, monkeypatch):
   features, root = rng.normal(size=(num_rows, 32)), rng.normal(size=(32, 32))
   got = quadratic_forms(jnp.asarray(features, jnp.float32), jnp.asarray(root, jnp.float32))
   np.testing.assert_allclose(got, ((features @ root) ** 2).sum(axis=1), rtol=1e-4)
+
+
+def test_a_regression_an_arm_in_parts(monkeypatch):
+  belief = per_arm(logistic())
+  state = belief.update(
+    jax.random.key(0), belief.init(jax.random.key(0), problems.SPEC), problems.feedback(0, 9)
+  )
+  context = problems.context(1)
+  whole = jax.jit(belief.predict)(state, context)
+  # Two rows at once, of five.
+  row = sum(leaf.size for leaf in jax.tree.leaves(state.fresh)) + 128
+  monkeypatch.setattr(chunks, 'MOST_NUMBERS', 2 * row + 1)
+  program = jax.jit(lambda state: belief.predict(state, context))
+  assert 'while' in program.lower(state).as_text()
+  for got, wanted in zip(program(state), whole, strict=True):
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize('most', [2**24, 120])
@@ -79,3 +105,43 @@ def test_what_compares_pairs_says_what_it_would_take():
 
   with pytest.raises(InputError, match=r'among 1,000,000 candidates takes 32,001.5 GB, and the'):
     jax.eval_shape(probabilities, mean, mask)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+  ('name', 'query_dim'),
+  # Copies of a regression an arm have small states where the query is short.
+  [*((name, 64) for name in bandits.names()), ('bootstrapped_logistic_ucb', 1)],
+)
+def test_a_million_candidates_fit_or_it_is_said_what_they_take(name, query_dim, monkeypatch):
+  """Of the compiled decision, which is not run: state, context, result and what is between."""
+  page = 4096
+  pages = {'SC_PAGE_SIZE': page, 'SC_PHYS_PAGES': int(DEVICE_BYTES / page)}
+  monkeypatch.setattr(chunks, 'os', types.SimpleNamespace(sysconf=pages.get))
+  policy = bandits.make(name)
+  spec = ArmSpec(1_000_000, 1_000_000, query_dim, arm_dim=64)
+
+  def shape(*sizes, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(sizes, dtype)
+
+  number = spec.num_candidates
+  context = Context(
+    user_id=shape(dtype=jnp.int32),
+    query=shape(query_dim),
+    features=shape(number, 64),
+    arm_ids=shape(number, dtype=jnp.int32),
+    mask=shape(number, dtype=bool),
+  )
+  key = jax.eval_shape(lambda: jax.random.key(0))
+
+  def compiled():
+    state = jax.eval_shape(lambda key: policy.init(key, spec), key)
+    return jax.jit(policy.select, keep_unused=True).lower(key, state, context).compile()
+
+  if query_dim > 1 and any(part in name for part in TOO_LARGE):
+    with pytest.raises(InputError, match=r'1,000,000 (arms|candidates).* takes [\d,.]+ GB, and'):
+      compiled()
+    return
+  found = compiled().memory_analysis()
+  taken = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+  assert number * 64 * 4 < taken < MOST_BYTES

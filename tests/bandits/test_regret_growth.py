@@ -30,6 +30,12 @@ def plane(key, context):
   return expected, expected + 0.5 * jax.random.normal(key, expected.shape)
 
 
+def odds(key, context):
+  """Coins, one a candidate, whose log-odds are features . weights."""
+  expected = jax.nn.sigmoid(2 * context.features @ WEIGHTS)
+  return expected, jax.random.bernoulli(key, expected).astype(jnp.float32)
+
+
 def plateau(key, context):
   """Coins that are good on a third of [0, 1], whose place the sign of the query tells."""
   action, best = context.features[:, 0], 0.5 + 0.25 * context.query[0]
@@ -62,6 +68,11 @@ CASES = {
   'perturbed_history': (arms, {}, 0.0, 0.75),
   # Without a query that tells anything, one cell in which all rows count.
   'tree_ts': (arms, {'depth': 1, 'capacity': NUM_ROUNDS}, 0.0, 0.6),
+  # Likewise all queries are one cluster, and all outcomes neighbours at distance 0.
+  'clusters_ts': (arms, {'capacity': NUM_ROUNDS}, 0.0, 0.6),
+  'within_ts': (arms, {'capacity': NUM_ROUNDS}, 0.0, 0.6),
+  # Of rows equally far the first five are the neighbours for ever: it stops learning.
+  'nearest_ts': (arms, {'capacity': NUM_ROUNDS}, 0.9, 1.1),
   'bootstrapped_logistic_ts': (arms, {}, 0.0, 0.8),
   'bootstrapped_logistic_ucb': (arms, {}, 0.0, 0.8),
   'epsilon_greedy decaying': (arms, {'epsilon': decaying, 'a0': 1.0, 'b0': 1.0}, 0.0, 0.6),
@@ -70,8 +81,19 @@ CASES = {
   'lin_ts': (plane, {'noise_variance': 0.25}, 0.0, 0.6),
   'lin_elimination': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.9),
   'lin_ucb': (plane, {'noise_variance': 0.25, 'alpha': 2.0}, 0.0, 0.6),
-  # Its epsilon falls with the square root of the rounds.
-  'lin_cover': (plane, {}, 0.0, 0.7),
+  # Uniform at sqrt(K / t) of the rounds, which alone costs as sqrt(T), whatever is regressed.
+  'lin_cover': (plane, {}, 0.4, 0.7),
+  'lin_cover ips': (plane, {'estimator': 'ips'}, 0.4, 0.7),
+  'lin_cover dr': (plane, {'estimator': 'dr'}, 0.4, 0.7),
+  # Its bound is of order sqrt(T), and with gamma constant the gaps' share is never given up.
+  'logistic_fastcb': (odds, {}, 0.0, 0.6),
+  'logistic_fastcb constant': (odds, {'gamma_scale': 1.0, 'gamma_exponent': 0.0}, 0.8, 1.1),
+  'neural_linear_ucb': (
+    plane,
+    {'noise_variance': 0.25, 'hidden': 8, 'capacity': NUM_ROUNDS, 'fit': network.adam(50)},
+    0.0,
+    0.6,
+  ),
   # A linear network, fitted every 100 rounds.
   'hypermodel_ts': (
     plane,
@@ -123,7 +145,15 @@ LONG = (
   'bootstrapped_logistic_ts',
   'bootstrapped_logistic_ucb',
   'tree_ts',
+  'clusters_ts',
+  'within_ts',
+  'nearest_ts',
   'lin_cover',
+  'lin_cover ips',
+  'lin_cover dr',
+  'logistic_fastcb',
+  'logistic_fastcb constant',
+  'neural_linear_ucb',
   'lin_elimination',
   'cats constant',
   'cats decaying',

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from rec_jax.bandits.base import Belief
+from rec_jax.bandits.chunks import by_rows
 from rec_jax.bandits.rows import put_row, take_row
 from rec_jax.types import ArmSpec, Context, Feedback
+
+_MOST_NODES = 128
 
 
 @struct.dataclass
@@ -52,9 +55,14 @@ def per_arm(belief: Belief) -> Belief:
     )
 
   def predict(state: PerArmState, context: Context) -> tuple[jax.Array, jax.Array]:
-    own = jax.tree.map(lambda leaf: leaf[context.arm_ids], state.rows)
-    mean, variance = jax.vmap(belief.predict, (0, None))(own, alone(context))
-    return mean[:, 0], variance[:, 0]
+    def some(arm_ids: jax.Array) -> tuple[jax.Array, jax.Array]:
+      own = jax.tree.map(lambda leaf: leaf[arm_ids], state.rows)
+      mean, variance = jax.vmap(belief.predict, (0, None))(own, alone(context))
+      return mean[:, 0], variance[:, 0]
+
+    # A row is copied, and what is expected of it integrated in no more than so many numbers.
+    numbers_a_row = sum(leaf.size for leaf in jax.tree.leaves(state.fresh)) + _MOST_NODES
+    return by_rows(some, context.arm_ids, numbers_a_row)
 
   def sample(key: jax.Array, state: PerArmState, context: Context, num_samples: int) -> jax.Array:
     own = jax.tree.map(lambda leaf: leaf[context.arm_ids], state.rows)

@@ -3,7 +3,9 @@
 A directory holds `snapshot-N` and `journal-N`, the events since, and belongs to one service at a
 time. A new snapshot is written beside the old one and takes its place by a rename; an event is in
 the journal before it is acknowledged. An event that was being written when the process ended is cut
-off: nobody was told of it. Damage anywhere else is told apart by checksums and refused.
+off: nobody was told of it. Damage anywhere else is told apart by checksums and refused. Once an
+event is applied a zero follows it, which the next event overwrites, so that of the last one it is
+known whether anybody was told.
 """
 
 import contextlib
@@ -32,17 +34,21 @@ _FRAME = struct.Struct('<II')
 class Journal:
   """The open journal of a directory, which no other service has while it is open."""
 
-  def __init__(self, lock: int, path: pathlib.Path, length: int):
-    """Goes on after the first `length` bytes of `path`; `lock` is from `_locked`."""
+  def __init__(self, lock: int, path: pathlib.Path, length: int, length_before: int):
+    """Goes on after the first `length` bytes of `path`, `length_before` without the last event.
+
+    `lock` is from `_locked`. What follows these bytes stays until `clear` or `take_back`.
+    """
     self._is_open = False
     self.lock = lock
     self._path = path
-    self._length = self._length_before = length
+    self._length, self._length_before = length, length_before
     self._owner = os.getpid()
     self._failure: Exception | None = None
     self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     self._is_open = True
-    self._cut()
+    # What follows it is the mark of `tell`, or of an event that began after it was applied.
+    self.is_last_told = os.fstat(self._descriptor).st_size > length
 
   def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
     # At the end of the interpreter `os` may be gone already, and the system closes the files.
@@ -75,7 +81,7 @@ class Journal:
     except BaseException as error:
       # Half an event must not stand before the next, nor a whole one that nobody was told of.
       try:
-        self._cut()
+        self.clear()
       except OSError as failure:
         self._failure = failure
       if not frame and isinstance(error, OSError):
@@ -84,10 +90,23 @@ class Journal:
       raise
     self._length_before, self._length = self._length, length
 
+  def tell(self) -> None:
+    """The last event, just written, has been applied: somebody may be told of it now."""
+    # It has happened, whether or not this can be noted.
+    with contextlib.suppress(OSError):
+      os.ftruncate(self._descriptor, self._length + 1)
+
+  def clear(self) -> None:
+    """Cuts off what follows the last event, which has been applied as all before it."""
+    os.ftruncate(self._descriptor, self._length)
+    os.lseek(self._descriptor, 0, os.SEEK_END)
+    if self._length:
+      self.tell()
+
   def take_back(self) -> None:
     """Cuts off the last event, of which nobody was told, for good."""
     self._length = self._length_before
-    self._cut()
+    self.clear()
     os.fsync(self._descriptor)
 
   def fail(self, error: Exception) -> None:
@@ -106,10 +125,6 @@ class Journal:
     os.close(self._descriptor)
     if unlock:
       os.close(self.lock)
-
-  def _cut(self) -> None:
-    os.ftruncate(self._descriptor, self._length)
-    os.lseek(self._descriptor, 0, os.SEEK_END)
 
 
 def save(
@@ -135,7 +150,9 @@ def save(
   journal = None
   try:
     # First, since a snapshot without a journal open would leave later events with the one before.
-    journal = Journal(lock, _journal(directory, number), 0)
+    journal = Journal(lock, _journal(directory, number), 0, 0)
+    # It may be there, of a process that was killed.
+    journal.clear()
     body = serialization.msgpack_serialize({'version': VERSION, **content})
     checksum = _CHECKSUM.pack(zlib.crc32(body))
     files.write_atomic(path, body + checksum)
@@ -181,8 +198,8 @@ def load(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[s
     path = _journal(directory, number)
     payloads = list(_payloads(path))
     events = [serialization.msgpack_restore(payload) for payload in payloads]
-    length = sum(len(_head(payload)) + len(payload) for payload in payloads)
-    return content, events, Journal(lock, path, length)
+    lengths = [len(_head(payload)) + len(payload) for payload in payloads]
+    return content, events, Journal(lock, path, sum(lengths), sum(lengths[:-1]))
   except BaseException:
     os.close(lock)
     raise

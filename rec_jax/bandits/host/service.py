@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rec_jax.bandits.host import checks, journal
+from rec_jax.bandits.host import checks, journal, replay
 from rec_jax.bandits.host.engine import Engine, Event
 from rec_jax.bandits.host.pending import Choice
 from rec_jax.bandits.host.slots import Id, Slots
@@ -238,12 +238,8 @@ class Service:
     Raises:
       InputError: there is no snapshot, it is damaged, or of another version.
     """
-    content, events, opened = journal.load(directory)
     service = cls.__new__(cls)
-    service._engine = Engine.from_plain(content)
-    for event in events:
-      service._engine.apply(event)
-    service._journal = opened
+    service._engine, service._journal = replay.load(directory)
     return service
 
   def _do(self, event: Event, *, sync: bool = False) -> Any:
@@ -254,7 +250,7 @@ class Service:
       if self._journal:
         self._journal.write(event, sync=sync)
       is_written = True
-      return self._engine.apply(event)
+      result = self._engine.apply(event)
     except BaseException as error:
       # Only of an event that could not be written is it known that nothing has changed.
       if is_written or not isinstance(error, Exception):
@@ -263,6 +259,9 @@ class Service:
       if is_written and isinstance(error, Exception) and self._journal:
         self._journal.take_back()
       raise
+    if self._journal:
+      self._journal.tell()
+    return result
 
   def _change(self, slots: Slots, change: str, ids: Sequence[Id]) -> None:
     ids = slots.plain(ids)
