@@ -25,12 +25,11 @@ from rec_jax.report.numbers import Cell
 from rec_jax.studies.logged import log_checks, own_policy, propensities, valuation
 from rec_jax.studies.logged.evaluation import PLAIN, Evaluation, Reading
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
+from rec_jax.studies.logged.named_policies import DOSE
 from rec_jax.types import InputError
 
 INTERVALS = ('bootstrap', 't', 'likelihood')
 NAMES = ('ipw', 'snipw', 'dm', 'dr', 'sndr')
-# The policy that always chooses one number.
-DOSE = 'dose:'
 BIAS = (
   "SLOPE's h is by squared error: the interval leaves out the bias, which is not small beside it"
 )
@@ -110,7 +109,7 @@ def doses(name: str, log: LoggedDoses, path: str | Path, flag: str = '--policy')
     InputError: there is none, or it is not a usable number in each round.
   """
   if own_policy.is_own(name):
-    values = own_policy.given(name, log, path)
+    values = own_policy.given(name, log, path, flag)
   elif name.startswith(DOSE):
     try:
       values = np.full(len(log.action), float(name.removeprefix(DOSE)))
