@@ -64,6 +64,18 @@ def test_a_column_and_a_function_give_the_value_in_closed_form(tmp_path, capsys)
       assert again[each]['value'] == pytest.approx(found[each]['value'], rel=1e-9)
 
 
+def test_a_log_as_csv_gives_the_same(tmp_path):
+  data, path = frame(), tmp_path / 'log.csv'
+  expected = rows(tmp_path, data, names=('snipw', 'dr'))
+  text = pl.Series('context', [json.dumps(each) for each in data['context'].to_list()])
+  data.with_columns(text).write_csv(path)
+  assert logged_doses.holds_doses(path)
+  out, reading = tmp_path / 'csv.json', Reading(('snipw', 'dr'), 't')
+  dose_value.run(path, 'column:mine', 0.5, 0, tmp_path / 'v.svg', out, 'logged', reading)
+  values = [row['value'] for row in json.loads(out.read_text())]
+  assert values == pytest.approx([row['value'] for row in expected.values()], rel=1e-9)
+
+
 def test_a_dose_at_the_end_of_the_log_is_warned_of(tmp_path):
   found = rows(tmp_path, frame().with_columns(mine=pl.lit(0.0)), names=('ipw', 'snipw'))
   assert 'weights average 0.5' in found['ipw']['warning']
