@@ -252,9 +252,9 @@ def advice(name: str, result: Evaluation, effect: Estimate, gap: Estimate | None
   values = result.values
   if name == LOGGED:
     return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
-  estimator = 'dr' if 'dr' in values else 'snipw'
-  if estimator not in values:
-    return f'none without {estimator}: add it to --estimators'
+  estimator = next((each for each in evaluation.ADVISED if each in values), None)
+  if estimator is None:
+    return f'none without {evaluation.ADVISED[-1]}: add it to --estimators'
   best = values[estimator]
   if best.warning:
     badly = propensities.MISFIT in best.warning
