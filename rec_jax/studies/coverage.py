@@ -8,7 +8,7 @@ evaluated policy is near the one that logs or far from it, and rewards are commo
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -223,7 +223,8 @@ def searched(
 ) -> list[Estimate]:
   """An estimate a log of a pair of `SHOWN`, from rounds with the wrong and the right model."""
   estimator = ESTIMATORS[name.removesuffix(RIGHT)]
-  find = {'likelihood': likelihood, 'adaptive': adaptive}[interval]
+  kinds: dict[str, Callable[..., Estimate]] = {'likelihood': likelihood, 'adaptive': adaptive}
+  find = kinds[interval]
   return [find(log, estimator) for log in (right if name.endswith(RIGHT) else wrong)]
 
 
