@@ -31,6 +31,7 @@ def get_study() -> Study:
     for size in SIZES
   }
   pairs = [(name, interval) for name in coverage.ADVISED for interval in coverage.ASYMPTOTIC]
+  pairs += coverage.SHOWN
   sure = [
     (name, interval)
     for name in coverage.ESTIMATORS

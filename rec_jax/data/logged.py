@@ -70,6 +70,11 @@ def read(
     raise InputError(f'{path}: item_ids of the metadata are not all strings; give strings')
   item, offered, known = logged_tables.item_ids(str(path), frame['item_id'], offered, known or [])
   slot = {item_id: index for index, item_id in enumerate(known)}
+  if not item.is_in(known).all():
+    row = int(np.argmin(item.is_in(known).to_numpy()))
+    raise InputError(
+      f'{path}: item_id, row {row}: {item[row]!r} is not among the item_ids of the file; add it'
+    )
   extra = {
     name: _array(str(path), frame[name])
     for name in PER_ROUND
@@ -86,7 +91,7 @@ def read(
     round=frame['round'].to_numpy(),
     user_id=frame['user_id'].to_numpy().astype(str),
     item_ids=np.array(known, str),
-    action=np.array([slot.get(item_id, -1) for item_id in item], np.int64),
+    action=np.array([slot[item_id] for item_id in item], np.int64),
     num_candidates=frame['num_candidates'].to_numpy(),
     position=frame['position'].to_numpy(),
     propensity=frame['propensity'].to_numpy(),

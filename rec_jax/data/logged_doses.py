@@ -1,4 +1,4 @@
-"""Logs of a policy that chooses a number, such as a dose, a price or a bid, as Parquet.
+"""Logs of a policy that chooses a number, such as a dose, a price or a bid, as Parquet or CSV.
 
 Shape letters: n rounds, D context features.
 """
@@ -41,8 +41,10 @@ class LoggedDoses:
 
 
 def holds_doses(path: Path | str) -> bool:
-  """Whether a file is a Parquet log whose actions are numbers; of other files nothing is said."""
+  """Whether a file is a table whose actions are numbers; of other files nothing is said."""
   try:
+    if Path(path).suffix.lower() == '.csv':
+      return ACTION in pl.scan_csv(path, infer_schema=False).collect_schema()
     return ACTION in pl.read_parquet_schema(path)
   except (OSError, pl.exceptions.PolarsError):
     return False

@@ -290,9 +290,9 @@ def _check_candidates(source: str, log: LoggedFeedback) -> None:
   ordered = np.sort(candidates, axis=1)
   wrong = {
     'an item is not among the item ids': (candidates >= len(log.item_ids)).any(1),
+    'an item is there twice': ((np.diff(ordered, axis=1) == 0) & (ordered[:, 1:] >= 0)).any(1),
     'num_candidates counts other items than are known': (candidates >= 0).sum(1)
     != log.num_candidates,
-    'an item is there twice': ((np.diff(ordered, axis=1) == 0) & (ordered[:, 1:] >= 0)).any(1),
     'the chosen item is not there': (candidates != log.action[:, None]).all(1),
   }
   for what, rows in wrong.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from rec_jax.data import ids, logged_csv, table_files
+from rec_jax.types import InputError
 
 
 def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -19,6 +20,11 @@ def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
   """
   if path.suffix.lower() == '.csv':
     return logged_csv.read(path, flag)
+  if path.is_file() and path.suffix.lower() != '.parquet':
+    raise InputError(
+      f'{path}: unknown extension "{path.suffix}"; a log is .parquet, .csv, .npz (of OBP), or of '
+      'Vowpal Wabbit: .dsjson, .vw or .vw.csv'
+    )
   table = table_files.scan(str(path), flag)
   with table_files.reading(str(path)):
     return table_files.collect(table, table.columns), pl.read_parquet_metadata(path)

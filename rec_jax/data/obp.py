@@ -4,6 +4,7 @@ As a file it is a `.npz` without pickled objects: keys that are None are left ou
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,14 @@ def read_npz(path: Path | str, *, with_propensity: bool = True) -> LoggedFeedbac
     InputError: one line with the file, the key and the first offending row, from 0.
   """
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      feedback: dict[str, Any] = {name: archive[name] for name in archive.files}
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    with open(path, 'rb') as stream:
+      # NumPy would take it for a pickle, or for a single array.
+      if not zipfile.is_zipfile(stream):
+        raise InputError(f'{path}: is no .npz; write one by numpy.savez, with a key each array')
+      stream.seek(0)
+      with np.load(stream, allow_pickle=False) as archive:
+        feedback: dict[str, Any] = {name: archive[name] for name in archive.files}
+  except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
     reason = str(error).splitlines()[0]
     raise InputError(
       f'{path}: cannot be read as a .npz of plain arrays ({reason}); leave out keys that are None'

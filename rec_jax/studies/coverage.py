@@ -7,7 +7,8 @@ evaluated policy is near the one that logs or far from it, and rewards are commo
 """
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,10 @@ import numpy as np
 
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import intervals
+from rec_jax.evaluation.off_policy.adaptive import adaptive
 from rec_jax.evaluation.off_policy.estimators import Rounds, Terms, dr, ipw, sndr, snipw
 from rec_jax.evaluation.off_policy.finite_sample import RANGED, SEQUENCE
+from rec_jax.evaluation.off_policy.likelihood import likelihood
 from rec_jax.evaluation.off_policy.overlap import overlap_of
 from rec_jax.evaluation.off_policy.registry import SELF_NORMALISED
 from rec_jax.evaluation.off_policy.tuning import tuned
@@ -35,6 +38,11 @@ ADVISED = tuple(f'{kind}{name}' for kind in ('', EFFECT) for name in ('snipw', '
 UNWARNED = 'logs without a warning'
 # Likewise where the log holds the propensity of the logged action and no other.
 ALONE = ', propensity alone'
+# What else the command line shows of these values, at a search a log: of logs without a warning.
+SHOWN = (
+  *((name, 'likelihood') for name in ('snipw', 'dr', f'dr{RIGHT}')),
+  *((name, 'adaptive') for name in ('dr', f'dr{RIGHT}')),
+)
 # Logs whose bootstrap shares its resamples; of all, a tenth has its settings chosen.
 CHUNK_SIZE, TUNED_PART = 100, 10
 
@@ -75,11 +83,13 @@ def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
 
   Tuned estimators are measured on the first tenth of the logs, for each asks for a search. The
   pairs that the advice goes by are measured on the logs without a warning as well; and on all, how
-  often one of them is shown without a warning and misses.
+  often one of them is shown without a warning and misses. The pairs of `SHOWN` are measured on the
+  logs without a warning alone.
   """
   del workdir
   problem_key, log_key, bootstrap_key = jax.random.split(jax.random.key(config.seed), 3)
   found: dict[tuple[str, str], list[Estimate]] = {}
+  shown: dict[tuple[str, str], list[Estimate]] = {pair: [] for pair in SHOWN}
   unwarned: dict[str, list[bool]] = {'': [], ALONE: []}
   with jax.enable_x64():
     problem = make_problem(problem_key, config.spread, config.level)
@@ -89,18 +99,25 @@ def measure(config: CoverageConfig, workdir: Path) -> Mapping[str, Values]:
     keys = jax.random.split(log_key, config.num_logs)
     for start in range(0, config.num_logs, CHUNK_SIZE):
       wrong, right = _drawn(keys[start : start + CHUNK_SIZE], problem, config.num_rounds)
-      logs = _apart(wrong)
+      logs, rights = _apart(wrong), _apart(right)
       for log in logs:
         alone = dataclasses.replace(log, second_moment=None, fourth_moment=None)
         unwarned[''].append(overlap_of(log).warning == '')
         unwarned[ALONE].append(overlap_of(alone).warning == '')
+      quiet = unwarned[''][start:]
+      for pair in SHOWN:
+        shown[pair] += searched(
+          *pair, itertools.compress(logs, quiet), itertools.compress(rights, quiet)
+        )
       table = terms_of(wrong, right)
       if start == 0:
         table |= tuned_terms(logs[: max(1, config.num_logs // TUNED_PART)])
       chunk = asymptotic(jax.random.fold_in(bootstrap_key, start), table, config.resamples)
       for pair, estimates in (chunk | finite_sample(logs, every_cell(problem))).items():
         found.setdefault(pair, []).extend(estimates)
-  return _measured(found, unwarned, value, logged)
+  return _measured(found, unwarned, value, logged) | _measured_where_quiet(
+    shown, unwarned[''], value
+  )
 
 
 def covered(estimator: str, interval: str, advised: bool = False, known: str = '') -> str:
@@ -201,6 +218,16 @@ def finite_sample(logs: list[Rounds], cells: Rounds) -> dict[tuple[str, str], li
   return found
 
 
+def searched(
+  name: str, interval: str, wrong: Iterable[Rounds], right: Iterable[Rounds]
+) -> list[Estimate]:
+  """An estimate a log of a pair of `SHOWN`, from rounds with the wrong and the right model."""
+  estimator = ESTIMATORS[name.removesuffix(RIGHT)]
+  kinds: dict[str, Callable[..., Estimate]] = {'likelihood': likelihood, 'adaptive': adaptive}
+  find = kinds[interval]
+  return [find(log, estimator) for log in (right if name.endswith(RIGHT) else wrong)]
+
+
 _drawn = jax.jit(jax.vmap(draw, in_axes=(0, None, None)), static_argnums=2)
 
 
@@ -231,6 +258,20 @@ def _measured(
         measured[misled(name, interval, known)] = Values(flags & ~holds, logs)
         if flags.any():
           measured[covered(name, interval, True, known)] = Values(holds[flags], logs[flags])
+  return measured
+
+
+def _measured_where_quiet(
+  shown: Mapping[tuple[str, str], list[Estimate]], unwarned: list[bool], value: float
+) -> dict[str, Values]:
+  logs, quiet = np.arange(len(unwarned)), np.asarray(unwarned)
+  measured = {}
+  for pair, estimates in shown.items():
+    missed = np.zeros(len(logs), bool)
+    missed[quiet] = ~np.asarray(covers(estimates, value), bool)
+    measured[misled(*pair)] = Values(missed, logs)
+    if quiet.any():
+      measured[covered(*pair, advised=True)] = Values(~missed[quiet], logs[quiet])
   return measured
 
 

@@ -232,6 +232,11 @@ def test_items_are_the_same_however_their_ids_are_written(tmp_path, caplog):
     ({'num_candidates': [2, 2, 3]}, 'row 1: num_candidates counts other items'),
     ({'item_id': ['b', 'b', 'b']}, 'row 1: the chosen item is not there'),
     ({'candidates': [['c', 'b'], ['a'], ['a', 'b', 'b']]}, 'row 2: an item is there twice'),
+    # What is counted otherwise because an item is there twice.
+    (
+      {'candidates': [['c', 'b'], ['a'], ['a', 'b', 'b']], 'num_candidates': [2, 1, 2]},
+      'row 2: an item is there twice',
+    ),
   ],
 )
 def test_bad_candidates_are_named_with_their_row(tmp_path, changes, message):
@@ -240,6 +245,37 @@ def test_bad_candidates_are_named_with_their_row(tmp_path, changes, message):
   with pytest.raises(InputError, match=message) as error:
     logged.read(path)
   assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
+def test_an_item_that_the_file_does_not_list_is_named(tmp_path):
+  path = tmp_path / 'log.parquet'
+  plain().write_parquet(path, metadata={'item_ids': '["b", "c"]'})
+  with pytest.raises(InputError, match="item_id, row 1: 'a' is not among the item_ids of the file"):
+    logged.read(path)
+
+
+@pytest.mark.parametrize('suffix', ['jsonl', 'NPZ', 'tsv'])
+def test_another_extension_is_told_which_there_are(tmp_path, suffix):
+  path = tmp_path / f'log.{suffix}'
+  path.write_text('{}')
+  message = f'unknown extension ".{suffix}"; a log is .parquet, .csv, .npz .* .dsjson, .vw or'
+  with pytest.raises(InputError, match=message):
+    logged.read(path)
+
+
+@pytest.mark.parametrize('content', ['nothing', 'text', 'one array', 'half'])
+def test_what_is_no_npz_is_one_line(tmp_path, content):
+  path, whole = tmp_path / 'log.npz', tmp_path / 'whole.npz'
+  np.savez_compressed(whole, **{key: x for key, x in feedback().items() if x is not None})
+  contents = {'nothing': b'', 'text': b'{}', 'half': whole.read_bytes()[:200]}
+  if content == 'one array':
+    with path.open('wb') as stream:
+      np.save(stream, np.ones(3))
+  else:
+    path.write_bytes(contents[content])
+  with pytest.raises(InputError, match='is no .npz; write one by numpy.savez') as error:
+    logged.read(path)
+  assert '\n' not in str(error.value)
 
 
 def test_a_file_that_is_not_parquet(tmp_path):

@@ -158,7 +158,8 @@ def test_users_are_resampled_where_they_are_known(tmp_path):
     ({'propensity': [0.5, 0.5, 0.5, 1.5, 0.5, 0.5]}, 'logged', 'propensity, row 3: 1.5 is not'),
     ({'num_candidates': [4, 4, 4, 1, 4, 4]}, 'uniform', 'num_candidates, row 3: 1 are too few'),
     ({}, 'ucb', '--policy: ucb learns from single items'),
-    ({}, 'logged,uniform', '--policy: logged,uniform learns from single items'),
+    ({}, 'logged,ucb', '--policy: ucb learns from single items'),
+    ({}, 'logged,', "--policy: 'logged,' has an empty name"),
     ({'alone': [0.0] * 6}, 'column:alone', 'no overlap'),
     ({'alone': [1.0, 0.0] * 3}, 'column:alone', 'no overlap: it gives every logged list'),
     ({'alone': [2.0] * 6}, 'column:alone', 'row 0: not in'),
@@ -233,3 +234,33 @@ def test_the_popular_items_are_ranked_by_the_first_lists(tmp_path, capsys):
     value(tmp_path, frame.with_columns(num_candidates=5), 'popularity_greedy')
   with pytest.raises(InputError, match='--train_share: of 1 lists none is left'):
     value(tmp_path, frame.head(2), 'popularity_greedy')
+
+
+def test_several_policies_are_ranked_list_by_list(tmp_path, capsys):
+  frame, _ = world(500)
+  frame = frame.with_columns(half=(pl.col('alone') + 1 / (NUM_ITEMS - pl.col('position'))) / 2)
+  path, out = write(tmp_path / 'log.parquet', frame), tmp_path / 'rows.json'
+  few = Reading(('standard_ips', 'interaction_ips', 'cascade_dr'), 't')
+  names = 'column:mine,column:alone,uniform'
+  valuation.run(path, names, 0.5, 0, tmp_path / 'f.svg', out, 'column:half', few)
+  said = capsys.readouterr().out
+  # The model of cascade_dr asks for probabilities of every item, which two of them do not give.
+  assert 'by standard_ips\n' in said and 'by interaction_ips\n' in said
+  assert 'by cascade_dr' not in said and 'advice' not in said
+  assert 'p-values hold for all pairs of 4 policies at once (Holm)' in said
+  shape = (500, NUM_POSITIONS)
+  reward = frame['reward'].to_numpy().reshape(shape).sum(1)
+  weight = {
+    f'column:{name}': (frame[name] / frame['propensity']).to_numpy().reshape(shape).prod(1)
+    for name in ('alone', 'half')
+  }
+  gain = {name: ((each - 1) * reward).mean() for name, each in weight.items()}
+  found = {
+    row['subject']: row['value']
+    for row in json.loads(out.read_text())
+    if row['metric'] == 'minus logged' and row['protocol'].endswith('by standard_ips')
+  }
+  assert set(found) == {*weight, 'column:mine', 'uniform'}
+  for name, expected in gain.items():
+    assert found[name] == pytest.approx(expected, rel=1e-9)
+  assert found['column:mine'] == pytest.approx(found['column:alone'], rel=1e-6)

@@ -1,7 +1,7 @@
 """Evaluating a policy that chooses a number, on a log of such choices, from the command line."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,15 +22,21 @@ from rec_jax.evaluation.off_policy.registry import ESTIMATORS, MODEL_BASED
 from rec_jax.evaluation.off_policy.reward_models import folds
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
-from rec_jax.studies.logged import log_checks, own_policy, propensities, valuation
+from rec_jax.studies.logged import (
+  log_checks,
+  named_policies,
+  own_policy,
+  paired_ranking,
+  propensities,
+  valuation,
+)
 from rec_jax.studies.logged.evaluation import PLAIN, Evaluation, Reading
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
+from rec_jax.studies.logged.named_policies import DOSE
 from rec_jax.types import InputError
 
 INTERVALS = ('bootstrap', 't', 'likelihood')
 NAMES = ('ipw', 'snipw', 'dm', 'dr', 'sndr')
-# The policy that always chooses one number.
-DOSE = 'dose:'
 BIAS = (
   "SLOPE's h is by squared error: the interval leaves out the bias, which is not small beside it"
 )
@@ -51,7 +57,7 @@ def run(
   Args:
     path: of a log, see `data.logged_doses`.
     train_share: of other logs; of these no policy learns here.
-    name: as in `doses`.
+    name: as in `doses`; several, between commas, are ranked, with `against` among them.
     seed: of the folds and the bootstrap.
     figure: the SVG that is written.
     out: JSON with a row an estimator.
@@ -81,6 +87,12 @@ def run(
       f'--estimators: {each} is not one of {", ".join(NAMES)}, for numbers as actions'
     )
   log = logged_doses.read(path)
+  names = named_policies.split(name)
+  if len(names) > 1:
+    flags = dict.fromkeys(names, '--policy') | ({} if against == LOGGED else {against: '--against'})
+    given = {each: doses(each, log, path, flag) for each, flag in flags.items()}
+    _rank(log, given, seed, reading.level, figure, out)
+    return
   dose, other = doses(name, log, path), None
   if against != LOGGED:
     other = doses(against, log, path, '--against')
@@ -88,9 +100,7 @@ def run(
   gain = effect(log, dose, other, seed, reading.level)
   _report(name, result, figure, out, reading.level)
   if other is not None:
-    width = continuous.undersmoothed(log.action, other)
-    doubt = overlap_of(_rounds(log, other, seed), _unit(log)[1]).warning
-    for each in filter(None, (doubt, continuous.beyond(log.action, other, width))):
+    for each in _doubts(log, other, seed):
       print(f'warning: {against}: {each}')
   print(f'effect of {name} in place of {against}: {numbers.plain(gain, sign=True)}')
 
@@ -110,7 +120,7 @@ def doses(name: str, log: LoggedDoses, path: str | Path, flag: str = '--policy')
     InputError: there is none, or it is not a usable number in each round.
   """
   if own_policy.is_own(name):
-    values = own_policy.given(name, log, path)
+    values = own_policy.given(name, log, path, flag)
   elif name.startswith(DOSE):
     try:
       values = np.full(len(log.action), float(name.removeprefix(DOSE)))
@@ -201,6 +211,29 @@ def _added(log: LoggedDoses, dose: np.ndarray, seed: int, flag: str) -> np.ndarr
   name = 'dr' if len(dose) >= NUM_FOLDS else 'snipw'
   with jax.enable_x64():
     return np.asarray(influence(ESTIMATORS[name](rounds)))
+
+
+def _rank(
+  log: LoggedDoses,
+  given: Mapping[str, np.ndarray],
+  seed: int,
+  level: float,
+  figure: Path,
+  out: Path | None,
+) -> None:
+  """Ranks policies by what each adds in every round, see `effect`."""
+  added = {name: _added(log, dose, seed, f'--policy: {name}') for name, dose in given.items()}
+  doubts = {name: '; '.join(_doubts(log, dose, seed)) for name, dose in given.items()}
+  label = 'dr' if len(log.reward) >= NUM_FOLDS else 'snipw'
+  ranked = {label: paired_ranking.of_values(added, log.reward, _unit(log)[1], level)}
+  paired_ranking.report(ranked, doubts, f'on all {len(log.reward):,} rounds', level, figure, out)
+
+
+def _doubts(log: LoggedDoses, dose: np.ndarray, seed: int) -> list[str]:
+  """Warnings of `effect` by doses [n]."""
+  width = continuous.undersmoothed(log.action, dose)
+  overlap = overlap_of(_rounds(log, dose, seed), _unit(log)[1]).warning
+  return list(filter(None, (overlap, continuous.beyond(log.action, dose, width))))
 
 
 def _check_near(rounds: Rounds, flag: str) -> None:

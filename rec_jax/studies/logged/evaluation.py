@@ -23,6 +23,8 @@ from rec_jax.types import InputError
 ADAPTIVE = 'adaptive'
 # Models of the reward: of least error, and of least variance of `dr` for the policy at hand.
 PLAIN, MRDR = 'plain', 'mrdr'
+# By the first of these that is there effects go, and the advice; never by a model alone.
+ADVISED = ('dr', 'snipw')
 # Share of the rewards, from the lowest on, of which the mean is shown.
 LOWEST, LOWEST_TENTH = 0.1, 'lowest tenth'
 
@@ -198,7 +200,7 @@ def print_notes(log: LoggedFeedback, interval: str) -> None:
 def doubt(result: Evaluation) -> str:
   """The warning of the estimator that effects go by, or of the first one that there is."""
   values = result.values
-  name = next((name for name in ('dr', 'snipw') if name in values), next(iter(values)))
+  name = next((name for name in ADVISED if name in values), next(iter(values)))
   return values[name].warning
 
 

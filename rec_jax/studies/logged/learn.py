@@ -70,7 +70,7 @@ def run(
   there = next(path for path in (out, *out.parents) if os.path.exists(path))
   if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
     raise InputError(f'--out: {there} is no directory to write to; give another')
-  log = logged.read(path)
+  log = log_checks.single(logged.read(path, ranked=True), '--log: no policy learns from those')
   num_rounds = len(log.action)
   num_train = round(train_share * num_rounds)
   # Before anything is written, which the valuation would not take back.
@@ -222,7 +222,7 @@ def _rows(train: LoggedFeedback, query: np.ndarray, settings: LearningConfig, se
     index=jnp.asarray(chosen_index(train), jnp.int32),
     action=jnp.asarray(train.action, jnp.int32),
     propensity=jnp.asarray(train.propensity, jnp.float32),
-    reward=jnp.asarray(train.reward - baseline, jnp.float32),
+    reward=jnp.asarray(objectives.above(train.reward, baseline), jnp.float32),
     group=jnp.asarray(group + train.position, jnp.int32),
   )
 

@@ -82,7 +82,7 @@ def evaluate(
   weights = weights_of(lists, policy, marginal)
   # Of a position at which no list has weight they say nothing.
   seen = {kind for kind, weight in weights.items() if weight.any(0).all()}
-  cluster = _cluster(lists)
+  cluster = cluster_of(lists)
   with jax.enable_x64():
     table = {
       name: WEIGHTED[name][1](lists.reward, weights[WEIGHTED[name][0]])
@@ -132,7 +132,7 @@ def effects(
     for name, added in result.added.items()
     if other is None or name in other.added
   }
-  return _intervals(above, _cluster(lists), seed, reading) if above else {}
+  return _intervals(above, cluster_of(lists), seed, reading) if above else {}
 
 
 def weights_of(
@@ -219,6 +219,7 @@ def _terms(value: np.ndarray) -> Terms:
     return Terms(added, jnp.zeros_like(added), jnp.ones_like(added))
 
 
-def _cluster(lists: RankedLists) -> np.ndarray | None:
+def cluster_of(lists: RankedLists) -> np.ndarray | None:
+  """[n] the user of each list, None where there is one alone."""
   users = lists.log.user_id[lists.row[:, 0]]
   return users if (users != users[0]).any() else None

@@ -72,13 +72,13 @@ def policy_of(
       f'{flag}: {name} learns from single items, and this log is of ranked lists; give logged, '
       f'uniform, {POPULAR}, column:NAME, FILE.npy or python:MODULE:FUNCTION'
     )
-  target, distribution = _by_list(own_policy.probabilities(name, log, path), lists)
+  target, distribution = _by_list(own_policy.probabilities(name, log, path, flag), lists)
   if not (target * (lists.row >= 0)).any():
     raise InputError(f'{flag}: no overlap: it gives every logged item probability 0')
   column = f'{name}{MARGINAL}'
   if not name.startswith(own_policy.COLUMN) or not _has(path, column):
     return ListPolicy(target, distribution)
-  once = own_policy.probabilities(column, log, path)
+  once = own_policy.probabilities(column, log, path, flag)
   return ListPolicy(target, distribution, *_by_list(once, lists))
 
 
@@ -96,7 +96,7 @@ def logged_marginal(lists: RankedLists, path: str | Path) -> np.ndarray | None:
   """
   column = f'{own_policy.COLUMN}propensity{MARGINAL}'
   if _has(path, column):
-    values = own_policy.probabilities(column, lists.log, path)
+    values = own_policy.probabilities(column, lists.log, path, '--log')
     if values.ndim != 1 or not (values > 0).all():
       row = int(np.argmax(values <= 0)) if values.ndim == 1 else 0
       raise InputError(

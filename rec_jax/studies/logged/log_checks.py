@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from rec_jax.data import ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
 from rec_jax.evaluation.off_policy.validation import check_level
 from rec_jax.types import InputError
@@ -68,6 +69,17 @@ def check_memory(num_values: int, what: str, remedy: str) -> None:
       f'{what} take {4 * num_values / 2**30:,.1f} GiB, and this machine has '
       f'{memory / 2**30:.1f}; {remedy}'
     )
+
+
+def single(log: LoggedFeedback, refusal: str) -> LoggedFeedback:
+  """The log itself, read as one that may be of lists; raises with the refusal if it is."""
+  if ranked_lists.has_lists(log):
+    row = int(np.argmax(np.diff(log.round) == 0)) + 1
+    raise InputError(
+      f'{refusal}: row {row} is of the round of the row before, as in ranked lists; give a log of '
+      'one item a round'
+    )
+  return log
 
 
 def check_candidates(log: LoggedFeedback) -> None:

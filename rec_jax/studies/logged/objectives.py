@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -23,6 +24,8 @@ WEIGHT_DECAY = 0.01
 # Kullback-Leibler divergence of a natural step, and what is added to the Fisher information.
 STEP_DIVERGENCE = 0.01
 DAMPING = 1e-3
+# Part of the largest reward that is the rounding of a mean.
+_ROUNDING = 1e-12
 # What banditnet tries to take off all rewards beyond their mean, in standard deviations of these.
 TRANSLATIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -106,6 +109,15 @@ def check(settings: LearningConfig) -> None:
   check_range('penalty', settings.penalty, 0)
   check_range('slate_size', settings.slate_size, 1)
   check_range('num_steps', settings.num_steps, 1)
+
+
+def above(reward: np.ndarray, baseline: np.ndarray | float) -> np.ndarray:
+  """[n] rewards from a baseline on, 0 where they are it but for rounding.
+
+  Steps of a fixed length would follow what rounding left.
+  """
+  gain = reward - baseline
+  return np.where(np.abs(gain) <= _ROUNDING * np.abs(reward).max(initial=0), 0, gain)
 
 
 def logits(items: jax.Array | None, params: jax.Array, batch: Batch) -> jax.Array:

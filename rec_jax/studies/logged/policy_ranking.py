@@ -16,36 +16,25 @@ import scipy.stats
 
 from rec_jax import files
 from rec_jax.data.logged_feedback import LoggedFeedback
-from rec_jax.evaluation import significance
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.report import figures, numbers, terminal
+from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation
+from rec_jax.studies.logged import evaluation, paired_ranking
 from rec_jax.studies.logged.evaluation import PLAIN, Evaluation
+from rec_jax.studies.logged.paired_ranking import Place
 from rec_jax.types import InputError
-
-# Halvings of a level, after which a p-value is exact to 1e-6.
-_BISECTIONS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Ranked:
-  """A policy among others.
+class Ranked(Place):
+  """A policy among others, see `Place`.
 
   Attributes:
-    name: of the policy.
-    gain: what it earns more than the policy that logged, a round.
-    behind: what it earns more than the best, never positive; None for the best.
-    p_value: of that difference, corrected by Holm (1979) for all pairs of policies; 1 for the best.
     truth: what it really earns, None where it is not known.
     lowest: mean of the lowest tenth of its rewards, None where rewards take two values.
   """
 
-  name: str
-  gain: Estimate
-  behind: Estimate | None
-  p_value: float
   truth: float | None
   lowest: Estimate | None
 
@@ -69,27 +58,18 @@ def rank(
   common = {name: _on(result, rows) for name, result in results.items()}
   for name, each in common.items():
     evaluation.check_weight(f'--policy: {name}', each.rounds)
-  gains = {name: evaluation.difference(log, each, None, level) for name, each in common.items()}
-  names = sorted(common, key=lambda name: -gains[name].value)
-  corrected = significance.holm_against_best(
-    names, lambda left, right: _p_value(log, common[left], common[right])
-  )
-  best = names[0]
+
+  def difference(name: str, other: str | None, level: float) -> Estimate:
+    return evaluation.difference(log, common[name], None if other is None else common[other], level)
+
   lowest = {
     name: pair[0]
     for name, each in common.items()
     if (pair := evaluation.lowest(log, each, level)) is not None
   }
   return [
-    Ranked(
-      name,
-      gains[name],
-      None if name == best else evaluation.difference(log, common[name], common[best], level),
-      1.0 if name == best else corrected[name],
-      results[name].truth,
-      lowest.get(name),
-    )
-    for name in names
+    Ranked(**vars(place), truth=results[place.name].truth, lowest=lowest.get(place.name))
+    for place in paired_ranking.places(list(common), difference, level)
   ]
 
 
@@ -147,7 +127,7 @@ def report(
   if out is not None:
     files.write_json(out, _rows(ranked, doubts, said))
   files.write_atomic(figure, drawn.panels[0])
-  print(f'advice: {_advice(ranked, doubts, level)}\nfigure: {figure}')
+  print(f'advice: {paired_ranking.advice(ranked, doubts, level)}\nfigure: {figure}')
 
 
 def _protocol(results: Mapping[str, Evaluation]) -> str:
@@ -158,17 +138,7 @@ def _protocol(results: Mapping[str, Evaluation]) -> str:
 
 
 def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list[Cell]]]:
-  percent = f'{100 * level:g} %'
-  columns = ['policy', f'minus logged [{percent}]', f'minus best [{percent}]', 'corrected p']
-  rows: list[list[Cell]] = [
-    [
-      each.name,
-      numbers.plain(each.gain, sign=True),
-      '–' if each.behind is None else numbers.plain(each.behind, sign=True),
-      '–' if each.behind is None else f'{each.p_value:.2g}',
-    ]
-    for each in ranked
-  ]
+  columns, rows = paired_ranking.table(ranked, level)
   if ranked[0].lowest is not None:
     columns.append('lowest tenth')
     for row, each in zip(rows, ranked, strict=True):
@@ -177,51 +147,20 @@ def _table(ranked: Sequence[Ranked], level: float) -> tuple[list[str], list[list
 
 
 def _rows(ranked: Sequence[Ranked], doubts: Mapping[str, str], said: str) -> list[dict[str, Any]]:
-  """As in metrics.json, with the place, the corrected p-value, the warning and the truth beside."""
-  rows = []
-  for place, each in enumerate(ranked, start=1):
-    beside = {'rank': place, 'warning': doubts[each.name], 'truth': each.truth}
-    found_of = {
-      'minus logged': (each.gain, None),
-      'minus best': (each.behind, each.p_value),
-      evaluation.LOWEST_TENTH: (each.lowest, None),
-    }
-    rows += [
-      runs.estimate_row('evaluate_policy', each.name, metric, found, f'off-policy, {said}')
-      | beside
-      | {'corrected_p': p_value}
-      for metric, (found, p_value) in found_of.items()
-      if found is not None
-    ]
-  return rows
-
-
-def _advice(ranked: Sequence[Ranked], doubts: Mapping[str, str], level: float) -> str:
-  best, *others = ranked
-  if doubts[best.name]:
-    return (
-      f'none: {best.name} is first, and its interval does not hold as it says; log with more '
-      'exploration near it first'
+  """Those of the ranking, with the truth, and rows of the lowest rewards."""
+  beside = {each.name: {'truth': each.truth} for each in ranked}
+  lowest = [
+    runs.estimate_row(
+      'evaluate_policy', each.name, evaluation.LOWEST_TENTH, each.lowest, f'off-policy, {said}'
     )
-  sure = [each.name for each in others if each.p_value < 1 - level and not doubts[each.name]]
-  beaten = ', '.join(sure) if sure else 'none of the others for sure'
-  return f'{best.name} is first; it is better than {beaten}'
+    | {'rank': place, 'warning': doubts[each.name], 'truth': each.truth, 'corrected_p': None}
+    for place, each in enumerate(ranked, start=1)
+    if each.lowest is not None
+  ]
+  return paired_ranking.rows(ranked, doubts, said, beside) + lowest
 
 
 def _on(result: Evaluation, rows: np.ndarray) -> Evaluation:
   at = np.searchsorted(result.rows, rows)
   rounds = jax.tree.map(lambda leaf: np.asarray(leaf)[at], result.rounds)
   return dataclasses.replace(result, rows=rows, rounds=rounds)
-
-
-def _p_value(log: LoggedFeedback, result: Evaluation, other: Evaluation) -> float:
-  """One minus the level at which the interval of the difference ends at 0."""
-  low, high = 0.0, 1.0
-  for _ in range(_BISECTIONS):
-    level = (low + high) / 2
-    found = evaluation.difference(log, result, other, level)
-    if found.low <= 0 <= found.high:
-      high = level
-    else:
-      low = level
-  return 1 - low

@@ -26,6 +26,8 @@ from rec_jax.evaluation.off_policy.robust import robust_weight
 from rec_jax.studies.logged import frozen_policy, log_checks, policy_checkpoint, structure, tables
 from rec_jax.studies.logged.evaluation import ADAPTIVE, MRDR, Evaluation, Reading, evaluated
 from rec_jax.studies.logged.log_checks import LOGGED, NUM_FOLDS
+from rec_jax.studies.logged.named_policies import ITEM
+from rec_jax.studies.logged.own_policy import POLICY
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.studies.logged.propensities import BALANCED, always, balanced, check_balanced
 from rec_jax.studies.logged.reward_fits import expected_rewards
@@ -34,7 +36,6 @@ from rec_jax.types import InputError
 
 logger = logging.getLogger(__name__)
 
-ITEM = 'item:'
 ALL = Reading()
 
 
@@ -44,6 +45,7 @@ def evaluate_policy(
   train_share: float,
   seed: int,
   reading: Reading = ALL,
+  flag: str = POLICY,
 ) -> Evaluation:
   """Evaluates a policy on rounds that it did not learn from.
 
@@ -58,19 +60,20 @@ def evaluate_policy(
       (0, 1).
     seed: of the policy, the folds and the bootstrap.
     reading: estimators and intervals.
+    flag: that named the policy, for errors.
 
   Raises:
     InputError: bad input, one line that names the row.
   """
   if isinstance(policy, np.ndarray):
-    return _evaluate_given(log, policy, seed, reading)
+    return _evaluate_given(log, policy, seed, reading, flag)
   if isinstance(policy, FrozenPolicy):
     return _evaluate_frozen(log, policy, seed, reading)
   name = policy
   if name == LOGGED:
     return _without_learning(log, log.propensity, seed, reading)
   if name.startswith(ITEM):
-    return _always(log, name.removeprefix(ITEM), seed, reading)
+    return _always(log, name.removeprefix(ITEM), seed, reading, flag)
   if name == 'uniform' and log_checks.are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed, reading)
   log_checks.check_candidates(log)
@@ -164,13 +167,13 @@ def _expected(
 
 
 def _evaluate_given(
-  log: LoggedFeedback, given: np.ndarray, seed: int, reading: Reading
+  log: LoggedFeedback, given: np.ndarray, seed: int, reading: Reading, flag: str
 ) -> Evaluation:
   """The value on all rounds of a policy of which the probabilities are given."""
   name = 'with these probabilities'
   if given.ndim == 1:
     if not given.any():
-      raise InputError('--policy: no overlap: it gives every logged action probability 0')
+      raise InputError(f'{flag}: no overlap: it gives every logged action probability 0')
     check_balanced(reading.propensities)
     return _without_learning(log, given, seed, reading)
   log_checks.check_candidates(log)
@@ -192,15 +195,17 @@ def _evaluate_frozen(
   return evaluate_distribution(log, frozen.name, action_dist, q_hat, 0, seed, reading)
 
 
-def _always(log: LoggedFeedback, item_id: str, seed: int, reading: Reading) -> Evaluation:
+def _always(
+  log: LoggedFeedback, item_id: str, seed: int, reading: Reading, flag: str
+) -> Evaluation:
   """The policy that always shows one item, in the rounds that offer it."""
   found = np.flatnonzero(log.item_ids == item_id)
   if found.size == 0 or not (log.action == found[0]).any():
-    raise InputError(f'--policy: item {item_id!r} is in no round of the log, from row 0 on')
+    raise InputError(f'{flag}: item {item_id!r} is in no round of the log, from row 0 on')
   if log_checks.are_candidates_unknown(log):
     row = int(np.argmax(log.num_candidates != len(log.item_ids)))
     raise InputError(
-      f'--policy: the log does not say which rounds offer item {item_id!r} (row {row} offers '
+      f'{flag}: the log does not say which rounds offer item {item_id!r} (row {row} offers '
       f'{log.num_candidates[row]} of {len(log.item_ids)}); give it a column "candidates"'
     )
   rows, condition = np.arange(len(log.action)), ''

@@ -36,7 +36,8 @@ def load(path: str | Path, source: str, seed: int) -> tuple[LoggedFeedback, str]
   """
   if source == LOGGED:
     return logged.read(path, ranked=True), ''
-  log = logged.read(path, with_propensity=False)
+  log = logged.read(path, ranked=True, with_propensity=False)
+  log = log_checks.single(log, f'--propensities: {source} ones are not for those')
   log_checks.check_candidates(log)
   log_checks.check_parts(len(log.action), len(log.action))
   fold = folds(seed, len(log.action), NUM_FOLDS)

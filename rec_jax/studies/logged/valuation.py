@@ -21,7 +21,7 @@ from rec_jax.studies.logged import (
   evaluation,
   list_valuation,
   log_checks,
-  own_policy,
+  named_policies,
   policy_checkpoint,
   policy_ranking,
   policy_value,
@@ -78,21 +78,22 @@ def run(
     return
   for unknown in set(reading.names) - set(ESTIMATORS):
     raise InputError(f'--estimators: {unknown} is not one of {", ".join(ESTIMATORS)}')
-  names = name.split(',')
-  if len(set(names)) < len(names):
-    raise InputError('--policy: one of them is there twice; give each once')
+  names = named_policies.split(name, whole.item_ids)
   reading = dataclasses.replace(reading, doubt=doubt)
   given = [*names, *([] if against == LOGGED else [against])]
-  asked = [_policy(each, whole, path) for each in given]
+  flags = ['--policy'] * len(names) + ['--against']
+  asked = [
+    named_policies.named(each, whole, path, flag) for each, flag in zip(given, flags, strict=False)
+  ]
   log = policy_checkpoint.without_lessons(
     whole, [each for each in asked if isinstance(each, FrozenPolicy)]
   )
   kept = np.searchsorted(whole.round, log.round)
   results = [
     policy_value.evaluate_policy(
-      log, each[kept] if isinstance(each, np.ndarray) else each, train_share, seed, reading
+      log, each[kept] if isinstance(each, np.ndarray) else each, train_share, seed, reading, flag
     )
-    for each in asked
+    for each, flag in zip(asked, flags, strict=False)
   ]
   how = propensities.description(reading.propensities, whole)
   if len(names) > 1:
@@ -169,7 +170,7 @@ def report(
       for whose, found in zip((name, LOGGED), lowest or (), strict=False)
     ]
     files.write_json(out, rows(name, result, said) + worst)
-  if name != LOGGED:
+  if name != LOGGED or other is not None:
     print(f'effect of {name} in place of {against}: {effect_line(found)}')
   if how:
     print(
@@ -231,9 +232,10 @@ def effect_line(found: sensitivity.Effect) -> str:
   elif found.gamma_of_interval == math.inf:
     reading = 'hidden confounding of no gamma up to 10,000 undoes its sign'
   else:
+    known = found.gamma < math.inf
     reading = (
       f'its sign holds under hidden confounding of gamma below {found.gamma_of_interval:.3g}, that '
-      f'of the estimate alone below {found.gamma:.3g}'
+      f'of the estimate alone {f"below {found.gamma:.3g}" if known else "under any up to 10,000"}'
     )
   return f'{numbers.plain(found, sign=True)}; {reading}'
 
@@ -250,9 +252,9 @@ def advice(name: str, result: Evaluation, effect: Estimate, gap: Estimate | None
   values = result.values
   if name == LOGGED:
     return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
-  estimator = 'dr' if 'dr' in values else 'snipw'
-  if estimator not in values:
-    return f'none without {estimator}: add it to --estimators'
+  estimator = next((each for each in evaluation.ADVISED if each in values), None)
+  if estimator is None:
+    return f'none without {evaluation.ADVISED[-1]}: add it to --estimators'
   best = values[estimator]
   if best.warning:
     badly = propensities.MISFIT in best.warning
@@ -271,13 +273,6 @@ def advice(name: str, result: Evaluation, effect: Estimate, gap: Estimate | None
   else:
     reading = 'cannot be told from the one that logged: log more rounds.'
   return f'by {estimator}, round by round, the policy {reading}{model}'
-
-
-def _policy(name: str, log: LoggedFeedback, path: str | Path) -> str | FrozenPolicy | np.ndarray:
-  """What `policy_value.evaluate_policy` takes."""
-  if own_policy.is_own(name):
-    return own_policy.probabilities(name, log, path)
-  return policy_checkpoint.load(name) if Path(name).is_dir() else name
 
 
 def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]]]:

@@ -64,6 +64,18 @@ def test_a_column_and_a_function_give_the_value_in_closed_form(tmp_path, capsys)
       assert again[each]['value'] == pytest.approx(found[each]['value'], rel=1e-9)
 
 
+def test_a_log_as_csv_gives_the_same(tmp_path):
+  data, path = frame(), tmp_path / 'log.csv'
+  expected = rows(tmp_path, data, names=('snipw', 'dr'))
+  text = pl.Series('context', [json.dumps(each) for each in data['context'].to_list()])
+  data.with_columns(text).write_csv(path)
+  assert logged_doses.holds_doses(path)
+  out, reading = tmp_path / 'csv.json', Reading(('snipw', 'dr'), 't')
+  dose_value.run(path, 'column:mine', 0.5, 0, tmp_path / 'v.svg', out, 'logged', reading)
+  values = [row['value'] for row in json.loads(out.read_text())]
+  assert values == pytest.approx([row['value'] for row in expected.values()], rel=1e-9)
+
+
 def test_a_dose_at_the_end_of_the_log_is_warned_of(tmp_path):
   found = rows(tmp_path, frame().with_columns(mine=pl.lit(0.0)), names=('ipw', 'snipw'))
   assert 'weights average 0.5' in found['ipw']['warning']
@@ -127,6 +139,34 @@ def test_two_policies_are_compared_round_by_round(tmp_path, capsys):
   assert (
     capsys.readouterr().out.splitlines()[-1].endswith('in place of column:mine: 0.00 [0.00, 0.00]')
   )
+
+
+def test_several_policies_are_ranked(tmp_path, capsys):
+  path, out = tmp_path / 'log.parquet', tmp_path / 'rows.json'
+  frame().write_parquet(path)
+  effects = {}
+  for name in ('column:mine', 'dose:0.9'):
+    dose_value.run(path, name, 0.5, 0, tmp_path / 'v.svg', None, 'logged', Reading(('ipw',), 't'))
+    effects[name] = capsys.readouterr().out.splitlines()[-1].partition(': ')[2]
+  names = f'dose:0.9,python:{__name__}:mine,column:mine'
+  dose_value.run(path, names, 0.5, 0, tmp_path / 'v.svg', out, 'dose:0.45', Reading(('dr',), 't'))
+  said = capsys.readouterr().out
+  assert said.startswith('4 policies, on all 3,000 rounds\nby dr\n')
+  found = {(row['subject'], row['metric']): row for row in json.loads(out.read_text())}
+  # What each earns more than the policy that logged is its effect.
+  for name, line in effects.items():
+    assert re.search(f'{re.escape(name)} +{re.escape(line)}', said)
+  assert found['dose:0.9', 'minus best']['rank'] == 4
+  assert found['dose:0.9', 'minus best']['corrected_p'] < 1e-4
+  # The same policy twice is not told apart from itself.
+  same = [found.get((name, 'minus best')) for name in ('column:mine', f'python:{__name__}:mine')]
+  assert all(row is None or row['corrected_p'] > 0.01 for row in same)
+  assert found['column:mine', 'minus logged']['value'] == pytest.approx(
+    found[f'python:{__name__}:mine', 'minus logged']['value'], rel=1e-9
+  )
+  with pytest.raises(InputError, match='--policy: dose:9: no overlap'):
+    dose_value.run(path, 'dose:9,dose:0.5', 0.5, 0, tmp_path / 'w.svg', None, 'logged', Reading())
+  assert not (tmp_path / 'w.svg').exists()
 
 
 def test_the_logged_reward_is_what_an_effect_is_above(tmp_path, capsys):

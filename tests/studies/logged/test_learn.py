@@ -19,6 +19,7 @@ from rec_jax.studies.logged import (
   objectives,
   policy_checkpoint,
   policy_value,
+  propensities,
   sampling,
   valuation,
 )
@@ -87,6 +88,29 @@ def test_what_is_learnt_from_rewards_upside_down_earns_less():
   wrong = dataclasses.replace(log, reward=1 - log.reward)
   value = (second_half('ipw', wrong) * expected[NUM_ROUNDS // 2 :]).sum(1).mean()
   assert value < 0.7 * expected.mean()
+
+
+@pytest.mark.parametrize('objective', ['ipw', 'natural', 'poem', 'banditnet', 'baseline'])
+@pytest.mark.parametrize('reward', [0.7, 0.0])
+def test_rewards_that_are_all_the_same_teach_nothing(objective, reward):
+  log, _ = world()
+  same = subset(dataclasses.replace(log, reward=np.full(NUM_ROUNDS, reward)), slice(60))
+  frozen = learn.learn(same, LearningConfig(objective, num_steps=20), 30, 0)
+  # A baseline is of a model, which leaves more than rounding.
+  tolerance = 0.02 if objective == 'baseline' else 1e-6
+  np.testing.assert_allclose(probabilities(frozen, same), 1 / NUM_ACTIONS, atol=tolerance)
+
+
+def test_ranked_lists_teach_no_policy(tmp_path):
+  log, _ = world()
+  twice = np.repeat(np.arange(NUM_ROUNDS // 2), 2)
+  lists = dataclasses.replace(log, round=twice, position=np.tile([0, 1], NUM_ROUNDS // 2))
+  logged.write(tmp_path / 'log.parquet', lists)
+  with pytest.raises(InputError, match='--log: no policy learns from those: row 1 .* ranked lists'):
+    learn.run(tmp_path / 'log.parquet', LearningConfig('ipw'), 0.5, 0, tmp_path / 'out')
+  message = '--propensities: estimated ones are not for those: row 1 .* ranked lists'
+  with pytest.raises(InputError, match=message):
+    propensities.load(tmp_path / 'log.parquet', propensities.ESTIMATED, 0)
 
 
 def test_features_of_the_items_are_the_towers():

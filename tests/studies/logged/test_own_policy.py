@@ -33,12 +33,20 @@ def mine(data):
   return np.tile([0.2, 0.6, 0.2], (len(data.action), 1))
 
 
+def zero(data):
+  return np.zeros(len(data.action))
+
+
 def short(data):
   return mine(data)[1:]
 
 
 def raising(data):
   raise KeyError('weights\nof old')
+
+
+def leaving(data):
+  raise SystemExit(0)
 
 
 def ragged(data):
@@ -148,16 +156,38 @@ def test_the_lowest_rewards_are_shown_where_there_are_more_than_two(path, capsys
     (f'python:{__name__}:ragged', 'ragged returns has rows of different lengths; give one length'),
     ('python:no_syntax:mine', r'\(no_syntax.py, line 2\); give python:MODULE'),
     ('python:not_importable:mine', r'ZeroDivisionError: .*not_importable.py, line 1\)'),
+    (f'python:{__name__}:leaving', r'leaving: SystemExit: 0 \(.*test_own_policy.py, line \d+\)'),
     ('absent.npy', 'absent.npy is no .npy of plain numbers'),
+    ('empty.npy', r'empty.npy is no .npy of plain numbers \(No data left in file\)'),
+    ('several.npy', 'several.npy is a .npz of several arrays; give one, as .npy'),
   ],
 )
 def test_what_is_no_policy_is_one_line(path, name, message, monkeypatch):
   monkeypatch.syspath_prepend(path.parent)
   (path.parent / 'no_syntax.py').write_text('def mine(log):\n  return ) log\n')
   (path.parent / 'not_importable.py').write_text('mine = 1 / 0\n')
+  (path.parent / 'empty.npy').write_bytes(b'')
+  with (path.parent / 'several.npy').open('wb') as stream:
+    np.savez(stream, mine=np.ones(NUM_ROUNDS))
+  monkeypatch.chdir(path.parent)
   with pytest.raises(InputError, match=message) as error:
     own_policy.probabilities(name, log(), path)
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *(f'python:{each}' for each in ('no_such_module:f', f'{__name__}:absent')),
+    *(f'python:{__name__}:{each}' for each in ('short', 'raising', 'leaving', 'ragged', 'zero')),
+    *('absent.npy', 'column:round', 'column:context', 'item:absent', 'best', ''),
+  ],
+)
+def test_an_error_names_the_flag_that_gave_the_policy(path, name):
+  for flag, policies in (('--policy', (name, 'logged')), ('--against', ('logged', name))):
+    with pytest.raises(InputError, match=f'^{flag}: '):
+      valuation.run(path, policies[0], 0.5, 0, path.parent / 'value.svg', against=policies[1])
+  assert not (path.parent / 'value.svg').exists()
 
 
 def test_probabilities_that_do_not_sum_to_one_are_refused(path):

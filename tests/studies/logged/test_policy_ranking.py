@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
@@ -141,3 +142,39 @@ def test_poor_overlap_of_the_other_policies_is_said(tmp_path, capsys):
   output = capsys.readouterr().out
   assert 'warning: item:2: poor overlap' in output
   assert 'advice: none: item:2 is first, and its interval does not hold' in output
+
+
+def mostly(data):
+  return np.tile([0.1, 0.1, 0.8], (len(data.action), 1))
+
+
+def test_every_kind_of_policy_is_ranked_with_the_others(tmp_path, capsys):
+  data, path, out = log(), tmp_path / 'log.csv', tmp_path / 'rows.json'
+  logged.write(path, data)
+  alone = np.where(data.action == 1, 0.6, 0.2)
+  frame = pl.read_csv(path).with_columns(pl.Series('alone', alone))
+  frame.write_csv(path)
+  np.save(tmp_path / 'first.npy', always(0))
+  function = f'python:{__name__}:mostly'
+  names = f'column:alone,{tmp_path}/first.npy,{function},item:1,uniform'
+  valuation.run(path, names, 0.5, 0, tmp_path / 'v.svg', out, 'item:2', FEW)
+  assert 'pairs of 6 policies at once (Holm)' in capsys.readouterr().out
+  # The uniform policy learns nothing, but from the first half: the others are judged on the second.
+  rows = slice(NUM_ROUNDS // 2, None)
+  action, reward = data.action[rows], data.reward[rows]
+  policy = {
+    'column:alone': [0.2, 0.6, 0.2],
+    f'{tmp_path}/first.npy': [1, 0, 0],
+    function: [0.1, 0.1, 0.8],
+    'item:1': [0, 1, 0],
+    'uniform': [1 / 3] * 3,
+    'item:2': [0, 0, 1],
+  }
+  weight = {name: 3 * np.array(each)[action] for name, each in policy.items()}
+  value = {name: each @ reward / each.sum() for name, each in weight.items()}
+  found = json.loads(out.read_text())
+  gains = {row['subject']: row for row in found if row['metric'] == 'minus logged'}
+  for name, expected in value.items():
+    assert gains[name]['value'] == pytest.approx(expected - reward.mean(), abs=1e-9)
+  order = sorted(value, key=lambda name: -value[name])
+  assert sorted(gains, key=lambda name: gains[name]['rank']) == order and order[0] == 'item:1'
