@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.studies.coverage import ADVISED, get_study
-from rec_jax.data import logged, obp
+from rec_jax.data import logged
 from rec_jax.evaluation.intervals import Estimate
 from rec_jax.evaluation.off_policy import registry
 from rec_jax.evaluation.off_policy.estimators import dr
@@ -19,6 +19,7 @@ from rec_jax.runs.study_results import Expected
 from rec_jax.studies import coverage
 from rec_jax.studies.logged import evaluation, valuation
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
+from tests.helpers import logs
 
 
 def test_estimators_mean_the_value_that_has_to_be_covered():
@@ -108,17 +109,7 @@ def test_all_that_the_advice_goes_by_has_a_bound_in_the_study():
 
 @pytest.mark.parametrize('interval', ['bootstrap', 'likelihood', 'adaptive'])
 def test_the_advice_goes_by_t_whatever_interval_is_shown(tmp_path, capsys, interval):
-  rng = np.random.default_rng(0)
-  action = rng.integers(2, size=300)
-  log = obp.from_dictionary(
-    {
-      'n_actions': 2,
-      'action': action,
-      'reward': (rng.random(300) < 0.4 + 0.3 * action).astype(float),
-      'pscore': np.full(300, 0.5),
-    }
-  )
-  logged.write(tmp_path / 'log.parquet', log)
+  logged.write(tmp_path / 'log.parquet', logs.two_items())
   said = []
   for each in ('t', interval):
     reading = Reading(('snipw',), each)

@@ -1,31 +1,24 @@
 """What --policy and --against name, and what is said of names that are no policy."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
-from rec_jax.data import logged, obp
+from rec_jax.data import logged
 from rec_jax.studies.logged import named_policies, own_policy, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
+from tests.helpers import logs
 
 FEW = Reading(names=('ipw', 'snipw'), interval='t')
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-  rng = np.random.default_rng(0)
-  action = rng.integers(2, size=200)
-  log = obp.from_dictionary(
-    {
-      'n_actions': 2,
-      'action': action,
-      'reward': (rng.random(200) < 0.3 + 0.4 * action).astype(float),
-      'pscore': np.full(200, 0.5),
-    }
-  )
-  log = log.__class__(**{**vars(log), 'item_ids': np.array(['film', 'film, part two'])})
+  ids = np.array(['film', 'film, part two'])
+  log = dataclasses.replace(logs.two_items(), item_ids=ids)
   logged.write(tmp_path / 'log.parquet', log)
   monkeypatch.chdir(tmp_path)
   return tmp_path / 'log.parquet'
