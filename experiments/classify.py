@@ -18,7 +18,7 @@ _BALANCED = flags.DEFINE_bool('balanced', True, 'whether rare classes weigh as m
 def main() -> None:
   """Learns, judges, prints, and says where the page is."""
   from rec_jax.report import terminal
-  from rec_jax.runs import classification
+  from rec_jax.studies import classification
   from rec_jax.types import InputError
 
   if not _WORKDIR.value:

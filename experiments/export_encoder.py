@@ -13,7 +13,7 @@ _STAGE = flags.DEFINE_enum(
 
 def main() -> None:
   """Exports and says where."""
-  from rec_jax.runs import encoder_export
+  from rec_jax.retrieval import encoder_export
   from rec_jax.types import InputError
 
   workdir, output = _WORKDIR.value, _OUTPUT.value

@@ -15,7 +15,7 @@ _NUM_STEPS = flags.DEFINE_integer('num_steps', 200, 'steps in which it rises', 2
 
 def main() -> None:
   """Tests, plots and says what to set."""
-  from rec_jax.runs import learning_rates
+  from rec_jax.studies import learning_rates
   from rec_jax.types import InputError
 
   if not _WORKDIR.value:

@@ -1,1 +1,1 @@
-"""Questions that need no chain of models."""
+"""Questions beside the stages: without a chain of models, or of a finished run."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rec_jax.models.hugging_face import folder
-from rec_jax.runs import artefacts, learning_rates
+from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
+from rec_jax.studies import learning_rates
 from rec_jax.tasks import saved_models
 from rec_jax.training.optimizers import OPTIMIZERS
 from rec_jax.types import InputError

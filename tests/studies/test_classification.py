@@ -10,8 +10,9 @@ from flax import nnx
 
 from rec_jax.models.hugging_face import folder
 from rec_jax.report import terminal
-from rec_jax.runs import artefacts, classification
+from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
+from rec_jax.studies import classification
 from rec_jax.tasks import saved_models
 from rec_jax.tasks.classification import Examples, Problem
 from rec_jax.types import InputError

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rec_jax.models.hugging_face import folder
-from rec_jax.runs import artefacts, encoder_export
+from rec_jax.retrieval import encoder_export
+from rec_jax.runs import artefacts
 from rec_jax.runs import workdir as runs
 from rec_jax.tasks import item_to_item, next_item, saved_models
 from rec_jax.types import InputError
