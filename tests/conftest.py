@@ -53,17 +53,22 @@ def cheaply():
     yield
 
 
-@pytest.fixture(autouse=True)
-def undrawn(request, monkeypatch):
-  """Figures are laid out and left empty, but for tests of drawing: half of the time of a page."""
-  is_of_drawing = request.node.get_closest_marker('drawn') or 'report' in request.node.path.parts
-  # Whoever has not imported it draws nothing.
-  if 'matplotlib.figure' in sys.modules and not is_of_drawing:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+  """Figures are laid out and left empty, but for tests of drawing: half of the time of a page.
 
-    def write(figure, stream, **options):
-      stream.write('<svg/>')
+  Around the fixtures as well, which may be a module's.
+  """
+  is_of_drawing = item.get_closest_marker('drawn') or 'report' in item.path.parts
+  with pytest.MonkeyPatch.context() as patched:
+    # Whoever has not imported it draws nothing.
+    if 'matplotlib.figure' in sys.modules and not is_of_drawing:
+      patched.setattr('matplotlib.figure.Figure.savefig', _leave_empty)
+    yield
 
-    monkeypatch.setattr('matplotlib.figure.Figure.savefig', write)
+
+def _leave_empty(figure, stream, **options):
+  stream.write('<svg/>')
 
 
 def pytest_runtest_teardown(item, nextitem):

@@ -309,9 +309,8 @@ with open(out, 'w') as file:
 """
 
 
-@pytest.mark.parametrize(
-  'num_kills', [pytest.param(1, id='once'), pytest.param(4, marks=pytest.mark.soak, id='often')]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize('num_kills', [1, 4])
 def test_killed_at_any_moment_a_run_ends_as_if_never_interrupted(
   tmp_path, monkeypatch, capsys, num_kills
 ):

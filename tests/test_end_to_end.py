@@ -23,23 +23,18 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 _SMALL = """
 import dataclasses, functools, runpy, sys
-from rec_jax.stages.explore import payoff, policies, worlds
+from rec_jax.stages.explore import payoff, policies
 from rec_jax.tasks import text_encoders
 from tests.helpers import cheap_programs, small
 
 encoder = functools.partial(small.encoder, vocab_size=30_522)
 if not any('text_model' in flag for flag in sys.argv):
   text_encoders.initial = text_encoders.published = encoder
-plain = dataclasses.replace(
+greedy = dataclasses.replace(
   policies.PER_USER_GREEDY, grid={'lambda_': (20.0, 80.0)}, strength='lambda_'
 )
-greedy = dataclasses.replace(plain, frontier=(20.0, 80.0))
-# What is not of one environment alone is in one of them: each rollout is a program.
-policies.comparison = lambda world: (
-  (policies.UNIFORM, policies.baseline(world), plain)
-  if world.name == worlds.RATED
-  else (policies.baseline(world), policies.MODEL_GREEDY, greedy)
-)
+# Each rollout is a program.
+policies.comparison = lambda world: (policies.baseline(world), greedy)
 policies.COLD_START, payoff.ENTRIES = (), (greedy,)
 
 script = sys.argv.pop(1)

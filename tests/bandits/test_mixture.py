@@ -17,7 +17,7 @@ SPEC = problems.SPEC._replace(slate_size=2)
 NUM_DRAWS = 20_000
 
 
-@pytest.mark.parametrize('name', ['exp4', 'corral'])
+@pytest.mark.parametrize('name', ['exp4', pytest.param('corral', marks=pytest.mark.soak)])
 def test_propensities_of_slates_are_their_frequencies_and_wrong_ones_are_not(name):
   # Few and small ones, which compile fast.
   policy = bandits.make(name, policies=('popularity_softmax', 'uniform'))
@@ -92,7 +92,7 @@ def test_what_a_policy_is_told_is_of_the_choice_that_was_made():
     assert decision.info.policies[0].base_mean == pytest.approx((1 + won) / (10 + won))
 
 
-@pytest.mark.parametrize('name', ['exp4', 'corral'])
+@pytest.mark.parametrize('name', ['exp4', pytest.param('corral', marks=pytest.mark.soak)])
 def test_a_policy_learns_from_the_choices_of_others_if_it_can(name):
   policies = ('popularity_lin_ts', 'lin_ucb')
   policy = problems.jitted(bandits.make(name, policies=policies))

@@ -83,6 +83,7 @@ def lower(better, worse):
   return difference.mean() > 3 * difference.std(ddof=1) / np.sqrt(len(difference))
 
 
+@pytest.mark.soak
 def test_a_start_from_the_log_beats_a_cold_one_and_from_a_wrong_log_does_not():
   everything = np.arange(K)
   found = regret(

@@ -39,6 +39,7 @@ def test_rows_of_a_batch_change_the_rate_one_after_the_other():
   np.testing.assert_allclose(at_once.explorer, epsilon, rtol=1e-4)
 
 
+@pytest.mark.soak
 def test_a_network_that_learns_at_its_refresh_is_watched_there():
   belief = ensemble(num_members=2, hidden=4, capacity=32, fit=adam(num_steps=50))
   policy = problems.jitted(combine(belief, vdbe(sensitivity=0.01, step_size=0.1)))

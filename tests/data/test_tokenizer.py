@@ -113,7 +113,15 @@ ANYTHING = [
 ]
 
 
-@pytest.mark.parametrize('name', ['bert', 'roberta', 'xlm_roberta', 'gpt2', 'llama', 'qwen3'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    'bert',
+    'roberta',
+    'gpt2',
+    *(pytest.param(name, marks=pytest.mark.soak) for name in ('xlm_roberta', 'llama', 'qwen3')),
+  ],
+)
 def test_any_text_has_tokens_that_the_encoder_knows(name):
   path = ENCODERS / name / 'tokenizer.json'
   found = tokenizer.encode(path, [*ANYTHING, 'long ' * 50_000], 6)

@@ -34,6 +34,7 @@ def test_the_best_candidate_is_as_near_to_the_best_action_as_is_said(width):
   assert lost.max() > 0.95 / (2 * NUM * width)
 
 
+@pytest.mark.soak
 def test_each_seed_has_its_truth_and_a_tree_finds_it():
   environment = continuous_environment(NUM, 2)
   data = ContinuousData(jnp.float32(1.0), jnp.float32(0.1))

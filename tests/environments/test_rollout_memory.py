@@ -54,6 +54,7 @@ def test_where_all_seeds_fit_one_program_is_compiled_and_once(compiled):
   assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.soak
 def test_chunks_are_alike_and_fit():
   of = {chunk: rollout.program_bytes(OWN, DATA, START, chunk) for chunk in (6, 12, 24)}
   assert rollout._fitting(OWN, DATA, START, of[24]) == 24

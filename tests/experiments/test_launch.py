@@ -130,7 +130,9 @@ def test_bad_input_is_one_line_and_leaves_no_trace(tmp_path):
   assert (tmp_path / 'new/prepare/metrics.json').exists()
 
 
-@pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+  'how', [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)]
+)
 def test_a_run_that_is_stopped_ends_in_a_line_at_once_and_goes_on_later(tmp_path, how):
   process = start('pipeline', f'--workdir={tmp_path}', WAITS='pretrain')
   while process.stdout.readline() != 'waiting\n':

@@ -24,7 +24,10 @@ def vectors(encoder, ids, mask, packed):
 
 
 # Absolute positions, those of RoBERTa, causal attention, rotary positions.
-@pytest.mark.parametrize('name', ['bert', 'roberta', 'gpt2', 'qwen2'])
+@pytest.mark.parametrize(
+  'name',
+  ['bert', 'qwen2', *(pytest.param(name, marks=pytest.mark.soak) for name in ('roberta', 'gpt2'))],
+)
 def test_packed_vectors_are_those_of_texts_alone(name):
   golden = np.load(ENCODERS / name / 'golden.npz')
   ids, mask = golden['input_ids'], golden['attention_mask']

@@ -109,6 +109,7 @@ def test_a_collapsed_text_encoder_places_no_unseen_item(planted, teacher):
     checks.places_unseen_items(model, planted.unseen, planted.data)
 
 
+@pytest.mark.soak
 def test_the_student_keeps_what_the_teacher_knows(planted, teacher, tmp_path_factory):
   directory = tmp_path_factory.mktemp('student')
   after, before = training.student(planted.data, teacher, directory)

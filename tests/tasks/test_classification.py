@@ -287,6 +287,7 @@ def told_by_text(newspaper, monkeypatch, column):
   return text_classification.problem(encoder, *arguments)
 
 
+@pytest.mark.soak
 def test_a_planted_category_is_found_on_new_items(newspaper, monkeypatch, tmp_path):
   problem = told_by_text(newspaper, monkeypatch, 'topic')
   np.testing.assert_array_equal(problem.test.units, np.flatnonzero(newspaper.data.split.cold_items))

@@ -98,7 +98,13 @@ def mean_gradients(name):
   return of_step(jax.random.split(jax.random.key(1), 3000)).mean(0)
 
 
-@pytest.mark.parametrize('name', UNBIASED)
+@pytest.mark.parametrize(
+  'name',
+  [
+    'popularity',
+    *(pytest.param(name, marks=pytest.mark.soak) for name in UNBIASED if name != 'popularity'),
+  ],
+)
 def test_the_gradient_is_on_average_that_of_the_whole_softmax(name):
   """Log q is subtracted: with the other sign, or none, it goes elsewhere."""
   whole = jax.jit(

@@ -254,7 +254,10 @@ def test_padding_stays_finite_and_a_memory_holds_the_items_of_the_step(setting):
   np.testing.assert_array_equal(np.sort(recent[recent > 0]), expected)
 
 
-@pytest.mark.parametrize('negatives', ['uniform', 'mixed', 'hard'])
+@pytest.mark.parametrize(
+  'negatives',
+  ['mixed', *(pytest.param(name, marks=pytest.mark.soak) for name in ('uniform', 'hard'))],
+)
 def test_a_step_computes_what_it_reads_of_a_large_catalogue_and_no_more(negatives, monkeypatch):
   """Loss and gradients are those of the whole catalogue."""
   config = dataclasses.replace(

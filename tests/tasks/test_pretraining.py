@@ -99,6 +99,7 @@ def test_rematerialisation_changes_no_gradient(plain):
   assert_same(gradient('causal', rematerialise=True), plain['causal'], 1e-6)
 
 
+@pytest.mark.soak
 def test_rematerialisation_takes_less_memory():
   blocks = TransformerConfig(num_layers=4, num_heads=2, hidden_dim=16, mlp_dim=128)
   found = {}

@@ -59,7 +59,7 @@ def test_it_covers_and_is_narrower_than_the_t_interval():
   chance, weights = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.6, 3.0]) / 0.88
   paid = np.array([0.2, 0.2, 0.6])
   value, found, plain = chance @ (weights * paid), [], []
-  for seed in range(400):
+  for seed in range(200):
     rng = np.random.default_rng(seed)
     kind = rng.choice(3, p=chance, size=200)
     log = rounds(weights[kind], rng.random(200) < paid[kind])

@@ -25,7 +25,14 @@ def of_domains(method, family='bidirectional'):
 
 
 @pytest.mark.parametrize(
-  ('method', 'family'), [('lora', 'decoder'), ('prompt', 'bidirectional'), ('full', 'decoder')]
+  ('method', 'family'),
+  [
+    ('lora', 'decoder'),
+    *(
+      pytest.param(*pair, marks=pytest.mark.soak)
+      for pair in (('prompt', 'bidirectional'), ('full', 'decoder'))
+    ),
+  ],
 )
 def test_each_text_gets_the_vector_of_its_domain(method, family):
   encoders = of_domains(method, family)

@@ -184,7 +184,6 @@ def test_parameters_are_those_of_the_modules(evaluated):
   assert counts['teacher'] > 30_522 * 8
 
 
-@pytest.mark.drawn
 def test_the_report_is_made_again_without_measuring_again(evaluated, monkeypatch, capsys):
   config, workdir = evaluated
   page = workdir / 'report/index.html'

@@ -95,7 +95,10 @@ def losses(name, params, batch):
 
 @pytest.mark.parametrize(
   ('name', 'named'),
-  [('top_k', False), ('dr', True), pytest.param('dr', False, marks=pytest.mark.soak)],
+  [
+    ('top_k', False),
+    *(pytest.param('dr', named, marks=pytest.mark.soak) for named in (False, True)),
+  ],
 )
 def test_gradients_come_near_those_of_all_candidates(monkeypatch, name, named):
   """The bias falls as 1 / M: at M = 1,024 none is left that 200 draws could show."""

@@ -103,6 +103,7 @@ def test_a_second_call_computes_nothing_and_says_the_same(swept, monkeypatch, ca
   assert 'cumulative regret, without uniform' in page
 
 
+@pytest.mark.soak
 def test_outcomes_that_never_arrive_teach_nothing(swept, tmp_path):
   late = dataclasses.replace(CONFIG, grid='lin_ucb.alpha=0.1', delay=1e9)
   sweep.run(late, tmp_path)
