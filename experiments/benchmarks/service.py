@@ -29,13 +29,16 @@ def get_study() -> Study:
   return benchmark(
     'A decision and an outcome at a time, beside MABWiser and Vowpal Wabbit',
     f'calls/s as one over the time of one call at its median and its 99th percentile, d={DIM}; '
-    'no journal; all arms at each decision; MABWiser and ours with a regression an arm, Vowpal '
-    'Wabbit and ours with one for all',
+    'no journal; all arms at each decision, by their ids where they are named; MABWiser and ours '
+    'with a regression an arm, Vowpal Wabbit and ours with one for all',
     _cases,
     {
       'mabwiser 2.7.4': _ask('mabwiser', 'per arm'),
       'vowpalwabbit 9.11.9': _ask('vowpal', 'shared'),
       'the same program, its state not donated': lambda python: {IN_PLACE: _copying()()},
+      'the same decisions, unchecked': lambda python: {
+        label: paired.rate(False) for label, paired in _paired().items()
+      },
     },
   )
 
@@ -75,7 +78,67 @@ def _cases() -> Cases:
         for quantile in ('p50', 'p99'):
           label = _label(what, kind, num_arms, quantile)
           cases[label] = functools.partial(measured.rate, label)
+  for label, paired in _paired().items():
+    cases[label] = functools.partial(paired.rate, True)
   return cases | {IN_PLACE: functools.partial(_update_rate, programs.update)}
+
+
+@functools.cache
+def _paired() -> dict[str, '_Paired']:
+  """Decisions among all arms and among arms that are named, every one of them."""
+  found = {}
+  for kind, policy in POLICIES.items():
+    for num_arms, (num_rounds, _) in SIZES.items():
+      service, queries = _service(policy, num_arms, num_rounds // 4)
+      for what, arms in (('all', None), ('named', list(range(num_arms)))):
+        label = _label(f'decide among {what} arms', kind, num_arms, 'p50')
+        found[label] = _Paired(service, queries, arms)
+  return found
+
+
+class _Paired:
+  """Two rates of one run, in which decisions with and without checks take turns.
+
+  Of a check of microseconds nothing else would be seen beside other work on the machine.
+  """
+
+  def __init__(self, service: Service, queries: np.ndarray, arms: list[int] | None):
+    self._service, self._queries, self._arms = service, queries, arms
+    self._rates: dict[bool, float] = {}
+
+  def rate(self, is_checked: bool) -> float:
+    if is_checked not in self._rates:
+      self._rates = self._run()
+    return self._rates.pop(is_checked)
+
+  def _run(self) -> dict[bool, float]:
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for query in self._queries:
+      for is_checked, decide in ((True, self._decide), (False, self._decide_unchecked)):
+        start = time.perf_counter()
+        decide(query)
+        times[is_checked].append(time.perf_counter() - start)
+    return {is_checked: 1 / float(np.median(each)) for is_checked, each in times.items()}
+
+  def _decide(self, query: np.ndarray) -> None:
+    self._service.decide(query=query, arms=self._arms)
+
+  def _decide_unchecked(self, query: np.ndarray) -> None:
+    """What `decide` does for input that is known to be right."""
+    engine = self._service._engine
+    rows = None if self._arms is None else engine.arms.rows(self._arms)
+    context = engine.context(engine.users.of[0], query, rows, None)
+    engine.apply(engine.decision_event(context, engine.decide(context, False)))
+
+
+def _service(policy: str, num_arms: int, num_rounds: int) -> tuple[Service, np.ndarray]:
+  """A service that knows user 0, and the queries [T, D] of its decisions."""
+  rng = np.random.default_rng(0)
+  service = Service(policy, arm_dim=DIM, query_dim=DIM)
+  service.add_arms(range(num_arms), rng.normal(size=(num_arms, DIM)) / np.sqrt(DIM))
+  queries = rng.normal(size=(num_rounds, DIM)).astype(np.float32)
+  service.decide(query=queries[0])
+  return service, queries
 
 
 @functools.cache
@@ -116,10 +179,7 @@ class _Measured:
   """The four rates of one run: the first that is asked for again begins the next."""
 
   def __init__(self, policy: str, kind: str, num_arms: int, num_rounds: int):
-    rng = np.random.default_rng(0)
-    self._service = Service(policy, arm_dim=DIM, query_dim=DIM)
-    self._service.add_arms(range(num_arms), rng.normal(size=(num_arms, DIM)) / np.sqrt(DIM))
-    self._queries = rng.normal(size=(num_rounds, DIM)).astype(np.float32)
+    self._service, self._queries = _service(policy, num_arms, num_rounds)
     self._labels = kind, num_arms
     self._rates: dict[str, float] = {}
 

@@ -161,6 +161,8 @@ class Explorer(NamedTuple):
       the chosen candidate moved when the row was learnt; None for those that need not know.
     propensity: (key, state, outlook, mask [K], index []) -> [], what `probabilities` says of one
       candidate that is allowed, where that costs less than to say it of all; else None.
+    reads_draws_alone: whether `select` looks at draws and nothing else, and passes over those that
+      are not finite; `mask` then is that of the context, so that no mean is computed to look at.
   """
 
   init: Callable[[jax.Array, ArmSpec], State]
@@ -170,3 +172,4 @@ class Explorer(NamedTuple):
   is_exact: Callable[[Belief], bool]
   watch: Callable[[State, jax.Array, jax.Array], State] | None = None
   propensity: Callable[[jax.Array, State, Outlook, jax.Array, jax.Array], jax.Array] | None = None
+  reads_draws_alone: bool = False

@@ -41,7 +41,8 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
   """The policy that chooses by `explorer` from what `belief` holds.
 
   A slate of L positions is chosen one position after the other, each with the positions before it
-  masked. A candidate whose mean is not finite, as that of NaN features is, counts as masked. Where
+  masked. A candidate whose mean, or what is drawn of it, is not finite, as that of NaN features
+  is, counts as masked. Where
   every candidate is masked, `index` and `arm_id` are -1 and the propensity is 0.
 
   Args:
@@ -74,7 +75,8 @@ def combine(belief: Belief, explorer: Explorer) -> Policy:
   def select(key: jax.Array, state: PolicyState, context: Context) -> Decision:
     _check_shapes(context)
     outlook = _look(belief, state.belief, context)
-    index = _select_slate(key, explorer, state, outlook, _allowed(outlook, context))
+    mask = context.mask if explorer.reads_draws_alone else _allowed(outlook, context)
+    index = _select_slate(key, explorer, state, outlook, mask)
     return Decision(
       index=index,
       arm_id=jnp.where(index < 0, -1, context.arm_ids[index]),

@@ -1,4 +1,7 @@
-"""Worlds of fresh arms a round whose truth is known, for checking regret against theory."""
+"""Worlds of fresh arms a round whose truth is known, for checking regret against theory.
+
+The truth is drawn anew for each seed, so that a mean over seeds is one over problems.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,96 +16,114 @@ from rec_jax.types import Context, Decision, Feedback
 
 @struct.dataclass
 class LinearData:
-  """The truth of a linear world.
+  """What the truth of each seed of a linear world has in common.
 
   Attributes:
-    weights: [F] float32, expected reward = features . weights.
-    noise_variance: [] of one reward around it.
+    noise_variance: [] of one reward around its mean.
   """
 
-  weights: jax.Array
   noise_variance: jax.Array
 
 
 @struct.dataclass
 class LogisticData:
-  """The truth of a logistic world.
-
-  Attributes:
-    weights: [F] float32, expected reward = sigmoid(features . weights).
-  """
-
-  weights: jax.Array
+  """Of `logistic_environment`, which has no settings."""
 
 
 @struct.dataclass
-class NeuralData:
-  """The truth of a world that is a network with one hidden layer of H rectified linear units.
+class Network:
+  """The truth of a seed: one hidden layer of H rectified linear units.
 
   Attributes:
     weights: [H, F] float32, of the hidden units.
     output: [H] float32, expected reward = relu(features @ weights.T) @ output + bias.
     bias: [] float32.
-    noise_variance: [] of one reward around it.
   """
 
   weights: jax.Array
   output: jax.Array
   bias: jax.Array
-  noise_variance: jax.Array
 
 
-def linear_environment(num_candidates: int, num_users: int = 1) -> Environment:
+def linear_environment(num_candidates: int, dim: int, num_users: int = 1) -> Environment:
   """Stationary: at each round B users see K fresh candidates with features from N(0, I / F).
+
+  The expected reward is features . weights, with weights of a seed as `unit_weights` draws them.
 
   Args:
     num_candidates: K; candidate k is arm k.
+    dim: F.
     num_users: B users deciding at once, ids 0 to B - 1; queries are zeros with D = F.
 
   Returns:
-    An environment over `LinearData`.
+    An environment over `LinearData` whose state is the weights [F].
   """
   return fresh_arms_environment(
     num_candidates,
+    dim,
     num_users,
-    mean=lambda data, state, t, features: features @ data.weights,
+    init=lambda key, data: unit_weights(key, dim),
+    mean=lambda weights, features: features @ weights,
   )
 
 
-def logistic_environment(num_candidates: int, num_users: int = 1) -> Environment:
+def logistic_environment(num_candidates: int, dim: int, num_users: int = 1) -> Environment:
   """As `linear_environment`, with rewards of 0 and 1 at sigmoid(features . weights).
 
   Args:
     num_candidates: K.
+    dim: F.
     num_users: B.
 
   Returns:
-    An environment over `LogisticData`.
+    An environment over `LogisticData` whose state is the weights [F].
   """
   return fresh_arms_environment(
     num_candidates,
+    dim,
     num_users,
-    mean=lambda data, state, t, features: jax.nn.sigmoid(features @ data.weights),
+    init=lambda key, data: unit_weights(key, dim),
+    mean=lambda weights, features: jax.nn.sigmoid(features @ weights),
     draw=lambda key, data, mean: jax.random.bernoulli(key, mean).astype(jnp.float32),
   )
 
 
-def neural_environment(num_candidates: int, num_users: int = 1) -> Environment:
+def neural_environment(
+  num_candidates: int, dim: int, hidden_dim: int, num_users: int = 1
+) -> Environment:
   """As `linear_environment`, but the expected reward is a network of the features.
+
+  Its weights are drawn from N(0, I), and its output is scaled and moved so that expected rewards
+  have mean 0 and variance 1 among arms.
 
   Args:
     num_candidates: K.
+    dim: F.
+    hidden_dim: H.
     num_users: B.
 
   Returns:
-    An environment over `NeuralData`.
+    An environment over `LinearData` whose state is a `Network`.
   """
 
-  def mean(data: NeuralData, state: tuple[()], t: jax.Array, features: jax.Array) -> jax.Array:
-    del state, t
-    return jax.nn.relu(features @ data.weights.T) @ data.output + data.bias
+  def init(key: jax.Array, data: LinearData) -> Network:
+    del data
+    weights_key, output_key = jax.random.split(key)
+    weights = jax.random.normal(weights_key, (hidden_dim, dim))
+    output = jax.random.normal(output_key, (hidden_dim,))
+    mean, variance = neural_moments(weights, output)
+    return Network(weights, output / jnp.sqrt(variance), -mean / jnp.sqrt(variance))
 
-  return fresh_arms_environment(num_candidates, num_users, mean=mean)
+  def mean(truth: Network, features: jax.Array) -> jax.Array:
+    return jax.nn.relu(features @ truth.weights.T) @ truth.output + truth.bias
+
+  return fresh_arms_environment(num_candidates, dim, num_users, init=init, mean=mean)
+
+
+def unit_weights(key: jax.Array, dim: int) -> jax.Array:
+  """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
+  direction = jax.random.normal(key, (dim,))
+  return direction / jnp.linalg.norm(direction) * jnp.sqrt(dim)
 
 
 def neural_moments(weights: jax.Array, output: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -131,45 +152,45 @@ def _normal_reward(key: jax.Array, data: Any, mean: jax.Array) -> jax.Array:
 
 def fresh_arms_environment(
   num_candidates: int,
+  dim: int,
   num_users: int,
   *,
-  mean: Callable[[Any, Any, jax.Array, jax.Array], jax.Array],
+  init: Callable[[jax.Array, Any], Any],
+  mean: Callable[[Any, jax.Array], jax.Array],
   draw: Callable[[jax.Array, Any, jax.Array], jax.Array] = _normal_reward,
-  init: Callable[[Any], Any] = lambda data: (),
-  move: Callable[[jax.Array, Any, Any], Any] = lambda key, data, state: state,
+  move: Callable[[jax.Array, Any, Any, jax.Array], Any] = lambda key, data, truth, t: truth,
 ) -> Environment:
   """B users and K fresh candidates with features from N(0, I / F) a round.
 
   Args:
     num_candidates: K.
+    dim: F.
     num_users: B.
-    mean: (data, state, t [], features [B, K, F]) -> expected rewards [B, K]; F is the last axis of
-      `data.weights`.
+    init: (key, data) -> the truth of a seed, which is the state.
+    mean: (truth, features [B, K, F]) -> expected rewards [B, K].
     draw: (key, data, expected rewards [B, L]) -> rewards [B, L]; normal with `data.noise_variance`
       unless given.
-    init: data -> state; nothing unless given.
-    move: (key, data, state) -> state after a round; the same one unless given.
+    move: (key, data, truth, t []) -> the truth after round t; the same one unless given.
   """
 
-  def observe(key: jax.Array, data: Any, state: Any, t: jax.Array) -> Context:
-    del state, t
-    arm_dim = data.weights.shape[-1]
+  def observe(key: jax.Array, data: Any, truth: Any, t: jax.Array) -> Context:
+    del data, truth, t
     shape = (num_users, num_candidates)
     return Context(
       user_id=jnp.arange(num_users),
-      query=jnp.zeros((num_users, arm_dim), jnp.float32),
-      features=jax.random.normal(key, (*shape, arm_dim)) / jnp.sqrt(arm_dim),
+      query=jnp.zeros((num_users, dim), jnp.float32),
+      features=jax.random.normal(key, (*shape, dim)) / jnp.sqrt(dim),
       arm_ids=jnp.broadcast_to(jnp.arange(num_candidates), shape),
       mask=jnp.ones(shape, bool),
     )
 
   def step(
-    key: jax.Array, data: Any, state: Any, t: jax.Array, context: Context, decision: Decision
+    key: jax.Array, data: Any, truth: Any, t: jax.Array, context: Context, decision: Decision
   ) -> tuple[Any, Feedback, Metrics]:
     draw_key, move_key = jax.random.split(key)
-    expected = mean(data, state, t, context.features)
+    expected = mean(truth, context.features)
     reward = draw(draw_key, data, jnp.take_along_axis(expected, decision.index, axis=1))
     metrics = known_metrics(context, decision, expected, reward)
-    return move(move_key, data, state), outcome_rows(context, decision, reward), metrics
+    return move(move_key, data, truth, t), outcome_rows(context, decision, reward), metrics
 
-  return Environment(lambda key, data: init(data), observe, step)
+  return Environment(init, observe, step)

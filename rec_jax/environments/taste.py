@@ -16,6 +16,9 @@ from rec_jax.types import Context, Decision, Feedback
 class TasteData:
   """The catalogue, and how a taste moves.
 
+  The truth of a seed is its user's taste. The items are what every policy is shown, as those of a
+  shop are, and one table of them serves all seeds.
+
   Attributes:
     items: [K, F] float32, of length 1 each.
     noise_variance: [] of one reward around taste . item.

@@ -40,6 +40,8 @@ def wheel_environment() -> Environment:
   The query is the point [2]. The features of an arm are (1, x, y) in its own three places of 15
   and 0 elsewhere, so that what is linear and shared by all arms has weights of each arm's own.
 
+  The truth is that of the paper, the same for all seeds: they differ in the points that they see.
+
   Returns:
     An environment over `WheelData`.
   """

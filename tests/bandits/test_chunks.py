@@ -17,7 +17,7 @@ from rec_jax.bandits.beliefs.per_arm import per_arm
 from rec_jax.bandits.explorers import thompson as thompson_file
 from rec_jax.bandits.explorers.information_directed import information_directed
 from rec_jax.bandits.explorers.thompson import thompson
-from rec_jax.types import ArmSpec, Context, InputError
+from rec_jax.types import ArmSpec, Context, Feedback, InputError
 from tests.bandits import problems
 
 # Of the device, and of a decision that fits there.
@@ -114,17 +114,23 @@ def test_what_compares_pairs_says_what_it_would_take():
   [*((name, 64) for name in bandits.names()), ('bootstrapped_logistic_ucb', 1)],
 )
 def test_a_million_candidates_fit_or_it_is_said_what_they_take(name, query_dim, monkeypatch):
-  """Of the compiled decision, which is not run: state, context, result and what is between."""
+  """Of compiled programs, which are not run: arguments, result and what is between."""
   page = 4096
   pages = {'SC_PAGE_SIZE': page, 'SC_PHYS_PAGES': int(DEVICE_BYTES / page)}
   monkeypatch.setattr(chunks, 'os', types.SimpleNamespace(sysconf=pages.get))
   policy = bandits.make(name)
-  spec = ArmSpec(1_000_000, 1_000_000, query_dim, arm_dim=64)
+  number, num_rows = 1_000_000, 8
+  spec = ArmSpec(number, number, query_dim, arm_dim=64)
 
   def shape(*sizes, dtype=jnp.float32):
     return jax.ShapeDtypeStruct(sizes, dtype)
 
-  number = spec.num_candidates
+  def taken(function, *arguments, **options):
+    compiled = jax.jit(function, keep_unused=True, **options).lower(*arguments).compile()
+    found = compiled.memory_analysis()
+    outside = found.argument_size_in_bytes + found.output_size_in_bytes
+    return outside - found.alias_size_in_bytes + found.temp_size_in_bytes
+
   context = Context(
     user_id=shape(dtype=jnp.int32),
     query=shape(query_dim),
@@ -134,14 +140,26 @@ def test_a_million_candidates_fit_or_it_is_said_what_they_take(name, query_dim, 
   )
   key = jax.eval_shape(lambda: jax.random.key(0))
 
-  def compiled():
+  def decided():
     state = jax.eval_shape(lambda key: policy.init(key, spec), key)
-    return jax.jit(policy.select, keep_unused=True).lower(key, state, context).compile()
+    return state, jax.eval_shape(policy.select, key, state, context)
 
   if query_dim > 1 and any(part in name for part in TOO_LARGE):
     with pytest.raises(InputError, match=r'1,000,000 (arms|candidates).* takes [\d,.]+ GB, and'):
-      compiled()
+      decided()
     return
-  found = compiled().memory_analysis()
-  taken = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
-  assert number * 64 * 4 < taken < MOST_BYTES
+  state, decision = decided()
+  rows = Feedback(
+    user_id=shape(num_rows, dtype=jnp.int32),
+    query=shape(num_rows, query_dim),
+    features=shape(num_rows, 64),
+    arm_id=shape(num_rows, dtype=jnp.int32),
+    propensity=shape(num_rows),
+    reward=shape(num_rows),
+    weight=shape(num_rows),
+    info=jax.tree.map(lambda x: shape(num_rows, *x.shape[1:], dtype=x.dtype), decision.info),
+  )
+  assert number * 64 * 4 < taken(policy.select, key, state, context) < MOST_BYTES
+  assert taken(policy.update, key, state, rows, donate_argnums=1) < MOST_BYTES
+  if policy.propensity_is_exact:
+    assert taken(policy.probabilities, key, state, context) < MOST_BYTES

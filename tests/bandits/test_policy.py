@@ -6,6 +6,8 @@ import pytest
 from scipy import stats
 
 from rec_jax import bandits
+from rec_jax.bandits.beliefs.ensemble import ensemble
+from rec_jax.types import ArmSpec
 from tests.bandits import problems
 
 SPEC = problems.SPEC._replace(slate_size=3)
@@ -52,3 +54,27 @@ def test_no_two_arrays_of_a_first_state_share_a_buffer(name):
   state = bandits.make(name).init(jax.random.key(0), problems.SPEC)
   places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
   assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize('name', ['lin_ts', 'lin_unknown_noise_ts'])
+def test_a_draw_over_the_catalogue_is_one_product_with_one_vector(name):
+  spec = ArmSpec(num_arms=2_000, num_candidates=2_000, query_dim=1, arm_dim=64)
+  policy, context = bandits.make(name), problems.context(101, spec)
+  state = jax.eval_shape(lambda: policy.init(jax.random.key(0), spec))
+  compiled = jax.jit(policy.select).lower(jax.random.key(0), state, context).compile()
+  product = 2 * spec.num_candidates * spec.arm_dim
+  # A mean of every candidate beside it would be a second one.
+  assert product <= compiled.cost_analysis()['flops'] < 1.5 * product
+
+
+def test_of_an_ensemble_one_draw_is_one_member():
+  belief = ensemble(num_members=4, hidden=8, capacity=4)
+  state = belief.init(jax.random.key(0), SPEC)
+  context = problems.context(101, SPEC)
+  draw = problems.compiled(lambda key: belief.sample(key, state, context, 1)[0])
+  members = np.asarray(problems.compiled(belief.members)(state, context))
+  drawn = np.stack([draw(key) for key in jax.random.split(jax.random.key(1), 40)])
+  # float32 sums of other orders.
+  is_member = np.isclose(drawn[:, None], members, rtol=1e-5, atol=1e-6).all(2)
+  assert np.all(is_member.sum(1) == 1)
+  assert np.all(is_member.any(0))

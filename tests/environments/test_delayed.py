@@ -19,8 +19,8 @@ from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec, Decision
 
 SPEC = ArmSpec(num_arms=6, num_candidates=6, query_dim=4, arm_dim=4, slate_size=2, num_users=3)
-DATA = LinearData(weights=jnp.array([1.0, -0.5, 0.3, 0.8]), noise_variance=jnp.float32(0.05))
-ENVIRONMENT = linear_environment(6, num_users=3)
+DATA = LinearData(noise_variance=jnp.float32(0.05))
+ENVIRONMENT = linear_environment(6, 4, num_users=3)
 KEYS = jax.random.split(jax.random.key(0), 4)
 
 

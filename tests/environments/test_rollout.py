@@ -15,8 +15,8 @@ from rec_jax.environments.synthetic import LinearData, linear_environment
 from rec_jax.types import ArmSpec
 
 SPEC = ArmSpec(num_arms=6, num_candidates=6, query_dim=4, arm_dim=4, num_users=3)
-DATA = LinearData(weights=jnp.array([1.0, -0.5, 0.3, 0.8]), noise_variance=jnp.float32(0.05))
-ENVIRONMENT = linear_environment(6)
+DATA = LinearData(noise_variance=jnp.float32(0.05))
+ENVIRONMENT = linear_environment(6, 4)
 POLICY = bandits.make('lin_ts', noise_variance=0.05)
 KEYS = jax.random.split(jax.random.key(0), 5)
 SOAK = pytest.mark.soak
@@ -48,13 +48,13 @@ def test_a_seed_is_the_same_alone_and_in_chunks():
 
 def test_a_probe_sees_the_state_after_so_many_rounds():
   def look(data, state):
-    return data.weights @ state.belief.mean
+    return data.noise_variance * state.belief.mean
 
   whole = run(probe=look, probe_every=10)
   same(whole.metrics.arm_id, run().metrics.arm_id)
-  assert whole.probed.shape == (5, 2)
+  assert whole.probed.shape == (5, 2, 4)
   for number in (1, 2):
-    expected = run(10 * number).policy_state.belief.mean @ DATA.weights
+    expected = 0.05 * run(10 * number).policy_state.belief.mean
     np.testing.assert_allclose(whole.probed[:, number - 1], expected, rtol=1e-4, atol=1e-5)
   with pytest.raises(ValueError, match='20 rounds are no multiple of probe_every=15'):
     run(probe=look, probe_every=15)
@@ -92,7 +92,7 @@ def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():
 @pytest.mark.parametrize('num_rounds', [257, pytest.param(521, marks=SOAK)])
 def test_a_number_of_rounds_without_divisors_is_played_in_blocks_and_a_rest(num_rounds):
   # Whoever learns nothing shows where the draws of a round come from, and compiles fast.
-  policy, environment = bandits.make('uniform'), linear_environment(6)
+  policy, environment = bandits.make('uniform'), linear_environment(6, 4)
   whole = rollout(KEYS[:2], policy, environment, DATA, SPEC, num_rounds)
   longer = rollout(KEYS[:2], policy, environment, DATA, SPEC, 768)
   same(whole.metrics, jax.tree.map(lambda x: x[:, :num_rounds], longer.metrics))
@@ -158,7 +158,7 @@ def test_a_log_holds_the_propensities(name):
 
 
 def test_users_who_decide_at_once_share_the_state_and_one_update_follows():
-  environment = linear_environment(6, num_users=3)
+  environment = linear_environment(6, 4, num_users=3)
   out = rollout(KEYS, POLICY, environment, DATA, SPEC, 5, return_state=True)
   assert out.metrics.reward.shape == (5, 5, 3, 1)
   np.testing.assert_array_equal(out.policy_state.explorer, 15)

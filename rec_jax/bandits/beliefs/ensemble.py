@@ -80,18 +80,25 @@ def ensemble(
     fixed = network.apply_network(prior, inputs)
     return (network.apply_network(params, inputs) + prior_scale * fixed)[:, 0]
 
-  def members(state: EnsembleState, context: Context) -> jax.Array:
+  def values_of(networks: tuple[Any, Any], context: Context, number: int) -> jax.Array:
     every = jax.vmap(outputs, (0, 0, None), out_axes=1)
     inputs = network.candidate_inputs(context)
-    held = 2 * num_members * hidden
-    return by_rows(lambda rows: every(state.params, state.prior, rows), inputs, held).T
+    return by_rows(lambda rows: every(*networks, rows), inputs, 2 * number * hidden).T
+
+  def members(state: EnsembleState, context: Context) -> jax.Array:
+    return values_of((state.params, state.prior), context, num_members)
 
   def predict(state: EnsembleState, context: Context) -> tuple[jax.Array, jax.Array]:
     values = members(state, context)
     return jnp.mean(values, axis=0), jnp.var(values, axis=0)
 
   def sample(key: jax.Array, state: EnsembleState, context: Context, num_samples: int) -> jax.Array:
-    return members(state, context)[jax.random.randint(key, (num_samples,), 0, num_members)]
+    chosen = jax.random.randint(key, (num_samples,), 0, num_members)
+    if num_samples >= num_members:
+      return members(state, context)[chosen]
+    # Thompson follows one member, and the others need not be asked.
+    drawn = jax.tree.map(lambda x: x[chosen], (state.params, state.prior))
+    return values_of(drawn, context, num_samples)
 
   def update(key: jax.Array, state: EnsembleState, feedback: Feedback) -> EnsembleState:
     shape = (len(feedback.reward), num_members)

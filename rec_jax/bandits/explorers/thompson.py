@@ -30,16 +30,18 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
   check_range('scale', scale, 0)
   check_range('num_samples', num_samples, 1)
 
+  # Of a draw as it is the mean need not be known, which takes as long as the draw.
+  is_as_drawn = isinstance(scale, int | float) and scale == 1
+
   def scaled(state: jax.Array, outlook: Outlook, draws: jax.Array) -> jax.Array:
-    # Of a draw as it is the mean need not be known, which takes as long as the draw.
-    if isinstance(scale, int | float) and scale == 1:
+    if is_as_drawn:
       return draws
     return outlook.mean + value_at(scale, state) * (draws - outlook.mean)
 
   def select(key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array) -> jax.Array:
     draw_key, tie_key = jax.random.split(key)
     draw = scaled(state, outlook, outlook.sample(draw_key, 1)[0])
-    return masked_argmax(tie_key, draw, mask)
+    return masked_argmax(tie_key, draw, mask & jnp.isfinite(draw))
 
   def probabilities(
     key: jax.Array, state: jax.Array, outlook: Outlook, mask: jax.Array
@@ -75,7 +77,16 @@ def thompson(scale: Hyperparameter = 1.0, num_samples: int = 256) -> Explorer:
     deviation = jnp.asarray(value_at(scale, state) * jnp.sqrt(outlook.variance))
     return probability_of_normal(outlook.mean, deviation, mask, index)
 
-  def is_exact(belief: Belief) -> bool:
-    return belief.is_normal or belief.cdf is not None or belief.members is not None
+  return Explorer(
+    init_count,
+    select,
+    probabilities,
+    count_rows,
+    _is_exact,
+    propensity=propensity,
+    reads_draws_alone=is_as_drawn,
+  )
 
-  return Explorer(init_count, select, probabilities, count_rows, is_exact, propensity=propensity)
+
+def _is_exact(belief: Belief) -> bool:
+  return belief.is_normal or belief.cdf is not None or belief.members is not None

@@ -33,7 +33,7 @@ def top_two_thompson(beta: ArrayLike = 0.5, num_redraws: int = 32) -> Explorer:
     coin_key, draw_key, tie_key = jax.random.split(key, 3)
     draws = outlook.sample(draw_key, num_redraws + 1)
     ties = jax.random.split(tie_key, num_redraws + 1)
-    best = jax.vmap(masked_argmax, (0, 0, None))(ties, draws, mask)
+    best = jax.vmap(masked_argmax)(ties, draws, mask & jnp.isfinite(draws))
     # argmax finds the first True, and 0, the leader itself, if there is none.
     challenger = best[jnp.argmax(best != best[0])]
     return jnp.where(jax.random.uniform(coin_key) < beta, best[0], challenger)
@@ -49,4 +49,11 @@ def top_two_thompson(beta: ArrayLike = 0.5, num_redraws: int = 32) -> Explorer:
     challenge = lead * (jnp.sum(odds) - odds) + lead * stay
     return jnp.asarray(beta) * lead + jnp.asarray(1 - beta) * challenge
 
-  return Explorer(init_count, select, probabilities, count_rows, is_exact=leader_of.is_exact)
+  return Explorer(
+    init_count,
+    select,
+    probabilities,
+    count_rows,
+    is_exact=leader_of.is_exact,
+    reads_draws_alone=True,
+  )

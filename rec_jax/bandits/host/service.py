@@ -282,8 +282,10 @@ class Service:
     rows = None
     if arms is not None:
       arms = engine.arms.plain(arms)
-      checks.check_candidates('arms', arms)
       rows = engine.arms.rows(arms)
+      # Of ten thousand rows this takes a tenth of the time that a set of their ids does.
+      if not len(rows) or np.bincount(rows).max() > 1:
+        checks.check_candidates('arms', arms)
     elif not engine.arms.of:
       raise InputError('there is no arm to choose from; give some to add_arms')
     if features is not None:

@@ -22,11 +22,9 @@ from rec_jax.environments.nonstationary import (
 from rec_jax.environments.synthetic import (
   LinearData,
   LogisticData,
-  NeuralData,
   linear_environment,
   logistic_environment,
   neural_environment,
-  neural_moments,
 )
 from rec_jax.environments.taste import TasteData, taste_environment
 from rec_jax.environments.wheel import ARM_DIM, NUM_ARMS, WheelData, wheel_environment
@@ -38,7 +36,7 @@ from rec_jax.types import ArmSpec, InputError
 
 
 def build(config: configs.SweepConfig) -> World:
-  """The world that a sweep plays in; its truth is drawn from the seed of the config.
+  """The world that a sweep plays in; what its seeds share is drawn from the seed of the config.
 
   Raises:
     InputError: the environment is another than that of the config's class, or a file that it needs
@@ -54,36 +52,40 @@ def build(config: configs.SweepConfig) -> World:
 
 
 def _linear(key: jax.Array, config: configs.LinearConfig) -> World:
+  del key
   return World(
-    environment=linear_environment(config.num_arms),
-    data=LinearData(_weights(key, config), jnp.float32(config.noise**2)),
+    environment=linear_environment(config.num_arms, config.dim),
+    data=LinearData(jnp.float32(config.noise**2)),
     spec=_spec(config),
     description=(
       f'{_arms(config)}, reward linear in them with variance 1 among arms{_noise(config)}'
     ),
+    measure=REGRET_OVER_TRUTHS,
   )
 
 
 def _logistic(key: jax.Array, config: configs.LogisticConfig) -> World:
+  del key
   return World(
-    environment=logistic_environment(config.num_arms),
-    data=LogisticData(_weights(key, config)),
+    environment=logistic_environment(config.num_arms, config.dim),
+    data=LogisticData(),
     spec=_spec(config),
     description=f'{_arms(config)}, reward 1 at the sigmoid of a logit with variance 1 among arms',
+    measure=REGRET_OVER_TRUTHS,
   )
 
 
 def _drifting(key: jax.Array, config: configs.DriftingConfig) -> World:
+  del key
   return World(
-    environment=drifting_environment(config.num_arms),
-    data=DriftingData(
-      _weights(key, config), jnp.float32(config.noise**2), jnp.float32(config.drift)
-    ),
+    environment=drifting_environment(config.num_arms, config.dim),
+    data=DriftingData(jnp.float32(config.noise**2), jnp.float32(config.drift)),
     spec=_spec(config),
     description=(
       f'{_arms(config)}, reward linear in them{_noise(config)}; a share of {config.drift:g} of the '
       'variance of the weights is drawn anew in each round'
     ),
+    measure=REGRET_OVER_TRUTHS,
   )
 
 
@@ -93,42 +95,33 @@ def _piecewise(key: jax.Array, config: configs.PiecewiseConfig) -> World:
       f'num_changes is {config.num_changes}; set --config.num_changes to less than '
       f'num_rounds={config.num_rounds}'
     )
-  at_key, weights_key = jax.random.split(key)
-  later = jax.random.permutation(at_key, jnp.arange(1, config.num_rounds))
-  weights_keys = jax.random.split(weights_key, config.num_changes + 1)
+  later = jax.random.permutation(key, jnp.arange(1, config.num_rounds))
   return World(
-    environment=piecewise_environment(config.num_arms),
+    environment=piecewise_environment(config.num_arms, config.dim),
     data=PiecewiseData(
-      weights=jax.vmap(lambda key: _weights(key, config))(weights_keys),
       changes=jnp.sort(later[: config.num_changes]),
       noise_variance=jnp.float32(config.noise**2),
     ),
     spec=_spec(config),
     description=(
       f'{_arms(config)}, reward linear in them{_noise(config)}; weights drawn anew at '
-      f'{config.num_changes} rounds'
+      f'{config.num_changes} rounds, the same of all seeds'
     ),
+    measure=REGRET_OVER_TRUTHS,
   )
 
 
 def _neural(key: jax.Array, config: configs.NeuralConfig) -> World:
-  weights_key, output_key = jax.random.split(key)
-  weights = jax.random.normal(weights_key, (config.hidden_dim, config.dim))
-  output = jax.random.normal(output_key, (config.hidden_dim,))
-  mean, variance = neural_moments(weights, output)
+  del key
   return World(
-    environment=neural_environment(config.num_arms),
-    data=NeuralData(
-      weights=weights,
-      output=output / jnp.sqrt(variance),
-      bias=-mean / jnp.sqrt(variance),
-      noise_variance=jnp.float32(config.noise**2),
-    ),
+    environment=neural_environment(config.num_arms, config.dim, config.hidden_dim),
+    data=LinearData(jnp.float32(config.noise**2)),
     spec=_spec(config),
     description=(
       f'{_arms(config)}, reward a network of them with {config.hidden_dim} rectified linear '
       f'units, with mean 0 and variance 1 among arms{_noise(config)}'
     ),
+    measure=REGRET_OVER_TRUTHS,
   )
 
 
@@ -200,13 +193,8 @@ def _taste(key: jax.Array, config: configs.TasteConfig) -> World:
       f"reward their cosine{_noise(config)}; each item moves the user's taste by "
       f'{config.taste_step:g} of its cosine'
     ),
+    measure=REGRET_OVER_TRUTHS,
   )
-
-
-def _weights(key: jax.Array, config: configs.ArmsConfig) -> jax.Array:
-  """[F] of length sqrt(F), so that features . weights has variance 1 among arms."""
-  direction = jax.random.normal(jax.random.fold_in(key, 1), (config.dim,))
-  return direction / jnp.linalg.norm(direction) * jnp.sqrt(config.dim)
 
 
 def _spec(config: configs.ArmsConfig) -> ArmSpec:

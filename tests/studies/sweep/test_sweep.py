@@ -34,7 +34,7 @@ CONFIG = LinearConfig(
   policies='lin_ucb', grid='lin_ucb.alpha=0.1|2', num_seeds=23, num_rounds=30, num_points=4, dim=3
 )
 SOAK = pytest.mark.soak
-PROTOCOL = '23 seeds, which share the truth of the world'
+PROTOCOL = '23 seeds, each with a truth of its own'
 
 
 @pytest.fixture(scope='module')
