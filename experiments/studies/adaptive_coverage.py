@@ -6,15 +6,15 @@ from rec_jax.runs.study import Study
 from rec_jax.runs.study_results import Expected
 from rec_jax.studies import adaptive_coverage as coverage
 from rec_jax.studies.adaptive_coverage import AdaptiveConfig
-from rec_jax.studies.coverage import ASYMPTOTIC, EFFECT, misled
+from rec_jax.studies.coverage import ASYMPTOTIC, misled
 
 SIZES = (1_000, 10_000)
 GAPS = {'equal arms': 0.0, 'one better': 0.3}
-# What the command line shows of such a log, and the effect by which the advice goes.
+# What the command line shows of such a log. The effect by `t` stands there with a note and has no
+# bound: where arms are alike it fails, and --interval=adaptive has another.
 SHOWN = (
   *((name, interval) for name in coverage.ESTIMATORS for interval in ASYMPTOTIC),
   *((name, coverage.ADAPTIVE) for name in ('ipw', 'dr')),
-  (f'{EFFECT}dr', 't'),
 )
 
 

@@ -43,9 +43,9 @@ class AdaptiveConfig:
   """
 
   seed: int = 0
-  num_logs: int = 1_000
+  num_logs: int = 400
   num_rounds: int = 1_000
-  resamples: int = 2_000
+  resamples: int = 1_000
   logger: str = 'epsilon-greedy'
   gap: float = 0.0
 
@@ -179,7 +179,6 @@ def _thompson(t: int, count: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 # Name -> (t, [logs, 2] how often each arm was shown, what it paid) -> propensity of the first.
 LOGGERS: dict[str, Callable[[int, np.ndarray, np.ndarray], np.ndarray]] = {
-  'uniform': lambda t, count, total: np.full(len(count), 0.5),
   'epsilon-greedy': lambda t, count, total: np.clip(_better(count, total), 0.05, 0.95),
   'epsilon-greedy, falling': lambda t, count, total: _floored(_better(count, total), t),
   'Thompson sampling': _thompson,

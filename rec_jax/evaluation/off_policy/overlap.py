@@ -152,7 +152,7 @@ def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
   kept, weight = np.asarray(terms.correction), np.asarray(rounds.weight)
   if not kept.any():
     # Without any weight it is the direct method.
-    return overlap
+    return noted(overlap, 'the interval leaves out how wrong the model of the reward is')
   if bool(jnp.all(terms.normaliser == 1)):
     share, verb = float(1 - kept.sum() / weight.sum()), 'cut off'
   else:

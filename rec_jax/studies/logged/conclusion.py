@@ -52,10 +52,7 @@ def advice(
       f'{remedy} first'
     )
   if near:
-    return (
-      'none: the policy is so near the one that logged that too few rounds tell them apart: log '
-      'more rounds, or with more exploration'
-    )
+    return f'none, by the effect: {near}'
   model = ''
   if gap is not None and (gap.low > 0 or gap.high < 0):
     model = ' The reward model disagrees (dm): do not use it alone.'

@@ -46,10 +46,14 @@ def effect(
 
 def doubt(log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None) -> str:
   """What speaks against the interval of `effect` where nothing speaks against those of values."""
+  if log.is_adaptive and not _is_adaptive(result):
+    return (
+      'the policy that logged learnt from these rounds, and the interval of the effect takes it '
+      'for a fixed one: --interval=adaptive does not'
+    )
   mine, *others = _common(log, result, other)[1]
-  return difference_warning(
-    mine.reward, mine.weight, *(each.weight for each in others), second_moment=mine.second_moment
-  )
+  theirs = others[0].weight if others else None
+  return difference_warning(mine.reward, mine.weight, theirs, mine.second_moment)
 
 
 def difference(

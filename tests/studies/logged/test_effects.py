@@ -72,7 +72,7 @@ def test_no_advice_goes_by_the_few_rounds_that_tell_a_policy_from_the_one_that_l
     # Every weight is 0 or about 1, which speaks for the value alone.
     assert 'warning: poor overlap' not in said
     assert ('warning: effect over logged: few rounds tell them apart' in said) == is_near
-    assert ('advice: none: the policy is so near the one that logged' in said) == is_near
+    assert ('advice: none, by the effect: few rounds tell them apart' in said) == is_near
   logged.write(path, nearly_always(0.99, 3_000, 0.05))
   valuation.run(path, 'item:0,column:propensity', 0.5, 0, tmp_path / 'v.svg', reading=reading)
   assert 'warning: item:0 minus logged: few rounds' in capsys.readouterr().out
@@ -105,6 +105,21 @@ def test_by_the_adaptive_interval_the_effect_is_over_what_was_earned():
   assert line.startswith(
     'by ipw, weighted for a policy that learnt meanwhile, the policy is better'
   )
+
+
+def test_no_advice_takes_a_policy_that_learnt_for_a_fixed_one(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  logged.write(path, dataclasses.replace(logs.two_items(), is_adaptive=True))
+  for interval, advice in (
+    ('t', 'none, by the effect: the policy that logged learnt'),
+    ('adaptive', 'by ipw, w'),
+  ):
+    reading = Reading(('snipw',), interval)
+    valuation.run(path, 'item:1', 0.5, 0, tmp_path / 'value.svg', reading=reading)
+    assert f'advice: {advice}' in capsys.readouterr().out
+    valuation.run(path, 'item:1,item:0', 0.5, 0, tmp_path / 'value.svg', reading=reading)
+    said = capsys.readouterr().out
+    assert ('item:1 is first; it is better than item:0' in said) == (interval == 'adaptive')
 
 
 def test_where_intervals_do_not_hold_no_estimator_is_advised():
