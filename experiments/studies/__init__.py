@@ -22,6 +22,7 @@ _MODULES = {
   'cold_start': 'experiments.studies.cold_start',
   'coverage': 'experiments.studies.coverage',
   'structured_coverage': 'experiments.studies.structured_coverage',
+  'adaptive_coverage': 'experiments.studies.adaptive_coverage',
   'learning_gains': 'experiments.studies.learning_gains',
   'joint_predictive': 'experiments.studies.joint_predictive',
   'obd_small': 'experiments.reproductions.obd_small',

@@ -113,7 +113,7 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
   Raises:
     InputError: there is no such column, or it is not of numbers.
   """
-  if Path(path).suffix == '.npz' or _is_vw(path):
+  if not is_table(path):
     raise InputError(f'{path}: it has no column "{name}"; give a Parquet or CSV log')
   frame, _ = logged_tables.read(Path(path), 'log')
   if name not in frame.columns:
@@ -137,8 +137,12 @@ def read_column(path: Path | str, name: str) -> np.ndarray:
 
 def columns(path: Path | str) -> list[str]:
   """Names of the columns of a log, none where it is no table."""
-  is_table = Path(path).suffix != '.npz' and not _is_vw(path)
-  return logged_tables.read(Path(path), 'log')[0].columns if is_table else []
+  return logged_tables.read(Path(path), 'log')[0].columns if is_table(path) else []
+
+
+def is_table(path: Path | str) -> bool:
+  """Whether a file of this name has columns, as Parquet and CSV have."""
+  return Path(path).suffix != '.npz' and not _is_vw(path)
 
 
 def write(path: Path | str, log: LoggedFeedback) -> None:

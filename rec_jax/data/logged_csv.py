@@ -18,6 +18,8 @@ from rec_jax.types import InputError
 
 # Columns that hold a list in each row.
 _OF_LISTS = (*PER_ROUND, 'candidates')
+# Which Parquet holds as a type of their own.
+_TRUE_AND_FALSE = {'true': '1', 'True': '1', 'false': '0', 'False': '0'}
 
 
 def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -34,6 +36,8 @@ def read(path: Path, flag: str) -> tuple[pl.DataFrame, dict[str, str]]:
   for name in _OF_LISTS:
     if name in frame.columns:
       frame = frame.with_columns(lists(str(path), frame[name]))
+  if 'reward' in frame.columns:
+    frame = frame.with_columns(pl.col('reward').replace(_TRUE_AND_FALSE))
   items = path.with_suffix('.items.csv')
   if not items.is_file():
     return frame, {}

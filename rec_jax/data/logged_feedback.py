@@ -201,17 +201,6 @@ def checked(source: str, log: LoggedFeedback) -> LoggedFeedback:
   return log
 
 
-def check_offered(log: LoggedFeedback, remedy: str) -> None:
-  """Raises unless the log says what there was to choose from in every round."""
-  unknown = log.num_candidates != len(log.item_ids)
-  if log.candidates is None and unknown.any():
-    row = int(np.argmax(unknown))
-    raise InputError(
-      f'num_candidates, row {row}: chosen from {log.num_candidates[row]} of {len(log.item_ids)} '
-      f'items, and the log does not say which; {remedy}'
-    )
-
-
 def _check_ids(source: str, item_ids: np.ndarray) -> None:
   known, first, count = np.unique(item_ids, return_index=True, return_counts=True)
   if (count > 1).any():

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, check_offered, checked
+from rec_jax.data.logged_feedback import PER_ROUND, LoggedFeedback, checked
+from rec_jax.data.offered import check_offered
 from rec_jax.types import InputError
 
 # A table of probabilities has a column for each.

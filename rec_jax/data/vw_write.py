@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from rec_jax import files
-from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
+from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.offered import check_offered
 from rec_jax.types import InputError
 
 

@@ -104,3 +104,13 @@ def test_a_bad_file_of_items_is_named(tmp_path):
   pl.DataFrame({'id': ['a']}).write_csv(items)
   with pytest.raises(InputError, match=r'log.items.csv: no column "item_id"'):
     logged.read(path)
+
+
+def test_a_reward_may_be_true_or_false_as_in_parquet(tmp_path):
+  path = tmp_path / 'log.csv'
+  rows = [f'{i},u,a,1,1,{word}' for i, word in enumerate(['true', 'False', 'false', 'True', '2'])]
+  path.write_text('\n'.join([HEAD, *rows]))
+  assert logged.read(path).reward.tolist() == [1, 0, 0, 1, 2]
+  path.write_text('\n'.join([HEAD, *rows, '5,u,a,1,1,yes']))
+  with pytest.raises(InputError, match='"reward", row 5: \'yes\' is no'):
+    logged.read(path)

@@ -1,12 +1,8 @@
 """Logs of Vowpal Wabbit, both ways; what it reads in them was written down once by itself."""
 
-import csv
 import dataclasses
-import importlib.util
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -68,7 +64,7 @@ def test_a_log_survives(tmp_path, suffix, absent, without):
 
 
 def parsed():
-  """What Vowpal Wabbit 9.11.9 found in both files; see `by_the_peer`."""
+  """What Vowpal Wabbit 9.11.9 found in both files; see `tests/data/test_peers.py`."""
   return json.loads((GOLDEN / 'vw_9_11_9_parsed.json').read_text())
 
 
@@ -91,40 +87,6 @@ def test_the_peer_reads_the_costs_and_features_that_were_meant(tmp_path, suffix)
       assert each['label'] == (None if label is None else pytest.approx(label))
 
 
-@pytest.mark.skipif(
-  importlib.util.find_spec('vowpalwabbit') is None, reason='Vowpal Wabbit is not installed'
-)
-@pytest.mark.parametrize('suffix', ['dsjson', 'vw'])
-def test_the_peer_still_reads_them_so(suffix):
-  assert by_the_peer(GOLDEN / f'vw_log.{suffix}') == parsed()[suffix]
-
-
-def by_the_peer(path):
-  """A round -> its examples, as Vowpal Wabbit parses them."""
-  import vowpalwabbit
-
-  is_json = path.suffix == '.dsjson'
-  workspace = vowpalwabbit.Workspace(f'--cb_adf --quiet{" --dsjson" if is_json else ""}')
-  text = path.read_text()
-  rounds = []
-  for block in text.splitlines() if is_json else text.strip().split('\n\n'):
-    examples = workspace.parse(block)
-    rounds.append([_example(vowpalwabbit, example) for example in examples])
-    workspace.finish_example(examples)
-  return rounds
-
-
-def _example(module, example):
-  label = example.get_label(module.CBLabel)
-  costs = [[cost.cost, cost.probability] for cost in label.costs if cost.probability > 0]
-  return {
-    'tag': example.get_tag(),
-    'label': costs[0] if costs else None,
-    # But for the constant that it adds.
-    'features': [value for index, value in example.iter_features() if index != 11650396],
-  }
-
-
 def test_the_peer_reads_the_labels_and_features_of_a_csv(tmp_path):
   path, log = tmp_path / 'log.vw.csv', a_log()
   logged.write(path, log)
@@ -138,41 +100,6 @@ def test_the_peer_reads_the_labels_and_features_of_a_csv(tmp_path):
       for slot in log.candidates[row]
       if slot >= 0
     ]
-
-
-@pytest.mark.skipif(
-  importlib.util.find_spec('vowpalwabbit') is None, reason='Vowpal Wabbit is not installed'
-)
-def test_the_peer_still_reads_the_csv_so():
-  assert csv_by_the_peer(GOLDEN / 'vw_log.vw.csv') == parsed()['vw.csv']
-
-
-def csv_by_the_peer(path):
-  """A round -> its tag, label and features, as Vowpal Wabbit parses them.
-
-  Its CSV parser reads files alone: of these it prints features and tags by `--audit`, of each of
-  the three actions. Labels are parsed from their cells, as those of text are.
-  """
-  import vowpalwabbit
-
-  run = (
-    'import vowpalwabbit; '
-    f'vowpalwabbit.Workspace("--csv --cb 3 -t --audit --noconstant --quiet -d {path}").finish()'
-  )
-  lines = subprocess.run(
-    [sys.executable, '-c', run], check=True, capture_output=True, text=True
-  ).stdout.splitlines()
-  workspace = vowpalwabbit.Workspace('--cb 3 --quiet')
-  rounds = []
-  with path.open() as stream:
-    for row, cells in enumerate(csv.DictReader(stream)):
-      head, features = lines[6 * row : 6 * row + 2]
-      costs = workspace.parse(f'{cells["_label"]} | a').get_label(vowpalwabbit.CBLabel).costs
-      label = [[c.action, c.cost if c.probability else None, c.probability] for c in costs]
-      rounds.append(
-        [head.partition(' ')[2], label, [float(f.split(':')[2]) for f in features.split()]]
-      )
-  return rounds
 
 
 def test_a_csv_of_another_system(tmp_path):

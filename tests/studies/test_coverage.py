@@ -17,7 +17,7 @@ from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC, PolicyValue
 from rec_jax.evaluation.off_policy.likelihood import likelihood
 from rec_jax.runs.study_results import Expected
 from rec_jax.studies import coverage
-from rec_jax.studies.logged import evaluation, valuation
+from rec_jax.studies.logged import conclusion, evaluation, valuation
 from rec_jax.studies.logged.evaluation import Evaluation, Reading
 from tests.helpers import logs
 
@@ -90,7 +90,7 @@ def test_all_that_the_advice_goes_by_has_a_bound_in_the_study():
   for size in (1, 2, 3, len(registry.ESTIMATORS)):
     for labels in itertools.combinations(registry.ESTIMATORS, size):
       result = Evaluation(dict.fromkeys(labels, value), None, 0.4, 0, 'rounds', np.array([]), None)
-      line = valuation.advice('mine', result, Estimate(0.1, 0.05, 0.15, 100), None)
+      line = conclusion.advice('mine', result, Estimate(0.1, 0.05, 0.15, 100), None)
       named |= set(re.findall('^by (.*), round by round', line))
   assert named == set(evaluation.ADVISED) == {'dr', 'snipw'}
   expected = get_study().expected
@@ -107,7 +107,7 @@ def test_all_that_the_advice_goes_by_has_a_bound_in_the_study():
         assert bound == Expected(0.92, 1.0)
 
 
-@pytest.mark.parametrize('interval', ['bootstrap', 'likelihood', 'adaptive'])
+@pytest.mark.parametrize('interval', ['bootstrap', 'likelihood'])
 def test_the_advice_goes_by_t_whatever_interval_is_shown(tmp_path, capsys, interval):
   logged.write(tmp_path / 'log.parquet', logs.two_items())
   said = []

@@ -76,6 +76,48 @@ def overlap_of(rounds: Rounds, cluster: ArrayLike | None = None) -> Overlap:
   return Overlap(size, float(weight.max()), '; '.join(filter(None, complaints)))
 
 
+def difference_warning(
+  reward: ArrayLike,
+  weight: ArrayLike,
+  other: ArrayLike | None = None,
+  second_moment: ArrayLike | None = None,
+) -> str:
+  """A complaint where few rounds tell two policies apart, so that their difference misleads.
+
+  Of two policies that are near each other, or of one near the policy that logged, each may have
+  weights that are all alike, and the difference still rests on the few rounds in which they are
+  not. As the effective sample size of a value, that of a difference is of |w - w'|, and as many of
+  its rounds as of the log have another reward than the most common one.
+
+  Args:
+    reward: [n].
+    weight: [n] of the one policy.
+    other: [n] of the other; None is the policy that logged, whose weights are 1.
+    second_moment: [n] expected of the squared weight, where known and `other` is None.
+
+  Returns:
+    The complaint; empty where there is none, or no difference in any round.
+  """
+  reward, weight = np.asarray(reward), np.asarray(weight, np.float64)
+  apart = weight - (1 if other is None else np.asarray(other, np.float64))
+  if not apart.any():
+    return ''
+  square = float((apart**2).sum())
+  if other is None and second_moment is not None:
+    # A log without the rounds that differ, by luck, knows that it might have had them.
+    square = max(square, float((np.asarray(second_moment, np.float64) - 1).sum()))
+  size = float(np.abs(apart).sum()) ** 2 / square
+  reward, count = np.unique(reward, return_counts=True)
+  told = size * (1 - count.max() / count.sum())
+  if told >= LEAST_EFFECTIVE_SIZE:
+    return ''
+  return (
+    f'few rounds tell them apart: they weigh as much as {size:.0f}, of which {told:.0f} are to be '
+    f'expected to earn other than {reward[np.argmax(count)]:g}, the interval of the effect may be '
+    'too narrow'
+  )
+
+
 def _expected_sizes(rounds: Rounds) -> tuple[float, float]:
   """How many rounds the weighted ones are worth, and how many carry the sum of squared weights."""
   if rounds.second_moment is None or rounds.fourth_moment is None:
@@ -110,7 +152,7 @@ def with_cut(overlap: Overlap, estimator: Estimator, rounds: Rounds) -> Overlap:
   kept, weight = np.asarray(terms.correction), np.asarray(rounds.weight)
   if not kept.any():
     # Without any weight it is the direct method.
-    return overlap
+    return noted(overlap, 'the interval leaves out how wrong the model of the reward is')
   if bool(jnp.all(terms.normaliser == 1)):
     share, verb = float(1 - kept.sum() / weight.sum()), 'cut off'
   else:

@@ -1,8 +1,8 @@
-"""The value of a policy on rounds of a log, and what it earns more than another."""
+"""The value of a policy on rounds of a log."""
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 
 from rec_jax.data.logged_feedback import LoggedFeedback
 from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import sensitivity, tails
+from rec_jax.evaluation.off_policy import tails
 from rec_jax.evaluation.off_policy.corrected_t import corrected_t, summed
 from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.evaluate import Interval, PolicyValue, evaluate_rounds
@@ -133,23 +133,6 @@ def evaluated(
   return Evaluation(values, None, mean, 0, unit, rows, rounds, model=reading.model)
 
 
-def effect(
-  log: LoggedFeedback, result: Evaluation, other: Evaluation | None = None, level: float = 0.95
-) -> sensitivity.Effect:
-  """What one policy earns more than another, or than the one that logged, in the common rounds.
-
-  Args:
-    log: the one of both evaluations.
-    result: of the one policy.
-    other: of the other; None is the policy that logged.
-    level: of the interval.
-
-  Raises:
-    InputError: no round judges both, or one of them takes no logged action of these rounds.
-  """
-  return sensitivity.effect(**_pair(log, result, other), level=level)
-
-
 def lowest(
   log: LoggedFeedback, result: Evaluation, level: float
 ) -> tuple[Estimate, Estimate] | None:
@@ -157,7 +140,7 @@ def lowest(
 
   None where rewards take two values, of which the mean says all.
   """
-  _check_log(log, result)
+  check_log(log, result)
   if len(np.unique(log.reward[result.rows])) <= 2:
     return None
   cluster = unit_of(log, result.rows)[1]
@@ -177,7 +160,7 @@ def model_gap(log: LoggedFeedback, result: Evaluation, level: float) -> Estimate
   """
   if not {'dr', 'dm'} <= set(result.values):
     return None
-  _check_log(log, result)
+  check_log(log, result)
   rounds = jax.tree.map(np.asarray, result.rounds)
   residual = rounds.weight * (rounds.reward - rounds.q_logged)
   return corrected_t(summed(residual, unit_of(log, result.rows)[1]), level=level)
@@ -188,7 +171,7 @@ def print_notes(log: LoggedFeedback, interval: str) -> None:
   if log.is_adaptive and interval != ADAPTIVE:
     print(
       f'note: the policy that logged learnt from these rounds, and intervals by {interval} assume '
-      'a fixed one: compare those of the values with --interval=adaptive'
+      'a fixed one: confirm values, effect and advice by --interval=adaptive'
     )
   if not structure.knows_policy(log):
     print(
@@ -204,60 +187,11 @@ def doubt(result: Evaluation) -> str:
   return values[name].warning
 
 
-def difference(
-  log: LoggedFeedback, result: Evaluation, other: Evaluation | None, level: float
-) -> Estimate:
-  """The estimate of `effect` alone, of which nothing hidden is asked."""
-  pair = _pair(log, result, other)
-  return sensitivity.effect_bounds(**pair, gamma=1.0, level=level).least
-
-
-def _pair(log: LoggedFeedback, result: Evaluation, other: Evaluation | None) -> dict[str, Any]:
-  """Two policies, seen by the rounds that judge both, as arguments of `sensitivity`."""
-  rows, mine, theirs = np.intersect1d(
-    result.rows, result.rows if other is None else other.rows, return_indices=True
-  )
-  if rows.size == 0:
-    raise InputError('--against: no round of the log judges both policies; give another policy')
-  both = [result] if other is None else [result, other]
-  for each in both:
-    _check_log(log, each)
-  seen = [
-    jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], each.rounds)
-    for each, at in zip(both, (mine, theirs), strict=False)
-  ]
-  for flag, each in zip(('--policy', '--against'), seen, strict=False):
-    check_weight(flag, each)
-  # Values of which only one has a model would not be paired.
-  has_model = all('dr' in each.values for each in both)
-  models = [sensitivity.Model(each.q_logged, each.q_target) if has_model else None for each in seen]
-  # By the weights, which may be balanced for each policy by itself.
-  targets = [np.asarray(each.weight) * log.propensity[rows] for each in seen]
-  return {
-    'reward': log.reward[rows],
-    'pscore': log.propensity[rows],
-    'target': targets[0],
-    'other': None if other is None else targets[1],
-    'model': models[0],
-    'other_model': None if other is None else models[1],
-    'cluster': unit_of(log, rows)[1],
-  }
-
-
-def _check_log(log: LoggedFeedback, result: Evaluation) -> None:
+def check_log(log: LoggedFeedback, result: Evaluation) -> None:
   """Raises unless an evaluation is of this log, whose rounds its rows then name."""
   reward = np.asarray(result.rounds.reward)
   if result.rows.max() >= len(log.reward) or (log.reward[result.rows] != reward).any():
     raise ValueError(f'the log, of {len(log.reward)} rounds, is not the one of the evaluation')
-
-
-def check_weight(whose: str, rounds: Rounds) -> None:
-  """Raises where a policy takes none of the logged actions of the rounds that are compared."""
-  if not np.asarray(rounds.weight).any():
-    raise InputError(
-      f'{whose}: it takes no logged action of the {len(rounds.weight)} rounds that judge all of '
-      'the policies; compare others, or log with more exploration near it'
-    )
 
 
 def unit_of(log: LoggedFeedback, rows: np.ndarray) -> tuple[str, np.ndarray | None]:

@@ -5,7 +5,8 @@ import os
 import numpy as np
 
 from rec_jax.data import ranked_lists
-from rec_jax.data.logged_feedback import LoggedFeedback, check_offered
+from rec_jax.data.logged_feedback import LoggedFeedback
+from rec_jax.data.offered import check_offered
 from rec_jax.evaluation.off_policy.validation import check_level
 from rec_jax.types import InputError
 
@@ -85,8 +86,3 @@ def single(log: LoggedFeedback, refusal: str) -> LoggedFeedback:
 def check_candidates(log: LoggedFeedback) -> None:
   """Raises unless the log says what there was to choose from in every round."""
   check_offered(log, f'give a log with a column "candidates", or take --policy={LOGGED} or uniform')
-
-
-def are_candidates_unknown(log: LoggedFeedback) -> bool:
-  """Whether there was less to choose from than all items, and the log does not say what."""
-  return log.candidates is None and bool((log.num_candidates != len(log.item_ids)).any())

@@ -20,7 +20,7 @@ from rec_jax.evaluation.intervals import Estimate
 from rec_jax.report import figures, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
-from rec_jax.studies.logged import evaluation, paired_ranking
+from rec_jax.studies.logged import effects, evaluation, paired_ranking
 from rec_jax.studies.logged.evaluation import PLAIN, Evaluation
 from rec_jax.studies.logged.paired_ranking import Place
 from rec_jax.types import InputError
@@ -57,10 +57,10 @@ def rank(
     raise InputError('--policy: no round of the log judges all of these policies; give fewer')
   common = {name: _on(result, rows) for name, result in results.items()}
   for name, each in common.items():
-    evaluation.check_weight(f'--policy: {name}', each.rounds)
+    effects.check_weight(f'--policy: {name}', each.rounds)
 
   def difference(name: str, other: str | None, level: float) -> Estimate:
-    return evaluation.difference(log, common[name], None if other is None else common[other], level)
+    return effects.difference(log, common[name], None if other is None else common[other], level)
 
   lowest = {
     name: pair[0]
@@ -124,6 +124,14 @@ def report(
   for name, doubt in doubts.items():
     if doubt:
       print(f'warning: {name}: {doubt}')
+  best = ranked[0].name
+  for each in ranked:
+    others = {'logged': None} | ({} if each.name == best else {best: results[best]})
+    for whose, other in others.items():
+      if near := effects.doubt(log, results[each.name], other):
+        print(f'warning: {each.name} minus {whose}: {near}')
+        if other is not None:
+          doubts[each.name] = '; '.join(filter(None, (doubts[each.name], near)))
   if out is not None:
     files.write_json(out, _rows(ranked, doubts, said))
   files.write_atomic(figure, drawn.panels[0])

@@ -20,6 +20,7 @@ import numpy as np
 
 from rec_jax import bandits
 from rec_jax.data.logged_feedback import LoggedFeedback, policy_inputs, subset
+from rec_jax.data.offered import are_candidates_unknown
 from rec_jax.evaluation.off_policy.estimators import Rounds
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS
 from rec_jax.evaluation.off_policy.robust import robust_weight
@@ -74,7 +75,7 @@ def evaluate_policy(
     return _without_learning(log, log.propensity, seed, reading)
   if name.startswith(ITEM):
     return _always(log, name.removeprefix(ITEM), seed, reading, flag)
-  if name == 'uniform' and log_checks.are_candidates_unknown(log):
+  if name == 'uniform' and are_candidates_unknown(log):
     return _without_learning(log, 1 / log.num_candidates, seed, reading)
   log_checks.check_candidates(log)
   num_rounds, num_train = len(log.action), round(train_share * len(log.action))
@@ -202,7 +203,7 @@ def _always(
   found = np.flatnonzero(log.item_ids == item_id)
   if found.size == 0 or not (log.action == found[0]).any():
     raise InputError(f'{flag}: item {item_id!r} is in no round of the log, from row 0 on')
-  if log_checks.are_candidates_unknown(log):
+  if are_candidates_unknown(log):
     row = int(np.argmax(log.num_candidates != len(log.item_ids)))
     raise InputError(
       f'{flag}: the log does not say which rounds offer item {item_id!r} (row {row} offers '

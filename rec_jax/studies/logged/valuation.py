@@ -1,7 +1,6 @@
 """Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 from rec_jax import files
 from rec_jax.data import ranked_lists
 from rec_jax.data.logged_feedback import LoggedFeedback
-from rec_jax.evaluation.intervals import Estimate
-from rec_jax.evaluation.off_policy import sensitivity
 from rec_jax.evaluation.off_policy.evaluate import ASYMPTOTIC
 from rec_jax.evaluation.off_policy.registry import ESTIMATORS
 from rec_jax.report import figures, numbers, terminal
 from rec_jax.report.numbers import Cell
 from rec_jax.runs import workdir as runs
 from rec_jax.studies.logged import (
+  conclusion,
+  effects,
   evaluation,
   list_valuation,
   log_checks,
@@ -140,10 +139,12 @@ def report(
     how: propensities were found, empty where the log holds them.
   """
   # What may fail comes before what is said or written.
-  plain = evaluation.effect(log, result, level=level)
-  found = plain if other is None else evaluation.effect(log, result, other, level=level)
+  plain = effects.effect(log, result, level=level)
+  found = plain if other is None else effects.effect(log, result, other, level=level)
   lowest = evaluation.lowest(log, result, level)
   gap = evaluation.model_gap(log, result, level)
+  near = effects.doubt(log, result) if name != LOGGED else ''
+  far = near if other is None else effects.doubt(log, result, other)
   label = f'value, {how.partition(" by ")[0]}' if how else 'value of the policy'
   drawn = figures.forest(name, {label: result.values}, reference=result.logged_mean)
   said = '; '.join(filter(None, (protocol(result, left_out), how)))
@@ -164,6 +165,9 @@ def report(
     print(f'warning: {line}')
   if other is not None and evaluation.doubt(other):
     print(f'warning: {against}: {evaluation.doubt(other)}')
+  for whose, line in {LOGGED: near, against: far}.items():
+    if line:
+      print(f'warning: effect over {whose}: {line}')
   if out is not None:
     worst = [
       runs.estimate_row('evaluate_policy', whose, evaluation.LOWEST_TENTH, found, said)
@@ -171,14 +175,14 @@ def report(
     ]
     files.write_json(out, rows(name, result, said) + worst)
   if name != LOGGED or other is not None:
-    print(f'effect of {name} in place of {against}: {effect_line(found)}')
+    print(f'effect of {name} in place of {against}: {conclusion.effect_line(found)}')
   if how:
     print(
       'note: propensities are estimated from what the log holds; if the policy that logged saw '
       'more, go by gamma'
     )
   files.write_atomic(figure, drawn.panels[0])
-  print(f'advice: {advice(name, result, plain, gap)}\nfigure: {figure}')
+  print(f'advice: {conclusion.advice(name, result, plain, gap, near)}\nfigure: {figure}')
 
 
 def warnings(result: Evaluation) -> list[str]:
@@ -223,56 +227,6 @@ def rows(name: str, result: Evaluation, said: str) -> list[dict[str, Any]]:
     }
     for label, value in result.values.items()
   ]
-
-
-def effect_line(found: sensitivity.Effect) -> str:
-  """What a policy earns more than another, and what hidden confounding could undo."""
-  if found.gamma_of_interval == 1:
-    reading = 'no conclusion, which hidden confounding could undo'
-  elif found.gamma_of_interval == math.inf:
-    reading = 'hidden confounding of no gamma up to 10,000 undoes its sign'
-  else:
-    known = found.gamma < math.inf
-    reading = (
-      f'its sign holds under hidden confounding of gamma below {found.gamma_of_interval:.3g}, that '
-      f'of the estimate alone {f"below {found.gamma:.3g}" if known else "under any up to 10,000"}'
-    )
-  return f'{numbers.plain(found, sign=True)}; {reading}'
-
-
-def advice(name: str, result: Evaluation, effect: Estimate, gap: Estimate | None) -> str:
-  """One line: what the numbers allow to conclude.
-
-  Args:
-    name: of the policy.
-    result: its values.
-    effect: what it earns more than the policy that logged, paired: see `evaluation.effect`.
-    gap: from `evaluation.model_gap`.
-  """
-  values = result.values
-  if name == LOGGED:
-    return 'all weights are 1 and ipw is the mean reward, as it must be: give another policy next'
-  estimator = next((each for each in evaluation.ADVISED if each in values), None)
-  if estimator is None:
-    return f'none without {evaluation.ADVISED[-1]}: add it to --estimators'
-  best = values[estimator]
-  if best.warning:
-    badly = propensities.MISFIT in best.warning
-    remedy = 'mend the propensities' if badly else 'log with more exploration near this policy'
-    return (
-      'do not decide by these numbers, of which none has an interval that holds as it says: '
-      f'{remedy} first'
-    )
-  model = ''
-  if gap is not None and (gap.low > 0 or gap.high < 0):
-    model = ' The reward model disagrees (dm): do not use it alone.'
-  if effect.low > 0:
-    reading = 'is better than the one that logged.'
-  elif effect.high < 0:
-    reading = 'is worse than the one that logged.'
-  else:
-    reading = 'cannot be told from the one that logged: log more rounds.'
-  return f'by {estimator}, round by round, the policy {reading}{model}'
 
 
 def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]]]:

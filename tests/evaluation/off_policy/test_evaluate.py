@@ -38,7 +38,7 @@ def test_all_that_apply_are_reported_with_diagnostics():
     assert estimate.interval == 'bootstrap'
     assert estimate.max_weight == pytest.approx(weight.max())
     assert estimate.effective_sample_size == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
-    assert estimate.warning == ''
+    assert (estimate.warning == '') == (name != 'dm')
   assert set(evaluate(KEY, **log | {'q_hat': None}, resamples=50)) == {'ipw', 'snipw', 'sg_ipw'}
 
 
@@ -269,3 +269,11 @@ def test_weights_of_one_propensity_are_equal_but_for_rounding_however_large():
   assert 'replay' in names(5_000, 5_000, 5_000.01, 5_000)
   assert 'replay' not in names(5_000, 5_000, 5_001, 5_000)
   assert 'replay' not in names(0.5, 0.5, 0.50002, 0.5)
+
+
+def test_the_direct_method_alone_says_that_its_interval_leaves_out_the_model():
+  given = binary(100) | {'q_hat': np.full(np.shape(binary(100)['action_dist']), 0.5)}
+  for interval in ('t', 'bootstrap'):
+    values = evaluate(KEY, **given, interval=interval)
+    said = {label for label, value in values.items() if 'how wrong the model' in value.warning}
+    assert said == {'dm'}

@@ -8,8 +8,9 @@ import pytest
 
 from rec_jax.data import logged, logged_feedback, obp
 from rec_jax.evaluation.off_policy import estimators
+from rec_jax.evaluation.off_policy.corrected_t import corrected_t
 from rec_jax.evaluation.off_policy.evaluate import evaluate
-from rec_jax.evaluation.off_policy.overlap import overlap_of
+from rec_jax.evaluation.off_policy.overlap import difference_warning, overlap_of
 from rec_jax.studies.logged import policy_value
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
@@ -111,3 +112,40 @@ def test_the_policy_that_logged_over_candidates():
   found = logged_feedback.offered_policy(named, slice(1, 4))
   np.testing.assert_array_equal(found[0, :, 0], pi_b[1, [2, 0, 1], 0])
   np.testing.assert_array_equal(found[2, :, 0], [pi_b[3, 0, 0], pi_b[3, 1, 0], 0])
+
+
+def test_policies_are_told_apart_by_the_rounds_in_which_their_weights_differ():
+  # Ten rounds differ by 1 and ninety by a ninth: 20^2 / (10 + 90 / 81) = 36.
+  weight = np.r_[np.zeros(10), np.full(90, 10 / 9)]
+  half = np.arange(100) % 2
+  found = difference_warning(half, weight)
+  assert found.startswith('few rounds tell them apart: they weigh as much as 36, of which 18 are')
+  assert difference_warning(np.arange(100), weight) == ''
+  assert difference_warning(np.tile(half, 2), np.tile(weight, 2)) == ''
+  assert difference_warning(half, 3 * weight, 2 * weight + 1) == found
+  assert difference_warning(half, weight, weight) == ''
+  # A log that lacks by luck the three rounds that it should have: 3.03^2 / 3.03.
+  lucky, half = np.full(300, 1 / 0.99), np.arange(300) % 2
+  assert difference_warning(half, lucky) == ''
+  assert 'as much as 3, of which 2' in difference_warning(half, lucky, None, lucky)
+
+
+@pytest.mark.parametrize(
+  ('share', 'num_rounds', 'chance'), [(0.99, 3_000, 0.03), (0.97, 3_000, 0.3), (0.9, 500, 0.3)]
+)
+def test_where_no_warning_is_of_the_difference_its_interval_holds(share, num_rounds, chance):
+  rng, held, quiet = np.random.default_rng(0), [], []
+  for _ in range(200):
+    shown = rng.random(num_rounds) < share
+    reward = (rng.random(num_rounds) < chance).astype(float)
+    weight = shown / share
+    value = weight @ reward / weight.sum()
+    effect = corrected_t(weight * (reward - value) / weight.mean() + value - reward)
+    held.append(effect.low <= 0 <= effect.high)
+    moment = np.full(num_rounds, 1 / share)
+    quiet.append(difference_warning(reward, weight, None, moment) == '')
+  held, quiet = np.array(held), np.array(quiet)
+  # Of the first, six in ten hold, and without this warning nothing would say so.
+  assert (quiet.mean() > 0.5) == (chance == 0.3)
+  assert (quiet & ~held).mean() <= 0.08
+  assert held.mean() < 0.8 or held[quiet].mean() > 0.9

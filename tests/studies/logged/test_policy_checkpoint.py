@@ -10,7 +10,7 @@ import pytest
 from rec_jax import bandits, checkpoint
 from rec_jax.data import obp
 from rec_jax.data.logged_feedback import subset
-from rec_jax.studies.logged import evaluation, lessons, policy_checkpoint, policy_value
+from rec_jax.studies.logged import effects, evaluation, lessons, policy_checkpoint, policy_value
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.studies.logged.policy_checkpoint import FrozenPolicy
 from rec_jax.types import ArmSpec, InputError
@@ -164,10 +164,10 @@ def test_rounds_that_taught_are_left_out_once_and_rows_are_those_of_the_rest():
   np.testing.assert_array_equal(result.rows, np.arange(len(rest.action)))
   weight = np.where(rest.action == 1, 2.0, 1.0)
   expected = weight @ rest.reward / weight.sum() - rest.reward.mean()
-  assert evaluation.effect(rest, result).value == pytest.approx(expected, rel=1e-5)
+  assert effects.effect(rest, result).value == pytest.approx(expected, rel=1e-5)
   for other in (kept, subset(rest, slice(100))):
     with pytest.raises(ValueError, match='is not the one of the evaluation'):
-      evaluation.effect(other, result)
+      effects.effect(other, result)
     with pytest.raises(ValueError, match='is not the one of the evaluation'):
       evaluation.lowest(other, result, 0.95)
 

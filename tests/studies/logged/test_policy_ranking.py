@@ -10,7 +10,7 @@ from scipy import stats
 
 from rec_jax.data import logged, obp
 from rec_jax.report import figures
-from rec_jax.studies.logged import evaluation, policy_ranking, policy_value, valuation
+from rec_jax.studies.logged import effects, policy_ranking, policy_value, valuation
 from rec_jax.studies.logged.evaluation import Reading
 from rec_jax.types import InputError
 
@@ -60,7 +60,7 @@ def test_the_best_is_first_and_ties_are_not_told_apart():
   shuffled = dataclasses.replace(results['item 0'], rows=np.array([], int))
   with pytest.raises(InputError, match='no round of the log judges all'):
     policy_ranking.rank(data, results | {'item 0': shuffled})
-  pair = evaluation.difference(data, results['item 1'], results['item 0'], 0.95)
+  pair = effects.difference(data, results['item 1'], results['item 0'], 0.95)
   assert pair.low < 0.5 < pair.high
 
 
