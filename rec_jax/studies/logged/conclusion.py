@@ -60,6 +60,8 @@ def advice(
     reading = 'is better than the one that logged.'
   elif effect.high < 0:
     reading = 'is worse than the one that logged.'
+  elif effect.low == effect.high == 0:
+    reading = 'does what the one that logged did, in every round.'
   else:
     reading = 'cannot be told from the one that logged: log more rounds.'
   if best.interval == evaluation.ADAPTIVE:

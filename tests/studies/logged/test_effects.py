@@ -129,3 +129,18 @@ def test_where_intervals_do_not_hold_no_estimator_is_advised():
   line = conclusion.advice('item:1', dataclasses.replace(result, values=values), found, None)
   assert line.startswith('do not decide by these numbers')
   assert not any(label in line for label in values)
+
+
+def test_a_policy_that_is_the_one_that_logged_is_not_to_log_more(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  rng = np.random.default_rng(0)
+  rewards = rng.random(1_000) < 0.5
+  log = {
+    'n_actions': 1,
+    'action': np.zeros(1_000, int),
+    'reward': rewards,
+    'pscore': np.ones(1_000),
+  }
+  logged.write(path, obp.from_dictionary(log))
+  valuation.run(path, 'uniform', 0.5, 0, tmp_path / 'value.svg')
+  assert 'does what the one that logged did, in every round' in capsys.readouterr().out
