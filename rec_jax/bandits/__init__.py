@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from jax.typing import ArrayLike
 
 from rec_jax.bandits.base import Belief, Explorer, Policy
@@ -83,13 +84,18 @@ def make(name: str, **values: Any) -> Policy:
     The policy.
 
   Raises:
-    InputError: the name or a hyperparameter is unknown, or a value is out of its range.
+    InputError: the name or a hyperparameter is unknown, or a value is out of its range or no whole
+      number where the default is one.
   """
   known = hyperparameters(name)
   for unknown in sorted(set(values) - set(known)):
     raise InputError(
       f'unknown hyperparameter {unknown!r} of policy {name!r}; known: {", ".join(known) or "none"}'
     )
+  for key, value in values.items():
+    # Most are sizes, which would fail only where they are used.
+    if type(known[key]) is int and isinstance(value, float | np.floating):
+      raise InputError(f'{key} = {value} is {type(value).__name__}; give an int')
   if all(isinstance(value, _PLAIN) for value in values.values()):
     return _made(name, tuple((key, type(value), value) for key, value in sorted(values.items())))
   return _REGISTRY[name](**values)

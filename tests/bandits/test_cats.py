@@ -100,6 +100,17 @@ def test_the_choice_is_smoothed_around_the_leaf_and_its_density_is_the_chance_pe
   np.testing.assert_allclose(estimate, 1, atol=0.13)
 
 
+def test_a_query_is_led_to_its_leaf_node_by_node():
+  # Right by the 1, left by the first number of the query and right by the second: leaf 5 of 8, at
+  # 11/16, and of the candidates those from 17/32 to 27/32.
+  state = POLICY.init(KEY, SPEC)
+  weights = jnp.zeros((7, 3)).at[jnp.array([0, 2, 5]), jnp.arange(3)].set(jnp.array([1, -1, -1]))
+  state = dataclasses.replace(state, belief=dataclasses.replace(state.belief, weights=weights))
+  expected = np.where((np.arange(NUM) >= 8) & (np.arange(NUM) < 14), 0.8 / 6, 0) + 0.2 / NUM
+  got = POLICY.probabilities(KEY, state, CONTEXT)[:, 0]
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
 def test_where_no_candidate_is_within_the_bandwidth_the_nearest_is_chosen():
   mask = jnp.arange(NUM) >= 9
   context = dataclasses.replace(CONTEXT, mask=mask)

@@ -65,8 +65,8 @@ CASES = {
   # The normal distribution's 69.15th and 84.13th percentiles are half a deviation and one above.
   'percentile_narrow': (percentile_ucb(69.15), 0, [0, 0, 1, 0]),
   'percentile_wide': (percentile_ucb(84.13), 0, [0, 0, 0, 1]),
-  # Bounds of half a deviation: 0.1 to 0.3, 0.475 to 0.525, 0.3 to 0.5 reaches 0.475.
-  'elimination_narrow': (elimination(0.5), 0, [0, 0, 0.5, 0.5]),
+  # 0.11 to 0.29, 0.4775 to 0.5225, and 0.31 to 0.49, which reaches 0.4775 and not the mean above.
+  'elimination_narrow': (elimination(0.45), 0, [0, 0, 0.5, 0.5]),
   # With 2 deviations 0.6 of the first reaches 0.4.
   'elimination_wide': (elimination(2.0), 0, [0, 1 / 3, 1 / 3, 1 / 3]),
   # 0.495 to 0.505 is above the others; the closed one, from 0.8 on, eliminates nobody.

@@ -9,6 +9,7 @@ import pytest
 
 from rec_jax.bandits.beliefs.clusters import clusters, k_means
 from rec_jax.bandits.beliefs.neighbours import nearest, within
+from rec_jax.bandits.beliefs.recent import init_recent, keep
 from rec_jax.bandits.beliefs.tree import tree
 from rec_jax.types import ArmSpec, InputError
 from tests.bandits import problems
@@ -58,6 +59,15 @@ def test_the_nearest_of_all_arms_that_the_ring_still_holds(number, kept):
   is_in = distance <= np.sort(distance)[kept - 1]
   mean, _ = problems.compiled(belief.predict)(learnt(belief), CONTEXT)
   np.testing.assert_allclose(mean, posterior_means([is_in] * SPEC.num_arms), rtol=1e-5)
+
+
+def test_of_more_rows_than_the_ring_holds_the_last_are_kept():
+  rows = problems.feedback(0, 6, SPEC)
+  rows = dataclasses.replace(rows, weight=jnp.array([1.0, 1, 1, 1, 0, 1]))
+  recent = keep(init_recent(SPEC, 3), rows)
+  # The fourth of five rows that count goes over the first, the fifth over the second.
+  np.testing.assert_array_equal(recent.query, rows.query[jnp.array([3, 5, 2])])
+  assert recent.position == 2
 
 
 def test_slots_that_nothing_was_written_to_are_no_neighbours():

@@ -12,11 +12,14 @@ from rec_jax import bandits
 from rec_jax.bandits.base import Belief, Explorer
 from rec_jax.bandits.beliefs.constant import constant
 from rec_jax.bandits.beliefs.forgetting import decays
+from rec_jax.bandits.beliefs.gaussian import gaussian
 from rec_jax.bandits.beliefs.matrix_factorisation import matrix_factorisation
+from rec_jax.bandits.beliefs.per_user import per_user
 from rec_jax.bandits.beliefs.two_tower import two_tower
 from rec_jax.bandits.corral import CorralState, corral
 from rec_jax.bandits.exp3 import Exp3Info, exp3
 from rec_jax.bandits.exp4 import exp4
+from rec_jax.bandits.explorers.greedy import greedy
 from rec_jax.bandits.mixture import MixtureInfo
 from rec_jax.bandits.offline_to_online import importance_weights
 from rec_jax.bandits.policy import combine, reject
@@ -84,6 +87,11 @@ def test_exp4_credits_by_likelihood():
   state = policy.update(KEY, state, feedback)
   # 0.5 * 3 * 0.8 = 1.2 times the likelihoods, nothing for the padded row.
   np.testing.assert_allclose(state.master, [2.4, 0.48], rtol=1e-6)
+  # Of a reward that nobody is made for nothing is learnt.
+  wrong = mixture_rows([0], [0.5], jnp.ones((1, 2)), reward=[1.5], weight=[1.0])
+  after = policy.update(KEY, state, wrong)
+  np.testing.assert_array_equal(after.master, state.master)
+  assert (state.num_rejected, after.num_rejected) == (0, 1)
   decision = policy.select(KEY, state, CONTEXT)
   first = 0.8 / (1 + math.exp(-1.92)) + 0.1
   share = first if decision.info.chosen[0] == 0 else 1 - first
@@ -203,6 +211,23 @@ def test_an_explorer_hears_how_far_the_mean_of_each_choice_moved():
   np.testing.assert_allclose(state.belief, [1.7, 2.0, 1.6, 1.8], rtol=1e-6)
   assert state.num_rejected == 1
   assert policy.update(KEY, state, feedback).num_rejected == 2
+
+
+def test_arms_and_users_that_do_not_exist_stay_as_they_are_and_are_counted():
+  policy = combine(per_user(gaussian()), greedy())
+  learnt = policy.update(KEY, policy.init(KEY, SPEC), rows(reward=[1.0], arm_id=[3], user_id=[0]))
+  mixed = exp4([policy, UNIFORM])
+  # The last arm and the last user are those that -1 would be; 3 and 0 are there.
+  for each, state in ((policy, learnt), (mixed, mixed.init(KEY, SPEC))):
+    reset = each.reset_arms(state, jnp.array([-1, 4]), jnp.zeros((2, 2)))
+    assert reset.num_rejected == 2
+    assert each.reset_arms(reset, jnp.array([3]), jnp.zeros((1, 2))).num_rejected == 2
+    gone = each.reset_users(KEY, reset, jnp.array([-1, 1, 7]))
+    assert gone.num_rejected == 5
+    assert each.reset_users(KEY, gone, jnp.array([0])).num_rejected == 5
+    if each is policy:
+      assert problems.same_bits(state.belief, gone.belief)
+      np.testing.assert_array_equal(each.reset_users(KEY, gone, jnp.array([0])).belief.weight, 0)
 
 
 @pytest.mark.parametrize('name', ['arm_ids', 'mask'])

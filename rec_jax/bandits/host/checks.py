@@ -34,7 +34,8 @@ def numbers(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
   """
   try:
     # A copy: what waits for its outcome must not change with the caller's array.
-    table = np.array(values, np.float32)
+    with np.errstate(over='ignore'):
+      table = np.array(values, np.float32)
   except (TypeError, ValueError) as error:
     raise InputError(f'{name} are not numbers of shape {shape} ({error})') from error
   if table.shape != shape:
@@ -51,7 +52,8 @@ def rewards(values: ArrayLike, num_rows: int, slate_size: int, reward_range: Ran
     InputError: they are misshapen, infinite, NaN though there is one position, or out of range.
   """
   try:
-    table = np.asarray(values, np.float32)
+    with np.errstate(over='ignore'):
+      table = np.asarray(values, np.float32)
   except (TypeError, ValueError) as error:
     raise InputError(f'rewards are not numbers ({error})') from error
   expected = (num_rows,) if slate_size == 1 else (num_rows, slate_size)

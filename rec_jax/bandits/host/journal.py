@@ -138,10 +138,13 @@ def save(
     opened: the journal until now, which is closed.
 
   Raises:
-    InputError: another service has the directory.
+    InputError: another service has the directory, or there is a file in its place.
   """
   directory = pathlib.Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+  except (FileExistsError, NotADirectoryError):
+    raise InputError(f'{directory}: not a directory; give one') from None
   stays = opened is not None and opened.is_of(directory)
   lock = opened.lock if opened is not None and stays else _locked(directory)
   old = _numbers(directory)

@@ -69,9 +69,11 @@ class Slots:
       if -(2**63) <= int(value) < 2**63:
         return int(value)
     elif isinstance(value, str):
-      with contextlib.suppress(UnicodeEncodeError):
+      try:
         value.encode()
-        return str.__str__(value)
+      except UnicodeEncodeError as error:
+        raise InputError(f'{self.what} {value!r} is no Unicode text ({error.reason})') from None
+      return str.__str__(value)
     raise InputError(
       f'{self.what} {value!r} is {type(value).__name__}; ids are str, or int of 64 bits'
     )

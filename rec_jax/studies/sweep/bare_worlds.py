@@ -1,5 +1,7 @@
 """The worlds of a sweep whose arms have no features."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -126,6 +128,8 @@ def _means(config: configs.KArmedConfig) -> jax.Array | None:
     means = [float(word) for word in config.means.split(',')]
   except ValueError as error:
     raise InputError(f'means is {config.means!r}: {error}; give numbers with commas') from error
+  if not all(map(math.isfinite, means)):
+    raise InputError(f'means is {config.means!r}; give finite numbers with commas')
   if config.noise == 0 and not all(0 <= mean <= 1 for mean in means):
     raise InputError(
       f'means is {config.means!r}: rewards of 0 and 1 have means in [0, 1]; set --config.noise '

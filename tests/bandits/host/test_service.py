@@ -301,7 +301,7 @@ def test_the_oldest_decisions_expire():
     (lambda s: s.remove_arms(['x']), "arm 'x' is unknown"),
     (lambda s: s.reset_users(['x']), "user 'x' is unknown"),
     (lambda s: s.add_arms('abc', FEATURES[:3]), "arms 'abc' are str; give a list of ids"),
-    (lambda s: s.add_arms(['\ud800'], FEATURES[:1]), r"arm '\\ud800' is str; ids are str"),
+    (lambda s: s.add_arms(['\ud800'], FEATURES[:1]), r"arm '\\ud800' is no Unicode text"),
     (lambda s: s.decide('ann', QUERY, arms=[['arm 1']]), r"arm \['arm 1'\] is list"),
     (lambda s: s.decide(['ann'], QUERY), r"user \['ann'\] is list"),
     (lambda s: s.propensity(['x'], 'new', QUERY), "arm 'x' is unknown"),
@@ -315,6 +315,10 @@ def test_the_oldest_decisions_expire():
     (lambda s: s.learn([0], [1.0, 1.0]), r'rewards has shape \(2,\); expected \(1,\)'),
     (lambda s: s.learn([0], [np.nan]), r'rewards\[0, 0\] = nan is not finite'),
     (lambda s: s.learn([0], ['good']), 'rewards are not numbers'),
+    (lambda s: s.learn([0], [1e39]), r'rewards\[0, 0\] = inf is not finite'),
+    (lambda s: s.decide('ann', [1.0, 1e39]), r'query\[1\] = inf is not finite'),
+    (lambda s: s.save(__file__), 'test_service.py: not a directory; give one'),
+    (lambda s: s.save(f'{__file__}/x'), 'x: not a directory; give one'),
     (lambda s: s.learn([0], [1.5]), r'rewards\[0, 0\] = 1.5 is outside \[0, 1\]'),
     (lambda s: s.propensity(['arm 1', 'arm 2'], 'ann', QUERY), 'shown: 2 are given; a slate has 1'),
     (
@@ -331,6 +335,7 @@ def test_the_oldest_decisions_expire():
     (lambda s: Service('lin_ucb', arm_dim=3).decide(), 'there is no arm to choose from'),
   ],
 )
+@pytest.mark.filterwarnings('error')
 def test_bad_input_is_one_line_and_changes_nothing(call, message):
   made = counting()
   decide(made)

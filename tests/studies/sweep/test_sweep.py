@@ -208,6 +208,7 @@ def test_a_replay_reports_the_reward_of_matched_rounds(files, tmp_path, capsys):
     (LinearConfig(environment='wheel'), "environment is 'wheel' in the config of 'linear': leave"),
     (ClassificationConfig(table='iris'), "unknown table 'iris'; known: digits, "),
     (PiecewiseConfig(num_changes=9, num_rounds=9), 'num_changes is 9; .*=9'),
+    (KArmedConfig(means='1,nan', noise=1.0), "means is '1,nan'; give finite numbers with commas"),
     (LinearConfig(num_seeds=0), 'num_seeds is 0; set --config.num_seeds to 1 or more'),
     (LinearConfig(memory_bound=0.0), 'memory_bound is 0.0'),
     (
