@@ -93,7 +93,9 @@ def test_a_run_that_is_cut_and_continued_is_the_same_bit_for_bit():
 def test_a_number_of_rounds_without_divisors_is_played_in_blocks_and_a_rest(num_rounds):
   # Whoever learns nothing shows where the draws of a round come from, and compiles fast.
   policy, environment = bandits.make('uniform'), linear_environment(6, 4)
-  whole = rollout(KEYS[:2], policy, environment, DATA, SPEC, num_rounds)
+  whole = rollout(KEYS[:2], policy, environment, DATA, SPEC, num_rounds, return_state=True)
+  # The rest of the last block is not played.
+  np.testing.assert_array_equal(whole.policy_state.explorer, num_rounds)
   longer = rollout(KEYS[:2], policy, environment, DATA, SPEC, 768)
   same(whole.metrics, jax.tree.map(lambda x: x[:, :num_rounds], longer.metrics))
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.eager_numpy import evaluate_by_numpy
+
 IS_JAX_10 = tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11)
 
 
@@ -17,6 +19,7 @@ def cheap_programs() -> Iterator[None]:
     if IS_JAX_10:
       _keep_the_context_of_a_thread(patch)
     _tell_no_tale_of_a_tracer(patch)
+    evaluate_by_numpy(patch)
     thresholds = gc.get_threshold()
     # Traces are many objects and few of them cycles, for which Python looks after every 700: a
     # twentieth of the time of the tests.
