@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helpers.eager_numpy import evaluate_by_numpy
-
 IS_JAX_10 = tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11)
 
 
 @contextlib.contextmanager
 def cheap_programs() -> Iterator[None]:
+  # Imports JAX, which reads its settings then.
+  from tests.helpers.eager_numpy import evaluate_by_numpy
+
   with pytest.MonkeyPatch.context() as patch:
     if IS_JAX_10:
       _keep_the_context_of_a_thread(patch)

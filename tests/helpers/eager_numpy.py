@@ -34,14 +34,14 @@ def evaluate_by_numpy(patch: pytest.MonkeyPatch) -> None:
         try:
           # Neither a program to call the next time, nor a profile, nor constants.
           return _evaluate(jaxpr, args), None, None, []
-        except _UnlikeXLA:
+        except _UnlikeXLAError:
           pass
     return by_xla(*args, jaxpr=jaxpr, **params)
 
   patch.setattr(pjit, '_pjit_call_impl_python', run)
 
 
-class _UnlikeXLA(Exception):
+class _UnlikeXLAError(Exception):
   """NumPy would give other numbers than XLA."""
 
 
@@ -137,13 +137,13 @@ def _convert(params, out, x):
     end = np.iinfo(out.dtype)
     # XLA goes to the nearest that there is.
     if not np.all((x >= end.min) & (x <= end.max / 2)):
-      raise _UnlikeXLA
+      raise _UnlikeXLAError
   return x.astype(out.dtype)
 
 
 def _divide(params, out, x, y):
   if np.issubdtype(out.dtype, np.integer):
-    raise _UnlikeXLA
+    raise _UnlikeXLAError
   return x / y
 
 
@@ -174,7 +174,7 @@ def _dynamic_slice(params, out, x, *starts):
 def _pad(params, out, x, filler):
   widths = params['padding_config']
   if any(low < 0 or high < 0 or inside for low, high, inside in widths):
-    raise _UnlikeXLA
+    raise _UnlikeXLAError
   result = np.full(out.shape, filler)
   ends = zip(widths, x.shape, strict=True)
   result[tuple(slice(low, low + size) for (low, _, _), size in ends)] = x
@@ -191,7 +191,7 @@ def _select(params, out, which, *cases):
 
 def _power(params, out, x):
   if params['y'] not in (1, 2, 3):
-    raise _UnlikeXLA
+    raise _UnlikeXLAError
   return functools.reduce(np.multiply, [x] * params['y'])
 
 
@@ -201,7 +201,7 @@ def _reduce(function: Callable[..., np.ndarray]) -> _Operation:
 
 def _sum(params, out, x):
   if not np.issubdtype(out.dtype, np.integer):
-    raise _UnlikeXLA
+    raise _UnlikeXLAError
   return x.sum(axis=tuple(params['axes']), dtype=out.dtype)
 
 
