@@ -64,21 +64,26 @@ def _is_known(jaxpr: Any) -> bool:
 
 def _num_operations(jaxpr: Any) -> float:
   inner = getattr(jaxpr, 'jaxpr', jaxpr)
-  if inner.effects or len(inner.eqns) > _MOST_OPERATIONS:
+  if inner.effects or not all(map(_is_plain_type, inner.invars)):
     return float('inf')
   number = 0.0
   for eqn in inner.eqns:
     name = eqn.primitive.name
     if name in _CALLS:
       number += _num_operations(eqn.params['jaxpr'])
-    elif name not in _OPERATIONS or not all(
-      jax.numpy.issubdtype(var.aval.dtype, jax.numpy.number) or var.aval.dtype == bool
-      for var in (*eqn.invars, *eqn.outvars)
-    ):
+    elif name not in _OPERATIONS or not all(map(_is_plain_type, (*eqn.invars, *eqn.outvars))):
       return float('inf')
     else:
       number += 1
   return number
+
+
+def _is_plain_type(var: Any) -> bool:
+  """Of 32 bits at most: of 64 they would lose half where these are switched off again."""
+  dtype = var.aval.dtype
+  kinds = jax.numpy.number, jax.numpy.bool_
+  is_number = any(jax.numpy.issubdtype(dtype, kind) for kind in kinds)
+  return is_number and np.dtype(dtype).itemsize <= 4
 
 
 def _evaluate(jaxpr: Any, args: Sequence[Any]) -> list[jax.Array]:
@@ -91,7 +96,8 @@ def _evaluate(jaxpr: Any, args: Sequence[Any]) -> list[jax.Array]:
     # A copy, so that whoever gives an output away gives no view of an argument away.
     array = jax.device_put(np.array(value, var.aval.dtype, order='C', copy=True))
     if var.aval.weak_type:
-      array.aval = array.aval.update(weak_type=True)
+      aval = array.aval.update(weak_type=True)
+      array = type(array)(aval, array.sharding, array._arrays, committed=False)
     found.append(array)
   return found
 

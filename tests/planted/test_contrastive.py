@@ -28,7 +28,8 @@ def planted(tmp_path_factory):
   """(the truth, the data set, an encoder, what is measured of it)."""
   truth = world.make(0)
   data = world.dataset(truth, tmp_path_factory.mktemp('planted'))
-  encoder = small.encoder(hidden_dim=32, max_length=24)
+  # Three texts of eight tokens and a mask.
+  encoder = small.encoder(hidden_dim=32, max_length=25)
   return truth, data, encoder, measures(truth, data, encoder)
 
 
