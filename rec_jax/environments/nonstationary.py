@@ -1,13 +1,11 @@
 """Worlds of fresh arms a round whose weights change, slowly or at once: see `synthetic`."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from rec_jax.environments.base import Environment
-from rec_jax.environments.synthetic import fresh_arms_environment, unit_weights
+from rec_jax.environments.synthetic import linear_environment, unit_weights
 
 
 @struct.dataclass
@@ -55,7 +53,7 @@ def drifting_environment(num_candidates: int, dim: int, num_users: int = 1) -> E
     fresh = jax.random.normal(key, weights.shape)
     return jnp.sqrt(1 - data.drift) * weights + jnp.sqrt(data.drift) * fresh
 
-  return _linear(num_candidates, dim, num_users, move)
+  return linear_environment(num_candidates, dim, num_users, move)
 
 
 def piecewise_environment(num_candidates: int, dim: int, num_users: int = 1) -> Environment:
@@ -78,18 +76,4 @@ def piecewise_environment(num_candidates: int, dim: int, num_users: int = 1) -> 
   def move(key: jax.Array, data: PiecewiseData, weights: jax.Array, t: jax.Array) -> jax.Array:
     return jnp.where(jnp.any(data.changes == t + 1), unit_weights(key, dim), weights)
 
-  return _linear(num_candidates, dim, num_users, move)
-
-
-def _linear(
-  num_candidates: int, dim: int, num_users: int, move: Callable[..., jax.Array]
-) -> Environment:
-  """Expected rewards features . weights, with the weights as the state."""
-  return fresh_arms_environment(
-    num_candidates,
-    dim,
-    num_users,
-    init=lambda key, data: unit_weights(key, dim),
-    mean=lambda weights, features: features @ weights,
-    move=move,
-  )
+  return linear_environment(num_candidates, dim, num_users, move)

@@ -45,8 +45,18 @@ class Network:
   bias: jax.Array
 
 
-def linear_environment(num_candidates: int, dim: int, num_users: int = 1) -> Environment:
-  """Stationary: at each round B users see K fresh candidates with features from N(0, I / F).
+Move = Callable[[jax.Array, Any, Any, jax.Array], Any]
+
+
+def _stay(key: jax.Array, data: Any, truth: Any, t: jax.Array) -> Any:
+  del key, data, t
+  return truth
+
+
+def linear_environment(
+  num_candidates: int, dim: int, num_users: int = 1, move: Move = _stay
+) -> Environment:
+  """At each round B users see K fresh candidates with features from N(0, I / F).
 
   The expected reward is features . weights, with weights of a seed as `unit_weights` draws them.
 
@@ -54,9 +64,11 @@ def linear_environment(num_candidates: int, dim: int, num_users: int = 1) -> Env
     num_candidates: K; candidate k is arm k.
     dim: F.
     num_users: B users deciding at once, ids 0 to B - 1; queries are zeros with D = F.
+    move: (key, data, weights, t []) -> the weights after round t; stationary unless given.
 
   Returns:
-    An environment over `LinearData` whose state is the weights [F].
+    An environment over `LinearData`, or what `move` reads beside the noise as well, whose state is
+    the weights [F].
   """
   return fresh_arms_environment(
     num_candidates,
@@ -64,6 +76,7 @@ def linear_environment(num_candidates: int, dim: int, num_users: int = 1) -> Env
     num_users,
     init=lambda key, data: unit_weights(key, dim),
     mean=lambda weights, features: features @ weights,
+    move=move,
   )
 
 
@@ -158,7 +171,7 @@ def fresh_arms_environment(
   init: Callable[[jax.Array, Any], Any],
   mean: Callable[[Any, jax.Array], jax.Array],
   draw: Callable[[jax.Array, Any, jax.Array], jax.Array] = _normal_reward,
-  move: Callable[[jax.Array, Any, Any, jax.Array], Any] = lambda key, data, truth, t: truth,
+  move: Move = _stay,
 ) -> Environment:
   """B users and K fresh candidates with features from N(0, I / F) a round.
 

@@ -60,10 +60,7 @@ def lifts_retrieval(before, after):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-  'kind',
-  ['pairs', *(pytest.param(kind, marks=pytest.mark.soak) for kind in ('next_item', 'masked_item'))],
-)
+@pytest.mark.parametrize('kind', ['pairs', 'next_item', 'masked_item'])
 def test_what_users_chose_teaches_which_words_matter(planted, tmp_path, kind):
   truth, data, encoder, before = planted
   after = trained(encoder, data, tmp_path, kind, contrastive.OF_ITEMS, num_steps=120)
