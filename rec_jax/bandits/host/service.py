@@ -148,7 +148,7 @@ class Service:
         finite.
     """
     context, names = self._context(user, query, arms, features)
-    (user,) = self._engine.users.plain([user])
+    user = self._engine.users.one(user)
     decision = self._engine.decide(context, with_propensity)
     if user not in self._engine.users.of:
       self._engine.check_room(num_users=1)
@@ -281,8 +281,7 @@ class Service:
     query = checks.numbers('query', query, (engine.spec.query_dim,))
     rows = None
     if arms is not None:
-      arms = engine.arms.plain(arms)
-      rows = engine.arms.rows(arms)
+      arms, rows = engine.arms.known(arms)
       # Of ten thousand rows this takes a tenth of the time that a set of their ids does.
       if not len(rows) or np.bincount(rows).max() > 1:
         checks.check_candidates('arms', arms)
@@ -292,7 +291,7 @@ class Service:
       if rows is None:
         raise InputError('features: say of which arms they are')
       features = checks.numbers('features', features, (len(rows), engine.spec.arm_dim))
-    (user,) = engine.users.plain([user])
+    user = engine.users.one(user)
     # The lowest free row is as it starts, and the one that a new user will get.
     row = engine.users.of.get(user, engine.users.free[0])
     context = engine.context(row, query, rows, features)

@@ -50,9 +50,7 @@ class Slots:
     Raises:
       InputError: they are no list, or one is of another type; True and 1.0 are not 1.
     """
-    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-      raise InputError(f'{self.what}s {ids!r} are {type(ids).__name__}; give a list of ids')
-    ids = list(ids)
+    ids = self._listed(ids)
     # Ids of one type are checked all at once: one by one, ten thousand take longer than a decision.
     types = set(map(type, ids))
     with contextlib.suppress(OverflowError, UnicodeEncodeError):
@@ -62,9 +60,28 @@ class Slots:
       if types == {str}:
         ''.join(ids).encode()
         return ids
-    return [self._plain(each) for each in ids]
+    return [self.one(each) for each in ids]
 
-  def _plain(self, value: Any) -> Id:
+  def known(self, ids: Any) -> tuple[list[Id], np.ndarray]:
+    """Ids from outside that have rows, as `plain` gives them, and these rows [M] int32.
+
+    Raises:
+      InputError: as of `plain` and `rows`.
+    """
+    ids = self._listed(ids)
+    # Whoever has a row went through `plain` once, and an equal of the same plain type is the same.
+    types = [*map(type, ids)]
+    if len(types) not in (types.count(int), types.count(str)):
+      ids = self.plain(ids)
+    return ids, self.rows(ids)
+
+  def _listed(self, ids: Any) -> list[Any]:
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+      raise InputError(f'{self.what}s {ids!r} are {type(ids).__name__}; give a list of ids')
+    return list(ids)
+
+  def one(self, value: Any) -> Id:
+    """An id as `plain` gives it."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
       if -(2**63) <= int(value) < 2**63:
         return int(value)
