@@ -1,6 +1,7 @@
 """Evaluating one policy on one log from the command line: a table, a figure, a line of advice."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -243,5 +244,6 @@ def _table(result: Evaluation, level: float) -> tuple[list[str], list[list[Cell]
   if result.truth is not None:
     columns.append('holds the truth')
     for row, value in zip(rows, result.values.values(), strict=True):
-      row.append('yes' if value.low <= result.truth <= value.high else 'no')
+      holds = 'yes' if value.low <= result.truth <= value.high else 'no'
+      row.append(None if math.isnan(value.low) else holds)
   return columns, rows

@@ -160,6 +160,19 @@ def test_the_truth_is_a_sum_over_candidates():
   assert policy_value.evaluate_policy(log(), 'popularity_greedy', 0.5, 0).truth is None
 
 
+def test_whether_an_interval_holds_the_truth_is_said_of_those_that_are_known(tmp_path, capsys):
+  path = tmp_path / 'log.parquet'
+  logged.write(path, dataclasses.replace(log(), expected_reward=np.tile([0.1, 0.8, 0.2], (400, 1))))
+  said = {}
+  for interval in ('t', 'adaptive'):
+    reading = evaluation.Reading(('ipw', 'snipw'), interval)
+    valuation.run(path, 'uniform', 0.5, 0, tmp_path / 'value.svg', reading=reading)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said[interval] = {row[0]: row[-1] for row in rows if row and row[0] in ('ipw', 'snipw')}
+  # A self-normalised value has no adaptive interval.
+  assert said == {'t': {'ipw': 'yes', 'snipw': 'yes'}, 'adaptive': {'ipw': 'yes', 'snipw': '–'}}
+
+
 def test_users_are_the_unit_where_they_are_known():
   data = dataclasses.replace(log(), user_id=np.repeat(np.arange(40), 10).astype(str))
   result = policy_value.evaluate_policy(data, 'popularity_greedy', 0.5, 0)
