@@ -44,7 +44,7 @@ def planted(tmp_path_factory):
 
 
 def words_of(text):
-  """[N, W], which words a text has: an encoder with random weights tells topics half of the time."""
+  """[N, W], which words a text has: random weights of an encoder blur their topics."""
   of_items = [set(each.split()) for each in text]
   words = sorted(set.union(*of_items))
   return np.array([[word in each for word in words] for each in of_items], np.float32)

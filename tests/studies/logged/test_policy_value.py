@@ -166,7 +166,7 @@ def test_whether_an_interval_holds_the_truth_is_said_of_those_that_are_known(tmp
   said = {}
   for interval in ('t', 'adaptive'):
     reading = evaluation.Reading(('ipw', 'snipw'), interval)
-    valuation.run(path, 'uniform', 0.5, 0, tmp_path / 'value.svg', reading=reading)
+    valuation.run(path, 'popularity_greedy', 0.5, 0, tmp_path / 'value.svg', reading=reading)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     said[interval] = {row[0]: row[-1] for row in rows if row and row[0] in ('ipw', 'snipw')}
   # A self-normalised value has no adaptive interval.
