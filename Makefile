@@ -26,7 +26,7 @@ FIND_PEERS := for python in python3.11 python3.12 python3; do \
   $$python -c '$(CHECK)' 2>/dev/null && echo $$python && break; done
 PEERS := experiments/benchmarks/requirements.txt
 
-.PHONY: bench demo mutants soak test
+.PHONY: bench demo mutants soak suite test types
 
 demo: $(READY)
 	@$(RUN) experiments.pipeline --config=configs/movielens.py --workdir=runs/demo
@@ -34,7 +34,12 @@ demo: $(READY)
 test: $(READY)
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
+	@$(MAKE) --no-print-directory --jobs=2 types suite
+
+types:
 	@$(RUN) mypy
+
+suite:
 	@$(RUN) slipcover --omit='frozen,tests/*,experiments/*,configs/*' --json --out=.coverage -m pytest -n auto
 	@$(RUN) slipcover --merge .coverage --out=.coverage --skip-covered --fail-under=95
 

@@ -84,9 +84,8 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def pytest_collection_modifyitems(items):
-  """The longest first, and last the many that even out how busy the workers are."""
-  order = {'test_end_to_end.py': 0, 'test_registry.py': 2}
-  items.sort(key=lambda item: order.get(item.path.name, 1))
+  """Last the many short ones that even out how busy the workers are."""
+  items.sort(key=lambda item: item.path.name == 'test_registry.py')
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,7 +1,8 @@
 """The scripts on small tables, from files to the report.
 
 A small encoder and a few of the policies stand in, for the time that the others take to compile.
-All that lies between is what a user runs.
+All that lies between is what a user runs. For `make soak`: `.ci/run` runs the demo, and stages have
+tests of their own.
 """
 
 import dataclasses
@@ -18,6 +19,9 @@ import pytest
 
 from rec_jax.runs.config import STAGES
 from tests.helpers import commands, small
+
+# A minute and a half of compilation.
+pytestmark = pytest.mark.soak
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -142,7 +146,6 @@ def test_running_again_does_nothing(finished):
   assert (workdir / 'metrics.json').read_bytes() == metrics
 
 
-@pytest.mark.soak
 def test_the_pipeline_runs_on_a_causal_encoder_from_a_folder(tmp_path):
   small.write_tables(tmp_path)
   config = small.config(tmp_path, text_model=str(ROOT / 'tests/data/encoders/qwen3'))
@@ -153,7 +156,6 @@ def test_the_pipeline_runs_on_a_causal_encoder_from_a_folder(tmp_path):
   assert (tmp_path / 'run/report/index.html').stat().st_size > 10_000
 
 
-@pytest.mark.soak
 def test_stopped_in_training_and_killed_in_a_rollout_a_run_ends_as_if_never_interrupted(finished):
   config, workdir = finished
   other = workdir.with_name('killed')

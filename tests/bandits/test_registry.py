@@ -112,7 +112,7 @@ SPEC = problems.SPEC._replace(slate_size=3)
 RINGS = ('clusters_ts', 'nearest_ts', 'tree_ts', 'within_ts')
 
 
-@of_parts
+@of_outlooks
 def test_a_slate_holds_distinct_open_candidates(name):
   policy, state = problems.learnt(name, SPEC)
   for seed in range(100, 110):

@@ -49,7 +49,13 @@ def _config(tmp_path, **fields):
 
 
 @pytest.mark.parametrize(
-  'variant', ['id', 'text, random encoder', 'both, continued encoder', 'both, fine-tuned encoder']
+  'variant',
+  [
+    'text, random encoder',
+    'both, fine-tuned encoder',
+    pytest.param('id', marks=pytest.mark.soak),
+    pytest.param('both, continued encoder', marks=pytest.mark.soak),
+  ],
 )
 def test_each_model_is_trained_with_its_encoder_on_its_events(asked, tmp_path, variant):
   config = study.override(_config(tmp_path, shares='0.2,1', seed=3), VARIANTS[variant])

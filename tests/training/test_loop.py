@@ -256,7 +256,7 @@ def spoiling(loss_fails, at):
   return {'losses': spoiled, 'phase': lambda step: step + 1 == at}
 
 
-@pytest.mark.parametrize(('loss_fails', 'at'), [(True, 3), (True, 10), (False, 8)])
+@pytest.mark.parametrize(('loss_fails', 'at'), [(True, 3), (False, 8)])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, loss_fails, at):
   with pytest.raises(InputError) as caught:
     train(tmp_path, **spoiling(loss_fails, at))

@@ -91,7 +91,7 @@ def test_what_is_learnt_from_rewards_upside_down_earns_less():
 
 
 @pytest.mark.parametrize('objective', ['ipw', 'natural', 'poem', 'banditnet', 'baseline'])
-@pytest.mark.parametrize('reward', [0.7, 0.0])
+@pytest.mark.parametrize('reward', [0.7, pytest.param(0.0, marks=pytest.mark.soak)])
 def test_rewards_that_are_all_the_same_teach_nothing(objective, reward):
   log, _ = world()
   same = subset(dataclasses.replace(log, reward=np.full(NUM_ROUNDS, reward)), slice(60))
