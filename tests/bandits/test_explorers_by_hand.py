@@ -71,13 +71,13 @@ CASES = {
   'elimination_wide': (elimination(2.0), 0, [0, 1 / 3, 1 / 3, 1 / 3]),
   # 0.495 to 0.505 is above the others; the closed one, from 0.8 on, eliminates nobody.
   'elimination_of_the_open': (elimination(0.1), 0, [0, 0, 1, 0]),
-  # Losses 0.8, 0.5, 0.6: 0.5 / (1.5 + 20 * 0.3) and 0.5 / (1.5 + 20 * 0.1).
-  'fastcb': (fastcb(10.0), 4, [0, 1 / 15, 1 - 1 / 15 - 1 / 7, 1 / 7]),
+  # Losses 0.8, 0.5, 0.6, and gamma = 10 sqrt(9): 0.5 / (1.5 + 30 * 0.3) and 0.5 / (1.5 + 30 * 0.1).
+  'fastcb': (fastcb(10.0), 9, [0, 1 / 21, 1 - 1 / 21 - 1 / 9, 1 / 9]),
   'uncertainty_sampling': (uncertainty_sampling(), 0, [0, 0.5, 0, 0.5]),
-  # Foster & Rakhlin 2020, algorithm 1: gamma = 10 sqrt(t) is 10 before any row, and 20 after four;
-  # 1 / (3 + 20 * 0.3) = 1 / 9, 1 / (3 + 20 * 0.1) = 1 / 5, and what remains.
+  # Foster & Rakhlin 2020, algorithm 1: gamma = 10 sqrt(t) is 10 before any row, and 30 after nine;
+  # 1 / (3 + 30 * 0.3) = 1 / 12, 1 / (3 + 30 * 0.1) = 1 / 6, and what remains.
   'squarecb_first': (squarecb(10.0), 0, [0, 1 / 6, 7 / 12, 1 / 4]),
-  'squarecb': (squarecb(10.0), 4, [0, 1 / 9, 31 / 45, 1 / 5]),
+  'squarecb': (squarecb(10.0), 9, [0, 1 / 12, 3 / 4, 1 / 6]),
   # gamma = 10 t is 40.
   'squarecb_linear': (squarecb(10.0, 1.0), 4, [0, 1 / 15, 1 - 1 / 15 - 1 / 7, 1 / 7]),
   # Simchi-Levi & Xu 2022, algorithm 1: the epoch of row 9 began at 8, so that gamma is
