@@ -77,7 +77,7 @@ def exposure_share(
 ) -> Estimate:
   """The share of what users were shown that some items have, each user alike, two-way.
 
-  That of `user_macro` where each exposure is an observation, whose resamples here are products.
+  That of `user_macro` where each exposure is an observation.
 
   Args:
     key: typed key.
@@ -92,15 +92,9 @@ def exposure_share(
   value, number = float(table[:, marked].sum() / table.shape[0]), min(table.shape)
   low = high = float('nan')
   if number > 1:
-    found: list[np.ndarray] = []
-    keys, at_once = jax.random.split(key, resamples), _at_once(max(table.shape))
-    for start in range(0, resamples, at_once):
-      both = jax.vmap(jax.random.split)(keys[start : start + at_once])
-      user, item = (
-        np.asarray(_drawn(part, size, _power_of_two(size)))[:, :size]
-        for part, size in zip(both.T, table.shape, strict=True)
-      )
-      shown = (table.T @ user.T) * item.T
+    found = []
+    for of_users, of_items in _resamples(key, table.shape, resamples):
+      shown = (table.T @ of_users) * of_items
       with np.errstate(invalid='ignore'):
         found.append(shown[marked].sum(axis=0) / shown.sum(axis=0))
     low, high = np.nanquantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2]).tolist()
@@ -125,6 +119,26 @@ def draws(key: jax.Array, number: ArrayLike, size: int) -> jax.Array:
 def _at_once(number: int) -> int:
   """Resamples of so many users or items at once: one program for all but large tables."""
   return max(1, min(250, CHUNK_SIZE // number))
+
+
+def _resamples(
+  key: jax.Array, sizes: tuple[int, int], resamples: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """How often each user [U, R] and each item [I, R] is drawn, for some resamples at a time.
+
+  Args:
+    key: typed key.
+    sizes: U and I.
+    resamples: of all, the sum of R.
+  """
+  keys, at_once = jax.random.split(key, resamples), _at_once(max(sizes))
+  for start in range(0, resamples, at_once):
+    both = jax.vmap(jax.random.split)(keys[start : start + at_once]).T
+    of_users, of_items = (
+      np.ascontiguousarray(np.asarray(_drawn(part, size, _power_of_two(size)))[:, :size].T)
+      for part, size in zip(both, sizes, strict=True)
+    )
+    yield of_users, of_items
 
 
 @functools.partial(jax.jit, static_argnames='size')
@@ -153,61 +167,23 @@ def _weighted(
     raise ValueError(f'{np.count_nonzero(~np.isfinite(values))} values are not finite')
   weight = 1 / np.bincount(within)[within]
   centre = weight @ values / weight.sum()
-  number = min(user.max(), item.max()) + 1
+  sizes = int(user.max()) + 1, int(item.max()) + 1
   low = high = np.full_like(centre, np.nan)
-  if number > 1:
-    # Centred and scaled values lose nothing to float32, however large the offset they had.
-    scale = np.maximum(np.abs(values - centre).max(0), np.finfo(np.float64).tiny)
-    padded = tuple(_padded((values - centre) / scale, weight, user, item))
-    means = _resampled(
-      jax.random.split(key, resamples),
-      *padded,
-      *(int(label.max()) + 1 for label in (user, item)),
-      sizes=(_power_of_two(int(user.max()) + 1), _power_of_two(int(item.max()) + 1)),
-      chunk=min(max(1, CHUNK_SIZE // padded[0].size), resamples),
-    )
+  if min(sizes) > 1:
+    columns = weight, *(weight * column for column in (values - centre).T)
+    tables = [sparse.coo_array((each, (item, user)), sizes[::-1]).tocsr() for each in columns]
+    means = []
+    for of_users, of_items in _resamples(key, sizes, resamples):
+      total, *sums = (((table @ of_users) * of_items).sum(axis=0) for table in tables)
+      with np.errstate(invalid='ignore'):
+        means.append(np.stack(sums, axis=1) / total[:, None])
     # A resample may miss every observation, where few users met few items: it says nothing.
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = centre + scale * np.nanquantile(np.asarray(means, np.float64), tails, axis=0)
+    low, high = centre + np.nanquantile(np.concatenate(means), tails, axis=0)
   ends = zip(centre.tolist(), low.tolist(), high.tolist(), strict=True)
-  return {name: Estimate(*end, int(number)) for name, end in zip(table, ends, strict=True)}
-
-
-def _padded(*columns: np.ndarray) -> Iterator[np.ndarray]:
-  """Columns of n rows with as many zeros after them, of no weight, as the next power of two asks.
-
-  Then tables of about one length are resampled by one program.
-  """
-  size = _power_of_two(len(columns[0]))
-  for column in columns:
-    dtype = np.float32 if column.dtype.kind == 'f' else np.int32
-    yield np.concatenate([column, np.zeros((size - len(column), *column.shape[1:]))]).astype(dtype)
+  return {name: Estimate(*end, min(sizes)) for name, end in zip(table, ends, strict=True)}
 
 
 def _power_of_two(number: int) -> int:
   """The next one, itself included."""
   return 1 << (number - 1).bit_length()
-
-
-@functools.partial(jax.jit, static_argnames=('sizes', 'chunk'))
-def _resampled(
-  keys: jax.Array,
-  values: jax.Array,
-  weight: jax.Array,
-  user: jax.Array,
-  item: jax.Array,
-  num_users: int,
-  num_items: int,
-  *,
-  sizes: tuple[int, int],
-  chunk: int,
-) -> jax.Array:
-  """[resamples, m] weighted means of values [n, m]; NaN where nothing was drawn."""
-
-  def one(key: jax.Array) -> jax.Array:
-    user_key, item_key = jax.random.split(key)
-    drawn = weight * draws(user_key, num_users, sizes[0])[user]
-    drawn *= draws(item_key, num_items, sizes[1])[item]
-    return drawn @ values / drawn.sum()
-
-  return jax.lax.map(one, keys, batch_size=chunk)

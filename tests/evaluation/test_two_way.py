@@ -120,11 +120,11 @@ def test_a_share_of_exposure_is_that_of_its_observations():
 def test_tables_of_about_one_length_share_a_program():
   rng = np.random.default_rng(4)
   two_way.user_macro(jax.random.key(0), {'x': rng.normal(size=70)}, np.arange(70), np.arange(70))
-  before = two_way._resampled._cache_size()
+  before = two_way._drawn._cache_size()
   two_way.user_macro(
     jax.random.key(0), {'x': rng.normal(size=120)}, np.arange(120), np.arange(120) % 100
   )
-  assert two_way._resampled._cache_size() == before
+  assert two_way._drawn._cache_size() == before
 
 
 def test_without_effects_of_items_it_is_wider_by_at_most_root_three():

@@ -61,7 +61,7 @@ class Chain:
     world = dataclasses.replace(
       self.world(worlds.CATALOGUE),
       a0=jnp.ones(size),
-      b0=jnp.full(size, 9.0),
+      b0=jnp.full(size, 9.0, jnp.float32),
       num_events=jnp.zeros(size),
     )
     return with_features(world, self.text_vectors, self.config)

@@ -24,6 +24,8 @@ from rec_jax.types import ArmSpec, Interactions
 CATALOGUE, RATED, OWN = 'whole catalogue', 'rated candidates', 'own vectors'
 # Of a protocol: rankings are means over all training seeds, rollouts are not.
 FIRST_SEED = 'models of the first training seed alone'
+# The same for all worlds: rollouts are compiled once for an environment and its shapes.
+_VISITS = visit_environment()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +127,7 @@ def build(
     protocol=_protocol(name, is_explicit, threshold, settings, sampled),
     baseline='mean-rating greedy' if name == RATED and is_explicit else 'popularity greedy',
     data=jax.tree.map(jnp.asarray, data),
-    environment=visit_environment(),
+    environment=_VISITS,
     a0=jnp.asarray(prior.a0, jnp.float32),
     b0=jnp.asarray(b0, jnp.float32),
     num_events=jnp.asarray(prior.num_events, jnp.float32),
@@ -177,7 +179,7 @@ def from_vectors(vectors: dict[str, np.ndarray], num_visits: int, seed: int) -> 
     ),
     baseline='popularity greedy',
     data=jax.tree.map(jnp.asarray, data),
-    environment=visit_environment(),
+    environment=_VISITS,
     a0=jnp.ones(len(items)),
     b0=jnp.full(len(items), 9.0),
     num_events=jnp.zeros(len(items)),

@@ -1,5 +1,6 @@
 """Worlds on a hand-made stream, counted by hand."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -105,11 +106,25 @@ def test_of_too_many_visitors_a_sample_comes():
   np.testing.assert_array_equal(sampled[0].a0, build(worlds.CATALOGUE).a0)
 
 
-def test_the_protocols_of_a_chain_say_that_its_models_are_of_the_first_seed():
+def chain_of_vectors():
   dataset = small.dataset()
   vectors = np.random.default_rng(0).normal(size=(dataset.items.num_items, 4))
-  config = Config(explore=SETTINGS)
-  models = chain.Chain(config, dataset, None, vectors, vectors, vectors)
+  return chain.Chain(Config(explore=SETTINGS), dataset, None, vectors, vectors, vectors)
+
+
+def test_the_world_without_a_past_is_played_by_the_programs_of_the_catalogue():
+  models = chain_of_vectors()
+  usual, cold = models.world(worlds.CATALOGUE), models.cold_world()
+  assert cold.environment is usual.environment
+
+  def types(world):
+    return jax.tree.map(jax.typeof, (world.data, world.a0, world.b0, world.num_events))
+
+  assert types(cold) == types(usual)
+
+
+def test_the_protocols_of_a_chain_say_that_its_models_are_of_the_first_seed():
+  models = chain_of_vectors()
   for world in (models.world(worlds.CATALOGUE), models.tuning_world(worlds.RATED)):
     assert world.protocol.endswith('; models of the first training seed alone')
   assert worlds.FIRST_SEED in payoff._PROTOCOL
