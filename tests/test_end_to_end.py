@@ -129,6 +129,7 @@ def test_the_pipeline_ends_in_valid_rows_and_a_report(finished):
   assert len(set(names)) == len(names)
   chosen = {row['metric'] for row in rows if row['subject'] == 'teacher seed 0'}
   assert chosen >= {'ridge', 'new_bias', 'new_popularity_weight', 'new_place', 'trend, weight'}
+  assert 'logits, temperature' in chosen
   assert (workdir / 'report/index.html').stat().st_size > 10_000
   assert (workdir / 'explore/log.parquet').exists()
 

@@ -13,6 +13,7 @@ from rec_jax.models.text_encoder import TextEncoder
 from rec_jax.runs.config import Config
 from rec_jax.stages.finetune import new_items, verdict
 from rec_jax.tasks import (
+  calibration,
   events,
   item_folds,
   item_to_item,
@@ -116,6 +117,8 @@ def _chosen(
   trend = trends.add(best, dataset, asked)
   rows += verdict.settings_rows(subject, 'trend', trend.settings, asked)
   alone[verdict.POPULAR] = trend.popular
+  sureness = calibration.add(best, asked)
+  rows += verdict.settings_rows(subject, 'logits', sureness, asked, 'log-likelihood')
   known = dataset.split.trained_items
   rows += verdict.rows(subject, asked, known, trend.ndcg, alone, common.directions, seed)
   if common.folds and variant == 'teacher':

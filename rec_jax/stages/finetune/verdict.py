@@ -59,16 +59,16 @@ def rows(
 
 
 def settings_rows(
-  subject: str, part: str, settings: Mapping[str, float], asked: Queries
+  subject: str, part: str, settings: Mapping[str, float], asked: Queries, best: str = 'NDCG@10'
 ) -> list[dict[str, Any]]:
-  """What was chosen of a part of the model on the queries that validate."""
+  """What was chosen of a part of the model, by what is best on the queries that validate."""
   return [
     runs.estimate_row(
       'finetune',
       subject,
       f'{part}, {name}',
       Estimate(value, np.nan, np.nan, len(asked)),
-      f'best NDCG@10 of the {_SAID}',
+      f'best {best} of the {_SAID}',
     )
     for name, value in settings.items()
   ]

@@ -19,9 +19,12 @@ def test_a_model_without_a_linear_path_has_to_beat_text_and_what_is_popular(monk
   asked = full_ranking.queries(data, data.split.validation_event, served.LENGTH, 4.0)
   ndcg = np.linspace(0, 1, len(asked))
   monkeypatch.setattr(fit.trends, 'add', lambda *_: trends.Trend({'weight': 0.0}, ndcg, ndcg / 2))
+  monkeypatch.setattr(fit.calibration, 'add', lambda *_: {'temperature': 1.25})
   directions = jnp.eye(data.items.num_items)
   common = types.SimpleNamespace(dataset=data, asked=asked, directions=directions, folds=None)
   rows = {row['metric']: row for row in fit._chosen(variant, None, common, config, 0)}
   assert rows[f'ndcg@10 less that of {verdict.POPULAR}']['value'] == pytest.approx(0.25)
   assert f'ndcg@10 less that of {verdict.TEXT}' in rows
+  assert rows['logits, temperature']['value'] == 1.25
+  assert 'log-likelihood' in rows['logits, temperature']['protocol']
   assert f'ndcg@10 less that of {verdict.LINEAR}' not in rows
