@@ -21,7 +21,7 @@ _ERRORS = 1.0
 
 
 def add(model: TwoTowerModel, asked: Queries) -> dict[str, float]:
-  """Divides the logits of items with an id by what makes the answers most likely.
+  """Divides all logits by what makes the answers most likely.
 
   They stay as they are unless temperatures that are the best for four fifths of the queries add
   more than a standard error to the log-likelihood of the others.

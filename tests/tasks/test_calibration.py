@@ -1,5 +1,7 @@
 """One temperature makes a model as sure as its answers bear out, and changes nothing else."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,6 +88,26 @@ def test_the_temperature_is_that_of_the_answers(at):
   np.testing.assert_allclose(logits(tempered, queries), before / found, rtol=1e-4, atol=1e-5)
   # What the user tower and exploration read.
   np.testing.assert_array_equal(tempered.towers.items(), vectors)
+
+
+def test_new_items_are_as_sure_as_known_ones():
+  config = TwoTowerConfig(
+    num_items=NUM_ITEMS, text_dim=3, dim=8, num_heads=2, history_length=LENGTH, linear_rank=3
+  )
+  towers, rng = TwoTower(config, rngs=nnx.Rngs(0)), np.random.default_rng(0)
+  for variable in (towers.items.linear.given, towers.items.linear.sought):
+    variable[...] = jnp.asarray(rng.normal(size=variable.shape), jnp.float32)
+  text, known = rng.normal(size=(NUM_ITEMS, 3)), jnp.arange(NUM_ITEMS) < NUM_KNOWN
+  towers.items.fill(jnp.asarray(text, jnp.float32), known, jnp.zeros(NUM_ITEMS))
+  towers.items.place_unseen()
+  tempered = nnx.view(TwoTowerModel(towers, None), deterministic=True)
+  queries = dataclasses.replace(asked(), context=None)
+  before = logits(tempered, queries)
+  scores = np.where(open_to(queries), before / 3, -np.inf)
+  target = np.asarray(jax.random.categorical(jax.random.key(0), scores), np.int32)
+  found = calibration.add(tempered, dataclasses.replace(queries, target=target))['temperature']
+  assert found > 2
+  np.testing.assert_allclose(logits(tempered, queries), before / found, rtol=1e-3, atol=1e-4)
 
 
 def test_few_answers_change_nothing():
